@@ -1,0 +1,85 @@
+# Everything a developer or a build machine does with Vafa. `make help` lists it; `setup` is implied by the rest.
+
+PYTHON ?= python3
+OLDEST_PYTHON := 3.11
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Written last, holds the checkout's path: a half-made or a moved environment is made again.
+STAMP := $(VENV)/.complete
+SYSTEM_PACKAGES := tools/system-packages.txt
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup system-packages micropython run test lint bench bench-codec bench-switch clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(STAMP)
+endif
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < tuple(map(int, "$(OLDEST_PYTHON)".split("."))))' \
+	    || { echo "error: $(PYTHON) is missing or older than Python $(OLDEST_PYTHON); try make PYTHON=python$(OLDEST_PYTHON)"; exit 4; }
+	@echo "setup: Python environment in $(VENV)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { \
+	    rm -rf $(VENV); \
+	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	        echo "setup: system package python3-venv"; \
+	        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null; \
+	    fi; \
+	    $(PYTHON) -m venv $(VENV); } \
+	    || { rm -rf $(VENV); echo "error: no virtual environment; on Debian: apt-get install python3-venv"; exit 4; }
+	@echo "setup: pinned packages of requirements.lock"
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	@echo "setup: vafa itself, editable"
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@echo "$(CURDIR)" > $(STAMP)
+
+setup: $(STAMP) system-packages micropython ## make the Python environment, system packages and MicroPython
+
+# Only what is not installed yet is asked of apt, and only when root; otherwise the missing names are told.
+system-packages: $(STAMP)
+	@wanted=$$(sed 's/#.*//' $(SYSTEM_PACKAGES)); missing=; \
+	for name in $$wanted; do \
+	    dpkg-query -W -f='$${db:Status-Status}' "$$name" 2>/dev/null | grep -qx installed || missing="$$missing $$name"; \
+	done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "setup: system packages$$missing"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	else \
+	    echo "setup: not root, so these system packages are left to you: apt-get install$$missing"; \
+	fi
+
+micropython: $(STAMP)
+	@echo "setup: MicroPython is $$($(BIN)/python -m tools.micropython)" ; test -x .tools/bin/micropython
+
+run: setup ## start the switch, play one scripted visit through the real firmware, stay up
+	@$(BIN)/vafa demo
+
+lint: setup ## ruff and mypy
+	@echo "lint: ruff"
+	@$(BIN)/ruff check .
+	@echo "lint: mypy"
+	@$(BIN)/mypy
+
+test: lint ## everything that must hold: lint, then all tests
+	@echo "test: pytest"
+	@$(BIN)/python -m pytest
+
+bench: bench-codec bench-switch ## all benchmarks
+
+bench-codec: setup ## the message codec
+	@$(BIN)/python -m benchmarks.codec
+
+bench-switch: setup ## authorizations per second over TCP, durable
+	@$(BIN)/python -m benchmarks.switch
+
+clean: ## remove everything that the other targets made (data included)
+	rm -rf $(VENV) .tools build data .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

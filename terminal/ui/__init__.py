@@ -1,0 +1,1 @@
+"""Screens, receipts and locales; draws into a framebuffer and knows no hardware."""
