@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from switch.hsm import InProcessHsm
+
+CHECKPOINT_KEY = "ledger/checkpoint"
 SETTINGS_FILE = "switch.toml"
 DEMO_TERMINALS = 10  # enough for the demo and the kill campaign to run without writing a file
 DEMO_ACCEPTOR = "100000000000001"
@@ -82,6 +85,10 @@ class Settings:
     @property
     def checkpoint_path(self) -> Path:
         return self.data / "ledger.checkpoints"
+
+    def checkpoint_mac(self, data: bytes) -> bytes:
+        """The MAC that stands on a checkpoint of the ledger (AES-CMAC, 8 bytes)."""
+        return InProcessHsm({CHECKPOINT_KEY: self.checkpoint_key}).mac(CHECKPOINT_KEY, data)
 
     @property
     def port_path(self) -> Path:

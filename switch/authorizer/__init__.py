@@ -1,0 +1,9 @@
+"""Decides one request: identity, member, funds, entry. Pure: no socket, file, clock or random number.
+
+`decide(state, request)` returns what is to be booked, or what must be loaded first; the caller does that and asks again.
+"""
+
+from switch.authorizer.decide import Authorizer, Refusal, Repeat
+from switch.authorizer.request import Request, TooOld
+
+__all__ = ["Authorizer", "Refusal", "Repeat", "Request", "TooOld"]

@@ -1,0 +1,255 @@
+"""One request against the ledger's memory: an entry to book, an earlier answer to repeat, or a refusal.
+
+The rules of identity (seen before, reversed before), of member and of funds are here and nowhere else.
+`decide` changes nothing; the caller applies the entry, commits it and only then lets the answer out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from switch.authorizer.identity import rrn_of
+from switch.authorizer.request import Request
+from switch.iso8583 import Dialect, Message
+from switch.ledger import (
+    Account,
+    AccountKind,
+    Entry,
+    Load,
+    MemberAdded,
+    MemberStatus,
+    MemberStatusSet,
+    NotLoaded,
+    OriginalReversed,
+    Posting,
+    Side,
+    State,
+    Transfer,
+    TransferKind,
+    Unit,
+)
+
+APPROVED = "00"
+INVALID_TRANSACTION = "12"
+INVALID_AMOUNT = "13"
+UNKNOWN_CARD = "14"
+ALREADY_ACTIVE = "21"
+NOT_ENOUGH_POINTS = "51"
+CARD_NOT_ACTIVE = "78"
+DUPLICATE = "94"
+
+REASON_EARNED = "0101"
+REASON_REDEEMED = "0102"
+
+REVERSIBLE_CLASSES = b"123"  # DE 90 may name an authorization, a financial or a file message; no reversal of a reversal
+_CLASS_PLACE = 7  # of the MTI class in an identity
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """The request was decided before: answer as then. Sent only when that entry is committed."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Answered with this code and not remembered."""
+
+    response_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What an operation came to: DE 39, DE 48 tags of the answer, and what it changes."""
+
+    response_code: str
+    tags: dict[str, str]
+    transfers: tuple[Transfer, ...] = ()
+    sides: tuple[Side, ...] = ()
+
+
+class Authorizer:
+    """Decides requests of one program. The rates are rial per point."""
+
+    def __init__(
+        self, dialect: Dialect, program: str, currency: str, rial_per_earned_point: int, rial_per_redeemed_point: int
+    ) -> None:
+        self._dialect = dialect
+        self._program = program
+        self._currency = currency
+        self._earned = rial_per_earned_point
+        self._redeemed = rial_per_redeemed_point
+
+    def decide(self, state: State, request: Request, now_ms: int) -> Entry | Repeat | Refusal | Load:
+        """Decide one request on the owner's memory. now_ms: milliseconds since 1970, UTC.
+
+        A Load names what the memory lacks: fill it in and ask again.
+        """
+        try:
+            return self._decide(state, request, now_ms)
+        except NotLoaded as missing:
+            return missing.load
+
+    def _decide(self, state: State, request: Request, now_ms: int) -> Entry | Repeat | Refusal:
+        seen = state.entry(request.identity)
+        if seen is not None:
+            return Repeat(seen) if seen.fingerprint == request.fingerprint else Refusal(DUPLICATE)
+        member = state.member_of(request.identifier)
+        bucket = request.bucket_without_member if member is None else member >> 40
+        if state.is_reversed(request.identity):
+            outcome = _Outcome(DUPLICATE, {})  # its reversal came first
+        elif request.operation == "reversal":
+            outcome = self._reverse(state, request, member)
+        elif request.operation == "activate":
+            outcome = self._activate(state, request, member, bucket)
+        elif member is None:
+            outcome = _Outcome(UNKNOWN_CARD, {})
+        elif state.member(member).status is not MemberStatus.ACTIVE:
+            outcome = _Outcome(CARD_NOT_ACTIVE, {})
+        elif request.operation == "earn":
+            outcome = self._earn(state, request, member)
+        elif request.operation == "redeem":
+            outcome = self._redeem(state, request, member)
+        elif request.operation == "balance":
+            outcome = _Outcome(APPROVED, self._balances(state.balance(self._account(member))))
+        else:
+            outcome = _Outcome(INVALID_TRANSACTION, {})
+        return self._entry(state, request, member, bucket, outcome, now_ms)
+
+    # ------------------------------------------------------------ operations
+
+    def _activate(self, state: State, request: Request, member: int | None, bucket: int) -> _Outcome:
+        if not request.card_valid:
+            return _Outcome(UNKNOWN_CARD, {})
+        if member is None:
+            added = MemberAdded(state.next_member_id(bucket), request.identifier, request.masked_card)
+            return _Outcome(APPROVED, self._balances(0), sides=(added,))
+        if state.member(member).status is MemberStatus.ACTIVE:
+            return _Outcome(ALREADY_ACTIVE, {})
+        balance = state.balance(self._account(member))
+        return _Outcome(APPROVED, self._balances(balance), sides=(MemberStatusSet(member, MemberStatus.ACTIVE),))
+
+    def _earn(self, state: State, request: Request, member: int) -> _Outcome:
+        if request.amount == 0 or request.currency != self._currency:
+            return _Outcome(INVALID_AMOUNT, {})
+        points = request.amount // self._earned
+        tags = {"04": REASON_EARNED, "05": f"{self._earned:012d}"}
+        return self._move(state, request, member, points, AccountKind.ISSUED, TransferKind.EARN, tags)
+
+    def _redeem(self, state: State, request: Request, member: int) -> _Outcome:
+        points = request.points
+        if points == 0 or request.currency != self._currency or request.amount != points * self._redeemed:
+            return _Outcome(INVALID_AMOUNT, {})
+        balance = state.balance(self._account(member))
+        if points > balance:
+            return _Outcome(NOT_ENOUGH_POINTS, self._balances(balance))
+        tags = {"04": REASON_REDEEMED, "05": f"{self._redeemed:012d}"}
+        return self._move(state, request, member, -points, AccountKind.REDEEMED, TransferKind.REDEEM, tags)
+
+    def _move(
+        self,
+        state: State,
+        request: Request,
+        member: int,
+        points: int,
+        against: AccountKind,
+        kind: TransferKind,
+        tags: dict[str, str],
+    ) -> _Outcome:
+        """Move points between the member (plus: to) and the acceptor's sub-account in the member's bucket."""
+        account = self._account(member)
+        balance = state.balance(account) + points
+        transfers: tuple[Transfer, ...] = ()
+        if points:
+            partner = Account(account.bucket, against, request.acceptor, self._program, Unit.POINTS)
+            transfers = (Transfer(kind, (Posting(account, points), Posting(partner, -points))),)
+        tags = {"01": f"{abs(points):012d}", **self._balances(balance), **tags}
+        return _Outcome(APPROVED, tags, transfers)
+
+    def _reverse(self, state: State, request: Request, member: int | None) -> _Outcome:
+        if request.original[_CLASS_PLACE] not in REVERSIBLE_CLASSES:
+            return _Outcome(INVALID_TRANSACTION, {})
+        original = state.entry(request.original)
+        if original is not None and original.member not in (0, member):
+            return _Outcome(INVALID_TRANSACTION, {})  # the reversal names another card than its original
+        if state.is_reversed(request.original):
+            return _Outcome(APPROVED, self._known_balances(state, member))
+        reversed_mark = OriginalReversed(request.original)
+        if original is None or original.response_code != APPROVED:
+            return _Outcome(APPROVED, self._known_balances(state, member), sides=(reversed_mark,))
+        transfers = tuple(_undo(transfer, original.id) for transfer in original.transfers)
+        sides: list[Side] = [reversed_mark]
+        for side in original.sides:
+            if isinstance(side, MemberAdded):
+                sides.append(MemberStatusSet(side.member, MemberStatus.INACTIVE))
+            elif isinstance(side, MemberStatusSet):
+                sides.append(MemberStatusSet(side.member, _other(side.status)))
+        return _Outcome(APPROVED, self._known_balances(state, member, transfers), transfers, tuple(sides))
+
+    # ------------------------------------------------------------ answers
+
+    def _entry(
+        self, state: State, request: Request, member: int | None, bucket: int, outcome: _Outcome, now_ms: int
+    ) -> Entry:
+        entry_id = state.next_entry_id(now_ms)
+        for side in outcome.sides:
+            if isinstance(side, MemberAdded):
+                member = side.member
+        answer = answer_fields(request.stan, request.local_time, request.terminal, outcome.response_code)
+        answer["37"] = rrn_of(bucket, entry_id)
+        if outcome.tags:
+            answer["48"] = dict(sorted(outcome.tags.items()))
+        return Entry(
+            id=entry_id,
+            bucket=bucket,
+            identity=request.identity,
+            fingerprint=request.fingerprint,
+            terminal=request.terminal,
+            acceptor=request.acceptor,
+            business_date=request.business_date,
+            decided_ms=now_ms,
+            member=member or 0,
+            response_code=outcome.response_code,
+            answer=self._dialect.encode_without_mac(Message(answer_mti(request.mti), answer)),
+            transfers=outcome.transfers,
+            sides=outcome.sides,
+        )
+
+    def _account(self, member: int) -> Account:
+        return Account(member >> 40, AccountKind.MEMBER, str(member), self._program, Unit.POINTS)
+
+    def _balances(self, balance: int) -> dict[str, str]:
+        if balance >= 0:
+            return {"02": f"{balance:012d}"}
+        return {"02": f"{0:012d}", "03": f"{-balance:012d}"}
+
+    def _known_balances(
+        self, state: State, member: int | None, transfers: tuple[Transfer, ...] = ()
+    ) -> dict[str, str]:
+        if member is None:
+            return {}
+        account = self._account(member)
+        moved = sum(
+            posting.amount for transfer in transfers for posting in transfer.postings if posting.account == account
+        )
+        return self._balances(state.balance(account) + moved)
+
+
+def answer_mti(mti: str) -> str:
+    """The MTI that answers `mti`: the function digit rises by one, the repeat digit falls to zero."""
+    return f"{mti[:2]}{int(mti[2]) + 1}0"
+
+
+def answer_fields(stan: str, local_time: str, terminal: str, response_code: str) -> dict[str, str | dict[str, str]]:
+    """What every answer echoes, and DE 39."""
+    return {"11": stan, "12": local_time, "39": response_code, "41": terminal}
+
+
+def _undo(transfer: Transfer, original: int) -> Transfer:
+    postings = tuple(Posting(posting.account, -posting.amount) for posting in transfer.postings)
+    return Transfer(TransferKind.REVERSAL, postings, reverses=original)
+
+
+def _other(status: MemberStatus) -> MemberStatus:
+    return MemberStatus.INACTIVE if status is MemberStatus.ACTIVE else MemberStatus.ACTIVE

@@ -1,0 +1,91 @@
+"""Who a request is: its identity, its fingerprint, its RRN and the bucket it belongs to.
+
+Pure functions over digits. An identity is 19 bytes and sorts by time:
+date and time YYYYMMDDhhmmss as BCD (7), MTI class (1, ASCII), terminal DE 41 (8, ASCII), STAN as BCD (3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from hashlib import blake2b
+
+IDENTITY_BYTES = 19
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+# The MTI's last digit tells a repeat; 7, 52, 53 and the MAC belong to a transmission, not to the transaction.
+NOT_IN_FINGERPRINT = frozenset({"7", "52", "53", "64", "128"})
+
+
+def dated(local_date: str, business_date: date) -> date:
+    """The date of DE 13 (MMDD) with the year that brings it nearest to the business date.
+
+    Raises ValueError when no year makes it a date (e.g. 1332).
+    """
+    month, day = int(local_date[:2]), int(local_date[2:])
+    candidates = []
+    for year in (business_date.year - 1, business_date.year, business_date.year + 1):
+        try:
+            candidates.append(date(year, month, day))
+        except ValueError:
+            continue  # 29 February in a common year
+    if not candidates:
+        raise ValueError(local_date)
+    return min(candidates, key=lambda candidate: abs(candidate - business_date))
+
+
+def identity_of(day: date, local_time: str, mti_class: str, terminal: str, stan: str) -> bytes:
+    """The identity of a transaction. local_time: hhmmss; stan: 6 digits; terminal: 8 ASCII characters."""
+    identity = b"".join(
+        (
+            bytes.fromhex(f"{day.year:04d}{day.month:02d}{day.day:02d}{local_time}"),
+            mti_class.encode("ascii"),
+            terminal.encode("ascii"),
+            bytes.fromhex(stan),
+        )
+    )
+    assert len(identity) == IDENTITY_BYTES
+    return identity
+
+
+def fingerprint_of(mti: str, fields: Iterable[tuple[str, bytes]], key: bytes) -> bytes:
+    """16 bytes over the MTI's first three digits and every field of the transaction.
+
+    Keyed, because a plain hash of a card number can be searched. Length-prefixed, so fields can't run together.
+    """
+    digest = blake2b(mti[:3].encode("ascii"), digest_size=16, key=key)
+    for path, value in fields:
+        digest.update(f"|{path}:{len(value)}:".encode("ascii"))
+        digest.update(value)
+    return digest.digest()
+
+
+def card_identifier(card: str, key: bytes) -> bytes:
+    """The keyed hash (16 bytes) under which the directory knows a card number."""
+    return blake2b(b"card:" + card.encode("ascii"), digest_size=16, key=key).digest()
+
+
+def bucket_of_identifier(identifier: bytes) -> int:
+    """The bucket of a card that no member has yet; activation gives the member this bucket."""
+    return identifier[0]
+
+
+def rrn_of(bucket: int, entry_id: int) -> str:
+    """The retrieval reference number (DE 37, an 12): bucket as 2 hexadecimal digits, entry id as 10 base-36 digits."""
+    text = ""
+    for _ in range(10):
+        entry_id, digit = divmod(entry_id, 36)
+        text = _DIGITS[digit] + text
+    assert entry_id == 0, "an entry id fits ten base-36 digits"
+    return f"{bucket:02X}{text}"
+
+
+def parse_rrn(rrn: str) -> tuple[int, int]:
+    """Bucket and entry id of an RRN. Raises ValueError."""
+    if len(rrn) != 12 or not rrn.isascii() or not rrn.isalnum():
+        raise ValueError("an RRN has 12 letters or digits")
+    return int(rrn[:2], 16), int(rrn[2:], 36)
+
+
+def within_horizon(day: date, business_date: date, horizon_days: int) -> bool:
+    """Whether a transaction's date is near enough to be looked up. One day ahead allows for clocks and midnight."""
+    return business_date - timedelta(days=horizon_days) <= day <= business_date + timedelta(days=1)
