@@ -58,6 +58,14 @@ def compile_tree(source: Path, target: Path) -> Path:
     return target
 
 
+def compile_module(module: Path, target: Path) -> Path:
+    """Compile one module into the import root `target`, whatever was there; returns the `.mpy`."""
+    _compiler()
+    output = target / module.with_suffix(".mpy").name
+    _compile(module, output, shown_as=Path(module.name))
+    return output
+
+
 def _is_compiled(module: Path, output: Path) -> bool:
     """An output carries its module's time of change, so an older file put back is noticed too."""
     return output.is_file() and output.stat().st_mtime_ns == module.stat().st_mtime_ns
