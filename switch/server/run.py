@@ -1,0 +1,160 @@
+"""Starts and stops a switch: ledger, HSM, pipeline, listener, checkpoints, signals. Nothing is decided here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import gc
+import os
+import resource
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import structlog
+
+from switch import iso8583
+from switch.hsm import InProcessHsm
+from switch.ledger import LedgerUnavailable, SqliteEngine
+from switch.ledger.checkpoint import CheckpointFile
+from switch.server.clock import SystemClock
+from switch.server.connection import Connections
+from switch.server.pipeline import Pipeline, answer_key, request_key
+from switch.settings import CHECKPOINT_KEY, Settings, write_terminal_settings
+
+CHECKPOINT_INTERVAL_S = 60  # how much of the ledger's end is known only to the ledger itself, at most
+SWEEP_INTERVAL_S = 1
+LISTEN_BACKLOG = 1024  # a power cut in a mall: all terminals connect at once
+
+
+class StartError(Exception):
+    """The switch can't start. The text says what is wrong and what to do."""
+
+
+async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code: 0 stopped as asked, 1 stopped to protect the ledger.
+
+    Raises StartError.
+    """
+    _raise_descriptor_limit()
+    clock = SystemClock()
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[str] = loop.create_future()
+
+    def request_stop(reason: str) -> None:
+        if not stop.done():
+            stop.set_result(reason)
+
+    settings.data.mkdir(parents=True, exist_ok=True)
+    try:
+        engine = SqliteEngine(settings.ledger_path, seal_key=settings.seal_key)
+        epoch = engine.claim(f"switch {os.getpid()}")
+    except LedgerUnavailable as error:
+        raise StartError(str(error)) from error
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-writer") as writer:
+        pipeline = Pipeline(
+            dialect=iso8583.load("vafa"),
+            program=settings.program,
+            terminals=settings.terminals,
+            directory_key=settings.directory_key,
+            hsm=hsm_of(settings),
+            engine=engine,
+            epoch=epoch,
+            clock=clock,
+            log=log,
+            writer=writer,
+            stop=request_stop,
+        )
+        connections = Connections(pipeline, settings.listener, log)
+        server = await _listen(settings, connections)
+        port = server.sockets[0].getsockname()[1]
+        settings.port_path.write_text(f"{port}\n", encoding="ascii")
+        write_terminal_settings(settings, port)
+        checkpoints = CheckpointFile(settings.checkpoint_path, settings.checkpoint_mac)
+        background = [
+            loop.create_task(_sweep(connections)),
+            loop.create_task(_checkpoint(pipeline, engine, checkpoints, log)),
+        ]
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, request_stop, signal.Signals(number).name)
+        # What was made at start lives as long as the process; the collector needs not look at it again.
+        gc.collect()
+        gc.freeze()
+        log.info("listening", host=settings.listener.host, port=port, data=str(settings.data), epoch=epoch)
+
+        reason = await stop
+        log.info("stopping", reason=reason)
+        server.close()
+        connections.stop_reading()
+        await pipeline.drain()
+        connections.close_all()
+        await server.wait_closed()
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        code = 0 if reason.startswith("SIG") else 1
+        if code == 0:
+            with contextlib.suppress(LedgerUnavailable, OSError):
+                checkpoints.append(engine.heads(), clock.now_ms())
+    engine.close()
+    with contextlib.suppress(OSError):
+        settings.port_path.unlink()
+    log.info("stopped", entries=pipeline.committed_entries)
+    return code
+
+
+def hsm_of(settings: Settings) -> InProcessHsm:
+    """The in-process HSM with the keys that the settings hold."""
+    keys = {CHECKPOINT_KEY: settings.checkpoint_key}
+    for terminal in settings.terminals:
+        keys[request_key(terminal.id)] = terminal.mac_request_key
+        keys[answer_key(terminal.id)] = terminal.mac_answer_key
+    return InProcessHsm(keys)
+
+
+async def _listen(settings: Settings, connections: Connections) -> asyncio.Server:
+    host, port = settings.listener.host, settings.listener.port
+    try:
+        return await asyncio.get_running_loop().create_server(
+            connections.make, host, port, backlog=LISTEN_BACKLOG, reuse_address=True
+        )
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            remedy = "another process listens there; stop it or choose another port with --port"
+        else:
+            remedy = "check listener.host and listener.port in the settings"
+        raise StartError(f"can't listen on {host}:{port} ({os.strerror(error.errno or 0)}); {remedy}") from error
+
+
+async def _sweep(connections: Connections) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_INTERVAL_S)
+        connections.sweep()
+
+
+async def _checkpoint(
+    pipeline: Pipeline, engine: SqliteEngine, checkpoints: CheckpointFile, log: structlog.stdlib.BoundLogger
+) -> None:
+    written = -1
+    while True:
+        if pipeline.committed_entries != written:
+            written = pipeline.committed_entries
+            try:
+                checkpoints.append(engine.heads(), SystemClock().now_ms())
+            except (LedgerUnavailable, OSError) as error:
+                log.error("checkpoint not written", error=str(error))
+        await asyncio.sleep(CHECKPOINT_INTERVAL_S)
+
+
+def _raise_descriptor_limit() -> None:
+    """A thousand connections need more than the usual 1024 descriptors; take what the system allows."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def remove_stale_port(path: Path) -> None:
+    """A switch that was killed leaves its port file; readers must not take it for a running one."""
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()

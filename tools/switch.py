@@ -1,0 +1,82 @@
+"""`vafa switch`: run the switch, check its settings. Options in, exit codes out; the work is in `switch.server`."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from switch.settings import Settings, SettingsError, create_defaults, load, load_for
+
+app = typer.Typer(no_args_is_help=True, help="Run the loyalty switch.")
+
+EXIT_NEGATIVE, EXIT_CONFIGURATION = 1, 4
+
+Config = Annotated[Path | None, typer.Option(help="Settings file (TOML). Without: those of the data directory.")]
+Data = Annotated[Path | None, typer.Option(help="Data directory. Default: data, or what the settings file says.")]
+
+
+@app.command()
+def run(
+    config: Config = None,
+    data: Data = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Listen here; 0 takes any free port.")] = None,
+) -> None:
+    """Serve terminals until SIGTERM or Ctrl-C.
+
+    Example: vafa switch run --data data
+
+    Without --config the data directory gets settings with random keys and ten demo terminals at its first start.
+    """
+    # The server's parts are imported here so that `vafa --help` stays quick.
+    from switch.server.log import open_log
+    from switch.server.run import StartError
+    from switch.server.run import run as serve
+
+    log = open_log()
+    try:
+        settings = create_defaults(data or Path("data")) if config is None else load_for(data, config)
+        if port is not None:
+            settings = dataclasses.replace(settings, listener=dataclasses.replace(settings.listener, port=port))
+        code = asyncio.run(serve(settings, log))
+    except SettingsError as error:
+        typer.echo(f"vafa switch run: {error}", err=True)
+        raise typer.Exit(EXIT_CONFIGURATION) from None
+    except StartError as error:
+        typer.echo(f"vafa switch run: {error}", err=True)
+        raise typer.Exit(EXIT_CONFIGURATION) from None
+    raise typer.Exit(code)
+
+
+@app.command("check-config")
+def check_config(config: Config = None, data: Data = None) -> None:
+    """Read the settings and print what is in force, without keys.
+
+    Example: vafa switch check-config --config switch.toml
+    """
+    try:
+        settings = load(config) if config is not None and data is None else load_for(data, config)
+    except SettingsError as error:
+        typer.echo(f"vafa switch check-config: {error}", err=True)
+        raise typer.Exit(EXIT_CONFIGURATION) from None
+    for line in _effective(settings):
+        typer.echo(line)
+
+
+def _effective(settings: Settings) -> list[str]:
+    lines = [
+        f"settings        {settings.source}",
+        f"environment     {settings.environment}",
+        f"data            {settings.data}",
+    ]
+    for section in (settings.listener, settings.program):
+        name = type(section).__name__.lower()
+        for entry in dataclasses.fields(section):
+            lines.append(f"{name}.{entry.name} = {getattr(section, entry.name)!r}")
+    for terminal in settings.terminals:
+        state = "blocked" if terminal.blocked else "in service"
+        lines.append(f"terminal {terminal.id} of acceptor {terminal.acceptor}: {state}")
+    return lines
