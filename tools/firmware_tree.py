@@ -40,6 +40,7 @@ def compile_tree(source: Path, target: Path) -> Path:
     A package (a folder with `__init__.py`) is compiled whole and keeps its name: `target/terminal/main.mpy`.
     A plain folder gives its own modules only, directly in `target`. Raises CompileError.
     """
+    source = source.resolve()
     package = (source / "__init__.py").is_file()
     place = target / source.name if package else target
     modules = sorted(source.rglob("*.py") if package else source.glob("*.py"))

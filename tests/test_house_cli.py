@@ -1,0 +1,123 @@
+"""The `vafa` command itself: what it lists, what it imports, and what its exit codes mean."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+from typing import NoReturn
+
+import pytest
+import typer
+
+from switch.settings import SettingsError
+from tools import cli
+from tools.cli import CommandError, ExitCode
+
+CARD_IN_A_LOCAL = "0123456789abcdef"
+
+
+def command_that_raises(error: BaseException) -> typer.Typer:
+    app = typer.Typer(rich_markup_mode=None)
+
+    @app.callback()
+    def options(debug: bool = False) -> None:
+        """Options as the real command line has them."""
+
+    @app.command()
+    def fail() -> NoReturn:
+        secret = CARD_IN_A_LOCAL
+        assert secret
+        raise error
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (typer.Exit(), ExitCode.OK),
+        (typer.Exit(1), ExitCode.NEGATIVE),
+        (typer.BadParameter("no"), ExitCode.USAGE),
+        (ConnectionRefusedError("refused"), ExitCode.NETWORK),
+        (TimeoutError("late"), ExitCode.NETWORK),
+        (SettingsError("port: not a number"), ExitCode.CONFIGURATION),
+        (CommandError("the ledger is gone", ExitCode.CONFIGURATION), ExitCode.CONFIGURATION),
+        (ValueError("a bug"), ExitCode.INTERNAL),
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED),
+    ],
+)
+def test_exit_code(error: BaseException, code: ExitCode) -> None:
+    assert cli.run(["fail"], make=lambda chosen: command_that_raises(error)) == code
+
+
+def test_an_interrupt_while_a_command_is_imported_is_an_interrupt() -> None:
+    def interrupted(chosen: str | None) -> typer.Typer:
+        raise KeyboardInterrupt
+
+    assert cli.run(["fail"], make=interrupted) == ExitCode.INTERRUPTED
+
+
+def test_an_error_a_user_can_act_on_says_what_and_what_next(capsys: pytest.CaptureFixture[str]) -> None:
+    error = CommandError("no ledger in data", ExitCode.CONFIGURATION, "vafa switch run")
+    cli.run(["fail"], make=lambda chosen: command_that_raises(error))
+    captured = capsys.readouterr()
+    assert captured.err == "error: no ledger in data\ntry: vafa switch run\n"
+    assert captured.out == ""
+
+
+def test_an_unexpected_error_is_told_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.run(["fail"], make=lambda chosen: command_that_raises(ValueError("a bug")))
+    told = capsys.readouterr().err
+    assert told.splitlines()[0] == "error: internal: ValueError: a bug"
+    assert "--debug" in told
+    assert "Traceback" not in told
+
+
+def test_debug_shows_where_but_no_local_variables(capsys: pytest.CaptureFixture[str]) -> None:
+    code = cli.run(["--debug", "fail"], make=lambda chosen: command_that_raises(ValueError("a bug")))
+    told = capsys.readouterr().err
+    assert code == ExitCode.INTERNAL
+    assert "Traceback" in told
+    assert CARD_IN_A_LOCAL not in told
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--version"]) == ExitCode.OK
+    assert capsys.readouterr().out == f"vafa {version('vafa')}\n"
+
+
+def test_an_unknown_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["nothing-like-it"]) == ExitCode.USAGE
+    assert "nothing-like-it" in capsys.readouterr().err
+
+
+def test_help_shows_an_example_before_the_list_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--help"]) == ExitCode.OK
+    page = capsys.readouterr().out
+    commands = cli.available()
+    assert commands
+    for command in commands:
+        assert 0 < page.index("Example") < page.index("Commands:") < page.rindex(command.name)
+
+
+def test_every_listed_command_is_there() -> None:
+    assert cli.available() == cli.COMMANDS
+
+
+@pytest.mark.parametrize("command", [command.name for command in cli.COMMANDS])
+def test_every_command_has_a_help_page(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([command, "--help"]) == ExitCode.OK
+    assert f"vafa {command}" in capsys.readouterr().out
+
+
+def test_help_imports_no_command() -> None:
+    program = (
+        "import sys\n"
+        "from tools import cli\n"
+        "cli.run(['--help'])\n"
+        "unwanted = {'switch', 'simulators', 'apsw', 'cryptography', *(c.module for c in cli.COMMANDS)}\n"
+        "print(sorted(unwanted & set(sys.modules)), file=sys.stderr)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stderr.strip() == "[]"
