@@ -1,0 +1,77 @@
+"""The three ways the message kit refuses: a message from outside, a message of ours, a dictionary.
+
+Nothing here ever carries card data: `got` names a length, a place or one byte that is no data, no content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from switch.iso8583.message import Message
+
+FORMAT_ERROR = "30"  # DE 39, ISO 8583:1987: format error
+
+
+class DecodeError(ValueError):
+    """Bytes that are no valid message.
+
+    path: "mti", "bitmap", a field ("35"), a tag ("48.01") or "message" for the whole.
+    offset: byte offset, from the first byte of the MTI, of the first byte that is wrong.
+    expected, got: words for a person; `got` is free of content by construction.
+    response_code: the DE 39 to answer with.
+    partial: what was decoded before the error, or None when not even the MTI was readable.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        offset: int,
+        expected: str,
+        got: str,
+        response_code: str = FORMAT_ERROR,
+        partial: Message | None = None,
+    ) -> None:
+        super().__init__(f"{path} at byte {offset}: expected {expected}, got {got}")
+        self.path = path
+        self.offset = offset
+        self.expected = expected
+        self.got = got
+        self.response_code = response_code
+        self.partial = partial
+
+
+class EncodeError(ValueError):
+    """A message of ours that the dialect can't carry: `path` as in `DecodeError`, nothing was encoded."""
+
+    def __init__(self, path: str, expected: str, got: str) -> None:
+        super().__init__(f"{path}: expected {expected}, got {got}")
+        self.path = path
+        self.expected = expected
+        self.got = got
+
+
+class Mistake(NamedTuple):
+    """One mistake in a dictionary. `line` counts from 1; None when no line can be named."""
+
+    line: int | None
+    what: str
+    remedy: str
+
+
+class DialectError(ValueError):
+    """A dictionary that can't be used: every mistake; the first also as `line`, `what`, `remedy`."""
+
+    def __init__(self, file: Path, mistakes: Sequence[Mistake]) -> None:
+        assert mistakes, "an error names at least one mistake"
+        super().__init__(
+            "\n".join(
+                f"{file}{'' if line is None else f':{line}'}: {what}; {remedy}"
+                for line, what, remedy in mistakes
+            )
+        )
+        self.file = file
+        self.mistakes = tuple(mistakes)
+        self.line, self.what, self.remedy = mistakes[0]
