@@ -77,7 +77,7 @@ class Transfer:
 
 
 class MemberAdded(NamedTuple):
-    """A new member, found by `identifier` (keyed hash of the card number) from now on."""
+    """A new member, ACTIVE, found by `identifier` (keyed hash of the card number) from now on."""
 
     member: int
     identifier: bytes

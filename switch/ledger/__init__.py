@@ -1,0 +1,73 @@
+"""The ledger: accounts, transfers, postings, entries, members; the owner's memory, durable engines and seals.
+
+Nothing here knows a message, a network or a rule of a program: callers decide entries, the ledger keeps them.
+"""
+
+from switch.ledger.engine import (
+    BalanceLoad,
+    ConflictError,
+    Engine,
+    EntryLoad,
+    FencedError,
+    Head,
+    IdentifierLoad,
+    LedgerError,
+    LedgerUnavailable,
+    Load,
+    Loaded,
+    MemberLoad,
+    ReversedLoad,
+    Start,
+)
+from switch.ledger.model import (
+    BUCKETS,
+    Account,
+    AccountKind,
+    Entry,
+    Member,
+    MemberAdded,
+    MemberStatus,
+    MemberStatusSet,
+    OriginalReversed,
+    Posting,
+    Side,
+    Transfer,
+    TransferKind,
+    Unit,
+    bucket_of_member,
+)
+from switch.ledger.state import NotLoaded, State
+
+__all__ = [
+    "BUCKETS",
+    "Account",
+    "AccountKind",
+    "BalanceLoad",
+    "ConflictError",
+    "Engine",
+    "Entry",
+    "EntryLoad",
+    "FencedError",
+    "Head",
+    "IdentifierLoad",
+    "LedgerError",
+    "LedgerUnavailable",
+    "Load",
+    "Loaded",
+    "Member",
+    "MemberAdded",
+    "MemberLoad",
+    "MemberStatus",
+    "MemberStatusSet",
+    "NotLoaded",
+    "OriginalReversed",
+    "Posting",
+    "ReversedLoad",
+    "Side",
+    "Start",
+    "State",
+    "Transfer",
+    "TransferKind",
+    "Unit",
+    "bucket_of_member",
+]

@@ -1,0 +1,100 @@
+"""The tables of the SQLite ledger. Keys are time-ordered, the bucket a plain column: trees grow at their end.
+
+No foreign keys, triggers, sequences or per-account index: ids are made by the application, and such an index
+would halve the rate. All values are NOT NULL, absent ones are 0 or empty.
+"""
+
+from __future__ import annotations
+
+SCHEMA_VERSION = 1
+
+# Sealed in the bucket's chain: entry, transfer, posting, side.
+# Derived from these: account, member, reversed, bucket_head.
+# With a seal in each row: directory (personal, can be erased), owner, meta.
+TABLES = """
+CREATE TABLE entry (
+    id INTEGER PRIMARY KEY,
+    bucket INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    identity BLOB NOT NULL UNIQUE,
+    fingerprint BLOB NOT NULL,
+    terminal TEXT NOT NULL,
+    acceptor TEXT NOT NULL,
+    business_date TEXT NOT NULL,
+    decided_ms INTEGER NOT NULL,
+    member INTEGER NOT NULL,
+    response_code TEXT NOT NULL,
+    answer BLOB NOT NULL,
+    seal BLOB NOT NULL
+) STRICT;
+CREATE TABLE transfer (
+    entry INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    reverses INTEGER NOT NULL,
+    PRIMARY KEY (entry, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE posting (
+    entry INTEGER NOT NULL,
+    transfer INTEGER NOT NULL,
+    leg INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    holder TEXT NOT NULL,
+    program TEXT NOT NULL,
+    unit INTEGER NOT NULL,
+    amount INTEGER NOT NULL,
+    PRIMARY KEY (entry, transfer, leg)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE side (
+    entry INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    member INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    original BLOB NOT NULL,
+    PRIMARY KEY (entry, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE account (
+    kind INTEGER NOT NULL,
+    holder TEXT NOT NULL,
+    program TEXT NOT NULL,
+    unit INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    balance INTEGER NOT NULL,
+    PRIMARY KEY (kind, holder, program, unit, bucket)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE member (
+    id INTEGER PRIMARY KEY,
+    status INTEGER NOT NULL
+) STRICT;
+CREATE TABLE directory (
+    identifier BLOB PRIMARY KEY NOT NULL,
+    member INTEGER NOT NULL,
+    masked_card TEXT NOT NULL,
+    seal BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX directory_member ON directory (member);
+CREATE TABLE reversed (
+    original BLOB PRIMARY KEY NOT NULL,
+    entry INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE bucket_head (
+    bucket INTEGER PRIMARY KEY,
+    sequence INTEGER NOT NULL,
+    seal BLOB NOT NULL,
+    members INTEGER NOT NULL
+) STRICT;
+CREATE TABLE owner (
+    first_bucket INTEGER PRIMARY KEY,
+    last_bucket INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    seal BLOB NOT NULL
+) STRICT;
+CREATE TABLE meta (
+    name TEXT PRIMARY KEY NOT NULL,
+    value TEXT NOT NULL,
+    seal BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+"""

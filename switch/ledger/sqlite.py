@@ -1,0 +1,531 @@
+"""The ledger on SQLite, the embedded default: one file, one writer, whole batches, sealed.
+
+Only apsw opens the file, never a second SQLite library. Decisions are not taken here, and nothing is guessed
+after a failed write: the caller drops its memory and starts again from what is stored.
+
+Connections: one writes (statements on the caller's thread, COMMIT possibly on another), one answers look-ups
+from committed data, one copies the write-ahead log into the database (`checkpoint`).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+
+from switch.ledger.engine import (
+    ConflictError,
+    EntryLoad,
+    FencedError,
+    Head,
+    IdentifierLoad,
+    LedgerUnavailable,
+    Load,
+    Loaded,
+    MemberLoad,
+    ReversedLoad,
+    Start,
+)
+from switch.ledger.model import (
+    BUCKETS,
+    Account,
+    AccountKind,
+    Entry,
+    Member,
+    MemberAdded,
+    MemberStatus,
+    MemberStatusSet,
+    OriginalReversed,
+    Posting,
+    Side,
+    Transfer,
+    TransferKind,
+    Unit,
+)
+from switch.ledger.schema import SCHEMA_VERSION, TABLES
+from switch.ledger.seal import EntryRow, PostingRow, Sealer, SideRow, TransferRow
+
+# Before it two connections that checkpoint at once can corrupt a write-ahead log.
+OLDEST_SQLITE = (3, 51, 3)
+# One writer has nobody to wait for but a predecessor that is just closing.
+BUSY_TIMEOUT_MS = 250
+# Pages in the write-ahead log when `checkpoint` is worth calling: 8 MiB, a tenth of a second at full speed.
+CHECKPOINT_PAGES = 2_000
+# Pages at which the writer itself copies the log after a commit: bounds it near 64 MiB.
+LONGEST_LOG_PAGES = 16_000
+# Page cache of the writing and of the reading connection, KiB: the hot part of a million accounts.
+PAGE_CACHE_KIB = 65_536
+
+SIDE_KINDS: dict[type[Side], int] = {MemberAdded: 1, MemberStatusSet: 2, OriginalReversed: 3}
+
+_INSERT_ENTRY = "INSERT INTO entry VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+_INSERT_TRANSFER = "INSERT INTO transfer VALUES (?,?,?,?)"
+_INSERT_POSTING = "INSERT INTO posting VALUES (?,?,?,?,?,?,?,?,?)"
+_INSERT_SIDE = "INSERT INTO side VALUES (?,?,?,?,?,?)"
+_ADD_TO_ACCOUNT = (
+    "INSERT INTO account (bucket, kind, holder, program, unit, balance) VALUES (?,?,?,?,?,?)"
+    " ON CONFLICT DO UPDATE SET balance = balance + excluded.balance"
+)
+_SET_HEAD = "UPDATE bucket_head SET sequence = ?, seal = ?, members = ? WHERE bucket = ?"
+_ENTRY_BY_IDENTITY = (
+    "SELECT id, bucket, identity, fingerprint, terminal, acceptor, business_date, decided_ms, member,"
+    " response_code, answer FROM entry WHERE identity = ?"
+)
+_TRANSFERS = "SELECT number, kind, reverses FROM transfer WHERE entry = ? ORDER BY number"
+_POSTINGS = (
+    "SELECT transfer, bucket, kind, holder, program, unit, amount FROM posting WHERE entry = ?"
+    " ORDER BY transfer, leg"
+)
+_IS_REVERSED = "SELECT 1 FROM reversed WHERE original = ?"
+_DIRECTORY = "SELECT member, masked_card, seal FROM directory WHERE identifier = ?"
+_BALANCE = (
+    "SELECT balance FROM account WHERE bucket = ? AND kind = ? AND holder = ? AND program = ? AND unit = ?"
+)
+_SIDES = (
+    "SELECT side.kind, side.member, side.status, side.original, directory.identifier, directory.masked_card"
+    " FROM side LEFT JOIN directory ON side.kind = 1 AND directory.member = side.member"
+    " WHERE side.entry = ? ORDER BY side.number"
+)
+_MEMBER = (
+    "SELECT member.status, directory.masked_card FROM member"
+    " LEFT JOIN directory ON directory.member = member.id WHERE member.id = ?"
+)
+
+# What SQLite says -> what the operator reads: what is wrong, what to do next.
+_FAILURES: tuple[tuple[type[apsw.Error], str], ...] = (
+    (apsw.FullError, "the disk is full; free some space, then the switch goes on by itself"),
+    (
+        apsw.ReadOnlyError,
+        "can't be written; check the permissions of file and directory and how the disk is mounted",
+    ),
+    (apsw.BusyError, "is locked by another process; stop the other switch or the tool that holds it"),
+    (apsw.LockedError, "is locked by another process; stop the other switch or the tool that holds it"),
+    (
+        apsw.CorruptError,
+        "is damaged; stop the switch, keep the file, run `vafa ledger verify`, restore a backup",
+    ),
+    (apsw.NotADBError, "is not a ledger (not a SQLite file); check the data directory"),
+    (apsw.CantOpenError, "can't be opened; check that the directory exists and may be written"),
+    (apsw.PermissionsError, "can't be opened; check the permissions of file and directory"),
+    (apsw.IOError, "the disk reports an error; check the disk and the system log before starting again"),
+)
+
+
+class _Rows(NamedTuple):
+    """A batch as rows, in the order of the statements."""
+
+    entries: list[tuple[object, ...]]
+    transfers: list[TransferRow]
+    postings: list[PostingRow]
+    sides: list[SideRow]
+    balances: dict[Account, int]
+    heads: dict[int, Head]
+
+
+def open_connection(path: Path, *, read_only: bool = False) -> apsw.Connection:
+    """A connection to a ledger file, which is made (empty, for its owner only) unless read_only.
+
+    Raises LedgerUnavailable.
+    """
+    if tuple(int(part) for part in apsw.sqlite_lib_version().split(".")) < OLDEST_SQLITE:
+        raise LedgerUnavailable(
+            f"SQLite {apsw.sqlite_lib_version()} can corrupt a ledger; install apsw"
+            f" {'.'.join(map(str, OLDEST_SQLITE))} or newer"
+        )
+    with failures_at(path):
+        try:
+            os.close(os.open(path, os.O_RDWR if read_only else os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise LedgerUnavailable(
+                f"{path}: can't be opened ({error.strerror}); check the data directory and its permissions"
+            ) from None
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+        return connection
+
+
+@contextmanager
+def failures_at(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into LedgerUnavailable with a text for the operator."""
+    try:
+        yield
+    except apsw.Error as error:
+        raise _unavailable(path, error) from error
+
+
+def _unavailable(path: Path, error: apsw.Error) -> Exception:
+    for kind, text in _FAILURES:
+        if isinstance(error, kind):
+            return LedgerUnavailable(f"{path}: {text} (SQLite: {error})")
+    return error
+
+
+class SqliteEngine:
+    """`switch.ledger.engine.Engine` on one SQLite file. seal_key: at least 32 bytes, the same for ever.
+
+    Raises LedgerUnavailable from every method when the file can't be used.
+    """
+
+    def __init__(self, path: Path, seal_key: bytes) -> None:
+        self._path = path
+        self._sealer = Sealer(seal_key)
+        self._heads: list[Head] | None = None
+        self._staged: dict[int, Head] | None = None
+        self._log_pages = 0
+        self._finish_checkpoint = False
+        self._writer = open_connection(path)
+        with failures_at(path):
+            if self._writer.execute("PRAGMA journal_mode = WAL").get != "wal":
+                raise LedgerUnavailable(f"{path}: this file system has no shared memory; use a local disk")
+            self._writer.execute("PRAGMA synchronous = FULL")
+            self._writer.set_wal_hook(self._note_log)
+            self._ledger = self._create_or_check()
+        self._reader = open_connection(path, read_only=True)
+        self._checkpointer = open_connection(path)
+
+    # ---------------------------------------------------------------- opening
+
+    def _create_or_check(self) -> str:
+        """Make the tables of a new ledger, or check version and key of an old one; returns its id."""
+        with self._transaction():
+            if not self._writer.execute("SELECT count(*) FROM sqlite_schema").get:
+                self._create()
+            elif not self._writer.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'").get:
+                raise LedgerUnavailable(
+                    f"{self._path}: is another program's database; check the data directory"
+                )
+            return read_meta(self._writer, self._path, self._sealer)
+
+    def _create(self) -> None:
+        self._writer.execute(TABLES)
+        ledger = secrets.token_hex(16)
+        for name, value in (("ledger", ledger), ("schema", str(SCHEMA_VERSION))):
+            seal = self._sealer.row("meta", (name, value))
+            self._writer.execute("INSERT INTO meta VALUES (?,?,?)", (name, value, seal))
+        self._writer.executemany(
+            "INSERT INTO bucket_head VALUES (?,0,?,0)",
+            ((bucket, self._sealer.genesis(ledger, bucket)) for bucket in range(BUCKETS)),
+        )
+        owner = (0, BUCKETS - 1, "", 0)
+        self._writer.execute(
+            "INSERT INTO owner VALUES (?,?,?,?,?)", (*owner, self._sealer.row("owner", owner))
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._writer.execute("COMMIT")
+        finally:
+            self.rollback()
+
+    def claim(self, owner: str) -> int:
+        """See `Engine.claim`. owner: a name for people, e.g. host and process."""
+        with failures_at(self._path), self._transaction():
+            epoch = self._epoch() + 1
+            row = (0, BUCKETS - 1, owner, epoch)
+            seal = self._sealer.row("owner", row)
+            self._writer.execute("REPLACE INTO owner VALUES (?,?,?,?,?)", (*row, seal))
+        return epoch
+
+    def _epoch(self) -> int:
+        epoch = self._writer.execute("SELECT epoch FROM owner WHERE first_bucket = 0").get
+        assert isinstance(epoch, int)
+        return epoch
+
+    # ---------------------------------------------------------------- writing
+
+    def stage(self, entries: Sequence[Entry], epoch: int) -> None:
+        """See `Engine.stage`. Raises FencedError, ConflictError, LedgerUnavailable."""
+        assert self._staged is None, "one batch at a time"
+        with failures_at(self._path):
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+                current = self._epoch()
+                if current != epoch:
+                    raise FencedError(
+                        f"{self._path}: epoch {epoch} is over, {current} owns the ledger now; stop"
+                    )
+                if self._heads is None:
+                    self._heads = _read_heads(self._writer)
+                rows = self._rows(entries, self._heads)
+                self._write(rows)
+                for entry in entries:
+                    if entry.sides:
+                        self._write_sides(entry)
+            except apsw.ConstraintError as error:
+                self.rollback()
+                raise ConflictError(f"{self._path}: {error}") from error
+            except BaseException:
+                self.rollback()
+                raise
+        self._staged = rows.heads
+
+    def _rows(self, entries: Sequence[Entry], heads: list[Head]) -> _Rows:
+        rows = _Rows([], [], [], [], {}, {})
+        for entry in entries:
+            entry_id = entry.id
+            bucket = entry.bucket
+            sequence, previous, members = rows.heads.get(bucket) or heads[bucket]
+            transfers: list[TransferRow] = []
+            postings: list[PostingRow] = []
+            for number, transfer in enumerate(entry.transfers):
+                transfers.append((entry_id, number, transfer.kind, transfer.reverses))
+                for leg, (account, amount) in enumerate(transfer.postings):
+                    postings.append((entry_id, number, leg, *account, amount))
+                    rows.balances[account] = rows.balances.get(account, 0) + amount
+            sides = [_side_row(entry_id, number, side) for number, side in enumerate(entry.sides)]
+            row: EntryRow = (
+                entry_id,
+                bucket,
+                sequence + 1,
+                entry.identity,
+                entry.fingerprint,
+                entry.terminal,
+                entry.acceptor,
+                entry.business_date,
+                entry.decided_ms,
+                entry.member,
+                entry.response_code,
+                entry.answer,
+            )
+            seal = self._sealer.entry(previous, row, transfers, postings, sides)
+            for side in entry.sides:
+                members += isinstance(side, MemberAdded)
+            rows.heads[bucket] = Head(sequence + 1, seal, members)
+            rows.entries.append((*row, seal))
+            rows.transfers.extend(transfers)
+            rows.postings.extend(postings)
+            rows.sides.extend(sides)
+        return rows
+
+    def _write(self, rows: _Rows) -> None:
+        many = self._writer.executemany
+        many(_INSERT_ENTRY, rows.entries)
+        many(_INSERT_TRANSFER, rows.transfers)
+        many(_INSERT_POSTING, rows.postings)
+        many(_INSERT_SIDE, rows.sides)
+        many(_ADD_TO_ACCOUNT, ((*account, amount) for account, amount in rows.balances.items()))
+        many(_SET_HEAD, ((*head, bucket) for bucket, head in rows.heads.items()))
+
+    def _write_sides(self, entry: Entry) -> None:
+        execute = self._writer.execute
+        for side in entry.sides:
+            if isinstance(side, MemberAdded):
+                execute("INSERT INTO member VALUES (?,?)", (side.member, MemberStatus.ACTIVE))
+                row = (side.identifier, side.member, side.masked_card)
+                execute("INSERT INTO directory VALUES (?,?,?,?)", (*row, self._sealer.row("directory", row)))
+            elif isinstance(side, MemberStatusSet):
+                execute("UPDATE member SET status = ? WHERE id = ?", (side.status, side.member))
+                if self._writer.changes() != 1:
+                    raise ConflictError(
+                        f"{self._path}: entry {entry.id} changes member {side.member}, who is not there"
+                    )
+            else:
+                execute("INSERT INTO reversed VALUES (?,?)", (side.original, entry.id))
+
+    def sync(self) -> None:
+        """See `Engine.sync`. Raises LedgerUnavailable: the outcome is then unknown."""
+        assert self._staged is not None, "a batch is staged"
+        assert self._heads is not None
+        with failures_at(self._path):
+            try:
+                self._writer.execute("COMMIT")
+            except BaseException:
+                self.rollback()
+                raise
+            for bucket, head in self._staged.items():
+                self._heads[bucket] = head
+            self._staged = None
+        if self._finish_checkpoint or self._log_pages >= LONGEST_LOG_PAGES:
+            self._copy_log(self._writer)
+            self._finish_checkpoint = False
+
+    def rollback(self) -> None:
+        """See `Engine.rollback`."""
+        self._staged = None
+        self._heads = None
+        if self._writer.in_transaction:
+            with failures_at(self._path):
+                self._writer.execute("ROLLBACK")
+
+    def commit(self, entries: Sequence[Entry], epoch: int) -> None:
+        """See `Engine.commit`. Raises FencedError, ConflictError, LedgerUnavailable."""
+        self.stage(entries, epoch)
+        self.sync()
+
+    # ---------------------------------------------------------------- write-ahead log
+
+    def _note_log(self, connection: apsw.Connection, database: str, pages: int) -> int:
+        self._log_pages = pages
+        return apsw.SQLITE_OK
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether `checkpoint` is worth calling now."""
+        return self._log_pages >= CHECKPOINT_PAGES and not self._finish_checkpoint
+
+    def checkpoint(self) -> None:
+        """Copy the write-ahead log into the database; call it on a thread of its own when `checkpoint_due`.
+
+        It never blocks the writer. The log starts over after the next `sync`, which copies the few pages that
+        came meanwhile. Without these calls the writer copies all of it, less often and in one longer pause.
+        """
+        self._copy_log(self._checkpointer)
+        self._finish_checkpoint = True
+
+    def _copy_log(self, connection: apsw.Connection) -> None:
+        with failures_at(self._path), suppress(apsw.BusyError):  # busy: the other connection is at it
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    # ---------------------------------------------------------------- look-ups
+
+    def start(self) -> Start:
+        """See `Engine.start`."""
+        with failures_at(self._path), self._reader:
+            get = self._reader.execute
+            last_entry_id = get("SELECT max(id) FROM entry").get or 0
+            last_identity = get("SELECT max(identity) FROM entry").get or b""
+            last_reversed = get("SELECT max(original) FROM reversed").get or b""
+            members = dict(get("SELECT bucket, members FROM bucket_head WHERE members > 0"))
+        return Start(last_entry_id, last_identity, last_reversed, members)
+
+    def load(self, load: Load) -> Loaded:
+        """See `Engine.load`. Raises LedgerUnavailable, also when what is stored contradicts itself."""
+        try:
+            if isinstance(load, EntryLoad):
+                return self._load_entry(load.identity)
+            if isinstance(load, ReversedLoad):
+                return self._reader.execute(_IS_REVERSED, (load.original,)).fetchone() is not None
+            if isinstance(load, IdentifierLoad):
+                return self._load_identifier(load.identifier)
+            if isinstance(load, MemberLoad):
+                return self._load_member(load.member)
+            return self._load_balance(load.account)
+        except apsw.Error as error:
+            raise _unavailable(self._path, error) from error
+
+    def _load_entry(self, identity: bytes) -> Entry | None:
+        row = self._reader.execute(_ENTRY_BY_IDENTITY, (identity,)).fetchone()
+        if row is None:
+            return None
+        try:
+            fields = (*row, self._transfers(row[0]), self._sides(row[0]))
+            return Entry(*fields)
+        except (AssertionError, ValueError) as error:
+            raise self._contradiction(f"entry {row[0]} was changed ({error})") from error
+
+    def _transfers(self, entry_id: int) -> tuple[Transfer, ...]:
+        postings: dict[int, list[Posting]] = {}
+        for number, bucket, kind, holder, program, unit, amount in self._reader.execute(
+            _POSTINGS, (entry_id,)
+        ):
+            account = Account(bucket, AccountKind(kind), holder, program, Unit(unit))
+            postings.setdefault(number, []).append(Posting(account, amount))
+        return tuple(
+            Transfer(TransferKind(kind), tuple(postings.get(number, ())), reverses)
+            for number, kind, reverses in self._reader.execute(_TRANSFERS, (entry_id,))
+        )
+
+    def _sides(self, entry_id: int) -> tuple[Side, ...]:
+        return tuple(_side(*row) for row in self._reader.execute(_SIDES, (entry_id,)))
+
+    def _load_identifier(self, identifier: bytes) -> int | None:
+        row = self._reader.execute(_DIRECTORY, (identifier,)).fetchone()
+        if row is None:
+            return None
+        member, masked_card, seal = row
+        if self._sealer.row("directory", (identifier, member, masked_card)) != seal:
+            raise self._contradiction(f"the directory row of member {member} was changed")
+        assert isinstance(member, int)
+        return member
+
+    def _load_member(self, member: int) -> Member:
+        row = self._reader.execute(_MEMBER, (member,)).fetchone()
+        if row is None:
+            raise self._contradiction(f"member {member} is missing")
+        return Member(member, MemberStatus(row[0]), row[1] or "")
+
+    def _load_balance(self, account: Account) -> int:
+        row = self._reader.execute(_BALANCE, account).fetchone()
+        if row is None:
+            return 0
+        assert isinstance(row[0], int)
+        return row[0]
+
+    def _contradiction(self, what: str) -> LedgerUnavailable:
+        return LedgerUnavailable(f"{self._path}: {what}; run `vafa ledger verify`")
+
+    def heads(self) -> list[Head]:
+        """See `Engine.heads`."""
+        with failures_at(self._path):
+            return _read_heads(self._reader)
+
+    @property
+    def ledger(self) -> str:
+        """The random id of this ledger."""
+        return self._ledger
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self.rollback()
+        for connection in (self._reader, self._checkpointer, self._writer):
+            connection.close()
+
+
+def read_meta(connection: apsw.Connection, path: Path, sealer: Sealer) -> str:
+    """The ledger's id, after checking schema version and seal key. Raises LedgerUnavailable."""
+    rows = {name: (value, seal) for name, value, seal in connection.execute("SELECT * FROM meta")}
+    for name, (value, seal) in rows.items():
+        if sealer.row("meta", (name, value)) != seal:
+            raise LedgerUnavailable(
+                f"{path}: the seal key doesn't fit this ledger (or its meta row {name!r} was changed);"
+                " check keys.seal in the settings"
+            )
+    if "schema" not in rows or "ledger" not in rows:
+        raise LedgerUnavailable(f"{path}: meta rows are missing; restore a backup")
+    version = int(rows["schema"][0])
+    if version != SCHEMA_VERSION:
+        raise LedgerUnavailable(
+            f"{path}: schema version {version}, this program knows {SCHEMA_VERSION};"
+            " use the program that wrote it"
+        )
+    return str(rows["ledger"][0])
+
+
+def _read_heads(connection: apsw.Connection) -> list[Head]:
+    heads = [
+        Head(*row)
+        for row in connection.execute("SELECT sequence, seal, members FROM bucket_head ORDER BY bucket")
+    ]
+    if len(heads) != BUCKETS:
+        raise LedgerUnavailable(f"bucket_head has {len(heads)} rows of {BUCKETS}; run `vafa ledger verify`")
+    return heads
+
+
+def _side_row(entry_id: int, number: int, side: Side) -> SideRow:
+    kind = SIDE_KINDS[type(side)]
+    if isinstance(side, MemberAdded):
+        return entry_id, number, kind, side.member, MemberStatus.ACTIVE, b""
+    if isinstance(side, MemberStatusSet):
+        return entry_id, number, kind, side.member, side.status, b""
+    return entry_id, number, kind, 0, 0, side.original
+
+
+def _side(
+    kind: int, member: int, status: int, original: bytes, identifier: bytes | None, masked_card: str | None
+) -> Side:
+    if kind == SIDE_KINDS[MemberAdded]:
+        return MemberAdded(member, identifier or b"", masked_card or "")
+    if kind == SIDE_KINDS[MemberStatusSet]:
+        return MemberStatusSet(member, MemberStatus(status))
+    return OriginalReversed(original)
