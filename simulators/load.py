@@ -1,6 +1,8 @@
-"""Load on a switch: many terminals' requests over TCP, in closed loop (saturation) or open loop (a fixed arrival rate).
+"""Load on a switch: many terminals' requests over TCP, in closed loop (saturation) or open loop (a fixed
+arrival rate).
 
-In open loop a latency counts from the moment a request was due, so a slow switch can't hide behind a waiting client.
+In open loop a latency counts from the moment a request was due, so a slow switch can't hide behind a
+waiting client.
 Requests are made before the clock starts; every answer is matched by STAN and must be approved.
 """
 
@@ -8,15 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from switch import iso8583
 from switch.hsm import InProcessHsm
 from switch.iso8583 import Message
-from switch.link import frame
-from switch.server.pipeline import answer_key, request_key
+from switch.link.framing import frame
+from switch.server.pipeline import request_key
 from switch.settings import Settings
 
 TICK_S = 0.001  # how often an open loop looks what is due; far below the latencies it measures
@@ -42,41 +44,45 @@ class Figures:
         return self.requests / self.seconds
 
 
-@dataclass(slots=True)
 class Traffic:
-    """Makes requests of the settings' terminals for one set of cards."""
+    """Makes requests of the settings' terminals for one set of cards. `moment`: what the terminals' clocks
+    say."""
 
-    settings: Settings
-    cards: Sequence[str]
-    moment: datetime
-    seed: int = 1
-    _stans: dict[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
+    def __init__(self, settings: Settings, cards: Sequence[str], moment: datetime, seed: int = 1) -> None:
+        self.settings = settings
+        self.cards = cards
+        self.moment = moment
+        self._stans: dict[str, int] = {}
         self._dialect = iso8583.load("vafa")
         self._hsm = InProcessHsm(
-            {request_key(terminal.id): terminal.mac_request_key for terminal in self.settings.terminals}
+            {request_key(terminal.id): terminal.mac_request_key for terminal in settings.terminals}
         )
-        self._random = random.Random(self.seed)
+        self._random = random.Random(seed)
 
-    def activations(self) -> Iterator[tuple[int, bytes]]:
+    def activations(self) -> list[tuple[int, bytes]]:
         """One activation for each card: (index of the terminal, frame)."""
-        for number, card in enumerate(self.cards):
-            yield self._request(number, card, "0300", "720000", {})
+        return [self._request(number, card, "0300", "720000", {}) for number, card in enumerate(self.cards)]
+
+    def first_earns(self) -> list[tuple[int, bytes]]:
+        """A large earn for each card, so that later redemptions are covered in whatever order they arrive."""
+        amount = f"{self.settings.program.rial_per_earned_point * 100_000:012d}"
+        return [
+            self._request(number, card, "0200", "210060", {"4": amount})
+            for number, card in enumerate(self.cards)
+        ]
 
     def earns_and_redeems(self, count: int, redeem_share: float = 0.2) -> list[tuple[int, bytes]]:
-        """`count` requests over random cards; a redemption takes one point, so it is covered after one earn."""
+        """`count` requests over random cards; a redemption takes one point."""
         requests = []
-        ratio = self.settings.program.rial_per_redeemed_point
-        earned: set[str] = set()
+        program = self.settings.program
         for number in range(count):
             card = self._random.choice(self.cards)
-            if card in earned and self._random.random() < redeem_share:
-                fields: dict[str, str | dict[str, str]] = {"4": f"{ratio:012d}", "48": {"01": f"{1:012d}"}}
+            if self._random.random() < redeem_share:
+                amount = program.rial_per_redeemed_point
+                fields: dict[str, str | dict[str, str]] = {"4": f"{amount:012d}", "48": {"01": f"{1:012d}"}}
                 requests.append(self._request(number, card, "0200", "006000", fields))
             else:
-                earned.add(card)
-                amount = self._random.randrange(10, 500) * self.settings.program.rial_per_earned_point
+                amount = self._random.randrange(10, 500) * program.rial_per_earned_point
                 requests.append(self._request(number, card, "0200", "210060", {"4": f"{amount:012d}"}))
         return requests
 
@@ -99,7 +105,7 @@ class Traffic:
         }
         if mti == "0200":
             values |= {"49": self.settings.program.currency, "60": "000001"}
-        body = self._dialect.encode_without_mac(Message(mti, values))
+        body = self._dialect.encode_body(Message(mti, values))
         return index, frame(body + self._hsm.mac(request_key(terminal.id), body))
 
 

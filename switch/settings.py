@@ -1,6 +1,7 @@
 """The switch's settings: one TOML file, checked whole before anything starts.
 
-Tables first: each key is declared once with its kind and default. Keys and secrets are read here and handed on;
+Tables first: each key is declared once with its kind and default. Keys and secrets are read here and
+handed on;
 they never appear in an error, a repr or a log. Nothing here opens sockets or databases.
 """
 
@@ -25,7 +26,8 @@ DEMO_ACCEPTOR = "100000000000001"
 
 
 class SettingsError(Exception):
-    """A settings file that can't be used. The text says which file, line and key, what is wrong and what to do."""
+    """A settings file that can't be used. The text says which file, line and key, what is wrong and what
+    to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,9 @@ def load(path: Path) -> Settings:
     values = {name: reader.table(name, document, keys) for name, keys in TABLES.items()}
     if not isinstance(terminals, list) or not terminals:
         raise SettingsError(f"{path}: no terminals; add a [[terminals]] table for each")
-    registered = [Terminal(**reader.keys(f"terminals[{i}]", row, TERMINAL_KEYS)) for i, row in enumerate(terminals)]
+    registered = [
+        Terminal(**reader.keys(f"terminals[{i}]", row, TERMINAL_KEYS)) for i, row in enumerate(terminals)
+    ]
     seen: set[str] = set()
     for terminal in registered:
         if terminal.id in seen:
@@ -269,7 +273,9 @@ class _Reader:
         values: dict[str, Any] = {}
         for key, rule in keys.items():
             if key not in table and rule.default is None:
-                raise SettingsError(f"{self._path}: {self._dotted(name, key)} is missing: give {rule.expected}")
+                raise SettingsError(
+                    f"{self._path}: {self._dotted(name, key)} is missing: give {rule.expected}"
+                )
             value = table.get(key, rule.default)
             try:
                 values[key] = rule.kind(value)
@@ -296,7 +302,8 @@ class _Reader:
 def create_defaults(data: Path) -> Settings:
     """The settings of a data directory: made with fresh random keys and demo terminals when it has none yet.
 
-    Also writes `terminals/<id>.json`, what each terminal's firmware is told. Files are readable by their owner only.
+    Also writes `terminals/<id>.json`, what each terminal's firmware is told. Files are readable by their
+    owner only.
     """
     path = data / SETTINGS_FILE
     if not path.exists():
@@ -319,7 +326,9 @@ def load_for(data: Path | None, config: Path | None) -> Settings:
         settings = load(config)
         if data is None:
             return settings
-        return Settings(**{**{name: getattr(settings, name) for name in Settings.__slots__}, "data": data.resolve()})
+        return Settings(
+            **{**{name: getattr(settings, name) for name in Settings.__slots__}, "data": data.resolve()}
+        )
     directory = data if data is not None else Path("data")
     path = directory / SETTINGS_FILE
     if not path.exists():
@@ -328,7 +337,8 @@ def load_for(data: Path | None, config: Path | None) -> Settings:
 
 
 def write_terminal_settings(settings: Settings, port: int | None = None) -> None:
-    """Write what each terminal's firmware is told (JSON, `terminals/<id>.json`), with the port that is in use."""
+    """Write what each terminal's firmware is told (JSON, `terminals/<id>.json`), with the port that is in
+    use."""
     directory = settings.data / "terminals"
     directory.mkdir(parents=True, exist_ok=True)
     for terminal in settings.terminals:
@@ -361,7 +371,8 @@ def write_terminal_settings(settings: Settings, port: int | None = None) -> None
 
 def _default_text() -> str:
     lines = [
-        "# Settings of this switch, made with random keys at its first start. docs/settings.md explains every key.",
+        "# Settings of this switch, made with random keys at its first start. docs/settings.md explains
+        every key.",
         'environment = "test"',
         "",
         "[keys]",

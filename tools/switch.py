@@ -1,4 +1,5 @@
-"""`vafa switch`: run the switch, check its settings. Options in, exit codes out; the work is in `switch.server`."""
+"""`vafa switch`: run the switch, check its settings. Options in, exit codes out; the work is in
+`switch.server`."""
 
 from __future__ import annotations
 
@@ -15,21 +16,28 @@ app = typer.Typer(no_args_is_help=True, help="Run the loyalty switch.")
 
 EXIT_NEGATIVE, EXIT_CONFIGURATION = 1, 4
 
-Config = Annotated[Path | None, typer.Option(help="Settings file (TOML). Without: those of the data directory.")]
-Data = Annotated[Path | None, typer.Option(help="Data directory. Default: data, or what the settings file says.")]
+Config = Annotated[
+    Path | None, typer.Option(help="Settings file (TOML). Without: those of the data directory.")
+]
+Data = Annotated[
+    Path | None, typer.Option(help="Data directory. Default: data, or what the settings file says.")
+]
 
 
 @app.command()
 def run(
     config: Config = None,
     data: Data = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Listen here; 0 takes any free port.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Listen here; 0 takes any free port.")
+    ] = None,
 ) -> None:
     """Serve terminals until SIGTERM or Ctrl-C.
 
     Example: vafa switch run --data data
 
-    Without --config the data directory gets settings with random keys and ten demo terminals at its first start.
+    Without --config the data directory gets settings with random keys and ten demo terminals at its first
+    start.
     """
     # The server's parts are imported here so that `vafa --help` stays quick.
     from switch.server.log import open_log
@@ -40,7 +48,9 @@ def run(
     try:
         settings = create_defaults(data or Path("data")) if config is None else load_for(data, config)
         if port is not None:
-            settings = dataclasses.replace(settings, listener=dataclasses.replace(settings.listener, port=port))
+            settings = dataclasses.replace(
+                settings, listener=dataclasses.replace(settings.listener, port=port)
+            )
         code = asyncio.run(serve(settings, log))
     except SettingsError as error:
         typer.echo(f"vafa switch run: {error}", err=True)

@@ -1,6 +1,8 @@
 """Decides one request: identity, member, funds, entry. Pure: no socket, file, clock or random number.
 
-`decide(state, request)` returns what is to be booked, or what must be loaded first; the caller does that and asks again.
+`Authorizer.decide(state, request, now)` returns what is to be booked, or raises what must be loaded first;
+the caller
+does that and asks again.
 """
 
 from switch.authorizer.decide import Authorizer, Refusal, Repeat

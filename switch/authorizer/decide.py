@@ -15,11 +15,9 @@ from switch.ledger import (
     Account,
     AccountKind,
     Entry,
-    Load,
     MemberAdded,
     MemberStatus,
     MemberStatusSet,
-    NotLoaded,
     OriginalReversed,
     Posting,
     Side,
@@ -41,7 +39,10 @@ DUPLICATE = "94"
 REASON_EARNED = "0101"
 REASON_REDEEMED = "0102"
 
-REVERSIBLE_CLASSES = b"123"  # DE 90 may name an authorization, a financial or a file message; no reversal of a reversal
+REVERSIBLE_CLASSES = (
+    b"123"  # DE 90 may name an authorization, a financial or a file message; no reversal of a reversal
+)
+LARGEST_BALANCE = 10**12 - 1  # what tag 02 of an answer can say
 _CLASS_PLACE = 7  # of the MTI class in an identity
 
 
@@ -73,7 +74,12 @@ class Authorizer:
     """Decides requests of one program. The rates are rial per point."""
 
     def __init__(
-        self, dialect: Dialect, program: str, currency: str, rial_per_earned_point: int, rial_per_redeemed_point: int
+        self,
+        dialect: Dialect,
+        program: str,
+        currency: str,
+        rial_per_earned_point: int,
+        rial_per_redeemed_point: int,
     ) -> None:
         self._dialect = dialect
         self._program = program
@@ -81,17 +87,12 @@ class Authorizer:
         self._earned = rial_per_earned_point
         self._redeemed = rial_per_redeemed_point
 
-    def decide(self, state: State, request: Request, now_ms: int) -> Entry | Repeat | Refusal | Load:
+    def decide(self, state: State, request: Request, now_ms: int) -> Entry | Repeat | Refusal:
         """Decide one request on the owner's memory. now_ms: milliseconds since 1970, UTC.
 
-        A Load names what the memory lacks: fill it in and ask again.
+        Raises NotLoaded, naming what the memory lacks: fill it in and ask again; nothing has changed
+        meanwhile.
         """
-        try:
-            return self._decide(state, request, now_ms)
-        except NotLoaded as missing:
-            return missing.load
-
-    def _decide(self, state: State, request: Request, now_ms: int) -> Entry | Repeat | Refusal:
         seen = state.entry(request.identity)
         if seen is not None:
             return Repeat(seen) if seen.fingerprint == request.fingerprint else Refusal(DUPLICATE)
@@ -128,7 +129,9 @@ class Authorizer:
         if state.member(member).status is MemberStatus.ACTIVE:
             return _Outcome(ALREADY_ACTIVE, {})
         balance = state.balance(self._account(member))
-        return _Outcome(APPROVED, self._balances(balance), sides=(MemberStatusSet(member, MemberStatus.ACTIVE),))
+        return _Outcome(
+            APPROVED, self._balances(balance), sides=(MemberStatusSet(member, MemberStatus.ACTIVE),)
+        )
 
     def _earn(self, state: State, request: Request, member: int) -> _Outcome:
         if request.amount == 0 or request.currency != self._currency:
@@ -160,6 +163,8 @@ class Authorizer:
         """Move points between the member (plus: to) and the acceptor's sub-account in the member's bucket."""
         account = self._account(member)
         balance = state.balance(account) + points
+        if balance > LARGEST_BALANCE:
+            return _Outcome(INVALID_AMOUNT, {})
         transfers: tuple[Transfer, ...] = ()
         if points:
             partner = Account(account.bucket, against, request.acceptor, self._program, Unit.POINTS)
@@ -211,7 +216,7 @@ class Authorizer:
             decided_ms=now_ms,
             member=member or 0,
             response_code=outcome.response_code,
-            answer=self._dialect.encode_without_mac(Message(answer_mti(request.mti), answer)),
+            answer=self._dialect.encode_body(Message(answer_mti(request.mti), answer)),
             transfers=outcome.transfers,
             sides=outcome.sides,
         )
@@ -231,7 +236,10 @@ class Authorizer:
             return {}
         account = self._account(member)
         moved = sum(
-            posting.amount for transfer in transfers for posting in transfer.postings if posting.account == account
+            posting.amount
+            for transfer in transfers
+            for posting in transfer.postings
+            if posting.account == account
         )
         return self._balances(state.balance(account) + moved)
 
@@ -241,7 +249,9 @@ def answer_mti(mti: str) -> str:
     return f"{mti[:2]}{int(mti[2]) + 1}0"
 
 
-def answer_fields(stan: str, local_time: str, terminal: str, response_code: str) -> dict[str, str | dict[str, str]]:
+def answer_fields(
+    stan: str, local_time: str, terminal: str, response_code: str
+) -> dict[str, str | dict[str, str]]:
     """What every answer echoes, and DE 39."""
     return {"11": stan, "12": local_time, "39": response_code, "41": terminal}
 

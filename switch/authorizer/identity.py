@@ -50,7 +50,8 @@ def identity_of(day: date, local_time: str, mti_class: str, terminal: str, stan:
 def fingerprint_of(mti: str, fields: Iterable[tuple[str, bytes]], key: bytes) -> bytes:
     """16 bytes over the MTI's first three digits and every field of the transaction.
 
-    Keyed, because a plain hash of a card number can be searched. Length-prefixed, so fields can't run together.
+    Keyed, because a plain hash of a card number can be searched. Length-prefixed, so fields can't run
+    together.
     """
     digest = blake2b(mti[:3].encode("ascii"), digest_size=16, key=key)
     for path, value in fields:
@@ -70,7 +71,8 @@ def bucket_of_identifier(identifier: bytes) -> int:
 
 
 def rrn_of(bucket: int, entry_id: int) -> str:
-    """The retrieval reference number (DE 37, an 12): bucket as 2 hexadecimal digits, entry id as 10 base-36 digits."""
+    """The retrieval reference number (DE 37, an 12): bucket as 2 hexadecimal digits, entry id as 10
+    base-36 digits."""
     text = ""
     for _ in range(10):
         entry_id, digit = divmod(entry_id, 36)
@@ -87,5 +89,6 @@ def parse_rrn(rrn: str) -> tuple[int, int]:
 
 
 def within_horizon(day: date, business_date: date, horizon_days: int) -> bool:
-    """Whether a transaction's date is near enough to be looked up. One day ahead allows for clocks and midnight."""
+    """Whether a transaction's date is near enough to be looked up. One day ahead allows for clocks and
+    midnight."""
     return business_date - timedelta(days=horizon_days) <= day <= business_date + timedelta(days=1)

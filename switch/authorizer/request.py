@@ -1,6 +1,7 @@
 """A decoded message as a request: what it asks for, from whom, about which card.
 
-Built once from a checked message; immutable. The card number itself stays out of it: only its keyed hash and masked form.
+Built once from a checked message; immutable. The card number itself stays out of it: only its keyed hash
+and masked form.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Request:
 
     operation: the message's name in the dictionary (balance, earn, redeem, activate, reversal).
     card_valid: the number passes Luhn and starts with a prefix of the program.
-    amount: rial; points: whole points; 0 when absent. original: the identity that a reversal names, else empty.
+    amount: rial; points: whole points; 0 when absent. original: the identity that a reversal names, else
+    empty.
     """
 
     operation: str

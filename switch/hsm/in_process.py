@@ -1,4 +1,5 @@
-"""The HSM port without a box: keys in this process's memory. For the embedded defaults, tests and benchmarks."""
+"""The HSM port without a box: keys in this process's memory. For the embedded defaults, tests and
+benchmarks."""
 
 from __future__ import annotations
 

@@ -22,5 +22,6 @@ class Hsm(Protocol):
         ...
 
     async def mac_verify(self, key: str, data: bytes, mac: bytes) -> bool:
-        """True when `mac` (8 bytes) is the AES-CMAC of `data`; compared in constant time. Raises UnknownKey."""
+        """True when `mac` (8 bytes) is the AES-CMAC of `data`; compared in constant time. Raises
+        UnknownKey."""
         ...

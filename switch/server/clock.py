@@ -1,4 +1,5 @@
-"""The switch's clock: the one place that asks the machine for the time. Everything else is handed the time."""
+"""The switch's clock: the one place that asks the machine for the time. Everything else is handed the
+time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""One TCP connection of a terminal: bytes to frames, answers to bytes, and the limits that protect the others.
+"""One TCP connection of a terminal: bytes to frames, answers to bytes, and the limits that protect the
+others.
 
 Knows framing and flow control; knows nothing of messages.
 """
@@ -9,7 +10,7 @@ import asyncio
 
 import structlog
 
-from switch.link import Frame, FrameReader, FramingError, answer_tpdu, frame
+from switch.link.framing import Frame, FrameReader, FramingError, answer_tpdu, frame
 from switch.server.pipeline import Pipeline
 from switch.settings import Listener
 
@@ -55,7 +56,8 @@ class Connections:
             connection.stop_reading()
 
     def _make_room(self) -> None:
-        """Full: let go of the longest idle stranger (no message with a good MAC yet), else of the longest idle."""
+        """Full: let go of the longest idle stranger (no message with a good MAC yet), else of the longest
+        idle."""
         victim = min(self._open, key=lambda connection: (connection.is_known, connection.active_at))
         victim.report("connection limit reached, longest idle let go")
         victim.abort()
@@ -76,7 +78,6 @@ class Connection(asyncio.Protocol):
         self._paused_by_peer = False
         self._stopping = False
         self._reported: set[str] = set()
-        self._partial_since: float | None = None
         self.active_at = connections.loop.time()
         self.is_known = False
 
@@ -97,17 +98,13 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         now = self.active_at = self._connections.loop.time()
         try:
-            frames = self._reader.feed(data)
+            for received in self._reader.feed(data, now):
+                self._receive(received)
         except FramingError as error:
+            for received in error.frames:
+                self._receive(received)
             self.report("bad framing", error=str(error))
-            self.abort()
-            return
-        if not self._reader.partial:
-            self._partial_since = None
-        elif frames or self._partial_since is None:
-            self._partial_since = now
-        for received in frames:
-            self._receive(received)
+            self.close()
 
     def pause_writing(self) -> None:
         self._paused_by_peer = True
@@ -146,7 +143,8 @@ class Connection(asyncio.Protocol):
 
     def check_age(self, now: float) -> None:
         limits = self._connections.limits
-        if self._partial_since is not None and now - self._partial_since > limits.frame_timeout_s:
+        began = self._reader.pending_since
+        if began is not None and now - began > limits.frame_timeout_s:
             self.report("frame not finished in time", seconds=limits.frame_timeout_s)
             self.abort()
         elif now - self.active_at > limits.idle_timeout_s and not self._in_flight:

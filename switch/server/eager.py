@@ -1,6 +1,7 @@
 """Run a coroutine at once and only make a task of it when it really waits.
 
-The in-process HSM never waits, so a request costs no task; with a box behind a network the same code waits in one.
+The in-process HSM never waits, so a request costs no task; with a box behind a network the same code waits
+in one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any
 
 
 def start(coroutine: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
-    """Step `coroutine` until it ends or first waits; in the second case the rest runs as a task kept in `tasks`."""
+    """Step `coroutine` until it ends or first waits; in the second case the rest runs as a task kept in
+    `tasks`."""
     try:
         waited_for = coroutine.send(None)
     except StopIteration:
@@ -49,4 +51,4 @@ class _Resumed:
                 return
 
     def __await__(self) -> Generator[Any, Any, None]:
-        return self._run()  # type: ignore[return-value]
+        return self._run()

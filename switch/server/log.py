@@ -1,4 +1,5 @@
-"""The switch's log: one JSON object a line on stderr. The last thing before writing hides card numbers and keys.
+"""The switch's log: one JSON object a line on stderr. The last thing before writing hides card numbers and
+keys.
 
 Never log a message's fields; log what happened, to which terminal, with which code.
 """

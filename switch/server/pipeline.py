@@ -1,6 +1,8 @@
-"""From a frame to its answer: decode, MAC, registry, request, decision, one commit for the batch, answer under a MAC.
+"""From a frame to its answer: decode, MAC, registry, request, decision, one commit for the batch, answer
+under a MAC.
 
-Nothing that looks like approval leaves before its commit is durable. While one batch commits the next gathers; there
+Nothing that looks like approval leaves before its commit is durable. While one batch commits the next
+gathers; there
 is no timer. A failed commit drops the ledger's memory, reloads and asks again: nothing is guessed.
 """
 
@@ -21,8 +23,8 @@ from switch.authorizer.decide import answer_fields, answer_mti
 from switch.authorizer.request import request_of
 from switch.hsm import Hsm
 from switch.iso8583 import DecodeError, Dialect, Message
-from switch.ledger import Entry, FencedError, LedgerUnavailable, Load, SqliteEngine, State
-from switch.link import Frame
+from switch.ledger import Engine, Entry, FencedError, LedgerError, NotLoaded, State
+from switch.link.framing import Frame
 from switch.server import eager
 from switch.settings import Program, Terminal
 
@@ -38,7 +40,8 @@ SIGN_ON, SIGN_OFF, ECHO = "001", "002", "301"
 
 # One commit carries at most this many entries: its statements run on the event loop, about 2 ms at this size.
 LARGEST_BATCH = 128
-# Requests that wait for their batch; above it the switch says 91 instead of growing. About 10 MB, half a second of work.
+# Requests that wait for their batch; above it the switch says 91 instead of growing. About 10 MB, half a
+# second of work.
 LARGEST_QUEUE = 8192
 
 
@@ -51,7 +54,8 @@ class Clock(Protocol):
 
 
 class Peer(Protocol):
-    """A connection as the pipeline sees it. Every received frame is finished exactly once: answered or dropped."""
+    """A connection as the pipeline sees it. Every received frame is finished exactly once: answered or
+    dropped."""
 
     def answer(self, payload: bytes, tpdu: bytes | None) -> None: ...
 
@@ -95,7 +99,9 @@ def answer_key(terminal: str) -> str:
 class Pipeline:
     """Owns the ledger's memory and its one writer. Runs on one event loop.
 
-    stop: called with a reason when going on would be unsafe (the ledger has another owner, an invariant broke).
+    after_commit: called when a batch is durable and answered.
+    stop: called with a reason when going on would be unsafe (the ledger has another owner, an invariant
+    broke).
     """
 
     def __init__(
@@ -106,11 +112,12 @@ class Pipeline:
         terminals: tuple[Terminal, ...],
         directory_key: bytes,
         hsm: Hsm,
-        engine: SqliteEngine,
+        engine: Engine,
         epoch: int,
         clock: Clock,
         log: structlog.stdlib.BoundLogger,
         writer: Executor,
+        after_commit: Callable[[], None],
         stop: Callable[[str], None],
     ) -> None:
         self._dialect = dialect
@@ -123,6 +130,7 @@ class Pipeline:
         self._clock = clock
         self._log = log
         self._writer = writer
+        self._after_commit = after_commit
         self._stop = stop
         self._authorizer = Authorizer(
             dialect,
@@ -131,7 +139,7 @@ class Pipeline:
             program.rial_per_earned_point,
             program.rial_per_redeemed_point,
         )
-        self._state = State.of(engine)
+        self._state = State(engine.start())
         self._queue: deque[_Work] = deque()
         self._committing = False
         self._stopped = False
@@ -167,12 +175,13 @@ class Pipeline:
             self._refuse_unauthenticated(peer, frame, message, SECURITY_ERROR)
             return
         peer.known()
-        operation = self._dialect.operation_of(message)
+        operation = self._dialect.name_of(message)
         if operation is None:
             await self._refuse(peer, frame.tpdu, message, INVALID_TRANSACTION)
         elif problems := self._dialect.check(message):
-            peer.report("message incomplete", terminal=terminal.id, problem=str(problems[0]))
-            await self._refuse(peer, frame.tpdu, message, FORMAT_ERROR)
+            first = problems[0]
+            peer.report("message incomplete", terminal=terminal.id, path=first.path, problem=first.what)
+            await self._refuse(peer, frame.tpdu, message, first.response_code)
         elif operation == "network":
             await self._network(peer, frame.tpdu, message)
         else:
@@ -220,7 +229,7 @@ class Pipeline:
             entries, answers = self._decide(batch)
             if entries:
                 self._engine.stage(entries, self._epoch)
-        except (LedgerUnavailable, FencedError) as error:
+        except LedgerError as error:
             self._failed(batch, error, last_try)
             return
         except AssertionError as error:
@@ -240,18 +249,14 @@ class Pipeline:
         for work in batch:
             request = work.request
             try:
-                outcome = self._authorizer.decide(self._state, request, now_ms)
-                while isinstance(outcome, Load):
-                    self._state.fill(outcome, self._engine.load(outcome))
-                    outcome = self._authorizer.decide(self._state, request, now_ms)
-            except (AssertionError, LedgerUnavailable):
+                outcome = self._decide_one(request, now_ms)
+            except (AssertionError, LedgerError):
                 raise
             except Exception as error:
                 # A defect, but only of this request: the memory is untouched until `apply`.
                 self._log.error("decision failed", terminal=request.terminal, error=type(error).__name__)
                 outcome = Refusal(MALFUNCTION)
             if isinstance(outcome, Entry):
-                self._state.apply(outcome)
                 entries.append(outcome)
                 body = outcome.answer
             elif isinstance(outcome, Repeat):
@@ -260,6 +265,18 @@ class Pipeline:
                 body = self._encode(request.mti, request.stan, request.local_time, request.terminal, outcome)
             answers.append(_Answer(work.peer, work.tpdu, request.terminal, body))
         return entries, answers
+
+    def _decide_one(self, request: Request, now_ms: int) -> Entry | Repeat | Refusal:
+        """Decide one request and let the next ones see its entry; what the memory lacks is loaded on the
+        way."""
+        while True:
+            try:
+                outcome = self._authorizer.decide(self._state, request, now_ms)
+                if isinstance(outcome, Entry):
+                    self._state.apply(outcome)
+                return outcome
+            except NotLoaded as missing:
+                self._state.fill(missing.load, self._engine.load(missing.load))
 
     def _synced(
         self,
@@ -274,14 +291,16 @@ class Pipeline:
             self._state.committed(entries)
             self.committed_entries += len(entries)
             self._release(answers)
+            self._after_commit()
             self._next_batch()
-        elif isinstance(error, LedgerUnavailable | FencedError):
+        elif isinstance(error, LedgerError):
             self._failed(batch, error, last_try)
         else:
             self._broken(batch, error)
 
     def _failed(self, batch: list[_Work], error: Exception, last_try: bool) -> None:
-        """The commit failed, or nobody knows: forget the memory, read the ledger again, ask once more, then say 91."""
+        """The commit failed, or nobody knows: forget the memory, read the ledger again, ask once more,
+        then say 91."""
         self._log.error("ledger unavailable", error=str(error), requests=len(batch))
         if isinstance(error, FencedError):
             self._stopped = True
@@ -290,8 +309,8 @@ class Pipeline:
             return
         try:
             self._engine.rollback()
-            self._state = State.of(self._engine)
-        except LedgerUnavailable:
+            self._state = State(self._engine.start())
+        except LedgerError:
             last_try = True
         if last_try:
             self._give_up(batch)
@@ -314,7 +333,11 @@ class Pipeline:
                     work.tpdu,
                     work.request.terminal,
                     self._encode(
-                        work.request.mti, work.request.stan, work.request.local_time, work.request.terminal, refusal
+                        work.request.mti,
+                        work.request.stan,
+                        work.request.local_time,
+                        work.request.terminal,
+                        refusal,
                     ),
                 )
                 for work in batch
@@ -366,12 +389,12 @@ class Pipeline:
                 "12": f"{self._program.rial_per_redeemed_point:08d}",
             }
             self._log.info("terminal signed on", terminal=message.text("41"))
-        body = self._dialect.encode_without_mac(Message(answer_mti(message.mti), fields))
+        body = self._dialect.encode_body(Message(answer_mti(message.mti), fields))
         await self._send([_Answer(peer, tpdu, message.text("41"), body)])
 
     def _encode(self, mti: str, stan: str, local_time: str, terminal: str, refusal: Refusal) -> bytes:
         fields = answer_fields(stan, local_time, terminal, refusal.response_code)
-        return self._dialect.encode_without_mac(Message(answer_mti(mti), fields))
+        return self._dialect.encode_body(Message(answer_mti(mti), fields))
 
     # ------------------------------------------------------------ life
 
@@ -396,4 +419,6 @@ def _where(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return "" if trace is None else f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"
+    return (
+        "" if trace is None else f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"
+    )

@@ -1,4 +1,5 @@
-"""Starts and stops a switch: ledger, HSM, pipeline, listener, checkpoints, signals. Nothing is decided here."""
+"""Starts and stops a switch: ledger, HSM, pipeline, listener, checkpoints, signals. Nothing is decided
+here."""
 
 from __future__ import annotations
 
@@ -10,14 +11,14 @@ import os
 import resource
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import structlog
 
 from switch import iso8583
 from switch.hsm import InProcessHsm
-from switch.ledger import LedgerUnavailable, SqliteEngine
+from switch.ledger import LedgerUnavailable
 from switch.ledger.checkpoint import CheckpointFile
+from switch.ledger.sqlite import SqliteEngine
 from switch.server.clock import SystemClock
 from switch.server.connection import Connections
 from switch.server.pipeline import Pipeline, answer_key, request_key
@@ -33,7 +34,8 @@ class StartError(Exception):
 
 
 async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code: 0 stopped as asked, 1 stopped to protect the ledger.
+    """Serve until SIGTERM or SIGINT; returns the exit code: 0 stopped as asked, 1 stopped to protect the
+    ledger.
 
     Raises StartError.
     """
@@ -52,7 +54,17 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         epoch = engine.claim(f"switch {os.getpid()}")
     except LedgerUnavailable as error:
         raise StartError(str(error)) from error
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-writer") as writer:
+    with (
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-writer") as writer,
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-checkpoint") as checkpointer,
+    ):
+        copying: list[asyncio.Future[None]] = []
+
+        def pace_log() -> None:
+            """Copy the write-ahead log beside the commits, so that no answer waits for all of it."""
+            if engine.checkpoint_due and (not copying or copying[0].done()):
+                copying[:] = [loop.run_in_executor(checkpointer, engine.checkpoint)]
+
         pipeline = Pipeline(
             dialect=iso8583.load("vafa"),
             program=settings.program,
@@ -64,6 +76,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             clock=clock,
             log=log,
             writer=writer,
+            after_commit=pace_log,
             stop=request_stop,
         )
         connections = Connections(pipeline, settings.listener, log)
@@ -124,7 +137,9 @@ async def _listen(settings: Settings, connections: Connections) -> asyncio.Serve
             remedy = "another process listens there; stop it or choose another port with --port"
         else:
             remedy = "check listener.host and listener.port in the settings"
-        raise StartError(f"can't listen on {host}:{port} ({os.strerror(error.errno or 0)}); {remedy}") from error
+        raise StartError(
+            f"can't listen on {host}:{port} ({os.strerror(error.errno or 0)}); {remedy}"
+        ) from error
 
 
 async def _sweep(connections: Connections) -> None:
@@ -152,9 +167,3 @@ def _raise_descriptor_limit() -> None:
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def remove_stale_port(path: Path) -> None:
-    """A switch that was killed leaves its port file; readers must not take it for a running one."""
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
