@@ -371,8 +371,8 @@ def write_terminal_settings(settings: Settings, port: int | None = None) -> None
 
 def _default_text() -> str:
     lines = [
-        "# Settings of this switch, made with random keys at its first start. docs/settings.md explains
-        every key.",
+        "# Settings of this switch, made with random keys at its first start.",
+        "# docs/settings.md explains every key.",
         'environment = "test"',
         "",
         "[keys]",

@@ -1,0 +1,136 @@
+"""Whole authorizations per second: TCP, decode, MAC both ways, decision, durable commit, one switch process.
+
+    python -m benchmarks.switch_authorizations [--seconds 5] [--members 2000] [--lines 64] [--in-flight 4]
+
+Three measurements in one run, on one disk: the peer (one durable SQLite commit per request and nothing else, the
+plain way to build a ledger), saturation in closed loop, and half of that rate in open loop, where latency counts
+from the moment a request was due. The switch is held on one processor, the load on another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+
+import apsw
+
+from simulators.cards import draw_card
+from simulators.load import Figures, Traffic, arrive, saturate
+from switch.server.clock import BUSINESS_ZONE
+from switch.settings import DEMO_ACCEPTOR, Settings, create_defaults, load
+
+SECONDS = 5
+START_DEADLINE_S = 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--members", type=int, default=2000)
+    parser.add_argument("--lines", type=int, default=64)
+    parser.add_argument("--in-flight", type=int, default=4)
+    parser.add_argument("--profile", type=Path, help="write a cProfile of the switch here (slower)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="vafa-benchmark-") as name:
+        directory = Path(name)
+        peer = commits_per_second(directory / "peer.sqlite", min(2.0, options.seconds))
+        print(f"{peer:,.0f} one-row commits/s (apsw, synchronous=FULL, one durable commit per request)")
+        settings = many_terminals(directory, options.lines)
+        process = start(settings, options.profile)
+        try:
+            asyncio.run(measure(settings, options, peer))
+        finally:
+            process.terminate()
+            process.wait()
+
+
+async def measure(settings: Settings, options: argparse.Namespace, peer: float) -> None:
+    port = int(settings.port_path.read_text(encoding="ascii"))
+    drawn = random.Random(7)
+    cards = sorted({draw_card(drawn) for _ in range(options.members)})
+    traffic = Traffic(settings, cards, datetime.now(BUSINESS_ZONE))
+    lines, host = options.lines, settings.listener.host
+    await saturate(host, port, traffic.activations(), lines, options.in_flight)
+    warm = await saturate(host, port, traffic.first_earns(), lines, options.in_flight)
+
+    count = int(warm.per_second * options.seconds)
+    closed = await saturate(host, port, traffic.earns_and_redeems(count), lines, options.in_flight)
+    show("saturation", closed)
+    half = closed.per_second / 2
+    opened = await arrive(host, port, traffic.earns_and_redeems(int(half * options.seconds)), lines, half)
+    show("half load", opened)
+    print(f"{closed.per_second:,.0f} authorizations/s = {closed.per_second / peer:.1f}x one commit per request")
+
+
+def show(name: str, figures: Figures) -> None:
+    print(
+        f"{name}: {figures.per_second:,.0f} authorizations/s over {figures.requests:,} requests, "
+        f"p50 {figures.p50_ms:.2f} ms, p99 {figures.p99_ms:.2f} ms, p99.9 {figures.p999_ms:.2f} ms, "
+        f"worst {figures.worst_ms:.1f} ms"
+    )
+
+
+def commits_per_second(path: Path, seconds: float) -> float:
+    """The peer: one row, one durable commit, again and again."""
+    connection = apsw.Connection(str(path))
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("CREATE TABLE entry (id INTEGER PRIMARY KEY, identity BLOB, amount INTEGER)")
+    count, start = 0, time.perf_counter()
+    while (spent := time.perf_counter() - start) < seconds:
+        connection.execute("INSERT INTO entry (identity, amount) VALUES (?, ?)", (os.urandom(16), count))
+        count += 1
+    connection.close()
+    return count / spent
+
+
+def many_terminals(directory: Path, terminals: int) -> Settings:
+    """Settings with one terminal for each line."""
+    create_defaults(directory)
+    lines = []
+    for number in range(terminals):
+        lines += [
+            "[[terminals]]",
+            f'id = "2{number:07d}"',
+            f'acceptor = "{DEMO_ACCEPTOR}"',
+            f'mac_request_key = "{os.urandom(16).hex()}"',
+            f'mac_answer_key = "{os.urandom(16).hex()}"',
+        ]
+    path = directory / "switch.toml"
+    path.write_text(path.read_text(encoding="utf-8") + "\n".join(lines) + "\n", encoding="utf-8")
+    settings = load(path)
+    extra = tuple(terminal for terminal in settings.terminals if terminal.id.startswith("2"))
+    return Settings(
+        **{name: getattr(settings, name) for name in Settings.__slots__ if name != "terminals"}, terminals=extra
+    )
+
+
+def start(settings: Settings, profile: Path | None) -> subprocess.Popen[str]:
+    """The switch as its own process on one processor; this process takes the others."""
+    processors = sorted(os.sched_getaffinity(0))
+    command = [sys.executable]
+    if profile is not None:
+        command += ["-m", "cProfile", "-o", str(profile)]
+    command += ["-m", "tools.cli", "switch", "run", "--data", str(settings.data), "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    if len(processors) > 1:
+        os.sched_setaffinity(process.pid, processors[:1])
+        os.sched_setaffinity(0, processors[1:])
+    assert process.stderr is not None
+    for line in process.stderr:
+        if json.loads(line).get("event") == "listening":
+            return process
+    raise SystemExit("the switch did not start")
+
+
+if __name__ == "__main__":
+    main()
