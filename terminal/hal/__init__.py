@@ -1,4 +1,20 @@
 """One door per board: serial, display, keypad, storage, clock, random, crypto, network.
 
-Only here may a module know which board it runs on.
+Only here may a module know which board it runs on. A board is one object, made once at start and given to the
+application and to the driver of its input and output; nothing else asks where it runs. Its attributes:
+
+clock     now_ms() -> int: milliseconds that never go back, from any start.
+          set_wall((year, month, day, hour, minute, second)); wall() -> the same tuple, None before that.
+storage   read(name) -> bytes or None; append(name, data), replace(name, data), remove(name): durable when
+          they return; replace happens whole or not at all. All raise OSError.
+random    random(count) -> bytes fit for keys and vectors.
+aes       aes(key, mode, iv) as in MicroPython's cryptolib: mode 1 ECB, 2 CBC; encrypt(data) or decrypt(data).
+display   128 x 64 dots, one bit each: clear(), text(letters, x, y), line(y), show() -> digest of the picture.
+reader, keypad, printer
+          serial ports: open() raises OSError; await read() -> bytes, b"" when the device has gone;
+          await write(data); close().
+line      line(host, port) -> a new connection: await connect(); send(data) -> count of bytes that left, at
+          once; await read() -> bytes, b"" when the peer has gone; close(). All raise OSError.
+emit      emit(event): one dictionary to whoever watches the terminal; never raises.
+fault     fault(error) -> kind and place of an exception without its text (which might quote a card).
 """
