@@ -22,6 +22,7 @@ STOP_SECONDS: Final = 20.0  # how long a polite stop may take before the process
 _PR_SET_PDEATHSIG: Final = 1
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+VAFA: Final = (sys.executable, "-c", "from tools.cli import main; main()")  # the `vafa` command
 
 
 class ProcessEnded(Exception):
@@ -89,9 +90,23 @@ class Process:
     async def wait(self) -> int:
         """Its exit code, after its last line was handed over."""
         code = await self._child.wait()
-        for pump in self._pumps:
-            await pump
+        await asyncio.wait(self._pumps)  # unlike awaiting them, does not cancel them when we are cancelled
         return code
+
+    async def ready(self, said: asyncio.Event, timeout_seconds: float) -> None:
+        """Returns when `said` is set. Raises ProcessEnded when the process ends before, or takes too long."""
+        ended = asyncio.create_task(self._child.wait())
+        is_said = asyncio.create_task(said.wait())
+        await asyncio.wait((ended, is_said), timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+        has_ended = ended.done()
+        for task in (ended, is_said):
+            task.cancel()
+        if said.is_set():
+            return
+        if has_ended:
+            raise ProcessEnded(self.explain(f"ended with code {await self.wait()} before it was ready"))
+        await self.kill()
+        raise ProcessEnded(self.explain(f"was not ready within {timeout_seconds:g} s"))
 
     async def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""

@@ -1,0 +1,467 @@
+"""The real firmware as a process, with its devices: what a terminal on a shop counter is.
+
+Starts it under MicroPython or CPython, reads its events, swipes cards and presses keys. Nothing of the
+firmware
+is imported or replaced; whatever happens, happens through its serial ports, its line and its storage
+directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final, NamedTuple, Protocol, TypeVar
+
+from simulators.cards import Card
+from simulators.control import ControlServer, ask
+from simulators.keypad import Keypad
+from simulators.printer import Printer
+from simulators.process import ROOT, Process, ProcessEnded
+from simulators.readers.magstripe import MagstripeReader, Swipe, SwipeFaults, swipe_request
+from simulators.serial_port import PACE_9600_8N1, forget_unread
+from tools import firmware_tree, micropython
+
+HEAP: Final = "heapsize=160k"  # on a 64-bit machine; as much as about 80 KiB on a 32-bit board
+MODULE: Final = "terminal.main"
+WAIT_SECONDS: Final = 60.0  # for an event that must come; only ends a hang
+KEPT_EVENTS: Final = 500  # of each kind, not asked for yet
+TRANSCRIPT_LINES: Final = 120  # shown when something fails
+
+
+class TerminalInUse(Exception):
+    """Another process drives this terminal of this data directory."""
+
+
+class NoSuchTerminal(Exception):
+    """The data directory has no settings for this terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """How to run the firmware: the command up to the module, where, and with which environment."""
+
+    name: str
+    command: tuple[str, ...]
+    directory: Path
+    environment: Mapping[str, str]
+
+
+def prepare_micropython() -> Interpreter:
+    """The real MicroPython with the firmware compiled to `.mpy`. May unpack the one and compile the other."""
+    executable, tree = micropython.provide(), firmware_tree.build()
+    return Interpreter(
+        "micropython", (str(executable), "-X", HEAP, "-m", MODULE), tree, {"MICROPYPATH": ".frozen"}
+    )
+
+
+def prepare_cpython() -> Interpreter:
+    """The firmware's sources under this Python."""
+    return Interpreter("cpython", (sys.executable, "-m", MODULE), ROOT, {})
+
+
+INTERPRETERS: Final[dict[str, Callable[[], Interpreter]]] = {
+    "micropython": prepare_micropython,
+    "cpython": prepare_cpython,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the files of one terminal of a data directory are."""
+
+    data: Path
+    terminal_id: str
+
+    @property
+    def run(self) -> Path:
+        """Serial ports, control sockets and what else lives only while it runs."""
+        return self.data / "run" / self.terminal_id
+
+    @property
+    def storage(self) -> Path:
+        """What the firmware keeps: its flash."""
+        return self.data / "terminals" / self.terminal_id
+
+    @property
+    def given_settings(self) -> Path:
+        """What the switch gave this terminal."""
+        return self.data / "terminals" / f"{self.terminal_id}.json"
+
+    @property
+    def reader_control(self) -> Path:
+        """Socket that swipes cards."""
+        return self.run / "reader.control"
+
+    @property
+    def keypad_control(self) -> Path:
+        """Socket that presses keys."""
+        return self.run / "keypad.control"
+
+
+class Screen(NamedTuple):
+    """A screen the firmware showed. `frame`: digest of its framebuffer."""
+
+    name: str
+    lines: tuple[str, ...]
+    frame: str
+
+
+class Transaction(NamedTuple):
+    """A transaction whose outcome is final for the terminal. Points are digits, as they came."""
+
+    flow: str
+    approved: bool
+    response_code: str
+    stan: str
+    rrn: str
+    points: str
+    balance: str
+    debt: str
+    original_stan: str
+
+
+Found = TypeVar("Found", Screen, Transaction)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a terminal is set up.
+
+    settings: entries that replace those the switch gave, e.g. port of a fault proxy or shorter timeouts;
+    reader_is_process: the reader runs as a process of its own; reader_pace: bytes a second, 0 as fast as
+    possible.
+    """
+
+    settings: Mapping[str, object] = field(default_factory=dict)
+    reader_is_process: bool = False
+    reader_pace: int = PACE_9600_8N1
+    key_pause_ms: int = 0
+
+
+class _Reader(Protocol):
+    async def swipe(self, card: Card, faults: SwipeFaults | None = None) -> Swipe: ...
+
+    async def plug_in(self) -> None: ...
+
+    async def unplug(self) -> None: ...
+
+
+class Terminal:
+    """One terminal: firmware, reader, keypad, printer.
+
+    `on_screen`, `on_transaction` and `on_receipt` are called as things happen. The awaitables take events
+    in the
+    order they came, each once; an event that came earlier counts.
+    """
+
+    def __init__(self, place: Place, interpreter: Interpreter, options: Options | None = None) -> None:
+        self.place = place
+        self.printer = Printer(place.run / "printer", self._receipt_printed)
+        self.keypad = Keypad(place.run / "keypad", (options or Options()).key_pause_ms)
+        self.current_screen: Screen | None = None
+        self.boots = 0
+        self.on_screen: Callable[[Screen], None] | None = None
+        self.on_transaction: Callable[[Transaction], None] | None = None
+        self.on_receipt: Callable[[str], None] | None = None
+        self._interpreter = interpreter
+        self._options = options or Options()
+        self._reader: _Reader = self._make_reader()
+        self._process: Process | None = None
+        self._lock: IO[str] | None = None
+        self._controls: list[ControlServer] = []
+        self._screens: deque[Screen] = deque(maxlen=KEPT_EVENTS)
+        self._transactions: deque[Transaction] = deque(maxlen=KEPT_EVENTS)
+        self._transcript: deque[str] = deque(maxlen=TRANSCRIPT_LINES)
+        self._happened = asyncio.Event()
+
+    # ---------------------------------------------------------------- on and off
+
+    async def start(self) -> None:
+        """Plug in the devices and switch it on. Raises TerminalInUse, NoSuchTerminal."""
+        self._take_lock()
+        try:
+            self._write_files()
+            self.keypad.open()
+            self.printer.open()
+            await self._reader.plug_in()
+            await self._serve_keypad()
+        except BaseException:
+            await self.stop()
+            raise
+        await self.switch_on()
+
+    async def switch_on(self) -> None:
+        """Start the firmware; the devices are there already."""
+        assert not self.is_running, "it is on"
+        for link in (self.place.run / "reader", self.place.run / "keypad"):
+            forget_unread(link)
+        self.printer.tear_off()
+        self._process = await Process.start(
+            f"terminal {self.place.terminal_id}",
+            [*self._interpreter.command, "--board", str(self.place.run / "board.json")],
+            directory=self._interpreter.directory,
+            environment=self._interpreter.environment,
+            on_stdout=self._said,
+            on_stderr=self._complained,
+        )
+        self._pulse_at_end(self._process)
+
+    async def kill(self) -> None:
+        """kill -9 of the firmware: a power cut. The devices stay."""
+        assert self._process is not None
+        await self._process.kill()
+
+    async def restart(self) -> None:
+        """Switch it on again after `kill`; events of before are forgotten."""
+        self._screens.clear()
+        self._transactions.clear()
+        await self.switch_on()
+
+    async def stop(self) -> None:
+        """Switch off and unplug everything."""
+        if self._process is not None and self._process.is_running:
+            await self._process.kill()  # a terminal has no shutdown: it is unplugged
+        for control in self._controls:
+            await control.stop()
+        self._controls.clear()
+        await self._reader.unplug()
+        self.keypad.close()
+        self.printer.close()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the firmware runs."""
+        return self._process is not None and self._process.is_running
+
+    @property
+    def pid(self) -> int:
+        """Process id of the firmware."""
+        assert self._process is not None
+        return self._process.pid
+
+    async def ended(self) -> int:
+        """Returns when the firmware ends by itself; its exit code."""
+        assert self._process is not None
+        return await self._process.wait()
+
+    # ---------------------------------------------------------------- the cashier's hands
+
+    async def swipe(self, card: Card, faults: SwipeFaults | None = None) -> Swipe:
+        """Pass a card through the reader."""
+        return await self._reader.swipe(card, faults)
+
+    async def press(self, keys: str) -> None:
+        """Press keys, e.g. "2500000#"."""
+        await self.keypad.press(keys)
+
+    # ---------------------------------------------------------------- the cashier's eyes
+
+    async def screen(self, *names: str, timeout_seconds: float = WAIT_SECONDS) -> Screen:
+        """The next screen with one of the names (any screen without names); those before it are passed
+        over."""
+
+        def wanted(screen: Screen) -> bool:
+            return not names or screen.name in names
+
+        return await self._next(self._screens, wanted, f"screen {' or '.join(names)}", timeout_seconds)
+
+    async def transaction(self, *flows: str, timeout_seconds: float = WAIT_SECONDS) -> Transaction:
+        """The next finished transaction of one of the flows (any without flows)."""
+
+        def wanted(transaction: Transaction) -> bool:
+            return not flows or transaction.flow in flows
+
+        what = f"transaction {' or '.join(flows)}"
+        return await self._next(self._transactions, wanted, what, timeout_seconds)
+
+    def take_transactions(self) -> list[Transaction]:
+        """The finished transactions that nobody has asked for yet."""
+        taken = list(self._transactions)
+        self._transactions.clear()
+        return taken
+
+    def explain(self, what: str) -> str:
+        """`what` happened, with everything the firmware said lately."""
+        lines = "\n".join(f"    {line}" for line in self._transcript) or "    (nothing)"
+        state = "running" if self.is_running else "not running"
+        name = f"terminal {self.place.terminal_id} ({self._interpreter.name}, {state})"
+        return f"{name}: {what}; it said:\n{lines}"
+
+    async def _next(
+        self, queue: deque[Found], wanted: Callable[[Found], bool], what: str, timeout_seconds: float
+    ) -> Found:
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while True:
+                    while queue:
+                        item = queue.popleft()
+                        if wanted(item):
+                            return item
+                    if not self.is_running:
+                        raise ProcessEnded(self.explain(f"ended while {what} was awaited"))
+                    self._happened.clear()
+                    await self._happened.wait()
+        except TimeoutError:
+            raise TimeoutError(self.explain(f"no {what} within {timeout_seconds:g} s")) from None
+
+    # ---------------------------------------------------------------- what the firmware says
+
+    def _said(self, line: str) -> None:
+        self._transcript.append(line)
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if not isinstance(event, dict):
+            return
+        match event.get("event"):
+            case "boot":
+                self.boots += 1
+            case "screen":
+                self._screen_shown(event)
+            case "transaction":
+                self._transaction_finished(event)
+        self._happened.set()
+
+    def _complained(self, line: str) -> None:
+        self._transcript.append(f"stderr: {line}")
+
+    def _screen_shown(self, event: Mapping[str, object]) -> None:
+        lines = event.get("lines")
+        screen = Screen(
+            name=str(event.get("name", "")),
+            lines=tuple(str(line) for line in lines) if isinstance(lines, list) else (),
+            frame=str(event.get("frame", "")),
+        )
+        self.current_screen = screen
+        self._screens.append(screen)
+        if self.on_screen is not None:
+            self.on_screen(screen)
+
+    def _transaction_finished(self, event: Mapping[str, object]) -> None:
+        texts = {
+            name: str(event.get(name) or "")
+            for name in ("flow", "stan", "rrn", "response_code", "points", "balance", "debt", "original_stan")
+        }
+        transaction = Transaction(approved=event.get("approved") is True, **texts)
+        self._transactions.append(transaction)
+        if self.on_transaction is not None:
+            self.on_transaction(transaction)
+
+    def _receipt_printed(self, receipt: str) -> None:
+        if self.on_receipt is not None:
+            self.on_receipt(receipt)
+
+    def _pulse_at_end(self, process: Process) -> None:
+        async def pulse() -> None:
+            await process.wait()
+            self._happened.set()
+
+        # Whoever awaits an event learns that the firmware has died.
+        self._end_watch = asyncio.create_task(pulse())
+
+    # ---------------------------------------------------------------- setting up
+
+    def _make_reader(self) -> _Reader:
+        link = self.place.run / "reader"
+        if self._options.reader_is_process:
+            return _ReaderProcess(link, self.place.reader_control, self._options.reader_pace)
+        return _ReaderHere(link, self.place.reader_control, self._options.reader_pace)
+
+    def _take_lock(self) -> None:
+        self.place.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (self.place.run / "lock").open("a")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise TerminalInUse(
+                f"terminal {self.place.terminal_id} of {self.place.data} is in use by another process"
+            ) from None
+        self._lock = lock
+
+    def _write_files(self) -> None:
+        try:
+            given = json.loads(self.place.given_settings.read_text("utf-8"))
+        except FileNotFoundError:
+            raise NoSuchTerminal(
+                f"{self.place.given_settings} is missing: terminal {self.place.terminal_id} is not registered"
+            ) from None
+        self.place.storage.mkdir(parents=True, exist_ok=True, mode=0o700)
+        run = self.place.run.absolute()
+        board = {
+            "settings": str(run / "settings.json"),
+            "storage": str(self.place.storage.absolute()),
+            "reader": str(run / "reader"),
+            "keypad": str(run / "keypad"),
+            "printer": str(run / "printer"),
+        }
+        _write_private(run / "settings.json", {**given, **self._options.settings})
+        _write_private(run / "board.json", board)
+
+    async def _serve_keypad(self) -> None:
+        control = ControlServer(self.place.keypad_control, self.keypad.control)
+        await control.start()
+        self._controls.append(control)
+
+
+class _ReaderHere:
+    """The reader in this process, with its control socket."""
+
+    def __init__(self, link: Path, control: Path, pace: int) -> None:
+        self._reader = MagstripeReader(link, pace)
+        self._control = ControlServer(control, self._reader.control)
+
+    async def swipe(self, card: Card, faults: SwipeFaults | None = None) -> Swipe:
+        return await self._reader.swipe(card, faults)
+
+    async def plug_in(self) -> None:
+        self._reader.open()
+        await self._control.start()
+
+    async def unplug(self) -> None:
+        await self._control.stop()
+        self._reader.close()
+
+
+class _ReaderProcess:
+    """The reader as a process of its own, told by its control socket."""
+
+    def __init__(self, link: Path, control: Path, pace: int) -> None:
+        self._arguments = ["--link", str(link), "--control", str(control), "--pace", str(pace)]
+        self._control = control
+        self._process: Process | None = None
+
+    async def swipe(self, card: Card, faults: SwipeFaults | None = None) -> Swipe:
+        answer = await ask(self._control, swipe_request(card, faults), timeout_seconds=WAIT_SECONDS)
+        corrupt = answer["corrupt"]
+        return Swipe(
+            str(answer["card"]), int(str(answer["sent_bytes"])), None if corrupt is None else str(corrupt)
+        )
+
+    async def plug_in(self) -> None:
+        ready = asyncio.Event()
+        command = [sys.executable, "-m", "simulators.readers.magstripe", *self._arguments]
+        process = self._process = await Process.start("reader", command, on_stdout=lambda _line: ready.set())
+        await process.ready(ready, WAIT_SECONDS)
+
+    async def unplug(self) -> None:
+        if self._process is not None and self._process.is_running:
+            await self._process.stop()
+
+
+def _write_private(path: Path, content: Mapping[str, object]) -> None:
+    """A file for its owner only: settings hold keys."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(content, file, ensure_ascii=False, indent=1)
