@@ -34,7 +34,9 @@ PREPARED = 200_000  # entries are made before the clock starts
 
 def member_account(number: int) -> Account:
     bucket = number % BUCKETS
-    return Account(bucket, AccountKind.MEMBER, str((bucket << 40) + number // BUCKETS + 1), "vafa", Unit.POINTS)
+    return Account(
+        bucket, AccountKind.MEMBER, str((bucket << 40) + number // BUCKETS + 1), "vafa", Unit.POINTS
+    )
 
 
 def make_entries(count: int, first: int, members: int, acceptors: int) -> list[Entry]:
@@ -61,7 +63,9 @@ def make_entries(count: int, first: int, members: int, acceptors: int) -> list[E
                 member=int(account.holder),
                 response_code="00",
                 answer=ANSWER,
-                transfers=(Transfer(TransferKind.EARN, (Posting(account, points), Posting(partner, -points))),),
+                transfers=(
+                    Transfer(TransferKind.EARN, (Posting(account, points), Posting(partner, -points))),
+                ),
             )
         )
     return entries

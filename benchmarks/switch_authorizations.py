@@ -2,8 +2,10 @@
 
     python -m benchmarks.switch_authorizations [--seconds 5] [--members 2000] [--lines 64] [--in-flight 4]
 
-Three measurements in one run, on one disk: the peer (one durable SQLite commit per request and nothing else, the
-plain way to build a ledger), saturation in closed loop, and half of that rate in open loop, where latency counts
+Three measurements in one run, on one disk: the peer (one durable SQLite commit per request and nothing
+else, the
+plain way to build a ledger), saturation in closed loop, and half of that rate in open loop, where latency
+counts
 from the moment a request was due. The switch is held on one processor, the load on another.
 """
 
@@ -13,27 +15,28 @@ import argparse
 import asyncio
 import json
 import os
-import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from datetime import datetime
 from pathlib import Path
 
 import apsw
 
-from simulators.cards import draw_card
+from simulators.cards import Deck
 from simulators.load import Figures, Traffic, arrive, saturate
 from switch.server.clock import BUSINESS_ZONE
 from switch.settings import DEMO_ACCEPTOR, Settings, create_defaults, load
 
 SECONDS = 5
-START_DEADLINE_S = 20
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--members", type=int, default=2000)
     parser.add_argument("--lines", type=int, default=64)
@@ -47,28 +50,33 @@ def main() -> None:
         settings = many_terminals(directory, options.lines)
         process = start(settings, options.profile)
         try:
-            asyncio.run(measure(settings, options, peer))
+            asyncio.run(measure(settings, options, peer, process.pid))
         finally:
             process.terminate()
             process.wait()
 
 
-async def measure(settings: Settings, options: argparse.Namespace, peer: float) -> None:
+async def measure(settings: Settings, options: argparse.Namespace, peer: float, process: int) -> None:
     port = int(settings.port_path.read_text(encoding="ascii"))
-    drawn = random.Random(7)
-    cards = sorted({draw_card(drawn) for _ in range(options.members)})
+    cards = [card.number for card in Deck(seed=7).hand(options.members)]
     traffic = Traffic(settings, cards, datetime.now(BUSINESS_ZONE))
     lines, host = options.lines, settings.listener.host
     await saturate(host, port, traffic.activations(), lines, options.in_flight)
     warm = await saturate(host, port, traffic.first_earns(), lines, options.in_flight)
 
     count = int(warm.per_second * options.seconds)
-    closed = await saturate(host, port, traffic.earns_and_redeems(count), lines, options.in_flight)
+    requests = traffic.earns_and_redeems(count)
+    before = processor_seconds(process)
+    closed = await saturate(host, port, requests, lines, options.in_flight)
     show("saturation", closed)
+    spent = processor_seconds(process) - before
+    print(f"{1e6 * spent / closed.requests:.0f} us of processor time for each authorization")
     half = closed.per_second / 2
     opened = await arrive(host, port, traffic.earns_and_redeems(int(half * options.seconds)), lines, half)
     show("half load", opened)
-    print(f"{closed.per_second:,.0f} authorizations/s = {closed.per_second / peer:.1f}x one commit per request")
+    print(
+        f"{closed.per_second:,.0f} authorizations/s = {closed.per_second / peer:.1f}x one commit per request"
+    )
 
 
 def show(name: str, figures: Figures) -> None:
@@ -77,6 +85,13 @@ def show(name: str, figures: Figures) -> None:
         f"p50 {figures.p50_ms:.2f} ms, p99 {figures.p99_ms:.2f} ms, p99.9 {figures.p999_ms:.2f} ms, "
         f"worst {figures.worst_ms:.1f} ms"
     )
+
+
+def processor_seconds(process: int) -> float:
+    """Processor time that a process has used, user and system, from /proc/PID/stat (proc(5), fields 14 and
+    15)."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def commits_per_second(path: Path, seconds: float) -> float:
@@ -110,7 +125,8 @@ def many_terminals(directory: Path, terminals: int) -> Settings:
     settings = load(path)
     extra = tuple(terminal for terminal in settings.terminals if terminal.id.startswith("2"))
     return Settings(
-        **{name: getattr(settings, name) for name in Settings.__slots__ if name != "terminals"}, terminals=extra
+        **{name: getattr(settings, name) for name in Settings.__slots__ if name != "terminals"},
+        terminals=extra,
     )
 
 
@@ -125,9 +141,12 @@ def start(settings: Settings, profile: Path | None) -> subprocess.Popen[str]:
     if len(processors) > 1:
         os.sched_setaffinity(process.pid, processors[:1])
         os.sched_setaffinity(0, processors[1:])
-    assert process.stderr is not None
-    for line in process.stderr:
+    log = process.stderr
+    assert log is not None
+    for line in log:
         if json.loads(line).get("event") == "listening":
+            # What it says from now on is read and thrown away, so that a full pipe never stops it.
+            threading.Thread(target=log.read, daemon=True).start()
             return process
     raise SystemExit("the switch did not start")
 

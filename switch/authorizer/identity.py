@@ -6,16 +6,15 @@ date and time YYYYMMDDhhmmss as BCD (7), MTI class (1, ASCII), terminal DE 41 (8
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import date, timedelta
+from functools import lru_cache
 from hashlib import blake2b
 
 IDENTITY_BYTES = 19
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-# The MTI's last digit tells a repeat; 7, 52, 53 and the MAC belong to a transmission, not to the transaction.
-NOT_IN_FINGERPRINT = frozenset({"7", "52", "53", "64", "128"})
 
 
+@lru_cache(maxsize=512)  # a few dates are alive at a time; the local date comes from outside, so bounded
 def dated(local_date: str, business_date: date) -> date:
     """The date of DE 13 (MMDD) with the year that brings it nearest to the business date.
 
@@ -47,16 +46,15 @@ def identity_of(day: date, local_time: str, mti_class: str, terminal: str, stan:
     return identity
 
 
-def fingerprint_of(mti: str, fields: Iterable[tuple[str, bytes]], key: bytes) -> bytes:
-    """16 bytes over the MTI's first three digits and every field of the transaction.
+def fingerprint_of(body: bytes, key: bytes) -> bytes:
+    """16 bytes over a transaction's message without MAC and without the fields of a single transmission.
 
-    Keyed, because a plain hash of a card number can be searched. Length-prefixed, so fields can't run
-    together.
+    The MTI's last digit (it tells a repeat) is left out. Keyed, because a plain hash of a card number can be
+    searched.
     """
-    digest = blake2b(mti[:3].encode("ascii"), digest_size=16, key=key)
-    for path, value in fields:
-        digest.update(f"|{path}:{len(value)}:".encode("ascii"))
-        digest.update(value)
+    digest = blake2b(body[:1], digest_size=16, key=key)
+    digest.update(bytes((body[1] & 0xF0,)))
+    digest.update(body[2:])
     return digest.digest()
 
 

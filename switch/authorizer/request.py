@@ -6,12 +6,10 @@ and masked form.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime
 
 from switch.authorizer.identity import (
-    NOT_IN_FINGERPRINT,
     bucket_of_identifier,
     card_identifier,
     dated,
@@ -19,10 +17,14 @@ from switch.authorizer.identity import (
     identity_of,
     within_horizon,
 )
+from switch.iso8583 import Dialect, Message
 from switch.iso8583.masks import luhn_valid, mask_card_number
-from switch.iso8583.message import Message
 
 CARD_DIGITS = range(16, 20)  # ISO/IEC 7812: our program issues 16, cards of 17 to 19 digits are let in
+
+
+# 7, the PIN block and the key serial belong to one sending; all other fields to the transaction.
+OF_A_TRANSMISSION = frozenset({"7", "52", "53"})
 
 
 class TooOld(ValueError):
@@ -34,7 +36,7 @@ class Request:
     """One transaction request.
 
     operation: the message's name in the dictionary (balance, earn, redeem, activate, reversal).
-    card_valid: the number passes Luhn and starts with a prefix of the program.
+    card_valid: False when an activation names a number that is not of the program's cards.
     amount: rial; points: whole points; 0 when absent. original: the identity that a reversal names, else
     empty.
     """
@@ -61,41 +63,74 @@ class Request:
         return bucket_of_identifier(self.identifier)
 
 
-def request_of(
-    message: Message, operation: str, now: datetime, horizon_days: int, prefixes: tuple[str, ...], key: bytes
-) -> Request:
-    """Make a Request of a message that passed its presence check. `now`: local time, Asia/Tehran.
+class RequestReader:
+    """Makes requests of messages, for one dialect and one program."""
 
-    Raises TooOld for a date outside the horizon, or one that no calendar has.
-    """
-    business_date = now.date()
-    mti, stan, local_time = message.mti, message.text("11"), message.text("12")
-    terminal = message.text("41")
-    day = _day(message.text("13"), local_time, business_date, horizon_days)
-    original = b""
-    if operation == "reversal":
-        data = message.text("90")  # MTI 4, STAN 6, date 4, time 6, zeros 22
-        original_day = _day(data[10:14], data[14:20], business_date, horizon_days)
-        original = identity_of(original_day, data[14:20], data[1], terminal, data[4:10])
-    card = card_number(message)
-    return Request(
-        operation=operation,
-        mti=mti,
-        identity=identity_of(day, local_time, mti[1], terminal, stan),
-        fingerprint=fingerprint_of(mti, _transaction_fields(message), key),
-        terminal=terminal,
-        acceptor=message.text("42"),
-        stan=stan,
-        local_time=local_time,
-        business_date=business_date.isoformat(),
-        identifier=card_identifier(card, key),
-        masked_card=mask_card_number(card),
-        card_valid=len(card) in CARD_DIGITS and card.startswith(prefixes) and luhn_valid(card),
-        amount=int(message.text("4")) if "4" in message else 0,
-        currency=message.text("49") if "49" in message else "",
-        points=int(message.text("48.01")) if "48.01" in message else 0,
-        original=original,
-    )
+    def __init__(
+        self, dialect: Dialect, horizon_days: int, card_prefixes: tuple[str, ...], key: bytes
+    ) -> None:
+        self._dialect = dialect
+        self._horizon_days = horizon_days
+        self._card_prefixes = card_prefixes
+        self._key = key
+
+    def read(self, message: Message, body: bytes, operation: str, now: datetime) -> Request:
+        """The request in a message that passed its presence check.
+
+        body: the bytes the message was decoded from, without the MAC. now: local time, Asia/Tehran.
+        Raises TooOld for a date outside the horizon, or one that no calendar has.
+        """
+        business_date = now.date()
+        mti, stan, local_time = message.mti, message.text("11"), message.text("12")
+        terminal = message.text("41")
+        day = self._day(message.text("13"), local_time, business_date)
+        original = b""
+        if operation == "reversal":
+            data = message.text("90")  # MTI 4, STAN 6, date 4, time 6, zeros 22
+            original_day = self._day(data[10:14], data[14:20], business_date)
+            original = identity_of(original_day, data[14:20], data[1], terminal, data[4:10])
+        card = card_number(message)
+        return Request(
+            operation=operation,
+            mti=mti,
+            identity=identity_of(day, local_time, mti[1], terminal, stan),
+            fingerprint=fingerprint_of(self._of_transaction(message, body), self._key),
+            terminal=terminal,
+            acceptor=message.text("42"),
+            stan=stan,
+            local_time=local_time,
+            business_date=business_date.isoformat(),
+            identifier=card_identifier(card, self._key),
+            masked_card=mask_card_number(card),
+            card_valid=operation != "activate" or self._is_of_program(card),
+            amount=int(message.text("4")) if "4" in message else 0,
+            currency=message.text("49") if "49" in message else "",
+            points=int(message.text("48.01")) if "48.01" in message else 0,
+            original=original,
+        )
+
+    def _is_of_program(self, card: str) -> bool:
+        return len(card) in CARD_DIGITS and card.startswith(self._card_prefixes) and luhn_valid(card)
+
+    def _of_transaction(self, message: Message, body: bytes) -> bytes:
+        """`body` without the fields of its transmission: the same bytes whether the message carries them
+        or not."""
+        fields = message.fields
+        if fields.keys().isdisjoint(OF_A_TRANSMISSION):
+            return body
+        kept = {number: value for number, value in fields.items() if number not in OF_A_TRANSMISSION}
+        return self._dialect.encode_body(Message(message.mti, kept))
+
+    def _day(self, local_date: str, local_time: str, business_date: date) -> date:
+        if not (local_time[:2] < "24" and local_time[2:4] < "60" and local_time[4:] < "60"):
+            raise TooOld("no time of day")
+        try:
+            day = dated(local_date, business_date)
+        except ValueError:
+            raise TooOld("no date of the calendar") from None
+        if not within_horizon(day, business_date, self._horizon_days):
+            raise TooOld("outside the horizon")
+        return day
 
 
 def card_number(message: Message) -> str:
@@ -103,26 +138,3 @@ def card_number(message: Message) -> str:
     if "2" in message:
         return message.text("2")
     return message.text("35").partition("=")[0]
-
-
-def _day(local_date: str, local_time: str, business_date: date, horizon_days: int) -> date:
-    try:
-        time.fromisoformat(f"{local_time[:2]}:{local_time[2:4]}:{local_time[4:]}")
-        day = dated(local_date, business_date)
-    except ValueError:
-        raise TooOld("no date or time of the calendar") from None
-    if not within_horizon(day, business_date, horizon_days):
-        raise TooOld("outside the horizon")
-    return day
-
-
-def _transaction_fields(message: Message) -> Iterator[tuple[str, bytes]]:
-    for path in message:
-        if path not in NOT_IN_FINGERPRINT:
-            value = message[path]
-            if isinstance(value, str):
-                yield path, value.encode("ascii")
-            elif isinstance(value, bytes):
-                yield path, value
-            else:
-                yield path, b""  # tagged data without a tag

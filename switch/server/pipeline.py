@@ -20,7 +20,7 @@ import structlog
 
 from switch.authorizer import Authorizer, Refusal, Repeat, Request, TooOld
 from switch.authorizer.decide import answer_fields, answer_mti
-from switch.authorizer.request import request_of
+from switch.authorizer.request import RequestReader
 from switch.hsm import Hsm
 from switch.iso8583 import DecodeError, Dialect, Message
 from switch.ledger import Engine, Entry, FencedError, LedgerError, NotLoaded, State
@@ -123,7 +123,7 @@ class Pipeline:
         self._dialect = dialect
         self._program = program
         self._terminals = {terminal.id: terminal for terminal in terminals}
-        self._directory_key = directory_key
+        self._requests = RequestReader(dialect, program.horizon_days, program.card_prefixes, directory_key)
         self._hsm = hsm
         self._engine = engine
         self._epoch = epoch
@@ -185,18 +185,13 @@ class Pipeline:
         elif operation == "network":
             await self._network(peer, frame.tpdu, message)
         else:
-            await self._transaction(peer, frame.tpdu, message, operation)
+            await self._transaction(peer, frame.tpdu, message, body, operation)
 
-    async def _transaction(self, peer: Peer, tpdu: bytes | None, message: Message, operation: str) -> None:
+    async def _transaction(
+        self, peer: Peer, tpdu: bytes | None, message: Message, body: bytes, operation: str
+    ) -> None:
         try:
-            request = request_of(
-                message,
-                operation,
-                self._clock.local(),
-                self._program.horizon_days,
-                self._program.card_prefixes,
-                self._directory_key,
-            )
+            request = self._requests.read(message, body, operation, self._clock.local())
         except TooOld:
             await self._refuse(peer, tpdu, message, INVALID_TRANSACTION)
             return
