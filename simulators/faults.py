@@ -45,6 +45,11 @@ class Piece(NamedTuple):
     ending: Ending = Ending.STAY
 
 
+def framed(message: bytes) -> bytes:
+    """A message with its length in front, without a TPDU."""
+    return len(message).to_bytes(LENGTH_BYTES) + message
+
+
 def frame_message(frame: bytes) -> bytes:
     """The message in a frame: without the length and, when there is one, without the TPDU."""
     body = frame[LENGTH_BYTES:]
