@@ -95,6 +95,18 @@ class Place:
         return self.data / "terminals" / f"{self.terminal_id}.json"
 
     @property
+    def is_in_use(self) -> bool:
+        """Whether a process drives this terminal now."""
+        try:
+            with (self.run / "lock").open("r") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
+
+    @property
     def reader_control(self) -> Path:
         """Socket that swipes cards."""
         return self.run / "reader.control"

@@ -1,0 +1,217 @@
+"""`vafa sim`: simulated readers, keypads and whole terminals for a switch that runs.
+
+Options in, exit codes out; the devices are in `simulators`. Card numbers are shown masked, always.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from simulators.cards import Card, Deck, is_luhn_valid
+from simulators.control import ControlError, JsonObject, ask
+from simulators.drawing import draw_receipt, draw_screen
+from simulators.firmware import INTERPRETERS, NoSuchTerminal, Options, Place, Terminal, TerminalInUse
+from simulators.keypad import checked
+from simulators.process import ProcessEnded
+from simulators.readers import magstripe
+from simulators.readers.magstripe import Corruption, SwipeFaults, corruption_named, swipe_request
+from simulators.serial_port import PACE_9600_8N1
+from simulators.wallet import Wallet
+from tools.cli import CommandError, ExitCode
+
+app = typer.Typer(
+    no_args_is_help=True, help="Simulated readers, keypads and printers for a running firmware."
+)
+
+DEFAULT_DATA = Path("data")
+CONTROL_SECONDS = 60.0  # a swipe at real pace takes a second; a torn one some more
+
+Data = Annotated[Path, typer.Option(help="Data directory of the switch.")]
+TerminalId = Annotated[
+    str | None, typer.Option("--terminal", help="Terminal (DE 41). Default: the one that runs.")
+]
+Control = Annotated[Path | None, typer.Option(help="The device's control socket, instead of --data.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+
+
+@app.command()
+def swipe(
+    card: Annotated[str | None, typer.Option(help="Card number. Default: the newest of the drawer.")] = None,
+    new: Annotated[bool, typer.Option("--new", help="Take a new card of the program.")] = False,
+    data: Data = DEFAULT_DATA,
+    terminal: TerminalId = None,
+    control: Control = None,
+    tear: Annotated[int, typer.Option(min=0, help="Pauses at random places within the swipe.")] = 0,
+    tear_ms: Annotated[int, typer.Option(min=0, help="Length of each pause.")] = magstripe.DEFAULT_TEAR_MS,
+    delay_ms: Annotated[int, typer.Option(min=0, help="Wait before the first byte.")] = 0,
+    corrupt: Annotated[str | None, typer.Option(help=f"Spoil the bytes: {', '.join(Corruption)}.")] = None,
+    seed: Annotated[int, typer.Option(help="Chooses the places of pauses and damage.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Pass one card through the reader of a running firmware.
+
+    Example: vafa sim swipe --data data
+    """
+    try:
+        damage = None if corrupt is None else corruption_named(corrupt)
+    except ValueError as error:
+        raise CommandError(str(error), ExitCode.USAGE, "vafa sim swipe --help") from None
+    faults = SwipeFaults(tear, tear_ms, delay_ms, damage, seed)
+    reader_control = control or _control(data, terminal, "reader.control")
+    taken = _card_to_swipe(card, new, data)
+    answer = _ask(reader_control, swipe_request(taken, faults))
+    if as_json:
+        typer.echo(json.dumps({"card": taken.masked, "sent_bytes": answer["sent_bytes"], "corrupt": damage}))
+    else:
+        spoiled = f", {damage}" if damage else ""
+        typer.echo(f"swiped {taken.masked}: {answer['sent_bytes']} bytes{spoiled}")
+
+
+@app.command()
+def keys(
+    pressed: Annotated[
+        str, typer.Argument(metavar="KEYS", help="0-9, A earn, B redeem, C balance, D activate, *, #.")
+    ],
+    data: Data = DEFAULT_DATA,
+    terminal: TerminalId = None,
+    control: Control = None,
+) -> None:
+    """Press keys of a running firmware's keypad.
+
+    Example: vafa sim keys "2500000#"
+    """
+    try:
+        checked(pressed)
+    except ValueError as error:
+        raise CommandError(str(error), ExitCode.USAGE, 'vafa sim keys "2500000#"') from None
+    _ask(control or _control(data, terminal, "keypad.control"), {"do": "press", "keys": pressed})
+    typer.echo(f"pressed {len(pressed)} keys")
+
+
+@app.command()
+def reader(
+    link: Annotated[Path, typer.Option(help="Where the firmware opens the serial line.")],
+    control: Annotated[Path, typer.Option(help="Unix socket that takes requests.")],
+    pace: Annotated[int, typer.Option(min=0, help="Bytes a second, 0: as fast as possible.")] = PACE_9600_8N1,
+) -> None:
+    """Be a magnetic stripe reader on a pseudo-terminal until Ctrl-C.
+
+    Example: vafa sim reader --link reader --control reader.control
+    """
+    try:
+        magstripe.run(link, control, pace)
+    except OSError as error:
+        raise CommandError(f"the reader cannot start: {error}", ExitCode.CONFIGURATION) from None
+
+
+@app.command("terminal")
+def run_terminal(
+    terminal: Annotated[str, typer.Option("--terminal", help="Terminal (DE 41).")] = "10000001",
+    data: Data = DEFAULT_DATA,
+    host: Annotated[
+        str | None, typer.Option(help="Switch, instead of the one in the terminal's settings.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Its port.")] = None,
+    locale: Annotated[str | None, typer.Option(help="Language of the screens: en or fa.")] = None,
+    interpreter: Annotated[str, typer.Option(help=f"{' or '.join(INTERPRETERS)}.")] = "micropython",
+) -> None:
+    """Run the firmware with its devices against a running switch; screens and receipts are printed until
+    Ctrl-C.
+
+    Example: vafa sim terminal --terminal 10000002 --data data
+    """
+    if interpreter not in INTERPRETERS:
+        raise CommandError(
+            f"unknown interpreter {interpreter!r}",
+            ExitCode.USAGE,
+            f"--interpreter {' or '.join(INTERPRETERS)}",
+        )
+    settings = {"host": host, "port": port, "locale": locale}
+    options = Options(settings={name: value for name, value in settings.items() if value is not None})
+    _run(_terminal_until_stopped(Place(data, terminal), interpreter, options))
+
+
+async def _terminal_until_stopped(place: Place, interpreter: str, options: Options) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    terminal = Terminal(place, INTERPRETERS[interpreter](), options)
+    terminal.on_screen = lambda screen: typer.echo(draw_screen(screen))
+    terminal.on_receipt = lambda receipt: typer.echo(draw_receipt(receipt))
+    try:
+        await terminal.start()
+        typer.echo(f"terminal {place.terminal_id} runs; from another window:")
+        typer.echo(f"  vafa sim swipe --data {place.data} --terminal {place.terminal_id} --new")
+        typer.echo(f'  vafa sim keys --data {place.data} --terminal {place.terminal_id} "2500000#"')
+        stop, end = asyncio.create_task(stopped.wait()), asyncio.create_task(terminal.ended())
+        await asyncio.wait((stop, end), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not stopped.is_set():
+            raise ProcessEnded(terminal.explain(f"the firmware ended with code {await end}"))
+        end.cancel()
+    finally:
+        await terminal.stop()
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        asyncio.run(work)
+    except NoSuchTerminal as error:
+        raise CommandError(
+            str(error), ExitCode.CONFIGURATION, "vafa switch run makes it; give its --data"
+        ) from None
+    except TerminalInUse as error:
+        raise CommandError(str(error), ExitCode.CONFIGURATION, "choose another with --terminal") from None
+    except ProcessEnded as error:
+        raise CommandError(str(error), ExitCode.NEGATIVE) from None
+
+
+def _card_to_swipe(number: str | None, new: bool, data: Path) -> Card:
+    wallet = Wallet(data)
+    if number is not None:
+        if not (number.isascii() and number.isdigit() and 8 <= len(number) <= 19):
+            raise CommandError("a card number has 8-19 digits", ExitCode.USAGE, "vafa sim swipe --new")
+        if not is_luhn_valid(number):
+            typer.echo(
+                "note: the last digit is not the Luhn digit; the terminal will refuse the card", err=True
+            )
+        return Card(number)
+    taken = None if new else wallet.top()
+    if taken is None:
+        taken = Deck().draw()
+        if data.is_dir():
+            wallet.put(taken)
+    return taken
+
+
+def _control(data: Path, terminal: str | None, socket: str) -> Path:
+    """The control socket of the terminal meant: the one named, or the only one that runs."""
+    places = [Place(data, path.parent.name) for path in sorted((data / "run").glob("*/lock"))]
+    running = [place for place in places if place.is_in_use and terminal in (None, place.terminal_id)]
+    if not running:
+        which = "no firmware runs" if terminal is None else f"terminal {terminal} does not run"
+        raise CommandError(
+            f"{which} with the data directory {data}",
+            ExitCode.NETWORK,
+            f"vafa demo --data {data}, or vafa sim terminal --data {data}",
+        )
+    if len(running) > 1:
+        names = ", ".join(place.terminal_id for place in running)
+        raise CommandError(
+            f"several terminals run: {names}", ExitCode.USAGE, f"--terminal {running[0].terminal_id}"
+        )
+    return running[0].run / socket
+
+
+def _ask(control: Path, request: JsonObject) -> JsonObject:
+    try:
+        return asyncio.run(ask(control, request, CONTROL_SECONDS))
+    except ControlError as error:
+        raise CommandError(str(error), ExitCode.NETWORK, "vafa sim terminal, or vafa demo") from None
