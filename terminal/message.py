@@ -181,7 +181,7 @@ def unpack(data):
             fields[number] = _from_bytes(data, at, path, kind, length, pad)
         at += size
     if at != len(data):
-        raise DecodeError("message", at, "the end", "%d more bytes" % (len(data) - at))
+        raise DecodeError("message", at, "the end", _count_bytes(len(data) - at) + " more")
     return mti, fields
 
 
@@ -282,11 +282,13 @@ def _tags_from_bytes(data, at, end, number):
             raise DecodeError(path, at, "each tag once", "a second one")
         start = at + 2
         if size > end - start:
-            raise DecodeError(path, at + 1, "at most %d bytes" % (end - start), "a length of %d" % size)
+            raise DecodeError(path, at + 1, "at most " + _count_bytes(end - start), "a length of %d" % size)
         if tag in known:
             kind, _prefix, _shortest, length, pad = known[tag]
             if size != _size(kind, length):
-                raise DecodeError(path, at + 1, "a length of %d bytes" % _size(kind, length), "%d" % size)
+                raise DecodeError(
+                    path, at + 1, "a length of " + _count_bytes(_size(kind, length)), "%d" % size
+                )
             tags[tag] = _from_bytes(data, start, path, kind, length, pad)
         else:
             tags[tag] = bytes(data[start : start + size])
@@ -316,8 +318,12 @@ def _range(kind, shortest, longest):
     return "%d to %d %s" % (shortest, longest, _UNITS[kind])
 
 
+def _count_bytes(count):
+    return "%d byte" % count if count == 1 else "%d bytes" % count
+
+
 def _truncated(path, at, wanted, got):
-    return DecodeError(path, at, "%d more bytes" % wanted, "%d" % got)
+    return DecodeError(path, at, _count_bytes(wanted), "%d" % got)
 
 
 def _nibble(nibble):

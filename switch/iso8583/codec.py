@@ -27,6 +27,7 @@ Encode = Callable[[Value], bytes]
 DIGITS = "0123456789"
 TRACK_CHARACTERS = DIGITS + "="
 TAG_NAMES = tuple(f"{tag:02X}" for tag in range(256))
+TAG_BYTES = tuple(bytes((tag,)) for tag in range(256))
 TAG_NUMBERS = {name: tag for tag, name in enumerate(TAG_NAMES)}
 LONGEST_TAG_VALUE = 255  # one length byte
 
@@ -48,6 +49,8 @@ def field_codec(field: Field) -> FieldCodec:
     content = _CONTENTS[field.content](field)
     if field.length.prefix_digits:
         return FieldCodec(_prefixed_decode(field, content.read), _prefixed_encode(field, content.write))
+    if field.content == "n" and field.length.maximum % 2 == 0:
+        return FieldCodec(_fixed_digits_decode(field, content.read), content.write)
     return FieldCodec(_fixed_decode(field, content.read), content.write)
 
 
@@ -65,6 +68,22 @@ def _fixed_decode(field: Field, read: Read) -> Decode:
     def decode(data: bytes, hexed: str, characters: str, at: int, fields: dict[str, Value]) -> int:
         fields[key] = read(data, hexed, characters, at, length)
         return at + size
+
+    return decode
+
+
+def _fixed_digits_decode(field: Field, read: Read) -> Decode:
+    """`_fixed_decode` in one step for the commonest kind of field; `read` explains what is wrong."""
+    key, length = field.path, field.length.maximum
+    size = length // 2
+
+    def decode(data: bytes, hexed: str, characters: str, at: int, fields: dict[str, Value]) -> int:
+        end = at + size
+        value = hexed[at * 2 : end * 2]
+        if not value.isdigit() or len(value) != length:
+            read(data, hexed, characters, at, length)
+        fields[key] = value
+        return end
 
     return decode
 
@@ -128,8 +147,13 @@ def _range_words(field: Field) -> str:
     return f"{maximum} {unit}" if minimum == maximum else f"{minimum} to {maximum} {unit}"
 
 
+def count_bytes(count: int) -> str:
+    """ "1 byte", "2 bytes", as errors write it."""
+    return f"{count} byte" if count == 1 else f"{count} bytes"
+
+
 def _truncated(path: str, at: int, wanted: int, got: int) -> DecodeError:
-    return DecodeError(path, at, f"{wanted} more bytes", f"{got}")
+    return DecodeError(path, at, count_bytes(wanted), f"{got}")
 
 
 # ---------------------------------------------------------------- BCD content: n, z
@@ -179,28 +203,29 @@ def _track_content(field: Field) -> _Content:
     minimum, maximum, _digits = field.length
     left = field.pad is not None and field.pad.side == "left"
     pad = field.pad.nibble if field.pad is not None else ""
+    fromhex = bytes.fromhex
 
     def read(data: bytes, hexed: str, characters: str, at: int, length: int) -> str:
-        size = length + (length & 1)
-        raw = hexed[at * 2 : at * 2 + size]
-        value = raw
+        start = at * 2
         if length & 1:
-            value, nibble = (raw[1:], raw[:1]) if left else (raw[:-1], raw[-1:])
+            nibble = hexed[start : start + 1] if left else hexed[start + length : start + length + 1]
             if nibble != pad:
                 raise _nibble_fault(field, hexed, at, length, DIGITS + "d")
-        value = value.replace("d", "=")
-        if len(raw) == size and not value.strip(TRACK_CHARACTERS):
-            return value
+            start += left
+        value = hexed[start : start + length]
+        if len(value) == length and (value.replace("d", "").isdigit() or not value.strip("d")):
+            return value.replace("d", "=")
         raise _nibble_fault(field, hexed, at, length, DIGITS + "d")
 
     def write(value: Value) -> bytes:
-        is_good = isinstance(value, str) and not value.strip(TRACK_CHARACTERS)
-        if not isinstance(value, str) or not is_good or not minimum <= len(value) <= maximum:
-            raise _text_refusal(field, value, "digits and =", TRACK_CHARACTERS)
-        nibbles = value.replace("=", "d")
-        if len(value) & 1:
-            nibbles = pad + nibbles if left else nibbles + pad
-        return bytes.fromhex(nibbles)
+        if isinstance(value, str) and minimum <= len(value) <= maximum and value.isascii():
+            digits = value.replace("=", "")
+            if digits.isdigit() or not digits:
+                nibbles = value.replace("=", "d")
+                if len(value) & 1:
+                    nibbles = pad + nibbles if left else nibbles + pad
+                return fromhex(nibbles)
+        raise _text_refusal(field, value, "digits and =", TRACK_CHARACTERS)
 
     return _Content(read, write)
 
@@ -332,29 +357,25 @@ def _tagged_content(field: Field) -> _Content:
             raise _truncated(field.path, at, length, len(data) - at)
         tags: dict[str, Scalar] = {}
         while at < end:
-            if end - at < 2:
-                raise DecodeError(field.path, at, "a tag and a length byte", "1 byte")
-            name, size = TAG_NAMES[data[at]], data[at + 1]
-            path = f"{field.path}.{name}"
-            if name in tags:
-                raise DecodeError(path, at, "each tag once", "a second one")
             start = at + 2
-            if size > end - start:
-                raise DecodeError(path, at + 1, f"at most {end - start} bytes", f"a length of {size}")
+            if start > end:
+                raise DecodeError(field.path, at, "a tag and a length byte", "1 byte")
+            name = TAG_NAMES[data[at]]
+            stop = start + data[at + 1]
             known = formats.get(name)
+            if name in tags or stop > end or (known is not None and stop - start != known.size):
+                raise _tag_fault(field, name in tags, data, at, end, known)
             if known is None:
-                tags[name] = data[start : start + size]
-            elif size != known.size:
-                raise DecodeError(path, at + 1, f"a length of {known.size} bytes", f"{size}")
+                tags[name] = data[start:stop]
             else:
                 tags[name] = known.read(data, hexed, characters, start, known.length)  # type: ignore[assignment]
-            at = start + size
+            at = stop
         return tags
 
     def write(value: Value) -> bytes:
         if not isinstance(value, Mapping):
             raise EncodeError(field.path, "a mapping of tags", type(value).__name__)
-        parts = []
+        parts: list[bytes] = []
         for name, scalar in value.items():
             tag = TAG_NUMBERS.get(name)
             if tag is None:
@@ -368,10 +389,23 @@ def _tagged_content(field: Field) -> _Content:
                 got = f"{len(scalar)}" if isinstance(scalar, bytes) else type(scalar).__name__
                 path = f"{field.path}.{name}"
                 raise EncodeError(path, f"at most {LONGEST_TAG_VALUE} bytes (the tag is unknown)", got)
-            parts.append(bytes((tag, len(content))) + content)
+            parts += TAG_BYTES[tag], TAG_BYTES[len(content)], content
         return b"".join(parts)
 
     return _Content(read, write)
+
+
+def _tag_fault(
+    field: Field, is_second: bool, data: bytes, at: int, end: int, known: _TagFormat | None
+) -> DecodeError:
+    """Why the tag at byte `at` is refused before its value was looked at."""
+    path, size, left = f"{field.path}.{TAG_NAMES[data[at]]}", data[at + 1], end - at - 2
+    if is_second:
+        return DecodeError(path, at, "each tag once", "a second one")
+    if size > left:
+        return DecodeError(path, at + 1, f"at most {count_bytes(left)}", f"a length of {size}")
+    assert known is not None, "a tag without fault was refused"
+    return DecodeError(path, at + 1, f"a length of {count_bytes(known.size)}", f"{size}")
 
 
 _CONTENTS: dict[str, Callable[[Field], _Content]] = {

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from switch.iso8583 import dictionary as dictionaries
-from switch.iso8583.codec import DIGITS, Decode, Encode, field_codec
+from switch.iso8583.codec import DIGITS, Decode, Encode, count_bytes, field_codec
 from switch.iso8583.dictionary import Dictionary, ResponseCode, Text
 from switch.iso8583.errors import DecodeError, DialectError, EncodeError, Mistake
 from switch.iso8583.message import Message, Value
@@ -74,7 +74,7 @@ class Dialect:
             for decode in decoders:
                 at = decode(data, hexed, characters, at, fields)
             if at != len(data):
-                raise DecodeError("message", at, "the end", f"{len(data) - at} more bytes")
+                raise DecodeError("message", at, "the end", f"{count_bytes(len(data) - at)} more")
         except DecodeError as error:
             error.partial = Message(mti, fields, self.dictionary)
             raise

@@ -179,7 +179,7 @@ class _Table:
             return value
         if value:
             self.refuse(key, f"{value!r} is unknown", _did_you_mean(value, choices))
-        return next(iter(choices))
+        return ""
 
     def integer(self, key: str, low: int, high: int, default: int | None = None) -> int:
         value = self._take(key, int, "a whole number", default)
@@ -313,18 +313,22 @@ class _Reader:
             if not 2 <= number <= HIGHEST_FIELD or number in BITMAP_BITS:
                 self.refuse(table.path, f"no field can be number {key}", "use 2 to 64 and 66 to 128")
                 continue
-            fields[number] = self._field(key, table, is_tag=False)
+            field = self._field(key, table, is_tag=False)
+            if field is not None:
+                fields[number] = field
         return dict(sorted(fields.items()))
 
-    def _field(self, path: str, table: _Table, is_tag: bool) -> Field:
+    def _field(self, path: str, table: _Table, is_tag: bool) -> Field | None:
         name = table.text("name", r"[a-z][a-z0-9_]*")
         title = self._title(table)
         content = table.choice("class", [kind for kind in CONTENT if not (is_tag and kind == "tlv")])
+        if not content:
+            return None  # nothing else of the field can be judged
         encoding, unit = CONTENT[content]
         table.choice("encoding", (encoding,))
         length = self._length(table.table("length"), unit, is_tag)
         pad = self._pad(table, content, length)
-        mask = Mask(table.choice("mask", list(Mask), default="none"))
+        mask = Mask(table.choice("mask", list(Mask), default="none") or Mask.HIDDEN)
         tags = self._tags(path, table) if content == "tlv" else {}
         table.close()
         return Field(path, name, title, content, encoding, length, pad, mask, tags)
@@ -365,7 +369,9 @@ class _Reader:
             if not re.fullmatch(r"[0-9A-F]{2}", key):
                 self.refuse(tag.path, f"no tag can be {key!r}", "write the byte as two upper-case hex digits")
                 continue
-            tags[key] = self._field(f"{path}.{key}", tag, is_tag=True)
+            field = self._field(f"{path}.{key}", tag, is_tag=True)
+            if field is not None:
+                tags[key] = field
         return tags
 
     def _message(self, name: str, table: _Table, fields: Mapping[int, Field]) -> MessageRule:

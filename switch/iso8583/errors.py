@@ -22,7 +22,8 @@ class DecodeError(ValueError):
     offset: byte offset, from the first byte of the MTI, of the first byte that is wrong.
     expected, got: words for a person; `got` is free of content by construction.
     response_code: the DE 39 to answer with.
-    partial: what was decoded before the error, or None when not even the MTI was readable.
+    partial: what was decoded before the error, or None when not even the MTI was readable. Bytes out of step
+        put card digits into fields that aren't masked for them: for a person at work, not for a log.
     """
 
     def __init__(

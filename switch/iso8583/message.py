@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from switch.iso8583.masks import Mask, mask_value
+from switch.iso8583.masks import Mask, mask_text, mask_value
 
 Scalar = str | bytes
 Tags = Mapping[str, Scalar]
@@ -86,7 +86,7 @@ class Message:
         number, dot, tag = path.partition(".")
         if dot:
             tags = self.fields.get(number)
-            if isinstance(tags, Mapping):
+            if isinstance(tags, Mapping) and tag in tags:
                 return tags[tag]
         raise KeyError(path)
 
@@ -124,24 +124,24 @@ class Message:
     __hash__ = None  # type: ignore[assignment]  # fields may be plain dictionaries
 
     def masked(self) -> Iterator[tuple[str, str]]:
-        """Every path with its value as a person may see it."""
+        """Every path with its value as a person may see it; an empty tagged field shows nothing."""
         for path in self:
             value = self[path]
+            shown = ""
             if isinstance(value, str | bytes):
-                yield path, mask_value(self._captions.mask_of(path), value)
-            else:
-                yield path, ""
+                shown = mask_value(self._captions.mask_of(path), value)
+            yield mask_text(path), shown
 
     def describe(self) -> str:
         """One line per value: path, masked value, meaning."""
-        lines = [f"MTI    {self.mti}"]
+        lines = [f"MTI    {mask_text(self.mti)}"]
         for path, shown in self.masked():
             lines.append(f"{path:<6} {shown}  {self._captions.title_of(path)}".rstrip())
         return "\n".join(lines)
 
     def __repr__(self) -> str:
         shown = " ".join(f"{path}={value}" for path, value in self.masked())
-        return f"<Message {self.mti} {shown}>"
+        return f"<Message {mask_text(self.mti)} {shown}>"
 
     __str__ = __repr__
 

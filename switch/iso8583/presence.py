@@ -80,10 +80,10 @@ class Presence:
                 what = f"exactly one of {', '.join(group)} must be present, not {len(present)}"
                 found.append(Problem(group[0], what))
         found += self._tag_problems(rule, message)
-        return sorted(found, key=lambda problem: [int(part, 16) for part in problem.path.split(".")])
+        return sorted(found, key=_place)
 
     def name_of(self, message: Message) -> str | None:
-        """The dictionary's name for the message that MTI and DE 3 choose; None when there is no such message."""
+        """The dictionary's name for the message that MTI and DE 3 choose; None when there is none."""
         rule = self._rule(message)
         return None if isinstance(rule, Problem) else rule.name
 
@@ -118,6 +118,11 @@ class Presence:
                 strangers = (tags.keys() & self._known_tags[number]) - named
                 found += [Problem(f"{number}.{tag}", _stranger(rule)) for tag in strangers]
         return found
+
+
+def _place(problem: Problem) -> tuple[int, str]:
+    number = problem.path.partition(".")[0]
+    return len(number), problem.path
 
 
 def _stranger(rule: _Rule) -> str:
