@@ -173,3 +173,7 @@ def _explain(error: Exception) -> ExitCode:
 def main() -> None:
     """Entry point of the console script `vafa`."""
     sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,7 @@ Knows framing and flow control; knows nothing of messages.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
@@ -77,6 +78,7 @@ class Connection(asyncio.Protocol):
         self._paused_by_us = False
         self._paused_by_peer = False
         self._stopping = False
+        self._closing = False
         self._reported: set[str] = set()
         self.active_at = connections.loop.time()
         self.is_known = False
@@ -98,13 +100,13 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         now = self.active_at = self._connections.loop.time()
         try:
-            for received in self._reader.feed(data, now):
-                self._receive(received)
+            frames: Sequence[Frame] = self._reader.feed(data, now)
         except FramingError as error:
-            for received in error.frames:
-                self._receive(received)
             self.report("bad framing", error=str(error))
-            self.close()
+            self._receive(error.frames)
+            self.close_after_fault()
+        else:
+            self._receive(frames)
 
     def pause_writing(self) -> None:
         self._paused_by_peer = True
@@ -124,6 +126,8 @@ class Connection(asyncio.Protocol):
     def drop(self) -> None:
         self._in_flight -= 1
         assert self._in_flight >= 0, "a frame is finished once"
+        if self._closing and not self._in_flight:
+            self.close()
         if self._paused_by_us and self._in_flight < self._connections.limits.max_in_flight:
             self._paused_by_us = False
             self._set_reading()
@@ -134,7 +138,11 @@ class Connection(asyncio.Protocol):
             self._connections.log.warning(what, peer=self._name, **details)
 
     def close_after_fault(self) -> None:
-        self.close()
+        """Read nothing more; close when all that came before the fault is answered."""
+        self._closing = True
+        self.stop_reading()
+        if not self._in_flight:
+            self.close()
 
     def known(self) -> None:
         self.is_known = True
@@ -165,12 +173,15 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _receive(self, received: Frame) -> None:
-        self._in_flight += 1
-        if self._in_flight >= self._connections.limits.max_in_flight and not self._paused_by_us:
-            self._paused_by_us = True
-            self._set_reading()
-        self._connections.pipeline.receive(self, received)
+    def _receive(self, frames: Sequence[Frame]) -> None:
+        for received in frames:
+            if self._closing:
+                return
+            self._in_flight += 1
+            if self._in_flight >= self._connections.limits.max_in_flight and not self._paused_by_us:
+                self._paused_by_us = True
+                self._set_reading()
+            self._connections.pipeline.receive(self, received)
 
     def _set_reading(self) -> None:
         transport = self._transport

@@ -163,6 +163,7 @@ class Pipeline:
         if not _is_request(message.mti) or "41" not in message or "11" not in message:
             peer.report("not a request", mti=message.mti)
             peer.drop()
+            peer.close_after_fault()
             return
         terminal = self._terminals.get(message.text("41"))
         if terminal is None or terminal.blocked or message.get("42") not in (None, terminal.acceptor):
