@@ -45,10 +45,14 @@ class Cashier:
     async def earn(self, card: Card, amount: int) -> Visit:
         """Points for a purchase of `amount` rial."""
         seen = self._begin()
+        await self.begin_earn(card, amount)
+        return await self._end(seen)
+
+    async def begin_earn(self, card: Card, amount: int) -> None:
+        """As `earn`, up to the last key: the request is about to leave."""
         await self.terminal.swipe(card)
         await self.terminal.screen(AMOUNT)
         await self.terminal.press(f"{amount}{keypad.ENTER}")
-        return await self._end(seen)
 
     async def redeem(self, card: Card, points: int) -> Visit:
         """Pay with points."""
