@@ -1,0 +1,186 @@
+"""The authorizer on the ledger's memory alone, against a twenty-line model: no engine, no network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from switch import iso8583
+from switch.authorizer import Authorizer, Refusal, Repeat, Request
+from switch.authorizer.identity import card_identifier
+from switch.ledger import (
+    Account,
+    AccountKind,
+    BalanceLoad,
+    Entry,
+    MemberLoad,
+    NotLoaded,
+    Start,
+    State,
+    Unit,
+    bucket_of_member,
+)
+
+EARNED, REDEEMED = 10_000, 100
+NOW_MS = 1_790_000_000_000
+DIALECT = iso8583.load("vafa")
+
+
+def new_state() -> State:
+    return State(Start(0, b"", b"", {}))
+
+
+def decide(state: State, request: Request) -> Entry | Repeat | Refusal:
+    """Decide and apply; an empty ledger answers every look-up with nothing."""
+    authorizer = Authorizer(DIALECT, "vafa", "364", EARNED, REDEEMED)
+    while True:
+        try:
+            outcome = authorizer.decide(state, request, NOW_MS)
+            if isinstance(outcome, Entry):
+                state.apply(outcome)
+            return outcome
+        except NotLoaded as missing:
+            if isinstance(missing.load, MemberLoad):
+                raise  # the members of an empty ledger are all in memory
+            state.fill(missing.load, 0 if isinstance(missing.load, BalanceLoad) else None)
+
+
+def request(
+    operation: str, number: int, card: str, *, amount: int = 0, points: int = 0, original: bytes = b""
+) -> Request:
+    mti = {"reversal": "0420", "activate": "0300", "balance": "0100"}.get(operation, "0200")
+    return Request(
+        operation=operation,
+        mti=mti,
+        identity=b"\x20\x26\x03\x10\x10\x11\x12" + mti[1].encode() + b"10000001" + number.to_bytes(3, "big"),
+        fingerprint=f"{operation}{card}{amount}{points}".encode().ljust(16)[:16] + original,
+        terminal="10000001",
+        acceptor="100000000000001",
+        stan=f"{number:06d}",
+        local_time="101112",
+        business_date="2026-03-10",
+        identifier=card_identifier(card, b"k"),
+        masked_card="936400******0001",
+        card_valid=True,
+        amount=amount,
+        currency="364",
+        points=points,
+        original=original,
+    )
+
+
+@dataclass
+class Model:
+    """What the balance must be: nothing but sums."""
+
+    balance: int = 0
+    active: bool = False
+    activated: bool = False
+
+
+@st.composite
+def visits(draw: st.DrawFn) -> list[tuple[str, int]]:
+    """Steps on one card: (operation, points or the number of an earlier step)."""
+    steps: list[tuple[str, int]] = [("activate", 0)] if draw(st.booleans()) else []
+    for _ in range(draw(st.integers(1, 25))):
+        kind = draw(st.sampled_from(["earn", "redeem", "reverse", "reverse", "repeat", "early", "activate"]))
+        steps.append((kind, draw(st.integers(0, 12))))
+    return steps
+
+
+@given(visits())
+def test_any_visit_ends_with_the_balance_of_the_model(steps: list[tuple[str, int]]) -> None:
+    state, model = new_state(), Model()
+    card = "9364000000000001"
+    sent: list[tuple[Request, int]] = []  # financial requests and what they are worth while they stand
+    outcomes: list[Entry] = []
+    reversed_: set[bytes] = set()
+    number = 0
+    for kind, value in steps:
+        number += 1
+        if kind in ("reverse", "repeat") and not sent:
+            continue
+        if kind == "reverse":
+            place = value % len(sent)
+            original, worth = sent[place]
+            entry = decide(state, request("reversal", number, card, original=original.identity))
+            assert isinstance(entry, Entry)
+            assert entry.response_code == "00"
+            if original.identity not in reversed_:
+                reversed_.add(original.identity)
+                model.balance -= worth
+        elif kind == "repeat":
+            place = value % len(sent)
+            outcome = decide(state, sent[place][0])
+            assert isinstance(outcome, Repeat)
+            assert outcome.entry is outcomes[place]
+            changed = replace(sent[place][0], fingerprint=b"another")
+            assert decide(state, changed) == Refusal("94")
+        elif kind == "early":
+            late = request("earn", number, card, amount=value * EARNED)
+            entry = decide(state, request("reversal", number, card, original=late.identity))
+            assert isinstance(entry, Entry)
+            assert entry.response_code == "00"
+            entry = decide(state, late)
+            assert isinstance(entry, Entry)
+            assert entry.response_code == "94"
+            assert not entry.transfers
+        elif kind == "activate":
+            entry = decide(state, request("activate", number, card))
+            assert isinstance(entry, Entry)
+            assert entry.response_code == ("21" if model.active else "00")
+            model.active = True
+        else:
+            amount = value * (EARNED if kind == "earn" else REDEEMED)
+            asked = request(kind, number, card, amount=amount, points=value if kind == "redeem" else 0)
+            entry = decide(state, asked)
+            assert isinstance(entry, Entry)
+            worth = value if kind == "earn" else -value
+            if not model.active:
+                expected = "14"
+            elif value == 0:
+                expected = "13"
+            elif kind == "redeem" and value > model.balance:
+                expected = "51"
+            else:
+                expected = "00"
+            assert entry.response_code == expected
+            worth = worth if expected == "00" else 0
+            model.balance += worth
+            sent.append((asked, worth))
+            outcomes.append(entry)
+    member = state.member_of(card_identifier(card, b"k")) if model.active else None
+    if member is not None:
+        account = Account(bucket_of_member(member), AccountKind.MEMBER, str(member), "vafa", Unit.POINTS)
+        try:
+            assert state.balance(account) == model.balance
+        except NotLoaded:
+            assert model.balance == 0
+
+
+def test_a_balance_too_large_to_say_is_refused() -> None:
+    state, card = new_state(), "9364000000000001"
+    decide(state, request("activate", 1, card))
+    largest = Authorizer(DIALECT, "vafa", "364", 1, 1)
+    for number, expected in ((2, "00"), (3, "13")):
+        asked = request("earn", number, card, amount=10**12 - 1)
+        try:
+            outcome = largest.decide(state, asked, NOW_MS)
+        except NotLoaded as missing:
+            state.fill(missing.load, 0)
+            outcome = largest.decide(state, asked, NOW_MS)
+        assert isinstance(outcome, Entry)
+        state.apply(outcome)
+        assert outcome.response_code == expected
+
+
+@pytest.mark.parametrize("operation", ["transfer", "void"])
+def test_an_operation_nobody_knows_is_declined(operation: str) -> None:
+    state, card = new_state(), "9364000000000001"
+    decide(state, request("activate", 1, card))
+    outcome = decide(state, request(operation, 2, card))
+    assert isinstance(outcome, Entry)
+    assert outcome.response_code == "12"
