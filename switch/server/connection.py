@@ -94,6 +94,8 @@ class Connection(asyncio.Protocol):
         self._connections.opened(self)
 
     def connection_lost(self, error: Exception | None) -> None:
+        if self._reader.pending_since is not None:
+            self.report("connection ended inside a frame")
         self._transport = None
         self._connections.closed(self)
 
@@ -133,7 +135,7 @@ class Connection(asyncio.Protocol):
             self._set_reading()
 
     def report(self, what: str, **details: str | int) -> None:
-        if what not in self._reported:
+        if what not in self._reported and not self._closing:
             self._reported.add(what)
             self._connections.log.warning(what, peer=self._name, **details)
 
@@ -169,7 +171,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
-        self._stopping = True
+        self._stopping = self._closing = True
         if self._transport is not None:
             self._transport.abort()
 

@@ -121,6 +121,16 @@ def test_a_frame_that_is_never_finished_is_given_up(start: Start) -> None:
     assert len(switch.events("frame not finished in time")) == 1
 
 
+def test_a_line_that_ends_inside_a_frame_is_logged_once(switch: RunningSwitch, terminal: TerminalSide) -> None:
+    line = Line(switch)
+    mine = "{}:{}".format(*line.socket.getsockname())
+    line.send(frame(terminal.sealed(terminal.sign_on()))[:20])
+    line.close()
+    while not (events := [event for event in list(switch.log) if event.get("peer") == mine]):
+        assert terminal.ask(terminal.sign_on())["39"] == "00"  # others are served meanwhile
+    assert [event["event"] for event in events] == ["connection ended inside a frame"]
+
+
 def test_an_idle_connection_is_closed(start: Start) -> None:
     switch = start(listener__idle_timeout_s="1")
     assert Line(switch).is_closed_by_switch()
