@@ -121,7 +121,9 @@ def test_a_frame_that_is_never_finished_is_given_up(start: Start) -> None:
     assert len(switch.events("frame not finished in time")) == 1
 
 
-def test_a_line_that_ends_inside_a_frame_is_logged_once(switch: RunningSwitch, terminal: TerminalSide) -> None:
+def test_a_line_that_ends_inside_a_frame_is_logged_once(
+    switch: RunningSwitch, terminal: TerminalSide
+) -> None:
     line = Line(switch)
     mine = "{}:{}".format(*line.socket.getsockname())
     line.send(frame(terminal.sealed(terminal.sign_on()))[:20])
