@@ -9,12 +9,15 @@ from typing import Final, NamedTuple
 
 from simulators import keypad
 from simulators.cards import Card
-from simulators.firmware import Screen, Terminal, Transaction
+from simulators.firmware import Terminal, Transaction
 
 IDLE: Final = "idle"
 SWIPE: Final = "swipe"
 AMOUNT: Final = "amount"
 POINTS: Final = "points"
+MESSAGE: Final = "message"
+# The flows whose result stays on the screen until a key is pressed or some seconds have passed.
+FLOWS: Final = ("earn", "redeem", "balance", "activate")
 
 
 class Visit(NamedTuple):
@@ -35,12 +38,11 @@ class Cashier:
     def __init__(self, terminal: Terminal) -> None:
         self.terminal = terminal
 
-    async def wait_until_idle(self) -> Screen:
-        """The terminal is ready for the next customer."""
+    async def wait_until_idle(self) -> None:
+        """The terminal is ready for the next customer; what it did by itself until then is put away."""
         current = self.terminal.current_screen
-        if current is not None and current.name == IDLE:
-            return current
-        return await self.terminal.screen(IDLE)
+        if current is None or current.name != IDLE:
+            await self._end(0)
 
     async def earn(self, card: Card, amount: int) -> Visit:
         """Points for a purchase of `amount` rial."""
@@ -80,12 +82,23 @@ class Cashier:
         return await self._end(seen)
 
     def _begin(self) -> int:
-        self.terminal.take_transactions()
+        """Forget what happened between visits; how many receipts there were before this one."""
+        self.terminal.forget_events()
         return self.terminal.printer.receipts_printed
 
     async def _end(self, receipts_seen: int) -> Visit:
-        await self.terminal.screen(IDLE)
+        """Follow the visit to the idle screen; results and messages are read and put away with a key."""
+        finished: list[Transaction] = []
+        while True:
+            event = await self.terminal.event()
+            if isinstance(event, Transaction):
+                finished.append(event)
+                if event.flow in FLOWS:
+                    await self.terminal.press(keypad.CANCEL)
+            elif event.name == MESSAGE:
+                await self.terminal.press(keypad.CANCEL)
+            elif event.name == IDLE:
+                break
         printer = self.terminal.printer
         new = printer.receipts_printed - receipts_seen
-        receipts = tuple(printer.receipts)[-new:] if new else ()
-        return Visit(tuple(self.terminal.take_transactions()), receipts)
+        return Visit(tuple(finished), tuple(printer.receipts)[-new:] if new else ())

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final, NamedTuple, Protocol, TypeVar
+from typing import IO, Final, NamedTuple, Protocol
 
 from simulators.cards import Card
 from simulators.control import ControlServer, ask
@@ -139,9 +139,6 @@ class Transaction(NamedTuple):
     original_stan: str
 
 
-Found = TypeVar("Found", Screen, Transaction)
-
-
 @dataclass(frozen=True, slots=True)
 class Options:
     """How a terminal is set up.
@@ -188,8 +185,7 @@ class Terminal:
         self._process: Process | None = None
         self._lock: IO[str] | None = None
         self._controls: list[ControlServer] = []
-        self._screens: deque[Screen] = deque(maxlen=KEPT_EVENTS)
-        self._transactions: deque[Transaction] = deque(maxlen=KEPT_EVENTS)
+        self._events: deque[Screen | Transaction] = deque(maxlen=KEPT_EVENTS)
         self._transcript: deque[str] = deque(maxlen=TRANSCRIPT_LINES)
         self._happened = asyncio.Event()
 
@@ -232,8 +228,7 @@ class Terminal:
 
     async def restart(self) -> None:
         """Switch it on again after `kill`; events of before are forgotten."""
-        self._screens.clear()
-        self._transactions.clear()
+        self._events.clear()
         await self.switch_on()
 
     async def stop(self) -> None:
@@ -278,29 +273,36 @@ class Terminal:
 
     # ---------------------------------------------------------------- the cashier's eyes
 
+    async def event(self, timeout_seconds: float = WAIT_SECONDS) -> Screen | Transaction:
+        """The next screen or finished transaction, whichever came first."""
+        return await self._next((Screen, Transaction), lambda event: True, "event", timeout_seconds)
+
     async def screen(self, *names: str, timeout_seconds: float = WAIT_SECONDS) -> Screen:
-        """The next screen with one of the names (any screen without names); those before it are passed
+        """The next screen with one of the names (any screen without names); screens before it are passed
         over."""
 
-        def wanted(screen: Screen) -> bool:
-            return not names or screen.name in names
+        def wanted(event: Screen | Transaction) -> bool:
+            return isinstance(event, Screen) and (not names or event.name in names)
 
-        return await self._next(self._screens, wanted, f"screen {' or '.join(names)}", timeout_seconds)
+        found = await self._next((Screen,), wanted, f"screen {' or '.join(names)}", timeout_seconds)
+        assert isinstance(found, Screen)
+        return found
 
     async def transaction(self, *flows: str, timeout_seconds: float = WAIT_SECONDS) -> Transaction:
-        """The next finished transaction of one of the flows (any without flows)."""
+        """The next finished transaction of one of the flows (any without flows); those before are passed
+        over."""
 
-        def wanted(transaction: Transaction) -> bool:
-            return not flows or transaction.flow in flows
+        def wanted(event: Screen | Transaction) -> bool:
+            return isinstance(event, Transaction) and (not flows or event.flow in flows)
 
         what = f"transaction {' or '.join(flows)}"
-        return await self._next(self._transactions, wanted, what, timeout_seconds)
+        found = await self._next((Transaction,), wanted, what, timeout_seconds)
+        assert isinstance(found, Transaction)
+        return found
 
-    def take_transactions(self) -> list[Transaction]:
-        """The finished transactions that nobody has asked for yet."""
-        taken = list(self._transactions)
-        self._transactions.clear()
-        return taken
+    def forget_events(self) -> None:
+        """Whatever nobody has asked for yet is passed over."""
+        self._events.clear()
 
     def explain(self, what: str) -> str:
         """`what` happened, with everything the firmware said lately."""
@@ -310,15 +312,20 @@ class Terminal:
         return f"{name}: {what}; it said:\n{lines}"
 
     async def _next(
-        self, queue: deque[Found], wanted: Callable[[Found], bool], what: str, timeout_seconds: float
-    ) -> Found:
+        self,
+        kinds: tuple[type[Screen] | type[Transaction], ...],
+        wanted: Callable[[Screen | Transaction], bool],
+        what: str,
+        timeout_seconds: float,
+    ) -> Screen | Transaction:
+        """Take events of these kinds out of the queue up to the wanted one; the other kinds stay."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 while True:
-                    while queue:
-                        item = queue.popleft()
-                        if wanted(item):
-                            return item
+                    for event in [event for event in self._events if isinstance(event, kinds)]:
+                        self._events.remove(event)
+                        if wanted(event):
+                            return event
                     if not self.is_running:
                         raise ProcessEnded(self.explain(f"ended while {what} was awaited"))
                     self._happened.clear()
@@ -356,7 +363,7 @@ class Terminal:
             frame=str(event.get("frame", "")),
         )
         self.current_screen = screen
-        self._screens.append(screen)
+        self._events.append(screen)
         if self.on_screen is not None:
             self.on_screen(screen)
 
@@ -366,7 +373,7 @@ class Terminal:
             for name in ("flow", "stan", "rrn", "response_code", "points", "balance", "debt", "original_stan")
         }
         transaction = Transaction(approved=event.get("approved") is True, **texts)
-        self._transactions.append(transaction)
+        self._events.append(transaction)
         if self.on_transaction is not None:
             self.on_transaction(transaction)
 
