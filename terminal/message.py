@@ -73,9 +73,9 @@ def pack(mti, fields, mac=None):
         if mac is not None and number in (MAC_PRIMARY, MAC_SECONDARY):
             raise EncodeError(str(number), "no MAC beside the one to be made", "one")
         bitmap[(number - 1) >> 3] |= 0x80 >> ((number - 1) & 7)
+    mac_number = MAC_SECONDARY if secondary else MAC_PRIMARY
     if mac is not None:
-        number = MAC_SECONDARY if secondary else MAC_PRIMARY
-        bitmap[(number - 1) >> 3] |= 0x80 >> ((number - 1) & 7)
+        bitmap[(mac_number - 1) >> 3] |= 0x80 >> ((mac_number - 1) & 7)
     body = bytearray(unhexlify(mti))
     body.extend(bitmap)
     for number in numbers:
@@ -85,7 +85,7 @@ def pack(mti, fields, mac=None):
     body = bytes(body)
     code = mac(body)
     if len(code) != MAC_BYTES:
-        raise EncodeError(str(number), "%d bytes" % MAC_BYTES, "%d" % len(code))
+        raise EncodeError(str(mac_number), "%d bytes" % MAC_BYTES, "%d" % len(code))
     return body + code
 
 

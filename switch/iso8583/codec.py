@@ -383,12 +383,14 @@ def _tagged_content(field: Field) -> _Content:
             known = formats.get(name)
             if known is not None:
                 content = known.write(scalar)
-            elif isinstance(scalar, bytes) and len(scalar) <= LONGEST_TAG_VALUE:
-                content = scalar
-            else:
-                got = f"{len(scalar)}" if isinstance(scalar, bytes) else type(scalar).__name__
+            elif not isinstance(scalar, bytes):
                 path = f"{field.path}.{name}"
-                raise EncodeError(path, f"at most {LONGEST_TAG_VALUE} bytes (the tag is unknown)", got)
+                raise EncodeError(path, "bytes (the tag is unknown)", type(scalar).__name__)
+            elif len(scalar) > LONGEST_TAG_VALUE:
+                path = f"{field.path}.{name}"
+                raise EncodeError(path, f"at most {LONGEST_TAG_VALUE} bytes", f"{len(scalar)}")
+            else:
+                content = scalar
             parts += TAG_BYTES[tag], TAG_BYTES[len(content)], content
         return b"".join(parts)
 

@@ -1,6 +1,7 @@
 """A dialect as data: what a dictionary file says, read and checked as a whole.
 
-Every mistake is found in one pass and named with its line and a remedy. No byte of a message is touched here.
+Mistakes are named together, each with its line and a remedy; what refers to fields is judged when these are
+right. No byte of a message is touched here.
 """
 
 from __future__ import annotations
@@ -167,9 +168,10 @@ class _Table:
         self._reader.refuse((*self.path, key), what, remedy)
 
     def text(self, key: str, pattern: str = r"(?s).+", default: str | None = None) -> str:
-        value = self._take(key, str, "a text", default)
-        if value is default or re.fullmatch(pattern, value):
-            return str(value)
+        value = str(self._take(key, str, "a text", default))
+        is_judged = not isinstance(self._content.get(key), str)  # missing or no text: said already
+        if is_judged or re.fullmatch(pattern, value):
+            return value
         self.refuse(key, f"{value!r} can't stand here", f"write a text like {pattern}")
         return ""
 
@@ -239,6 +241,7 @@ class _Reader:
     def __init__(self, lines: KeyLines) -> None:
         self._lines = lines
         self.mistakes: list[Mistake] = []
+        self._fields_are_right = False
 
     def refuse(self, path: KeyPath, what: str, remedy: str) -> None:
         self.mistakes.append(Mistake(self._lines.line_of(path), f"{'.'.join(path)}: {what}", remedy))
@@ -253,6 +256,7 @@ class _Reader:
             table.choice("encoding", (encoding,))
             table.close()
         fields = self._fields(root)
+        self._fields_are_right = not self.mistakes
         mac = self._mac(head, fields) if "mac" in head else None
         head.close()
         messages = tuple(self._message(key, table, fields) for key, table in root.tables("messages"))
@@ -293,6 +297,8 @@ class _Reader:
             table.integer("bytes", 1, 64),
         )
         table.close()
+        if not self._fields_are_right:
+            return place
         last = [max((number for number in fields if number <= 64), default=0), max(fields, default=0)]
         if last != [place.primary, place.secondary]:
             table.refuse("primary", "the MAC is not the last field", "name the last field of each bitmap")
@@ -326,8 +332,9 @@ class _Reader:
             return None  # nothing else of the field can be judged
         encoding, unit = CONTENT[content]
         table.choice("encoding", (encoding,))
+        before = len(self.mistakes)
         length = self._length(table.table("length"), unit, is_tag)
-        pad = self._pad(table, content, length)
+        pad = self._pad(table, encoding, None if len(self.mistakes) > before else length)
         mask = Mask(table.choice("mask", list(Mask), default="none") or Mask.HIDDEN)
         tags = self._tags(path, table) if content == "tlv" else {}
         table.close()
@@ -346,16 +353,19 @@ class _Reader:
         table.close()
         return length
 
-    def _pad(self, table: _Table, content: str, length: Length) -> Pad | None:
-        may_be_odd = length.minimum < length.maximum or length.maximum % 2 == 1
+    def _pad(self, table: _Table, encoding: str, length: Length | None) -> Pad | None:
+        """`length` None: it is wrong itself, whether a pad is needed can't be judged."""
+        needed = False
+        if length is not None:
+            needed = encoding == "bcd" and (length.minimum < length.maximum or length.maximum % 2 == 1)
         if "pad" not in table:
-            if CONTENT[content][0] == "bcd" and may_be_odd:
+            if needed:
                 table.refuse("pad", "an odd number of digits has no pad", "add pad = { side, nibble }")
             return None
         pad_table = table.table("pad")
         pad = Pad(pad_table.choice("side", ("left", "right")), pad_table.text("nibble", "[0-9A-F]").lower())
         pad_table.close()
-        if CONTENT[content][0] != "bcd" or not may_be_odd:
+        if length is not None and not needed:
             table.refuse("pad", "a pad that never stands", "take it away")
         return pad
 
@@ -392,7 +402,7 @@ class _Reader:
         named += [("optional", path) for path in rule.optional]
         named += [("one_of", path) for group in rule.one_of for path in group]
         for key, path in named:
-            if not self._names_a_field(path, fields):
+            if self._fields_are_right and not self._names_a_field(path, fields):
                 table.refuse(key, f"{path!r} is no field of this dialect", "define it or take it away")
         paths = [path for _key, path in named]
         for path in sorted({path for path in paths if paths.count(path) > 1}):

@@ -1,4 +1,4 @@
-"""The shared sample messages: both codecs give their fields from the bytes and the bytes from their fields."""
+"""The shared sample messages: both codecs make fields of the bytes and the bytes of the fields."""
 
 from __future__ import annotations
 
