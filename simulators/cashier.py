@@ -38,11 +38,12 @@ class Cashier:
     def __init__(self, terminal: Terminal) -> None:
         self.terminal = terminal
 
-    async def wait_until_idle(self) -> None:
-        """The terminal is ready for the next customer; what it did by itself until then is put away."""
+    async def wait_until_idle(self) -> Visit:
+        """The terminal is ready for the next customer; what it did by itself until then."""
         current = self.terminal.current_screen
         if current is None or current.name != IDLE:
-            await self._end(0)
+            return await self._end(self.terminal.printer.receipts_printed)
+        return Visit((), ())
 
     async def earn(self, card: Card, amount: int) -> Visit:
         """Points for a purchase of `amount` rial."""
@@ -59,12 +60,16 @@ class Cashier:
     async def redeem(self, card: Card, points: int) -> Visit:
         """Pay with points."""
         seen = self._begin()
+        await self.begin_redeem(card, points)
+        return await self._end(seen)
+
+    async def begin_redeem(self, card: Card, points: int) -> None:
+        """As `redeem`, up to the last key."""
         await self.terminal.press(keypad.REDEEM)
         await self.terminal.screen(SWIPE)
         await self.terminal.swipe(card)
         await self.terminal.screen(POINTS)
         await self.terminal.press(f"{points}{keypad.ENTER}")
-        return await self._end(seen)
 
     async def balance(self, card: Card) -> Visit:
         """How many points the card has."""

@@ -229,6 +229,7 @@ class Terminal:
     async def restart(self) -> None:
         """Switch it on again after `kill`; events of before are forgotten."""
         self._events.clear()
+        self.current_screen = None
         await self.switch_on()
 
     async def stop(self) -> None:

@@ -41,7 +41,8 @@ class Summary:
     def __str__(self) -> str:
         return (
             f"{self.kills} kills, {self.finished} transactions: {self.approved} approved"
-            f" ({self.receipts} receipts printed), {self.reversed} reversed, {self.declined} declined; {self._verdict()}"
+            f" ({self.receipts} receipts printed), {self.reversed} reversed, {self.declined} declined;"
+            f" {self._verdict()}"
         )
 
     def _verdict(self) -> str:
