@@ -7,6 +7,7 @@ Run: python -m benchmarks.ledger_sqlite [--seconds 5] [--batch 64] [--members 10
 from __future__ import annotations
 
 import argparse
+import gc
 import random
 import tempfile
 import threading
@@ -136,6 +137,8 @@ def main() -> None:
             first += count
             batches = [entries[at : at + batch] for at in range(0, count, batch)]
             del entries
+            gc.collect()
+            gc.freeze()  # what is prepared here is no part of the ledger's work
             result = measure(engine, epoch, batches, seconds, paced)
             print(f"batch {batch:4}, checkpoints {'paced' if paced else 'by writer'}: {result}", flush=True)
         engine.close()

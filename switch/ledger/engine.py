@@ -61,7 +61,10 @@ class MemberLoad:
 
 @dataclass(frozen=True, slots=True)
 class BalanceLoad:
-    """Look up the balance of an account: int, 0 when nothing was ever posted to it."""
+    """Look up the balance of an account: int, 0 when nothing was ever posted to it.
+
+    Of an acceptor's account: the sum of its sub-accounts in all buckets.
+    """
 
     account: Account
 

@@ -4,9 +4,9 @@ What is sealed is the very row that is stored. The encoding never changes: old s
 
 Canonical bytes of an entry: the previous seal of its bucket (32 bytes), then its entry row, transfer rows by
 number, posting rows by transfer and leg, side rows by number. A row is its letter (E, T, P, S), its whole
-numbers as big-endian two's complement (8 bytes, small ones 2), the byte lengths of its texts (UTF-8) and byte
-strings (4 bytes each), then these, all in the order written below. So every row says where it ends, and no
-two entries have equal bytes.
+numbers as big-endian two's complement (8 bytes, small ones 2), the lengths of its byte strings (in bytes) and
+texts (in characters; 4 bytes each), then these (texts as UTF-8), all in the order written below. So every row
+says where it ends, and no two entries have equal bytes.
 """
 
 from __future__ import annotations
@@ -35,11 +35,8 @@ _TRANSFER = Struct(">cqhhq")  # T entry number kind reverses
 _POSTING = Struct(">cqhhhhhqLL")  # P entry transfer leg bucket kind unit amount, lengths
 _SIDE = Struct(">cqhhqhL")  # S entry number kind member status, length
 _LENGTH = Struct(">L")
-_ROW_LETTERS = {
-    int: b"i",
-    str: b"t",
-    bytes: b"b",
-}  # a row beside the chains: letter, length, decimal or bytes
+# A row beside the chains: R, then table name and each value as letter, length, bytes (numbers decimal).
+_ROW_LETTERS = {int: b"i", str: b"t", bytes: b"b"}
 
 
 class Sealer:
@@ -95,19 +92,27 @@ def canonical(
     sides: Sequence[SideRow],
 ) -> bytes:
     """The bytes that are sealed; see the module's text."""
-    (entry_id, bucket, sequence, identity, fingerprint, terminal, acceptor, business_date, decided_ms, member,
-     response_code, answer) = entry  # fmt: skip
-    terminal_bytes = terminal.encode()
-    acceptor_bytes = acceptor.encode()
-    date_bytes = business_date.encode()
-    code_bytes = response_code.encode()
+    (
+        entry_id,
+        bucket,
+        sequence,
+        identity,
+        fingerprint,
+        terminal,
+        acceptor,
+        business_date,
+        decided_ms,
+        member,
+        response_code,
+        answer,
+    ) = entry
     lengths = (
         len(identity),
         len(fingerprint),
-        len(terminal_bytes),
-        len(acceptor_bytes),
-        len(date_bytes),
-        len(code_bytes),
+        len(terminal),
+        len(acceptor),
+        len(business_date),
+        len(response_code),
         len(answer),
     )
     parts = [
@@ -115,23 +120,15 @@ def canonical(
         _ENTRY.pack(b"E", entry_id, bucket, sequence, decided_ms, member, *lengths),
         identity,
         fingerprint,
-        terminal_bytes,
-        acceptor_bytes,
-        date_bytes,
-        code_bytes,
+        (terminal + acceptor + business_date + response_code).encode(),
         answer,
     ]
     for transfer in transfers:
         parts.append(_TRANSFER.pack(b"T", *transfer))
     for of_entry, number, leg, of_bucket, kind, holder, program, unit, amount in postings:
-        holder_bytes = holder.encode()
-        program_bytes = program.encode()
-        lengths_of_names = (len(holder_bytes), len(program_bytes))
-        parts.append(
-            _POSTING.pack(b"P", of_entry, number, leg, of_bucket, kind, unit, amount, *lengths_of_names)
-        )
-        parts.append(holder_bytes)
-        parts.append(program_bytes)
+        whole = (of_entry, number, leg, of_bucket, kind, unit, amount, len(holder), len(program))
+        parts.append(_POSTING.pack(b"P", *whole))
+        parts.append((holder + program).encode())
     for of_entry, number, kind, of_member, status, original in sides:
         parts.append(_SIDE.pack(b"S", of_entry, number, kind, of_member, status, len(original)))
         parts.append(original)

@@ -52,6 +52,9 @@ from switch.ledger.seal import EntryRow, PostingRow, Sealer, SideRow, TransferRo
 
 # Before it two connections that checkpoint at once can corrupt a write-ahead log.
 OLDEST_SQLITE = (3, 51, 3)
+# The bucket of an acceptor's account row. Postings name the sub-account of their bucket, but one writer owns all
+# buckets of this file, so one row per account netted per batch saves a page write an entry.
+ALL_BUCKETS = -1
 # One writer has nobody to wait for but a predecessor that is just closing.
 BUSY_TIMEOUT_MS = 250
 # Pages in the write-ahead log when `checkpoint` is worth calling: 8 MiB, a tenth of a second at full speed.
@@ -62,6 +65,8 @@ LONGEST_LOG_PAGES = 16_000
 PAGE_CACHE_KIB = 65_536
 
 SIDE_KINDS: dict[type[Side], int] = {MemberAdded: 1, MemberStatusSet: 2, OriginalReversed: 3}
+
+_MEMBER_KIND = int(AccountKind.MEMBER)
 
 _INSERT_ENTRY = "INSERT INTO entry VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _INSERT_TRANSFER = "INSERT INTO transfer VALUES (?,?,?,?)"
@@ -116,6 +121,9 @@ _FAILURES: tuple[tuple[type[apsw.Error], str], ...] = (
 )
 
 
+_Chain = tuple[int, bytes, int]  # as Head: sequence, seal, members
+
+
 class _Rows(NamedTuple):
     """A batch as rows, in the order of the statements."""
 
@@ -123,8 +131,8 @@ class _Rows(NamedTuple):
     transfers: list[TransferRow]
     postings: list[PostingRow]
     sides: list[SideRow]
-    balances: dict[Account, int]
-    heads: dict[int, Head]
+    balances: dict[tuple[int, int, str, str, int], int]  # bucket, kind, holder, program, unit
+    heads: dict[int, _Chain]
 
 
 def open_connection(path: Path, *, read_only: bool = False) -> apsw.Connection:
@@ -177,8 +185,8 @@ class SqliteEngine:
     def __init__(self, path: Path, seal_key: bytes) -> None:
         self._path = path
         self._sealer = Sealer(seal_key)
-        self._heads: list[Head] | None = None
-        self._staged: dict[int, Head] | None = None
+        self._heads: list[_Chain] | None = None
+        self._staged: dict[int, _Chain] | None = None
         self._log_pages = 0
         self._finish_checkpoint = False
         self._writer = open_connection(path)
@@ -270,24 +278,33 @@ class SqliteEngine:
                 raise
         self._staged = rows.heads
 
-    def _rows(self, entries: Sequence[Entry], heads: list[Head]) -> _Rows:
-        rows = _Rows([], [], [], [], {}, {})
+    def _rows(self, entries: Sequence[Entry], heads: Sequence[_Chain]) -> _Rows:
+        """The batch as rows, sealed after `heads`. The hottest Python of a commit: plain loops and names."""
+        seal_entry = self._sealer.entry
+        entry_rows: list[tuple[object, ...]] = []
+        transfer_rows: list[TransferRow] = []
+        posting_rows: list[PostingRow] = []
+        side_rows: list[SideRow] = []
+        balances: dict[tuple[int, int, str, str, int], int] = {}
+        staged: dict[int, _Chain] = {}
         for entry in entries:
             entry_id = entry.id
             bucket = entry.bucket
-            sequence, previous, members = rows.heads.get(bucket) or heads[bucket]
             transfers: list[TransferRow] = []
             postings: list[PostingRow] = []
             for number, transfer in enumerate(entry.transfers):
                 transfers.append((entry_id, number, transfer.kind, transfer.reverses))
                 for leg, (account, amount) in enumerate(transfer.postings):
                     postings.append((entry_id, number, leg, *account, amount))
-                    rows.balances[account] = rows.balances.get(account, 0) + amount
+                    key = account if account[1] == _MEMBER_KIND else (ALL_BUCKETS, *account[1:])
+                    balances[key] = balances.get(key, 0) + amount
             sides = [_side_row(entry_id, number, side) for number, side in enumerate(entry.sides)]
+            sequence, previous, members = staged.get(bucket) or heads[bucket]
+            sequence += 1
             row: EntryRow = (
                 entry_id,
                 bucket,
-                sequence + 1,
+                sequence,
                 entry.identity,
                 entry.fingerprint,
                 entry.terminal,
@@ -298,15 +315,15 @@ class SqliteEngine:
                 entry.response_code,
                 entry.answer,
             )
-            seal = self._sealer.entry(previous, row, transfers, postings, sides)
-            for side in entry.sides:
-                members += isinstance(side, MemberAdded)
-            rows.heads[bucket] = Head(sequence + 1, seal, members)
-            rows.entries.append((*row, seal))
-            rows.transfers.extend(transfers)
-            rows.postings.extend(postings)
-            rows.sides.extend(sides)
-        return rows
+            seal = seal_entry(previous, row, transfers, postings, sides)
+            if sides:
+                members += sum(isinstance(side, MemberAdded) for side in entry.sides)
+                side_rows += sides
+            staged[bucket] = (sequence, seal, members)
+            entry_rows.append((*row, seal))
+            transfer_rows += transfers
+            posting_rows += postings
+        return _Rows(entry_rows, transfer_rows, posting_rows, side_rows, balances, staged)
 
     def _write(self, rows: _Rows) -> None:
         many = self._writer.executemany
@@ -456,6 +473,8 @@ class SqliteEngine:
         return Member(member, MemberStatus(row[0]), row[1] or "")
 
     def _load_balance(self, account: Account) -> int:
+        if account.kind is not AccountKind.MEMBER:
+            account = account._replace(bucket=ALL_BUCKETS)
         row = self._reader.execute(_BALANCE, account).fetchone()
         if row is None:
             return 0
@@ -468,7 +487,7 @@ class SqliteEngine:
     def heads(self) -> list[Head]:
         """See `Engine.heads`."""
         with failures_at(self._path):
-            return _read_heads(self._reader)
+            return [Head(*chain) for chain in _read_heads(self._reader)]
 
     @property
     def ledger(self) -> str:
@@ -502,10 +521,12 @@ def read_meta(connection: apsw.Connection, path: Path, sealer: Sealer) -> str:
     return str(rows["ledger"][0])
 
 
-def _read_heads(connection: apsw.Connection) -> list[Head]:
-    heads = [
-        Head(*row)
-        for row in connection.execute("SELECT sequence, seal, members FROM bucket_head ORDER BY bucket")
+def _read_heads(connection: apsw.Connection) -> list[_Chain]:
+    heads: list[_Chain] = [
+        (sequence, seal, members)
+        for sequence, seal, members in connection.execute(
+            "SELECT sequence, seal, members FROM bucket_head ORDER BY bucket"
+        )
     ]
     if len(heads) != BUCKETS:
         raise LedgerUnavailable(f"bucket_head has {len(heads)} rows of {BUCKETS}; run `vafa ledger verify`")
