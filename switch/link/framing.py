@@ -29,6 +29,9 @@ class Frame(NamedTuple):
     payload: bytes
     tpdu: bytes | None
 
+    def __repr__(self) -> str:  # the payload may hold a card number, which no print may show
+        return f"<Frame {len(self.payload)} bytes, TPDU {self.tpdu.hex() if self.tpdu else 'none'}>"
+
 
 class FramingError(ValueError):
     """The stream can't be followed any further: answer `frames` (complete before the fault), then close."""
