@@ -5,14 +5,16 @@ Text in, text out. Persian is left in logical order: the console turns it, so on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from simulators.firmware import Screen
 
-SCREEN_COLUMNS: Final = 22  # 128 pixels of a 6-pixel font, rounded up
-RECEIPT_COLUMNS: Final = 42
+SCREEN_COLUMNS: Final = 20
+RECEIPT_COLUMNS: Final = 36
 INDENT: Final = "    "
+# Screens that are drawn anew with every key: only what the cashier typed in the end is worth a box.
+TYPED_INTO: Final = ("amount", "points")
 
 
 def draw_screen(screen: Screen) -> str:
@@ -27,7 +29,29 @@ def draw_receipt(receipt: str) -> str:
 
 def heading(text: str) -> str:
     """A line that begins a step of a visit."""
-    return f"\n── {text} " + "─" * max(4, 60 - len(text))
+    return f"\n── {text} " + "─" * max(4, 70 - len(text))
+
+
+class Watcher:
+    """Draws what a terminal shows and prints, as it happens, through `write` (one drawing a call)."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._held: Screen | None = None
+
+    def screen(self, screen: Screen) -> None:
+        """A screen came. One that is typed into waits until the next of another name."""
+        if self._held is not None and self._held.name != screen.name:
+            self._write(draw_screen(self._held))
+            self._held = None
+        if screen.name in TYPED_INTO:
+            self._held = screen
+        else:
+            self._write(draw_screen(screen))
+
+    def receipt(self, receipt: str) -> None:
+        """A receipt was printed."""
+        self._write(draw_receipt(receipt))
 
 
 def _framed(title: str, lines: Sequence[str], columns: int, edges: str) -> str:

@@ -20,9 +20,9 @@ from typing import Annotated, Final, NamedTuple
 import typer
 
 from simulators.cards import Deck
-from simulators.drawing import draw_receipt, draw_screen, heading
+from simulators.drawing import Watcher, heading
 from simulators.faults import FaultProxy
-from simulators.firmware import Options, Place, Screen, Terminal, prepare_micropython
+from simulators.firmware import Options, Place, Terminal, prepare_micropython
 from simulators.process import VAFA, Process, ProcessEnded
 from simulators.switch_process import SwitchProcess
 from simulators.visit import Step, play
@@ -101,14 +101,6 @@ class _Show:
     def indented(self, text: str) -> None:
         """A line of another program's output."""
         self.line(f"    {text}")
-
-    def screen(self, screen: Screen) -> None:
-        """A screen of the terminal."""
-        self.line(draw_screen(screen))
-
-    def receipt(self, receipt: str) -> None:
-        """A printed receipt."""
-        self.line(draw_receipt(receipt))
 
 
 async def _demo(data: Path, port: int, once: bool, as_json: bool, show: _Show) -> int:
@@ -215,8 +207,9 @@ async def _running(data: Path, port: int, show: _Show) -> AsyncIterator[Stack]:
             "reversal_interval_ms": REVERSAL_INTERVAL_MS,
         }
         terminal = Terminal(place, interpreter, Options(settings=settings, reader_is_process=True))
-        terminal.on_screen = show.screen
-        terminal.on_receipt = show.receipt
+        watcher = Watcher(show.line)
+        terminal.on_screen = watcher.screen
+        terminal.on_receipt = watcher.receipt
         cleanup.push_async_callback(terminal.stop)
         show.line(f"switch on {switch.host}:{switch.port}, terminal {TERMINAL} under {interpreter.name}")
         await terminal.start()

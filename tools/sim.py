@@ -16,7 +16,7 @@ import typer
 
 from simulators.cards import Card, Deck, is_luhn_valid
 from simulators.control import ControlError, JsonObject, ask
-from simulators.drawing import draw_receipt, draw_screen
+from simulators.drawing import Watcher
 from simulators.firmware import INTERPRETERS, NoSuchTerminal, Options, Place, Terminal, TerminalInUse
 from simulators.keypad import checked
 from simulators.process import ProcessEnded
@@ -143,8 +143,9 @@ async def _terminal_until_stopped(place: Place, interpreter: str, options: Optio
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     terminal = Terminal(place, INTERPRETERS[interpreter](), options)
-    terminal.on_screen = lambda screen: typer.echo(draw_screen(screen))
-    terminal.on_receipt = lambda receipt: typer.echo(draw_receipt(receipt))
+    watcher = Watcher(typer.echo)
+    terminal.on_screen = watcher.screen
+    terminal.on_receipt = watcher.receipt
     try:
         await terminal.start()
         typer.echo(f"terminal {place.terminal_id} runs; from another window:")
