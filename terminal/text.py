@@ -98,6 +98,13 @@ def is_date(year, month, day):
     return date_of(day_number(year, month, day)) == (year, month, day)
 
 
+def later(moment, seconds):
+    """The (year, month, day, hour, minute, second) that comes `seconds` after `moment`."""
+    year, month, day, hour, minute, second = moment
+    days, rest = divmod((hour * 60 + minute) * 60 + second + seconds, SECONDS_PER_DAY)
+    return date_of(day_number(year, month, day) + days) + (rest // 3600, rest // 60 % 60, rest % 60)
+
+
 def jalali(year, month, day):
     """The Jalali (year, month, day) of a Gregorian date; exact for Jalali years 1244 to 1472."""
     number = day_number(year, month, day) - _JALALI_FIRST_DAY

@@ -1,0 +1,231 @@
+"""The terminal as one object: takes what devices and line say, runs the flows, says when to be woken.
+
+Pure: what it needs of the outside it was given (the board's clock, storage, random, AES, display, events; the
+ports that carry bytes away). It reads nothing by itself, never waits, and calls no asyncio. No call may come
+while another one runs. Whatever goes wrong inside a flow is told without card data, and the journal then
+decides how to go on.
+
+ports     connect(): a connection is wanted now; hang_up(): drop it, nothing more is said about it;
+          send(data) -> count of bytes that left; print(data). None of them calls back.
+"""
+
+from terminal.drivers.magstripe import MagneticStripe, Swipe
+from terminal.drivers.printer import paper_status
+from terminal.flows.idle import run
+from terminal.flows.wait import (
+    BAD_CARD,
+    CARD,
+    DEVICE,
+    KEY,
+    KEYS,
+    LINE_DOWN,
+    LINE_UP,
+    MESSAGE,
+    PRINTER,
+    TIMEOUT,
+)
+from terminal.journal import Journal, Stans
+from terminal.line import FrameError, Frames
+from terminal.security import Keys, Seal
+from terminal.ui.screens import Screens
+
+SIGN_ON_MS = 24 * 3600 * 1000  # then date, time and ratio are asked for again
+FAULT_PAUSE_MS = 3000
+LOGGED_IGNORED = 16  # messages ignored are logged one by one up to here, then at each power of two
+DEVICES = ("reader", "keypad", "printer")
+
+
+class Application:
+    """start() once, then the calls below as things happen, and tick() when deadline_ms() has come.
+
+    Raises journal.JournalError when the storage can't be read.
+    """
+
+    def __init__(self, board, settings, ports):
+        self.settings = settings
+        self.clock = board.clock
+        self.ports = ports
+        self.emit = board.emit
+        self.keys = Keys(board.aes, settings.mac_request_key, settings.mac_answer_key)
+        self.screens = Screens(board.display, board.emit, settings.locale)
+        self.journal = Journal(board.storage, Seal(board.aes, settings.storage_key, board.random), self.log)
+        self.stans = Stans(board.storage, board.random, self.log)
+        self.line_is_up = False
+        self.ratio = 0  # rial per point when redeeming; 0 before sign-on
+        self._describe_fault = board.fault
+        self._stripe = MagneticStripe()
+        self._frames = None
+        self._missing = []
+        self._ignored = 0
+        self._signed_on_until_ms = None
+        self._flow = None
+        self._wait = None
+        self._deadline_ms = None
+
+    # ---------------------------------------------------------------- what happens outside
+
+    def start(self):
+        """Begin; the first screen is shown and the first thing waited for."""
+        self.emit({"event": "boot"})
+        self._begin()
+
+    def read(self, data):
+        """Bytes of the card reader."""
+        self._swiped(self._stripe.feed(data, self.clock.now_ms()))
+
+    def pressed(self, data):
+        """Bytes of the keypad, one a key; others are noise."""
+        for byte in data:
+            if chr(byte) in KEYS:
+                self._deliver(KEY, chr(byte))
+
+    def printer_said(self, data):
+        """Bytes of the printer."""
+        status = paper_status(data)
+        if status is not None:
+            self._deliver(PRINTER, status)
+
+    def received(self, data):
+        """Bytes of the line."""
+        if not self.line_is_up:
+            return
+        try:
+            messages = self._frames.feed(data)
+        except FrameError as error:
+            self.log("warning", str(error))
+            self.drop_line()
+            self._deliver(LINE_DOWN)
+            return
+        connection = self._frames
+        for message in messages:
+            if not self.line_is_up or self._frames is not connection:
+                break  # given up meanwhile
+            if not self._deliver(MESSAGE, message):
+                self.ignored("nobody waits for it")
+
+    def line_up(self):
+        """A new connection stands."""
+        self.line_is_up = True
+        self._frames = Frames(self.settings.tpdu)
+        self._deliver(LINE_UP)
+
+    def line_down(self):
+        """The connection broke."""
+        self.line_is_up = False
+        self._deliver(LINE_DOWN)
+
+    def device(self, name, present):
+        """A device of DEVICES came or went."""
+        if present == (name not in self._missing):
+            return
+        if present:
+            self._missing.remove(name)
+        else:
+            self._missing.append(name)
+        self.log("info" if present else "warning", name + (": back" if present else ": missing"))
+        self._deliver(DEVICE)
+
+    def tick(self):
+        """Let time pass: close a swipe that stopped, end a wait that is over."""
+        now_ms = self.clock.now_ms()
+        self._swiped(self._stripe.tick(now_ms))
+        if self._deadline_ms is not None and now_ms >= self._deadline_ms:
+            if self._flow is None:
+                self._begin()
+            else:
+                self._resume((TIMEOUT, None))
+
+    def deadline_ms(self):
+        """When tick() has something to do; None when only an event can change anything."""
+        stripe_ms = self._stripe.deadline_ms()
+        if stripe_ms is None or (self._deadline_ms is not None and self._deadline_ms < stripe_ms):
+            return self._deadline_ms
+        return stripe_ms
+
+    # ---------------------------------------------------------------- what flows ask for
+
+    def log(self, level, what):
+        """Tell an event of the log. `what` holds no card data."""
+        self.emit({"event": "log", "level": level, "what": what})
+
+    def ignored(self, why):
+        """Count and tell a message that changes nothing."""
+        self._ignored += 1
+        count = self._ignored
+        if count <= LOGGED_IGNORED or count & (count - 1) == 0:
+            self.log("warning", "message %d ignored: %s" % (count, why))
+
+    def drop_line(self):
+        """Give up this connection; the ports make a new one."""
+        self.line_is_up = False
+        self.ports.hang_up()
+
+    def signed_on(self, moment, ratio):
+        """The switch has told date, time and redemption ratio."""
+        self.clock.set_wall(moment)
+        self.ratio = ratio
+        self._signed_on_until_ms = self.clock.now_ms() + SIGN_ON_MS
+        self.log("info", "signed on")
+
+    def sign_on_again(self):
+        """What sign-on brought may be out of date."""
+        self._signed_on_until_ms = None
+
+    def sign_on_due(self):
+        """Whether a sign-on must come before the next request."""
+        return self.sign_on_left_ms() == 0
+
+    def sign_on_left_ms(self):
+        """For how long the sign-on still holds."""
+        if self._signed_on_until_ms is None:
+            return 0
+        return max(0, self._signed_on_until_ms - self.clock.now_ms())
+
+    def missing_device(self):
+        """The name of a device that is missing, None when all are there."""
+        for name in DEVICES:
+            if name in self._missing:
+                return name
+        return None
+
+    # ---------------------------------------------------------------- running the flow
+
+    def _swiped(self, events):
+        for event in events:
+            if isinstance(event, Swipe):
+                self._deliver(CARD, event.track2)
+            else:
+                self.log("info", "swipe: " + event.reason)
+                self._deliver(BAD_CARD, event.reason)
+
+    def _deliver(self, kind, value=None):
+        """Give an event to the flow when it waits for such; False when not (a key in vain is no fault)."""
+        if self._wait is None or kind not in self._wait.kinds:
+            return False
+        self._resume((kind, value))
+        return True
+
+    def _begin(self):
+        self._flow = run(self)
+        self._resume(None)
+
+    def _resume(self, event):
+        wait = self._wait = None  # nothing can be delivered while the flow runs
+        self._deadline_ms = None
+        try:
+            wait = self._flow.send(event)
+        except Exception as error:  # whatever it is: the terminal lives on, the journal knows what is pending
+            self._failed(error)
+            return
+        self._wait = wait
+        if wait.timeout_ms is not None:
+            self._deadline_ms = self.clock.now_ms() + wait.timeout_ms
+
+    def _failed(self, error):
+        self._flow = None
+        self._deadline_ms = self.clock.now_ms() + FAULT_PAUSE_MS
+        try:
+            self.log("error", "fault: " + self._describe_fault(error))
+            self.screens.show("message", text="fault")
+        except Exception:  # out of memory, most likely: the flow's own was freed by now
+            self.emit({"event": "log", "level": "error", "what": "fault while telling a fault"})

@@ -1,0 +1,90 @@
+"""What is kept of a request in the journal, and what came of it: the same data now and after a restart.
+
+The record of a request is its reversal, packed without MAC, behind the full date and time: everything that
+must be sent, shown or printed can be made from it and the answer alone.
+"""
+
+from binascii import hexlify, unhexlify
+
+from terminal.message import pack, unpack
+from terminal.message_tables import (
+    TAG_BALANCE,
+    TAG_DEBT,
+    TAG_POINTS,
+    TAG_REASON,
+    TAG_REASON_NUMBER,
+)
+from terminal.text import masked
+
+APPROVED_CODE = "00"
+_MOMENT_BYTES = 7
+_COPIED = (3, 4, 12, 13, 35, 41, 42, 49, 60)  # fields of a request that its reversal repeats
+
+# flow: MTI, processing code (DE 3)
+MESSAGES = {
+    "earn": ("0200", "210060"),
+    "redeem": ("0200", "006000"),
+    "balance": ("0100", "306000"),
+    "activate": ("0300", "720000"),
+}
+# What the cashier keys in for a flow that moves points: the screen that asks for it.
+ASKED = {"earn": "amount", "redeem": "points"}
+_FLOWS = {code: name for name, (_, code) in MESSAGES.items()}
+
+
+def record_of(mti, fields, reversal_stan, moment):
+    """The journal's record (bytes) of a request about to leave. moment: (year, month, ... second)."""
+    reversal = {number: fields[number] for number in _COPIED if number in fields}
+    reversal[11] = "%06d" % reversal_stan
+    reversal[90] = mti + fields[11] + fields[13] + fields[12] + "0" * 22
+    if 48 in fields:
+        reversal[48] = {TAG_POINTS: fields[48][TAG_POINTS]}
+    return unhexlify("%04d%02d%02d%02d%02d%02d" % moment) + pack("0420", reversal)
+
+
+def reversal_of(record):
+    """The fields of the 0420 or 0421 that takes a recorded request back."""
+    return unpack(record[_MOMENT_BYTES:])[1]
+
+
+def original_stan(reversal):
+    """The STAN of the request that the fields of a reversal name."""
+    return reversal[90][4:10]
+
+
+class Outcome:
+    """A decided request: flow, moment, stan, card (masked), amount (rial), points, balance, debt, reason,
+    reason_number, rrn, response_code. Numbers are int, 0 when absent; codes are str, "" when absent.
+    """
+
+    def __init__(self, record, answer):
+        digits = str(hexlify(record[:_MOMENT_BYTES]), "ascii")
+        self.moment = (int(digits[:4]),) + tuple([int(digits[at : at + 2]) for at in range(4, 14, 2)])
+        request = reversal_of(record)
+        self.flow = _FLOWS[request[3]]
+        self.stan = original_stan(request)
+        self.card = masked(request[35].split("=")[0])
+        self.amount = int(request.get(4, "0"))
+        _, fields = unpack(answer)
+        self.response_code = fields[39]
+        self.rrn = fields.get(37, "")
+        tags = fields.get(48, {})
+        self.points = int(tags.get(TAG_POINTS, "0"))
+        self.balance = int(tags.get(TAG_BALANCE, "0"))
+        self.debt = int(tags.get(TAG_DEBT, "0"))
+        self.reason = tags.get(TAG_REASON, "")
+        self.reason_number = int(tags.get(TAG_REASON_NUMBER, "0"))
+
+    def event(self, flow=None):
+        """The `transaction` event. flow: instead of the request's own."""
+        return {
+            "event": "transaction",
+            "flow": flow or self.flow,
+            "stan": self.stan,
+            "rrn": self.rrn,
+            "response_code": self.response_code,
+            "approved": self.response_code == APPROVED_CODE,
+            "points": str(self.points),
+            "balance": str(self.balance),
+            "debt": str(self.debt),
+        }

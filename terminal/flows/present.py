@@ -1,0 +1,52 @@
+"""A durable approval is shown and printed, until the printer says that the paper came out."""
+
+from terminal.drivers.printer import OK, PAPER_OUT, receipt_bytes
+from terminal.flows.dialogue import ENTER
+from terminal.flows.outcome import ASKED, Outcome
+from terminal.flows.wait import KEY, PRINTER, TIMEOUT, Wait
+from terminal.journal import PRESENTED
+from terminal.ui import receipt
+from terminal.ui.strings import title_of
+
+PRINTER_MS = 3000  # beyond the time that the bytes themselves take
+MS_PER_BYTE = 2  # 1.04 at 9600 baud, and a slow head
+
+
+async def present(app, pending, again=False):
+    """Show and print an APPROVED journal entry, close it and tell the outcome; return the Outcome.
+
+    again: it is the last transaction after a restart.
+    """
+    outcome = Outcome(pending.request, pending.answer)
+    show(app, "printing" if again else "approved", outcome, again)
+    for locale in app.settings.receipt_locales:
+        while True:
+            status = await printed(app, receipt.lines(outcome, app.settings, locale, again))
+            if status == OK:
+                break
+            app.log("warning", "printer: " + (status or "silent"))
+            app.screens.show("paper", text="paper_out" if status == PAPER_OUT else "printer_silent")
+            while (await Wait((KEY,)))[1] != ENTER:
+                pass
+            show(app, "printing", outcome, again)
+    app.journal.close(pending.stan, PRESENTED)
+    app.emit(outcome.event("last" if again else None))
+    return outcome
+
+
+async def printed(app, lines):
+    """Print lines; return the printer's paper status, None when it says nothing."""
+    data = receipt_bytes(lines)
+    app.ports.print(data)
+    kind, status = await Wait((PRINTER,), PRINTER_MS + MS_PER_BYTE * len(data))
+    return None if kind == TIMEOUT else status
+
+
+def show(app, screen, outcome, again=False):
+    """The outcome on a screen of this name."""
+    text = "last" if again else "approved" if outcome.flow in ASKED else "approved_balance"
+    if outcome.debt and not again:
+        text += "_debt"
+    app.screens.show(
+        screen, title_of(outcome.flow), outcome.points, outcome.balance, outcome.debt, text=text
+    )

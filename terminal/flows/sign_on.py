@@ -1,0 +1,66 @@
+"""Sign-on (0800/001): brings date, time and the redemption ratio. There is no trading before it."""
+
+from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
+from terminal.flows.outcome import APPROVED_CODE
+from terminal.flows.wait import LINE_UP, Wait
+from terminal.journal import JournalError
+from terminal.line import Request
+from terminal.message_tables import RESPONSES, TAG_REDEMPTION_RATIO, TAG_SWITCH_DATE_TIME
+from terminal.text import is_date
+
+SIGN_ON = "001"  # DE 70
+FIRST_PAUSE_MS = 1000
+LONGEST_PAUSE_MS = 30000  # a switch that came back is noticed within this
+
+
+async def sign_on(app):
+    """Sign on; return when it is done, however long the switch takes to come."""
+    pause_ms = FIRST_PAUSE_MS
+    text = ("", "")
+    while True:
+        app.screens.show("signing_on", text)
+        text = await attempt(app)
+        if text is None:
+            return
+        await Wait(() if app.line_is_up else (LINE_UP,), pause_ms)
+        pause_ms = min(2 * pause_ms, LONGEST_PAUSE_MS)
+
+
+async def attempt(app):
+    """One sign-on. None when it succeeded, else a text (English, Persian) for the cashier."""
+    if not await line_up(app):
+        return "", ""
+    try:
+        fields = {
+            11: "%06d" % app.stans.take(),
+            41: app.settings.terminal_id,
+            42: app.settings.acceptor_id,
+            70: SIGN_ON,
+        }
+        answer, _ = await exchange(app, Request("0800", fields, app.keys, app.settings.tpdu))
+    except (NotSent, NoAnswer):
+        return "", ""
+    except JournalError as error:
+        app.log("error", str(error))
+        return "", ""
+    if answer[39] != APPROVED_CODE:
+        app.log("warning", "sign-on refused with " + answer[39])
+        return RESPONSES.get(answer[39], (answer[39], answer[39]))
+    tags = answer.get(48, {})
+    moment = moment_of(tags.get(TAG_SWITCH_DATE_TIME, ""))
+    ratio = int(tags.get(TAG_REDEMPTION_RATIO, "0"))
+    if moment is None or not ratio:
+        app.log("error", "sign-on: the answer brings no date or no ratio")
+        return "", ""
+    app.signed_on(moment, ratio)
+    return None
+
+
+def moment_of(digits):
+    """(year, month, day, hour, minute, second) of YYYYMMDDhhmmss; None when there is no such moment."""
+    if len(digits) != 14:
+        return None
+    moment = (int(digits[:4]),) + tuple([int(digits[at : at + 2]) for at in range(4, 14, 2)])
+    if not is_date(*moment[:3]) or moment[3] > 23 or moment[4] > 59 or moment[5] > 59:
+        return None
+    return moment

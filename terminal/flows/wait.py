@@ -1,0 +1,29 @@
+"""The only thing a flow awaits: the next event of certain kinds, or a time.
+
+Whoever drives a flow gets the Wait from its `send()` and gives back the event, a pair (kind, value).
+"""
+
+CARD = "card"  # value: track 2 without sentinels
+BAD_CARD = "bad_card"  # value: the driver's reason
+KEY = "key"  # value: one of KEYS
+LINE_UP = "line_up"
+LINE_DOWN = "line_down"
+MESSAGE = "message"  # value: bytes without frame and TPDU, not verified yet
+PRINTER = "printer"  # value: the paper status, see drivers.printer
+DEVICE = "device"  # a reader, keypad or printer came or went
+TIMEOUT = "timeout"
+
+KEYS = "0123456789ABCD*#"
+
+
+class Wait:
+    """`kind, value = await Wait(kinds, timeout_ms)`: (TIMEOUT, None) when time is up; None waits for ever."""
+
+    def __init__(self, kinds, timeout_ms=None):
+        self.kinds = kinds
+        self.timeout_ms = timeout_ms
+
+    def __iter__(self):
+        return (yield self)
+
+    __await__ = __iter__  # CPython's name for it; MicroPython takes __iter__

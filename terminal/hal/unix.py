@@ -1,0 +1,441 @@
+"""The unix board: serial ports on tty or pty paths, TCP, files in a directory, a display that is only told.
+
+Runs on MicroPython's unix port and on CPython: what one of them lacks is looked for here and nowhere else.
+Other modules get a Board (see `terminal.hal`) and never ask which interpreter or machine it is.
+"""
+
+import asyncio
+import errno
+import hashlib
+import json
+import os
+import socket
+import sys
+import termios
+import time
+from binascii import hexlify
+
+from terminal.text import later
+
+try:
+    from cryptolib import aes
+except ImportError:
+    from terminal.hal.aes import aes
+
+WIDTH, HEIGHT = 128, 64  # dots
+PIECE_BYTES = 64  # read from a serial port or written to one at once
+LINE_BYTES = 512  # read from the line at once: more than one frame
+
+# By their Linux numbers, MicroPython's termios names few of them: 8N1, receiver on, no modem control.
+_CS8, _CREAD, _CLOCAL, _B9600 = 0o60, 0o200, 0o4000, 0o15
+_VTIME, _VMIN = 5, 6
+_SIGHUP, _IGNORE = 1, 1
+_LETTER = 8  # dots, either way
+
+
+class Board:
+    """The doors of this machine. paths: of "storage", "reader", "keypad", "printer". Raises OSError."""
+
+    def __init__(self, paths):
+        _outlive_hang_ups()
+        self.clock = Clock()
+        self.storage = Storage(paths["storage"])
+        self.random = os.urandom
+        self.aes = aes
+        self.display = Display()
+        self.reader = SerialPort(paths["reader"])
+        self.keypad = SerialPort(paths["keypad"])
+        self.printer = SerialPort(paths["printer"])
+        self.line = TcpLine
+        self.emit = emit
+        self.fault = fault
+
+
+# ---------------------------------------------------------------- clock
+
+
+class Clock:
+    """Milliseconds since start, over any wrap of the machine's counter, and the wall time once it is set."""
+
+    def __init__(self):
+        self._last = _ticks_ms()
+        self._now_ms = 0
+        self._set_at_ms = None
+        self._wall = None
+
+    def now_ms(self):
+        ticks = _ticks_ms()
+        self._now_ms += _ticks_diff(ticks, self._last)
+        self._last = ticks
+        return self._now_ms
+
+    def set_wall(self, moment):
+        self._wall = moment
+        self._set_at_ms = self.now_ms()
+
+    def wall(self):
+        if self._wall is None:
+            return None
+        return later(self._wall, (self.now_ms() - self._set_at_ms) // 1000)
+
+
+if hasattr(time, "ticks_ms"):
+    _ticks_ms = time.ticks_ms
+    _ticks_diff = time.ticks_diff
+else:
+
+    def _ticks_ms():
+        return time.monotonic_ns() // 1000000
+
+    def _ticks_diff(end, start):
+        return end - start
+
+
+# ---------------------------------------------------------------- storage
+
+
+class Storage:
+    """Files in one directory, made when missing. What a call has written is on the disk when it returns."""
+
+    def __init__(self, directory):
+        self._directory = directory
+        _make_directory(directory)
+
+    def read(self, name):
+        try:
+            file = open(self._path(name), "rb")
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return None
+            raise
+        try:
+            return file.read()
+        finally:
+            file.close()
+
+    def append(self, name, data):
+        with open(self._path(name), "ab") as file:
+            file.write(data)
+            _to_disk(file)
+
+    def replace(self, name, data):
+        new = self._path(name) + ".new"
+        with open(new, "wb") as file:
+            file.write(data)
+            _to_disk(file)
+        os.rename(new, self._path(name))
+        self._directory_to_disk()
+
+    def remove(self, name):
+        try:
+            os.remove(self._path(name))
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+        self._directory_to_disk()
+
+    def _path(self, name):
+        return self._directory + "/" + name
+
+    def _directory_to_disk(self):
+        """Names too must survive a power cut."""
+        if hasattr(os, "fsync"):
+            descriptor = os.open(self._directory, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        else:
+            directory = open(self._directory, "rb")
+            try:
+                directory.flush()
+            finally:
+                directory.close()
+
+
+def _to_disk(file):
+    file.flush()  # MicroPython's is an fsync
+    if hasattr(os, "fsync"):
+        os.fsync(file.fileno())
+
+
+def _make_directory(path):
+    made = ""
+    for part in path.split("/"):
+        made += part
+        if part:
+            try:
+                os.mkdir(made)
+            except OSError as error:
+                if error.errno != errno.EEXIST:
+                    raise
+        made += "/"
+
+
+# ---------------------------------------------------------------- display
+
+
+class Display:
+    """128 x 64 dots in memory, laid out as an SSD1306 takes them; nobody but the digest sees them."""
+
+    def __init__(self):
+        self._dots = bytearray(WIDTH * HEIGHT // 8)
+        self._frame = _frame_buffer(self._dots)
+
+    def clear(self):
+        self._frame.fill(0)
+
+    def text(self, letters, x, y):
+        self._frame.text(letters, x, y, 1)
+
+    def line(self, y):
+        self._frame.hline(0, y, WIDTH, 1)
+
+    def show(self):
+        return str(hexlify(hashlib.sha256(self._dots).digest()), "ascii")
+
+
+class _Dots:
+    """What the display needs of `framebuf.FrameBuffer`, for an interpreter without it.
+
+    Letters are bit patterns made of their code, so equal pictures are equal and no others; nobody can read them.
+    """
+
+    def __init__(self, dots):
+        self._dots = dots
+
+    def fill(self, _):
+        for place in range(len(self._dots)):
+            self._dots[place] = 0
+
+    def hline(self, x, y, width, _):
+        for column in range(x, min(x + width, WIDTH)):
+            self._dots[y // 8 * WIDTH + column] |= 1 << y % 8
+
+    def text(self, letters, x, y, _):
+        for letter in letters:
+            pattern = ord(letter) * 0x9E3779B1 if letter != " " else 0
+            for column in range(x, min(x + _LETTER, WIDTH)):
+                bits = (pattern >> 4 * (column - x) & 0xFF) << y % 8
+                place = y // 8 * WIDTH + column
+                self._dots[place] |= bits & 0xFF
+                if bits > 0xFF and place + WIDTH < len(self._dots):
+                    self._dots[place + WIDTH] |= bits >> 8
+            x += _LETTER
+
+
+def _frame_buffer(dots):
+    try:
+        import framebuf
+    except ImportError:
+        return _Dots(dots)
+    return framebuf.FrameBuffer(dots, WIDTH, HEIGHT, framebuf.MONO_VLSB)
+
+
+# ---------------------------------------------------------------- serial ports and line
+
+
+class SerialPort:
+    """A tty or pty at 9600 8N1, raw. It may vanish and come back: close(), then open() again."""
+
+    def __init__(self, path):
+        self._path = path
+        self._stream = None
+
+    def open(self):
+        self._stream = _open_without_blocking(self._path)
+        try:
+            _make_raw(self._stream.fileno())
+        except OSError:
+            self.close()
+            raise
+
+    async def read(self):
+        await _readable(self._stream)
+        return self._stream.read(PIECE_BYTES) or b""
+
+    async def write(self, data):
+        stream = self._stream
+        view = memoryview(data)
+        at = 0
+        while at < len(view):
+            if stream is None or stream is not self._stream:
+                raise OSError(errno.ENODEV)
+            count = stream.write(view[at : at + PIECE_BYTES])
+            if count:
+                at += count
+            else:
+                await _writable(stream)
+
+    def close(self):
+        if self._stream is not None:
+            try:
+                self._stream.close()
+            except OSError:
+                pass  # it had gone already
+            self._stream = None
+
+
+class TcpLine:
+    """One TCP connection. host: a dotted address; looking up a name would stop all else meanwhile."""
+
+    def __init__(self, host, port):
+        self._host = host
+        self._port = port
+        self._socket = None
+
+    async def connect(self):
+        address = socket.getaddrinfo(self._host, self._port, socket.AF_INET, socket.SOCK_STREAM)[0][-1]
+        self._socket = socket.socket()
+        self._socket.setblocking(False)
+        try:
+            self._socket.connect(address)
+        except OSError as error:
+            if error.errno != errno.EINPROGRESS:
+                raise
+            await _writable(self._socket)
+            self._finish(address)
+
+    def _finish(self, address):
+        """Learn how the connecting ended: asking once more tells."""
+        try:
+            self._socket.connect(address)
+        except OSError as error:
+            if error.errno != _EISCONN:
+                raise
+
+    def send(self, data):
+        try:
+            return self._socket.send(data)
+        except OSError:
+            return 0  # the kernel took nothing
+
+    async def read(self):
+        while True:
+            await _readable(self._socket)
+            try:
+                return self._socket.recv(LINE_BYTES)
+            except OSError as error:
+                if error.errno != errno.EAGAIN:
+                    raise
+
+    def close(self):
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+_EISCONN = 106  # Linux; MicroPython's errno has no name for it
+
+
+def _make_raw(descriptor):
+    """9600 8N1 without any translation. Raises OSError when it is no serial line."""
+    try:
+        attributes = termios.tcgetattr(descriptor)
+        attributes[0] = attributes[1] = attributes[3] = 0
+        attributes[2] = _CS8 | _CREAD | _CLOCAL | _B9600
+        attributes[4] = attributes[5] = _B9600
+        attributes[6][_VMIN] = 1
+        attributes[6][_VTIME] = 0
+        termios.tcsetattr(descriptor, termios.TCSANOW, attributes)
+    except getattr(termios, "error", OSError) as error:
+        raise OSError(error.args[0])
+
+
+if hasattr(os, "set_blocking"):
+
+    def _open_without_blocking(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        return open(descriptor, "r+b", 0)
+
+    def _outlive_hang_ups():
+        """No port becomes the controlling terminal here, so none can send a signal."""
+
+else:
+    _F_SETFL, _NONBLOCKING = 4, 0o4002  # O_RDWR | O_NONBLOCK
+
+    def _open_without_blocking(path):
+        stream = open(path, "r+b", 0)
+        _c_function("fcntl", "iii")(stream.fileno(), _F_SETFL, _NONBLOCKING)
+        return stream
+
+    def _outlive_hang_ups():
+        """A process without a terminal gets the first tty it opens as its own, and SIGHUP when that goes."""
+        _c_function("signal", "iP")(_SIGHUP, _IGNORE)
+
+    def _c_function(name, arguments):
+        import ffi
+
+        return ffi.open(None).func("i", name, arguments)
+
+
+# ---------------------------------------------------------------- asyncio
+
+
+try:
+    from asyncio import core as _core
+except ImportError:
+    _core = None
+
+if _core:
+    # What MicroPython's own streams do, without their buffers.
+
+    def _readable(stream):
+        yield _core._io_queue.queue_read(stream)
+
+    def _writable(stream):
+        yield _core._io_queue.queue_write(stream)
+
+else:
+
+    async def _readable(stream):
+        loop = asyncio.get_running_loop()
+        await _ready(stream, loop.add_reader, loop.remove_reader)
+
+    async def _writable(stream):
+        loop = asyncio.get_running_loop()
+        await _ready(stream, loop.add_writer, loop.remove_writer)
+
+    async def _ready(stream, add, remove):
+        descriptor = stream.fileno()
+        ready = asyncio.get_running_loop().create_future()
+        add(descriptor, _set, ready)
+        try:
+            await ready
+        finally:
+            remove(descriptor)
+
+    def _set(ready):
+        if not ready.done():
+            ready.set_result(None)
+
+
+# ---------------------------------------------------------------- events
+
+
+def emit(event):
+    """One event as a line of JSON on standard output; lost when nobody reads there any more."""
+    try:
+        sys.stdout.write(json.dumps(event) + "\n")
+        if hasattr(os, "fsync"):
+            sys.stdout.flush()  # MicroPython does not buffer, and its flush is an fsync
+    except OSError:
+        pass
+
+
+def fault(error):
+    """Kind and place of an exception, e.g. "KeyError at terminal/app.py:12"."""
+    kind = type(error).__name__
+    if hasattr(sys, "print_exception"):
+        import io
+
+        text = io.StringIO()
+        sys.print_exception(error, text)
+        places = [line for line in text.getvalue().split("\n") if line.startswith("  File ")]
+        place = places[-1].split('"')[1] + ":" + places[-1].split("line ")[1].split(",")[0] if places else "?"
+    else:
+        trace = error.__traceback__
+        while trace.tb_next:
+            trace = trace.tb_next
+        place = "%s:%d" % (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+    return kind + " at " + place

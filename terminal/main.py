@@ -1,0 +1,206 @@
+"""Runs the terminal on a board: `-m terminal.main --board BOARD.json`.
+
+Only carries bytes and time between the board's doors and the application, on asyncio; decides nothing. Bytes
+are handed over as they come: no queue could overflow, and a device waits while the application is busy.
+"""
+
+import asyncio
+import sys
+
+from terminal import settings
+from terminal.app import Application
+from terminal.hal.unix import Board, emit
+from terminal.journal import JournalError
+
+FAULT_PAUSE_S = 1
+REOPEN_S = 0.5  # a device that has gone is looked for this often
+FIRST_PAUSE_S = 0.25  # before the line is tried again; doubles up to the longest
+LONGEST_PAUSE_S = 10
+STEADY_MS = 2000  # a connection that stood so long starts the pauses anew
+CONNECT_S = 10
+STORAGE_RETRY_S = 5
+
+SETTINGS_WRONG = 2  # exit code
+
+
+class Driver:
+    """Board and application, joined by one task per door. Is the application's `ports`."""
+
+    def __init__(self, board, terminal_settings):
+        self._board = board
+        self._settings = terminal_settings
+        self._app = Application(board, terminal_settings, self)
+        self._changed = asyncio.Event()
+        self._connect = asyncio.Event()
+        self._to_print = asyncio.Event()
+        self._job = None
+        self._line = None
+        self._line_task = None
+
+    async def run(self):
+        """Never returns."""
+        app = self._app
+        board = self._board
+        app.start()
+        self._line_task = asyncio.create_task(self._forever(self._hold_line))
+        tasks = [
+            asyncio.create_task(self._forever(self._listen, "reader", board.reader, app.read)),
+            asyncio.create_task(self._forever(self._listen, "keypad", board.keypad, app.pressed)),
+            asyncio.create_task(self._forever(self._listen, "printer", board.printer, app.printer_said)),
+            asyncio.create_task(self._forever(self._print)),
+        ]
+        await self._forever(self._pass_time)
+        return tasks
+
+    async def _forever(self, task, *arguments):
+        """Do `task` again whenever it ends, by itself or by a fault."""
+        while True:
+            try:
+                await task(*arguments)
+            except Exception as error:
+                self._board.emit(
+                    {"event": "log", "level": "error", "what": "fault: " + self._board.fault(error)}
+                )
+                await asyncio.sleep(FAULT_PAUSE_S)
+
+    def _tell(self, call, *arguments):
+        """Call the application, then let the time be looked at again."""
+        call(*arguments)
+        self._changed.set()
+
+    async def _pass_time(self):
+        self._changed.clear()
+        deadline_ms = self._app.deadline_ms()
+        if deadline_ms is None:
+            await self._changed.wait()
+            return
+        left_ms = deadline_ms - self._board.clock.now_ms()
+        if left_ms > 0:
+            try:
+                await asyncio.wait_for(self._changed.wait(), left_ms / 1000)
+            except asyncio.TimeoutError:
+                pass
+        else:
+            await asyncio.sleep(0)  # let the others run, however often a flow waits for nothing
+        self._app.tick()
+
+    # ---------------------------------------------------------------- devices
+
+    async def _listen(self, name, port, take):
+        """Open a port, hand over what it says, until it has gone."""
+        try:
+            port.open()
+            self._tell(self._app.device, name, True)
+            while True:
+                data = await port.read()
+                if not data:
+                    break
+                self._tell(take, data)
+        except OSError:
+            pass
+        finally:
+            port.close()
+        self._tell(self._app.device, name, False)
+        await asyncio.sleep(REOPEN_S)
+
+    async def _print(self):
+        await self._to_print.wait()
+        self._to_print.clear()
+        while self._job is not None:
+            data, self._job = self._job, None
+            try:
+                await self._board.printer.write(data)
+            except OSError:
+                pass  # gone, or not there: the application hears silence
+
+    # ---------------------------------------------------------------- line
+
+    async def _hold_line(self):
+        """Keep a connection; a broken one is made again after a pause, or at once when it is wanted."""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            if await self._one_connection():
+                pause_s = FIRST_PAUSE_S
+            try:
+                await asyncio.wait_for(self._connect.wait(), pause_s)
+            except asyncio.TimeoutError:
+                pass
+            self._connect.clear()
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _one_connection(self):
+        """Connect and read until the connection ends. True when it stood for a while."""
+        clock = self._board.clock
+        line = self._board.line(self._settings.host, self._settings.port)
+        began_ms = None
+        try:
+            await asyncio.wait_for(line.connect(), CONNECT_S)
+            began_ms = clock.now_ms()
+            self._line = line
+            self._tell(self._app.line_up)
+            while self._line is line:
+                data = await line.read()
+                if not data:
+                    break
+                self._tell(self._app.received, data)
+        except (OSError, asyncio.TimeoutError):
+            pass
+        finally:
+            line.close()
+        if self._line is line:
+            self._line = None
+            self._tell(self._app.line_down)
+        return began_ms is not None and clock.now_ms() - began_ms >= STEADY_MS
+
+    # ---------------------------------------------------------------- the application's ports
+
+    def connect(self):
+        self._connect.set()
+
+    def hang_up(self):
+        self._line = None
+        if self._line_task is not asyncio.current_task():
+            self._line_task.cancel()
+            self._line_task = asyncio.create_task(self._forever(self._hold_line))
+
+    def send(self, data):
+        return self._line.send(data) if self._line else 0
+
+    def print(self, data):
+        self._job = data  # one that still waits is out of date
+        self._to_print.set()
+
+
+async def main(board_path):
+    """Run the terminal that a board file describes. Returns an exit code when that file is wrong."""
+    try:
+        paths = settings.board(board_path)
+        terminal_settings = settings.load(paths["settings"])
+        board = Board(paths)
+    except settings.SettingsError as error:
+        return refuse(str(error))
+    except OSError:
+        return refuse(board_path + ": the storage directory can't be made")
+    while True:
+        try:
+            driver = Driver(board, terminal_settings)
+            break
+        except JournalError as error:
+            emit({"event": "log", "level": "error", "what": str(error)})
+            await asyncio.sleep(STORAGE_RETRY_S)
+    await driver.run()
+    return 0
+
+
+def refuse(what):
+    """Tell why the terminal can't start."""
+    emit({"event": "log", "level": "error", "what": what})
+    sys.stderr.write("error: " + what + "\n")
+    return SETTINGS_WRONG
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] != "--board":
+        sys.stderr.write("usage: -m terminal.main --board BOARD.json\n")
+        sys.exit(SETTINGS_WRONG)
+    sys.exit(asyncio.run(main(sys.argv[2])))

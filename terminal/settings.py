@@ -1,0 +1,159 @@
+"""The settings of one terminal: loaded from JSON, checked once, then trusted.
+
+An error names the setting and what was expected, never a value: some values are keys.
+"""
+
+import binascii
+import json
+
+from terminal.text import is_digits
+
+LOCALES = ("en", "fa")
+BOARD_PATHS = ("settings", "storage", "reader", "keypad", "printer")
+
+_TERMINAL_ID = 8  # DE 41
+_ACCEPTOR_ID = 15  # DE 42
+_KEY_BYTES = 16
+_TPDU_BYTES = 5
+_TEXT_LONGEST = 64
+_PREFIXES_MOST = 32
+_PREFIX_LONGEST = 12  # digits of a 16-digit card number that a program may fix
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message says which and what was expected."""
+
+
+class Settings:
+    """Attributes as in FIELDS; keys and TPDU as bytes, texts of two languages as (English, Persian)."""
+
+
+def board(path):
+    """The paths of a board file: settings, storage directory, serial ports. Raises SettingsError."""
+    paths = read(path)
+    for name in BOARD_PATHS:
+        if not isinstance(paths.get(name), str) or not paths[name]:
+            raise SettingsError(path + ": " + name + ": expected a path")
+    return paths
+
+
+def load(path):
+    """Settings of a JSON file. Raises SettingsError."""
+    return check(read(path))
+
+
+def read(path):
+    """The JSON object in a file. Raises SettingsError."""
+    try:
+        with open(path, "rb") as file:
+            values = json.loads(str(file.read(), "utf-8"))
+    except OSError:
+        raise SettingsError(path + ": can't be read")
+    except ValueError:  # UnicodeError too
+        raise SettingsError(path + ": not JSON")
+    if not isinstance(values, dict):
+        raise SettingsError(path + ": expected an object")
+    return values
+
+
+def check(values):
+    """Settings of a dictionary; names unknown here are left alone. Raises SettingsError."""
+    settings = Settings()
+    for name, expected, convert in FIELDS:
+        try:
+            value = convert(values[name])
+        except KeyError:
+            raise SettingsError(name + ": missing; expected " + expected)
+        except (ValueError, TypeError, AttributeError):
+            raise SettingsError(name + ": expected " + expected)
+        setattr(settings, name, value)
+    return settings
+
+
+# ---------------------------------------------------------------- converters: the value, or ValueError
+
+
+def _identifier(length):
+    def convert(value):
+        if not isinstance(value, str) or len(value) != length:
+            raise ValueError
+        for letter in value:
+            if not " " <= letter <= "~":
+                raise ValueError
+        return value
+
+    return convert
+
+
+def _number(least, most):
+    def convert(value):
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError
+        return value
+
+    return convert
+
+
+def _text(value):
+    if not isinstance(value, str) or not 0 < len(value) <= _TEXT_LONGEST:
+        raise ValueError
+    return value
+
+
+def _both_languages(value):
+    if not isinstance(value, dict):
+        raise ValueError
+    return tuple([_text(value.get(locale)) for locale in LOCALES])
+
+
+def _locale(value):
+    if value not in LOCALES:
+        raise ValueError
+    return value
+
+
+def _locales(value):
+    if not isinstance(value, list) or not 0 < len(value) <= len(LOCALES):
+        raise ValueError
+    return tuple([_locale(locale) for locale in value])
+
+
+def _hex(length):
+    def convert(value):
+        if not isinstance(value, str) or len(value) != 2 * length:
+            raise ValueError
+        return binascii.unhexlify(value)
+
+    return convert
+
+
+def _tpdu(value):
+    return None if value is None else _hex(_TPDU_BYTES)(value)
+
+
+def _prefixes(value):
+    if not isinstance(value, list) or not 0 < len(value) <= _PREFIXES_MOST:
+        raise ValueError
+    for prefix in value:
+        if not isinstance(prefix, str) or not is_digits(prefix) or len(prefix) > _PREFIX_LONGEST:
+            raise ValueError
+    return tuple(value)
+
+
+# name, what is expected, converter
+FIELDS = (
+    ("terminal_id", "8 characters", _identifier(_TERMINAL_ID)),
+    ("acceptor_id", "15 characters", _identifier(_ACCEPTOR_ID)),
+    ("acceptor_name", 'an object with "en" and "fa"', _both_languages),
+    ("host", "the address of the switch", _text),
+    ("port", "a number from 1 to 65535", _number(1, 65535)),
+    ("tpdu", "10 hexadecimal digits or null", _tpdu),
+    ("answer_timeout_ms", "milliseconds from 100 to 120000", _number(100, 120000)),
+    ("reversal_interval_ms", "milliseconds from 10 to 600000", _number(10, 600000)),
+    ("locale", '"en" or "fa"', _locale),
+    ("receipt_locales", 'a list of "en", "fa"', _locales),
+    ("mac_request_key", "32 hexadecimal digits", _hex(_KEY_BYTES)),
+    ("mac_answer_key", "32 hexadecimal digits", _hex(_KEY_BYTES)),
+    ("storage_key", "32 hexadecimal digits", _hex(_KEY_BYTES)),
+    ("card_prefixes", "a list of digit strings", _prefixes),
+)
