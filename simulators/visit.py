@@ -116,8 +116,10 @@ async def _lose_line(cashier: Cashier, line: FaultProxy, card: Card) -> None:
 async def _mend_line(cashier: Cashier, line: FaultProxy) -> Transaction:
     """The line is back: the terminal takes the lost earn back before it does anything else."""
     line.mend_line()
-    reversal = await cashier.terminal.transaction("reversal")
-    await cashier.terminal.screen("idle")
+    visit = await cashier.wait_until_idle()
+    reversal = visit.of("reversal")
+    if reversal is None:
+        raise TimeoutError(cashier.terminal.explain("the terminal is idle and has not taken the earn back"))
     return reversal
 
 
