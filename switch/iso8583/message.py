@@ -80,22 +80,19 @@ class Message:
 
     def __getitem__(self, path: str) -> Value:
         """The value at `path`; KeyError when the message doesn't carry it."""
-        value = self.fields.get(path)
-        if value is not None:
-            return value
-        number, dot, tag = path.partition(".")
-        if dot:
-            tags = self.fields.get(number)
-            if isinstance(tags, Mapping) and tag in tags:
-                return tags[tag]
-        raise KeyError(path)
+        value = self.get(path)
+        if value is None:
+            raise KeyError(path)
+        return value
 
     def get(self, path: str) -> Value | None:
         """The value at `path`, or None."""
-        try:
-            return self[path]
-        except KeyError:
-            return None
+        value = self.fields.get(path)
+        if value is not None or "." not in path:
+            return value
+        number, _dot, tag = path.partition(".")
+        tags = self.fields.get(number)
+        return tags.get(tag) if isinstance(tags, Mapping) else None
 
     def text(self, path: str) -> str:
         """The value at `path` where the dialect makes it text; KeyError when absent, TypeError otherwise."""
