@@ -52,6 +52,9 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
     try:
         engine = SqliteEngine(settings.ledger_path, seal_key=settings.seal_key)
         epoch = engine.claim(f"switch {os.getpid()}")
+        # A ledger shorter than its last checkpoint lost entries: it is not served from.
+        checkpoints = CheckpointFile(settings.checkpoint_path, settings.checkpoint_mac)
+        checkpoints.append(engine.heads(), clock.now_ms())
     except LedgerUnavailable as error:
         raise StartError(str(error)) from error
     with (
@@ -84,10 +87,9 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         port = server.sockets[0].getsockname()[1]
         settings.port_path.write_text(f"{port}\n", encoding="ascii")
         write_terminal_settings(settings, port)
-        checkpoints = CheckpointFile(settings.checkpoint_path, settings.checkpoint_mac)
         background = [
             loop.create_task(_sweep(connections)),
-            loop.create_task(_checkpoint(pipeline, engine, checkpoints, log)),
+            loop.create_task(_checkpoint(engine, checkpoints, clock, log)),
         ]
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, request_stop, signal.Signals(number).name)
@@ -108,7 +110,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         await asyncio.gather(*background, return_exceptions=True)
         code = 0 if reason.startswith("SIG") else 1
         if code == 0:
-            with contextlib.suppress(LedgerUnavailable, OSError):
+            with contextlib.suppress(LedgerUnavailable):
                 checkpoints.append(engine.heads(), clock.now_ms())
     engine.close()
     with contextlib.suppress(OSError):
@@ -149,17 +151,14 @@ async def _sweep(connections: Connections) -> None:
 
 
 async def _checkpoint(
-    pipeline: Pipeline, engine: SqliteEngine, checkpoints: CheckpointFile, log: structlog.stdlib.BoundLogger
+    engine: SqliteEngine, checkpoints: CheckpointFile, clock: SystemClock, log: structlog.stdlib.BoundLogger
 ) -> None:
-    written = -1
     while True:
-        if pipeline.committed_entries != written:
-            written = pipeline.committed_entries
-            try:
-                checkpoints.append(engine.heads(), SystemClock().now_ms())
-            except (LedgerUnavailable, OSError) as error:
-                log.error("checkpoint not written", error=str(error))
         await asyncio.sleep(CHECKPOINT_INTERVAL_S)
+        try:
+            await asyncio.to_thread(checkpoints.append, engine.heads(), clock.now_ms())
+        except LedgerUnavailable as error:
+            log.error("checkpoint not written", error=str(error))
 
 
 def _raise_descriptor_limit() -> None:
