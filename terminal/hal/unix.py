@@ -198,7 +198,7 @@ class Display:
 class _Dots:
     """What the display needs of `framebuf.FrameBuffer`, for an interpreter without it.
 
-    Letters are bit patterns made of their code, so equal pictures are equal and no others; nobody can read them.
+    Letters are bit patterns made of their codes: equal texts look equal, others differ, nobody can read them.
     """
 
     def __init__(self, dots):
