@@ -10,7 +10,7 @@ import functools
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from switch.iso8583 import dictionary as dictionaries
+from switch.iso8583 import dictionary_file
 from switch.iso8583.codec import DIGITS, Decode, Encode, count_bytes, field_codec
 from switch.iso8583.dictionary import Dictionary, ResponseCode, Text
 from switch.iso8583.errors import DecodeError, DialectError, EncodeError, Mistake
@@ -52,7 +52,7 @@ class Dialect:
     @classmethod
     def load(cls, path: Path | str) -> Dialect:
         """The dialect of a TOML dictionary; `DialectError` names every mistake with line and remedy."""
-        return cls(dictionaries.read(Path(path)))
+        return cls(dictionary_file.read(Path(path)))
 
     # ------------------------------------------------------------ decode
 
