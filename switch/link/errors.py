@@ -42,7 +42,7 @@ class LinkBusy(LinkError):
 
 
 class DuplicateInFlight(LinkError):
-    """A request with the same key is in flight; nothing was sent. Its answer could be taken for the other's."""
+    """A request with the same key is in flight; nothing was sent. Answers could be mixed up."""
 
 
 class KeyStillTaken(DuplicateInFlight):
