@@ -55,6 +55,7 @@ COMMANDS = (
     Command("switch", "tools.switch", "app", "Run the switch."),
     Command("ledger", "tools.ledger", "app", "Verify the ledger."),
     Command("sim", "tools.sim", "app", "Simulated readers, keypads and printers for a running firmware."),
+    Command("message", "tools.message", "app", "Look at messages, check, convert, send and answer them."),
     Command("spec", "tools.spec", "app", "Check message dictionaries, generate what is made from them."),
 )
 

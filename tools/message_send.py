@@ -54,7 +54,7 @@ class Target(NamedTuple):
 
 
 def tls_context(ca: Path | None, cert: Path | None, key: Path | None) -> ssl.SSLContext:
-    """TLS 1.2 or better; the certificate of the host is checked against `ca`, else the system's authorities."""
+    """TLS 1.2 or better; the certificate is checked against `ca`, else the authorities of the system."""
     try:
         context = ssl.create_default_context(cafile=None if ca is None else str(ca))
         context.minimum_version = ssl.TLSVersion.TLSv1_2

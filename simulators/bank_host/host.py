@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from simulators.bank_host.rules import Condition, HostRules, Rule
 from switch.iso8583 import DecodeError, Dialect, EncodeError, Message, Value
+from switch.iso8583.dictionary import HEADER
 
 # Fields an answer repeats when the request has them and the dialect lets the answer carry them. Cards'
 # tracks, PIN blocks, chip data, MACs and private data are never repeated.
@@ -198,6 +199,8 @@ class BankHost:
         if approved and request.mti[1] in (AUTHORIZATION, FINANCIAL):
             fields[APPROVAL_CODE] = f"{self._answers % 10**6:06}"
         fields = {path: value for path, value in fields.items() if path in allowed}
+        if HEADER in request.fields:  # the partner's own routing goes back as it came
+            fields[HEADER] = request.fields[HEADER]
         for path in () if rule is None else rule.remove:
             fields.pop(path, None)
         for path, text in {} if rule is None else rule.answer.items():
@@ -213,9 +216,9 @@ class BankHost:
             path
             for rule in self.dialect.dictionary.messages
             if mti in rule.mtis
-            for path in (*rule.mandatory, *rule.optional)
+            for path in (*rule.mandatory, *rule.optional, *rule.conditional)
         }
-        return frozenset(known & (named or set(STANDARD_ANSWER)))
+        return frozenset(known & (named if named and "*" not in named else set(STANDARD_ANSWER)))
 
     def _code(self, code: str) -> str:
         """A two-digit code as this dialect's DE 39 has it."""
@@ -296,4 +299,4 @@ def _filled(text: str, request: Message) -> str:
 
 
 def _place(item: tuple[str, Value]) -> tuple[int, str]:
-    return (int(item[0]), "") if item[0].isdecimal() else (1 << 16, item[0])
+    return (int(item[0]), "") if item[0].isdecimal() else (-1, item[0])

@@ -183,7 +183,7 @@ class _Reader:
             chance = 1.0
         return Rule(
             name,
-            tuple(self._condition((*path, "match"), at, match[at]) for at in _flat(match)),
+            tuple(self._condition((*path, "match"), at, wanted) for at, wanted in _flat(match).items()),
             self._paths(path, table, "absent"),
             action,
             {at: self._answer((*path, "answer"), at, value) for at, value in _flat(answer).items()},

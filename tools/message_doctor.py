@@ -1,0 +1,129 @@
+"""Which dialect and framing unknown bytes are in: every shipped one is tried, scored and explained.
+
+A score of 100 is a message that decodes to its last byte and has the fields it must have. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from switch.iso8583 import DecodeError, Dialect, Message
+from switch.link.framing import LENGTH_HEADERS, Framing, FramingError, framing_named
+from tools.message_input import UNFRAMED
+
+WHOLE: Final = 100
+DECODES: Final = 90  # every byte has its place, but presence is against it
+PER_PROBLEM: Final = 3  # off a whole decode, for each rule of presence it breaks
+LEAST_DECODED: Final = 50  # a whole decode is never worth less
+MOST_BROKEN: Final = 45  # a message that breaks off near its end
+LONGEST_FRAME_BYTES: Final = 0xFFFF
+# More messages of a capture say nothing new about its dialect.
+MESSAGES_TRIED: Final = 20
+
+
+class Fit(NamedTuple):
+    """One dialect in one framing. messages: how many were found; why: what speaks for and against it."""
+
+    dialect: str
+    framing: str
+    score: int
+    messages: int
+    decoded: int
+    why: str
+    first: Message | None
+
+
+class FramingFault(NamedTuple):
+    """A framing that can't cut the bytes, and why."""
+
+    framing: str
+    why: str
+
+
+class Diagnosis(NamedTuple):
+    """All fits, the best first; framings that failed stand apart, for no dialect helps there."""
+
+    fits: tuple[Fit, ...]
+    framings: tuple[FramingFault, ...]
+
+    @property
+    def best(self) -> tuple[Fit, ...]:
+        """Fits that decode whole and share the highest score; empty when nothing decodes."""
+        if not self.fits or self.fits[0].score < LEAST_DECODED:
+            return ()
+        return tuple(fit for fit in self.fits if fit.score == self.fits[0].score)
+
+
+def diagnose(pieces: Sequence[bytes], dialects: Sequence[Dialect]) -> Diagnosis:
+    """What `pieces` (each one message or a stream of frames) could be."""
+    faults: list[FramingFault] = []
+    fits: list[Fit] = []
+    for name, messages in _cuts(pieces, faults):
+        fits += [_fit(dialect, name, messages) for dialect in dialects]
+    ranked = sorted(fits, key=lambda fit: (-fit.score, fit.framing != UNFRAMED and "tpdu" not in fit.framing))
+    return Diagnosis(tuple(ranked), tuple(faults))
+
+
+def _cuts(pieces: Sequence[bytes], faults: list[FramingFault]) -> Iterator[tuple[str, list[bytes]]]:
+    yield UNFRAMED, list(pieces)
+    for name in LENGTH_HEADERS:
+        framing = framing_named(name)
+        messages: list[tuple[bytes, bool]] = []
+        why = ""
+        for data in pieces:
+            found, why = _cut(framing, data)
+            messages += found
+            if why:
+                break
+        if not messages or why:
+            faults.append(FramingFault(name, why or "only keep-alives"))
+            continue
+        with_tpdu = sum(has_tpdu for _payload, has_tpdu in messages)
+        yield f"{name}+tpdu" if with_tpdu == len(messages) else name, [payload for payload, _tpdu in messages]
+
+
+def _cut(framing: Framing, data: bytes) -> tuple[list[tuple[bytes, bool]], str]:
+    reader = framing.reader(LONGEST_FRAME_BYTES)
+    try:
+        frames = reader.feed(data, 0.0)
+    except FramingError as error:
+        return [(frame.payload, frame.tpdu is not None) for frame in error.frames], str(error)
+    unfinished = reader.pending_since is not None
+    why = "the last frame is longer than what is there" if unfinished else ""
+    return [(frame.payload, frame.tpdu is not None) for frame in frames], why
+
+
+def _fit(dialect: Dialect, framing: str, messages: Sequence[bytes]) -> Fit:
+    tried = messages[:MESSAGES_TRIED]
+    judged = [_judge(dialect, data) for data in tried]
+    score = min(points for points, _why, _message in judged)
+    decoded = sum(points >= LEAST_DECODED for points, _why, _message in judged)
+    # the worst message explains the score
+    _points, why, _message = min(judged, key=lambda one: one[0])
+    first = judged[0][2]
+    return Fit(dialect.name, framing, score, len(messages), decoded, why, first)
+
+
+def _judge(dialect: Dialect, data: bytes) -> tuple[int, str, Message | None]:
+    try:
+        message = dialect.decode(data)
+    except DecodeError as error:
+        return _broken(error, data), str(error), error.partial
+    problems = dialect.check(message, mac_required=False)
+    name = dialect.name_of(message)
+    known = f"decodes whole: {message.mti}{f', {name}' if name else ''}, {len(message.fields)} fields"
+    if not dialect.dictionary.messages:
+        return DECODES, f"{known}; the dialect has no rules of presence", message
+    if not problems:
+        return WHOLE, known, message
+    first = problems[0]
+    more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
+    score = max(LEAST_DECODED, DECODES - PER_PROBLEM * len(problems))
+    return score, f"{known}; but {first.path}: {first.what}{more}", message
+
+
+def _broken(error: DecodeError, data: bytes) -> int:
+    if error.partial is None or error.path in ("mti", "bitmap"):
+        return 0
+    return min(MOST_BROKEN, MOST_BROKEN * error.offset // max(1, len(data)))

@@ -1,0 +1,232 @@
+"""A message byte by byte: where each field stands, bytes, value and meaning; a broken one up to the fault.
+
+Everything that leaves here is masked unless `reveal` says otherwise: values, raw bytes, and what stands
+behind a fault. Nothing here prints.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from switch.iso8583 import DecodeError, Dialect, Mask, Message, Value, mask_text
+from switch.iso8583.masks import HIDDEN, luhn_valid, mask_bytes, mask_card_number, mask_value
+from tools.message_meaning import meaning_of, mti_meaning
+
+BITMAP, MTI = "bitmap", "mti"
+_EBCDIC = "cp500"
+# A card number with its own length in front, as LLVAR fields have it: the length in BCD or characters
+# (digits), or in binary (digits, or bytes of BCD).
+_COUNTED_DIGITS = re.compile(r"(?=(1[3-9])(0?)([1-9][0-9]{12,18}))")
+_COUNTED_BYTES = re.compile(r"(?=(0[7-9a-f]|1[0-3])([1-9][0-9]{12,19}))")
+_DIGITS_OF_ASCII = re.compile(r"(?:3[0-9]){6}")  # in hex: characters, looked at as such
+_BEFORE_SEPARATOR = re.compile(r"([0-9]{13,})[dD=]")
+_SHORTEST, _LONGEST = 13, 19
+
+
+class Part(NamedTuple):
+    """Bytes `start` to `stop` (not included): a field, subfield or tag. raw: hex, hidden digits as `**`."""
+
+    path: str
+    start: int
+    stop: int
+    raw: str
+    value: str
+    title: str
+    meaning: str
+
+
+class View(NamedTuple):
+    """One message. error: what ended it, None when it decodes whole; `partial` is what decoded."""
+
+    data: bytes
+    message: Message | None
+    name: str | None
+    parts: tuple[Part, ...]
+    error: DecodeError | None
+    rest: str  # what stands behind the fault: hex or a count
+
+
+def view(dialect: Dialect, data: bytes, *, reveal: bool = False) -> View:
+    """`data` taken apart by `dialect`."""
+    error: DecodeError | None = None
+    message: Message | None
+    try:
+        message = dialect.decode(data)
+    except DecodeError as fault:
+        error, message = fault, fault.partial
+    trusted = error is None and message is not None and not dialect.check(message, mac_required=False)
+    cards = () if reveal or trusted else card_ranges(data)
+    spans = [] if message is None else dialect.spans(data)
+    parts = tuple(_parts(dialect, data, message, spans, cards, reveal)) if message is not None else ()
+    end = max((part.stop for part in parts), default=0)
+    rest = ""
+    if error is not None and end < len(data):
+        left = len(data) - end
+        # out of step, any byte may belong to a card number
+        rest = data[end:].hex() if reveal else f"{left} byte{'s' if left > 1 else ''} not decoded"
+    name = dialect.name_of(message) if message is not None and error is None else None
+    return View(data, message, name, parts, error, rest)
+
+
+def leaves(message: Message) -> Iterator[tuple[str, Value]]:
+    """Every path that carries a value, with it; an empty composite carries itself."""
+    for number in sorted(message.fields, key=_order):
+        yield from _leaves(number, message.fields[number])
+
+
+def field_values(message: Message) -> dict[str, Value]:
+    """`leaves` as a mapping."""
+    return dict(leaves(message))
+
+
+def shown(dialect: Dialect, path: str, value: Value | None, *, reveal: bool = False) -> str:
+    """A value as a person may see it; bytes as hex."""
+    if not isinstance(value, str | bytes):
+        return ""
+    if reveal:
+        return value.hex().upper() if isinstance(value, bytes) else value
+    return mask_value(dialect.dictionary.mask_of(path), value)
+
+
+def _leaves(path: str, value: Value) -> Iterator[tuple[str, Value]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _leaves(f"{path}.{key}", inner)
+    else:
+        yield path, value
+
+
+def _order(number: str) -> tuple[int, str]:
+    return (int(number), "") if number.isdecimal() and number.isascii() else (-1, number)
+
+
+# ---------------------------------------------------------------- parts
+
+
+def _parts(
+    dialect: Dialect,
+    data: bytes,
+    message: Message,
+    spans: Sequence[tuple[str, int, int]],
+    cards: Sequence[tuple[int, int]],
+    reveal: bool,
+) -> Iterator[Part]:
+    for path, start, stop in spans:
+        raw = data[start:stop]
+        if path == MTI:
+            yield Part(
+                path, start, stop, _spaced(raw.hex()), mask_text(message.mti), "", mti_meaning(message.mti)
+            )
+            continue
+        if path == BITMAP:
+            yield Part(path, start, stop, _spaced(raw.hex()), _numbers(message), "", "")
+            continue
+        value = message.get(path)
+        composed = not isinstance(value, str | bytes)
+        title = mask_text(dialect.dictionary.title_of(path))
+        if composed:
+            yield Part(mask_text(path), start, stop, "", "", title, "")
+            continue
+        assert isinstance(value, str | bytes)
+        torn = any(start < high and low < stop and not (start <= low and high <= stop) for low, high in cards)
+        if torn:
+            yield Part(mask_text(path), start, stop, "** " * (stop - start - 1) + "**", HIDDEN, title, "")
+            continue
+        mask = dialect.dictionary.mask_of(path)
+        yield Part(
+            mask_text(path),
+            start,
+            stop,
+            _spaced(raw.hex() if reveal else masked_raw(raw, value, mask)),
+            shown(dialect, path, value, reveal=reveal),
+            title,
+            mask_text(meaning_of(dialect, message, path, value)) if mask is Mask.NONE or reveal else "",
+        )
+
+
+def _numbers(message: Message) -> str:
+    return mask_text(" ".join(number for number in sorted(message.fields, key=_order) if number.isdecimal()))
+
+
+def _spaced(pairs: str) -> str:
+    return " ".join(pairs[at : at + 2] for at in range(0, len(pairs), 2)).upper()
+
+
+def masked_raw(raw: bytes, value: str | bytes, mask: Mask) -> str:
+    """`raw` as hex, `*` for every nibble that `mask` doesn't let a person see."""
+    hidden = "*" * (len(raw) * 2)
+    hexed = raw.hex()
+    if mask is Mask.PAN and isinstance(value, str) and value:
+        masked = mask_card_number(value)
+        at = hexed.find(value)
+        if at >= 0:
+            return hexed[:at] + masked + hexed[at + len(value) :]
+        for encoding in ("ascii", _EBCDIC):
+            place = raw.find(value.encode(encoding, "replace"))
+            if place >= 0:
+                pairs = [hexed[at : at + 2] for at in range(0, len(hexed), 2)]
+                for offset, character in enumerate(masked):
+                    if character == "*":
+                        pairs[place + offset] = "**"
+                return "".join(pairs)
+        return hidden
+    if mask is not Mask.NONE:
+        return hidden
+    if isinstance(value, str):  # what the bytes say, the value says too
+        return hexed if mask_value(mask, value) == value else hidden
+    return hidden if hides_cards(raw) else hexed
+
+
+def hides_cards(raw: bytes) -> bool:
+    """Whether a card number could stand in `raw`, in BCD, ASCII or EBCDIC."""
+    return mask_bytes(raw) != raw.hex().upper() or mask_text(decoded := raw.decode(_EBCDIC)) != decoded
+
+
+# ---------------------------------------------------------------- cards where no field says so
+
+
+def card_ranges(data: bytes) -> tuple[tuple[int, int], ...]:
+    """Byte ranges that look like a card number with its length in front or a separator behind it.
+
+    Read with the wrong dialect a card number lies across fields that are no card number's; these ranges say
+    where. Bytes in BCD (at either nibble), ASCII and EBCDIC are looked at.
+    """
+    found: set[tuple[int, int]] = set()
+    hexed = data.hex()
+    for low, high in _ranges(hexed, step=2):
+        if not _DIGITS_OF_ASCII.search(hexed, low, high):
+            found.add((low // 2, (high + 1) // 2))
+    for text in (data.decode("latin-1"), data.decode(_EBCDIC)):
+        found.update(_ranges(text))
+    return tuple(sorted(found))
+
+
+def _ranges(text: str, step: int = 1) -> Iterator[tuple[int, int]]:
+    """step: characters a byte has; a length begins with a byte."""
+    for place in _COUNTED_DIGITS.finditer(text):
+        if place.start() % step:
+            continue
+        size = int(place[1])
+        for start in {place.start(2), place.start(3)}:
+            if luhn_valid_at(text, start, size):
+                yield start, start + size
+    for place in _COUNTED_BYTES.finditer(text) if step == 2 else ():
+        if place.start() % step:
+            continue
+        counted = int(place[1], 16)
+        for size in {counted, counted * 2, counted * 2 - 1}:
+            if _SHORTEST <= size <= _LONGEST and luhn_valid_at(text, place.start(2), size):
+                yield place.start(2), place.start(2) + size
+    for place in _BEFORE_SEPARATOR.finditer(text):
+        end = place.end(1)
+        for size in range(_SHORTEST, min(_LONGEST, end - place.start(1)) + 1):
+            if luhn_valid_at(text, end - size, size):
+                yield end - size, end
+
+
+def luhn_valid_at(text: str, start: int, size: int) -> bool:
+    """Whether `size` digits with a right check digit stand at `start`."""
+    digits = text[start : start + size]
+    return len(digits) == size and digits.isascii() and digits.isdigit() and luhn_valid(digits)
