@@ -6,14 +6,20 @@ data = dialect.encode(message)        or EncodeError: path, expected, got
 dialect.check(message)                list of Problem(path, what, response_code), [] when complete
 body, mac = dialect.split_mac(data)   what the MAC covers, and the MAC (None without)
 body = dialect.encode_body(message)   what a MAC is to be made over; the message is body + MAC
+dialect.spans(data)                   which bytes carry what, up to the fault when there is one
+dialect.peek(data, ["mti", "11"])     a few values without the rest
+message["55.9F36"]                    values by path; message.describe(), to_json(reveal=False), from_json
+shipped(), samples("vafa")            the dialects that come with the kit, and messages of each
 """
 
-from switch.iso8583.dialect import Dialect, load
-from switch.iso8583.dictionary import Dictionary, ResponseCode, Text
+from switch.iso8583.codec import Span
+from switch.iso8583.dialect import Dialect, load, shipped
+from switch.iso8583.dictionary import Dictionary, Field, ResponseCode, Text
 from switch.iso8583.errors import DecodeError, DialectError, EncodeError, Mistake
 from switch.iso8583.masks import Mask, mask_card_number, mask_text
 from switch.iso8583.message import Message, Scalar, Tags, Value
 from switch.iso8583.presence import Problem
+from switch.iso8583.samples import Sample, samples
 
 __all__ = [
     "DecodeError",
@@ -21,16 +27,21 @@ __all__ = [
     "DialectError",
     "Dictionary",
     "EncodeError",
+    "Field",
     "Mask",
     "Message",
     "Mistake",
     "Problem",
     "ResponseCode",
+    "Sample",
     "Scalar",
+    "Span",
     "Tags",
     "Text",
     "Value",
     "load",
     "mask_card_number",
     "mask_text",
+    "samples",
+    "shipped",
 ]

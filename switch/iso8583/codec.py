@@ -1,35 +1,48 @@
 """Bytes <-> values of single fields: one prebuilt pair of functions per field, made from the dictionary.
 
-A pair is composed of content (how values look in bytes) and length (fixed, or a prefix before it). The
-readers get the message three ways at once - bytes, their hex digits, their characters - because slicing text
-made in one go is several times faster than converting field by field. Doubt is cheap to notice and is
-explained on a second, slow look. Nothing here knows bitmaps or messages, or raises but the kit's own errors.
+A field is sized (fixed, by a prefix, or by what holds it) and has content (how a value looks in bytes);
+composites build the pairs of their parts. Readers get the message three ways at once - bytes, their hex
+digits, their characters - because slicing text made in one go is several times faster than converting field
+by field; nothing at or beyond `end` is ever looked at. Doubt is cheap to notice and explained on a second,
+slow look. Nothing here knows bitmaps of messages, or raises but the kit's own errors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from switch.iso8583.dictionary import Field
+from switch.iso8583 import tag_names
+from switch.iso8583.characters import CLASSES, CODE_PAGES, HEX_CLASSES, CharacterClass
+from switch.iso8583.dictionary import BitmapForm, Field, Pad, TlvForm
 from switch.iso8583.errors import DecodeError, EncodeError
-from switch.iso8583.message import Scalar, Value
+from switch.iso8583.message import Value
 
-# (data, the same as lower-case hex, the same as Latin-1, byte offset, length in the field's unit) -> value.
-# The offset may lie at the end of the data, never beyond it.
-Read = Callable[[bytes, str, str, int, int], Value]
+Values = dict[str, Any]
+# (data, the same as lower-case hex, the same as Latin-1, offset, end of what may be read, values to add to)
+# -> offset behind the field
+Decode = Callable[[bytes, str, str, int, int, Values], int]
+Encode = Callable[[Any], bytes]
+# content of known size: (data, hex, characters, offset, stop, length in the field's unit) -> value
+Read = Callable[[bytes, str, str, int, int, int], Value]
+# the same, putting the value into a mapping under a key
+Take = Callable[[bytes, str, str, int, int, int, Values, str], None]
 # value -> its bytes, without a prefix
-Write = Callable[[Value], bytes]
-# (data, hex, characters, byte offset, fields to put the value into) -> offset behind the field
-Decode = Callable[[bytes, str, str, int, dict[str, Value]], int]
-Encode = Callable[[Value], bytes]
+Write = Callable[[Any], bytes]
 
 DIGITS = "0123456789"
 TRACK_CHARACTERS = DIGITS + "="
-TAG_NAMES = tuple(f"{tag:02X}" for tag in range(256))
-TAG_BYTES = tuple(bytes((tag,)) for tag in range(256))
-TAG_NUMBERS = {name: tag for tag, name in enumerate(TAG_NAMES)}
-LONGEST_TAG_VALUE = 255  # one length byte
+# Prefixes of at most so many lengths are looked up in a table, others are worked out.
+TABLED_LENGTHS = 1000
+SHOWN_LENGTH_DIGITS = 4  # a longer "length" may be part of a card number: not shown
+
+
+class Span(NamedTuple):
+    """A range of bytes and what stands there: "mti", "bitmap", "35", "48.01", "header.1"."""
+
+    path: str
+    start: int
+    stop: int
 
 
 class FieldCodec(NamedTuple):
@@ -40,110 +53,625 @@ class FieldCodec(NamedTuple):
 
 
 class _Content(NamedTuple):
-    read: Read
+    take: Take
     write: Write
+    read: Read | None = None  # of scalars
+
+
+class FieldCodecs:
+    """Builds the pairs. With `spans`, decoders note there where everything stands, outer before inner."""
+
+    def __init__(self, spans: list[Span] | None = None) -> None:
+        self._spans = spans
+
+    def of(self, field: Field) -> FieldCodec:
+        """The pair for `field`."""
+        content = self._content(field)
+        if field.sizing == "prefixed":
+            decode, encode = _prefixed_decode(field, content), _prefixed_encode(field, content.write)
+        elif field.sizing == "given":
+            decode, encode = _rest_decode(field, content), content.write
+        elif field.content == "n" and field.encoding == "bcd" and _is_plain_digits(field):
+            assert content.read is not None
+            decode, encode = _fixed_digits_decode(field, content.read), content.write
+        else:
+            decode, encode = _fixed_decode(field, content), _fixed_encode(field, content.write)
+        return FieldCodec(self._noted(field.path, decode), encode)
+
+    def _content(self, field: Field) -> _Content:
+        if field.content == "tlv":
+            content = self._tlv(field)
+        elif field.content == "positional":
+            content = self._positional(field)
+        elif field.content == "bitmapped":
+            content = self._bitmapped(field)
+        else:
+            return _only(field, _scalar(field))
+        return self._in_hex(field, content) if field.encoding == "hex" else content
+
+    def _noted(self, path: str, decode: Decode) -> Decode:
+        spans = self._spans
+        if spans is None:
+            return decode
+
+        def noted(data: bytes, hexed: str, characters: str, at: int, end: int, values: Values) -> int:
+            place = len(spans)
+            spans.append(Span(path, at, end))
+            stop = decode(data, hexed, characters, at, end, values)
+            spans[place] = Span(path, at, stop)
+            return stop
+
+        return noted
+
+    # ------------------------------------------------------------ composites
+
+    def _in_hex(self, field: Field, content: _Content) -> _Content:
+        """The composite's bytes stand as hex digits: two for each."""
+        fill, write = content.take, content.write
+        spans = self._spans
+        hex_class = HEX_CLASSES[field.hex_case]
+
+        def take(
+            data: bytes, hexed: str, characters: str, at: int, stop: int, count: int, values: Values, key: str
+        ) -> None:
+            text = characters[at:stop]
+            if not hex_class.allows(text):
+                raise _character_fault(field.path, text, at, hex_class, None)
+            if len(text) % 2:
+                raise DecodeError(field.path, at, "an even number of hex digits", f"{len(text)}")
+            inner = bytes.fromhex(text)
+            before = len(spans) if spans is not None else 0
+            try:
+                fill(inner, inner.hex(), inner.decode("latin-1"), 0, len(inner), len(inner), values, key)
+            except DecodeError as error:
+                raise error.moved(at + error.offset * 2) from None
+            finally:
+                if spans is not None:
+                    spans[before:] = [
+                        Span(path, at + start * 2, at + end * 2) for path, start, end in spans[before:]
+                    ]
+
+        def write_hex(value: Any) -> bytes:
+            text = write(value).hex()
+            return (text.upper() if field.hex_case == "upper" else text).encode("ascii")
+
+        return _Content(take, write_hex)
+
+    def _positional(self, field: Field) -> _Content:
+        parts = [(key, part, self.of(part)) for key, part in field.subfields.items()]
+        decoders = [(codec.decode, part) for _key, part, codec in parts]
+
+        def take_one(data: bytes, hexed: str, characters: str, at: int, stop: int, values: Values) -> int:
+            for decode, part in decoders:
+                if at == stop and part.optional:
+                    break
+                at = decode(data, hexed, characters, at, stop, values)
+            return at
+
+        def write_one(path: str, value: Any) -> bytes:
+            if not isinstance(value, Mapping):
+                raise EncodeError(path, "a mapping of parts", type(value).__name__)
+            pieces: list[bytes] = []
+            missing = ""
+            for key, part, codec in parts:
+                if key in value:
+                    if missing:
+                        raise EncodeError(missing, "this part before those behind it", "none")
+                    pieces.append(codec.encode(value[key]))
+                elif part.optional:
+                    missing = missing or part.path
+                else:
+                    raise EncodeError(part.path, "this part of its field", "none")
+            if any(key not in field.subfields for key in value):
+                raise EncodeError(path, "parts of this field, by number", "another name")
+            return b"".join(pieces)
+
+        if field.repeat:
+            return self._repeated(field, take_one, write_one)
+
+        def take(
+            data: bytes, hexed: str, characters: str, at: int, stop: int, count: int, values: Values, key: str
+        ) -> None:
+            inner: Values = {}
+            values[key] = inner
+            at = take_one(data, hexed, characters, at, stop, inner)
+            if at != stop:
+                raise DecodeError(field.path, at, "the end of the field", f"{count_bytes(stop - at)} more")
+
+        return _Content(take, lambda value: write_one(field.path, value))
+
+    def _repeated(
+        self,
+        field: Field,
+        take_one: Callable[[bytes, str, str, int, int, Values], int],
+        write_one: Callable[[str, Any], bytes],
+    ) -> _Content:
+        spans, path, most = self._spans, field.path, field.repeat
+
+        def take(
+            data: bytes, hexed: str, characters: str, at: int, stop: int, count: int, values: Values, key: str
+        ) -> None:
+            groups: Values = {}
+            values[key] = groups
+            while at < stop:
+                number = len(groups) + 1
+                if number > most:
+                    raise DecodeError(path, at, f"at most {most} groups", "one more")
+                group: Values = {}
+                groups[f"{number}"] = group
+                before = len(spans) if spans is not None else 0
+                if spans is not None:
+                    spans.append(Span(path, at, stop))
+                start = at
+                try:
+                    at = take_one(data, hexed, characters, at, stop, group)
+                except DecodeError as error:
+                    raise error.moved(error.offset, _renamed(error.path, path, f"{path}.{number}")) from None
+                finally:
+                    if spans is not None:
+                        spans[before] = Span(path, start, at if at > start else stop)
+                        spans[before:] = [
+                            Span(_renamed(inner, path, f"{path}.{number}"), first, last)
+                            for inner, first, last in spans[before:]
+                        ]
+
+        def write(value: Any) -> bytes:
+            if not isinstance(value, Mapping):
+                raise EncodeError(path, "a mapping of groups", type(value).__name__)
+            names = [f"{number + 1}" for number in range(len(value))]
+            if len(names) > most:
+                raise EncodeError(path, f"at most {most} groups", f"{len(names)}")
+            if any(name not in value for name in names):
+                raise EncodeError(path, "groups named 1, 2, 3 ...", "another name")
+            pieces = []
+            for name in names:
+                try:
+                    pieces.append(write_one(path, value[name]))
+                except EncodeError as error:
+                    inner = _renamed(error.path, path, f"{path}.{name}")
+                    raise EncodeError(inner, error.expected, error.got) from None
+            return b"".join(pieces)
+
+        return _Content(take, write)
+
+    def _bitmapped(self, field: Field) -> _Content:
+        form = field.bitmap
+        assert form is not None, "a bitmapped field has a bitmap"
+        path = field.path
+        codecs = {int(key): (key, self.of(part)) for key, part in field.subfields.items()}
+        numbers = {key: number for number, (key, _codec) in codecs.items()}
+        is_open = form.first_bit == "announces"
+        reader = bitmap_reader(form, path, field.code_page)
+
+        def take(
+            data: bytes, hexed: str, characters: str, at: int, stop: int, count: int, values: Values, key: str
+        ) -> None:
+            inner: Values = {}
+            values[key] = inner
+            start = at
+            bits, at = reader(data, at, stop, form.size)
+            size = form.size
+            if is_open and bits[0] & 0x80:
+                more, at = reader(data, at, stop, form.size)
+                bits, size = bits + more, size * 2
+                if not any(more):
+                    raise DecodeError(path, start, "a bitmap no longer than its fields need", "an empty half")
+            for number in set_bits(bits):
+                if is_open and number == 1:
+                    continue
+                found = codecs.get(number)
+                if found is None:
+                    place = start + (number - 1) // 8 * ((at - start) // size)
+                    raise DecodeError(f"{path}.{number}", place, "a part of this field", f"bit {number} set")
+                at = found[1].decode(data, hexed, characters, at, stop, inner)
+            if at != stop:
+                raise DecodeError(path, at, "the end of the field", f"{count_bytes(stop - at)} more")
+
+        def write(value: Any) -> bytes:
+            if not isinstance(value, Mapping):
+                raise EncodeError(path, "a mapping of parts", type(value).__name__)
+            present = []
+            for key in value:
+                if key not in numbers:
+                    raise EncodeError(path, "parts of this field, by number", "another name")
+                present.append(numbers[key])
+            size = form.size
+            if is_open and any(number > size * 8 for number in present):
+                size *= 2
+                present.append(1)
+            bits = 0
+            for number in present:
+                bits |= 1 << (size * 8 - number)
+            pieces = [bitmap_bytes(form, bits.to_bytes(size, "big"), field.code_page)]
+            for number in sorted(present):
+                if number in codecs:
+                    key, codec = codecs[number]
+                    pieces.append(codec.encode(value[key]))
+            return b"".join(pieces)
+
+        return _Content(take, write)
+
+    # ------------------------------------------------------------ tagged data
+
+    def _tlv(self, field: Field) -> _Content:
+        form = field.tlv
+        assert form is not None, "tagged data has a form"
+        known = {name: _Tag(tag, self._content(tag)) for name, tag in field.tags.items()}
+        if form.kind == "ber":
+            return _Content(self._ber_take(field, form, known), _ber_write(field, form, known))
+        return _Content(self._simple_take(field, form, known), _simple_write(field, form, known))
+
+    def _simple_take(self, field: Field, form: TlvForm, known: Mapping[str, _Tag]) -> Take:
+        path, spans = field.path, self._spans
+        tag_bytes, length_bytes = form.tag_bytes, form.length_bytes
+        head = tag_bytes + length_bytes
+        head_words = "a tag and a length byte" if head == 2 else f"a tag and its length ({head} bytes)"
+        name_of = tag_names.decoder(form, field.code_page)
+        if form.tag_encoding == "binary" and tag_bytes == 1:
+            single = [f"{tag:02X}" for tag in range(256)]
+        else:
+            single = []
+        length_of = number_reader(form.length_encoding, form.length_digits, length_bytes, field.code_page)
+        tag_at, length_at = (length_bytes, 0) if form.length_first else (0, tag_bytes)
+        covered = tag_bytes if form.length_covers_tag else 0
+
+        def take(
+            data: bytes, hexed: str, characters: str, at: int, stop: int, count: int, values: Values, key: str
+        ) -> None:
+            tags: Values = {}
+            values[key] = tags
+            while at < stop:
+                start = at + head
+                if start > stop:
+                    raise DecodeError(path, at, head_words, count_bytes(stop - at))
+                place = at + tag_at
+                name = single[data[place]] if single else name_of(data[place : place + tag_bytes])
+                if name is None:
+                    raise _tag_name_fault(field, form, data, place)
+                try:
+                    size = length_of(data, hexed, characters, at + length_at, stop)
+                except _NoNumber as fault:
+                    raise fault.explained(f"{path}.{name}") from None
+                size -= covered
+                tag = known.get(name)
+                if name in tags:
+                    if not form.repeats:
+                        raise DecodeError(f"{path}.{name}", place, "each tag once", "a second one")
+                    name = _again(name, tags)
+                left = stop - start
+                if not 0 <= size <= left:
+                    if size < 0:
+                        words = f"a length of at least {covered}"
+                        raise DecodeError(f"{path}.{name}", at + length_at, words, f"{size + covered}")
+                    got = f"a length of {_shown(size + covered, form.length_digits)}"
+                    words = f"at most {count_bytes(left + covered)}"
+                    raise DecodeError(f"{path}.{name}", at + length_at, words, got)
+                end = start + size
+                if spans is not None:
+                    spans.append(Span(f"{path}.{name}", at, end))
+                if tag is not None:
+                    tag.take(data, hexed, characters, start, end, at + length_at, tags, name, path)
+                elif form.keeps_unknown:
+                    tags[name] = data[start:end]
+                else:
+                    raise DecodeError(f"{path}.{name}", place, "a tag of this dialect", "another")
+                at = end
+
+        return take
+
+    def _ber_take(self, field: Field, form: TlvForm, known: Mapping[str, _Tag]) -> Take:
+        path, spans = field.path, self._spans
+        padding = {int(byte, 16): byte for byte in form.padding}
+
+        def take(
+            data: bytes, hexed: str, characters: str, at: int, stop: int, count: int, values: Values, key: str
+        ) -> None:
+            tags: Values = {}
+            values[key] = tags
+            while at < stop:
+                first = data[at]
+                if first in padding:
+                    end = at + 1
+                    while end < stop and data[end] == first:
+                        end += 1
+                    name = padding[first]
+                    name = _again(name, tags) if name in tags else name
+                    tags[name] = data[at:end]
+                    if spans is not None:
+                        spans.append(Span(f"{path}.{name}", at, end))
+                    at = end
+                    continue
+                if first in (0x00, 0xFF):
+                    raise DecodeError(path, at, "a BER tag", f"byte 0x{first:02X}")
+                tag_size = tag_names.ber_tag_size(data, at, stop)
+                if tag_size == 0:
+                    left = min(stop - at, tag_names.LONGEST_BER_TAG)
+                    words = f"a BER tag of at most {tag_names.LONGEST_BER_TAG} bytes"
+                    raise DecodeError(path, at, words, f"{count_bytes(left)} without an end")
+                name = data[at : at + tag_size].hex().upper()
+                length_at = at + tag_size
+                size, start = _ber_length(f"{path}.{name}", data, length_at, stop)
+                tag = known.get(name)
+                if name in tags:
+                    if not form.repeats:
+                        raise DecodeError(f"{path}.{name}", at, "each tag once", "a second one")
+                    name = _again(name, tags)
+                if size > stop - start:
+                    words = f"at most {count_bytes(stop - start)}"
+                    got = f"a length of {size}" if size <= 9999 else "a greater length"
+                    raise DecodeError(f"{path}.{name}", length_at, words, got)
+                end = start + size
+                if spans is not None:
+                    spans.append(Span(f"{path}.{name}", at, end))
+                if tag is not None:
+                    tag.take(data, hexed, characters, start, end, length_at, tags, name, path)
+                elif form.keeps_unknown:
+                    tags[name] = data[start:end]
+                else:
+                    raise DecodeError(f"{path}.{name}", at, "a tag of this dialect", "another")
+                at = end
+
+        return take
 
 
 def field_codec(field: Field) -> FieldCodec:
     """The pair for `field`."""
-    content = _CONTENTS[field.content](field)
-    if field.length.prefix_digits:
-        return FieldCodec(_prefixed_decode(field, content.read), _prefixed_encode(field, content.write))
-    if field.content == "n" and field.length.maximum % 2 == 0:
-        return FieldCodec(_fixed_digits_decode(field, content.read), content.write)
-    return FieldCodec(_fixed_decode(field, content.read), content.write)
+    return FieldCodecs().of(field)
 
 
-# ---------------------------------------------------------------- length
+class _Tag:
+    """A known tag: its content, and which sizes its length may give."""
+
+    def __init__(self, field: Field, content: _Content) -> None:
+        self.field = field
+        self.write = content.write
+        self._take = content.take
+        self._minimum = size_bytes(
+            field, field.length.minimum if field.fill is None else field.length.maximum
+        )
+        self._maximum = size_bytes(field, field.length.maximum)
+        self._count = field.length.maximum if field.sizing == "fixed" else -1
+
+    def take(
+        self,
+        data: bytes,
+        hexed: str,
+        characters: str,
+        start: int,
+        end: int,
+        length_at: int,
+        values: Values,
+        name: str,
+        holder: str,
+    ) -> None:
+        size = end - start
+        if not self._minimum <= size <= self._maximum:
+            if self._minimum == self._maximum:
+                words = f"a length of {count_bytes(self._maximum)}"
+            else:
+                words = f"a length of {self._minimum} to {count_bytes(self._maximum)}"
+            raise DecodeError(f"{holder}.{name}", length_at, words, f"{size}")
+        path = self.field.path
+        count = self._count if self._count >= 0 else units_of(self.field, size)
+        if path == f"{holder}.{name}":
+            self._take(data, hexed, characters, start, end, count, values, name)
+            return
+        try:  # a repetition: what goes wrong is told of "TAG#2"
+            self._take(data, hexed, characters, start, end, count, values, name)
+        except DecodeError as error:
+            raise error.moved(error.offset, _renamed(error.path, path, f"{holder}.{name}")) from None
 
 
-def _size_bytes(field: Field, length: int) -> int:
-    return (length + 1) // 2 if field.encoding == "bcd" else length
+def _again(name: str, tags: Mapping[str, object]) -> str:
+    """The name of a further tag of the same kind: TAG#2, TAG#3 ..."""
+    number = 2
+    while f"{name}{tag_names.REPETITION}{number}" in tags:
+        number += 1
+    return f"{name}{tag_names.REPETITION}{number}"
 
 
-def _fixed_decode(field: Field, read: Read) -> Decode:
-    key, length = field.path, field.length.maximum
-    size = _size_bytes(field, length)
-
-    def decode(data: bytes, hexed: str, characters: str, at: int, fields: dict[str, Value]) -> int:
-        fields[key] = read(data, hexed, characters, at, length)
-        return at + size
-
-    return decode
+def _renamed(path: str, old: str, new: str) -> str:
+    return new + path[len(old) :] if path == old or path.startswith(old + ".") else path
 
 
-def _fixed_digits_decode(field: Field, read: Read) -> Decode:
-    """`_fixed_decode` in one step for the commonest kind of field; `read` explains what is wrong."""
-    key, length = field.path, field.length.maximum
-    size = length // 2
-
-    def decode(data: bytes, hexed: str, characters: str, at: int, fields: dict[str, Value]) -> int:
-        end = at + size
-        value = hexed[at * 2 : end * 2]
-        if not value.isdigit() or len(value) != length:
-            read(data, hexed, characters, at, length)
-        fields[key] = value
-        return end
-
-    return decode
-
-
-def _prefixed_decode(field: Field, read: Read) -> Decode:
-    key = field.path
-    minimum, maximum, digits = field.length
-    prefix_bytes = (digits + 1) // 2
-    # every prefix that is allowed, as hex -> (length, bytes of content)
-    allowed = {
-        f"{length:0{prefix_bytes * 2}}": (length, _size_bytes(field, length))
-        for length in range(minimum, maximum + 1)
-    }
-
-    def decode(data: bytes, hexed: str, characters: str, at: int, fields: dict[str, Value]) -> int:
-        start = at + prefix_bytes
-        found = allowed.get(hexed[at * 2 : start * 2])
-        if found is None:
-            raise _prefix_fault(field, hexed[at * 2 : start * 2], at)
-        length, size = found
-        fields[key] = read(data, hexed, characters, start, length)
-        return start + size
-
-    return decode
+def _ber_length(path: str, data: bytes, at: int, stop: int) -> tuple[int, int]:
+    """(length, offset behind it) by ISO/IEC 8825-1 8.1.3, definite and in the fewest bytes only."""
+    if at >= stop:
+        raise DecodeError(path, at, "a length", "nothing")
+    first = data[at]
+    if first < 0x80:
+        return first, at + 1
+    count = first & 0x7F
+    if count == 0:
+        raise DecodeError(path, at, "a definite length", "byte 0x80")
+    if count > 4:
+        raise DecodeError(path, at, "a length of at most 4 bytes", f"byte 0x{first:02X}")
+    start = at + 1 + count
+    if start > stop:
+        raise DecodeError(path, at, count_bytes(count + 1), f"{stop - at}")
+    size = int.from_bytes(data[at + 1 : start], "big")
+    if size < 0x80 or size < 1 << 8 * (count - 1):
+        raise DecodeError(path, at, "the shortest form of the length", "a longer one")
+    return size, start
 
 
-def _prefixed_encode(field: Field, write: Write) -> Encode:
-    minimum, maximum, digits = field.length
-    prefix_digits = (digits + 1) // 2 * 2
-    prefixes = [bytes.fromhex(f"{length:0{prefix_digits}}") for length in range(maximum + 1)]
-    if field.content == "tlv":
-
-        def encode_tagged(value: Value) -> bytes:
-            content = write(value)
-            if minimum <= len(content) <= maximum:
-                return prefixes[len(content)] + content
-            raise EncodeError(field.path, _range_words(field), f"{len(content)}")
-
-        return encode_tagged
-
-    def encode(value: Value) -> bytes:
-        content = write(value)
-        return prefixes[len(value)] + content
-
-    return encode
+def _ber_length_bytes(size: int) -> bytes:
+    if size < 0x80:
+        return bytes((size,))
+    content = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((0x80 | len(content),)) + content
 
 
-def _prefix_fault(field: Field, prefix: str, at: int) -> DecodeError:
-    prefix_bytes = (field.length.prefix_digits + 1) // 2
-    if len(prefix) < prefix_bytes * 2:
-        return _truncated(field.path, at, prefix_bytes, len(prefix) // 2)
-    for place, nibble in enumerate(prefix):
-        if nibble not in DIGITS:
-            return DecodeError(field.path, at + place // 2, "a length in BCD", f"nibble {nibble.upper()}")
-    return DecodeError(field.path, at, f"a length of {_range_words(field)}", f"{int(prefix)}")
+def _ber_write(field: Field, form: TlvForm, known: Mapping[str, _Tag]) -> Write:
+    path = field.path
+
+    def write(value: Any) -> bytes:
+        pieces: list[bytes] = []
+        for name, scalar in _tag_items(path, value):
+            base, again = _tag_base(path, name, form, value)
+            if base in form.padding:
+                if not isinstance(scalar, bytes) or not scalar or scalar.strip(bytes.fromhex(base)):
+                    raise EncodeError(f"{path}.{name}", f"bytes {base} only", "something else")
+                pieces.append(scalar)
+                continue
+            if tag_names.problem(form, base):
+                raise EncodeError(path, "BER tags in upper-case hex", "another name")
+            content = _tag_content(path, name, base, again, scalar, known, form)
+            pieces += bytes.fromhex(base), _ber_length_bytes(len(content)), content
+        return b"".join(pieces)
+
+    return write
+
+
+def _simple_write(field: Field, form: TlvForm, known: Mapping[str, _Tag]) -> Write:
+    path = field.path
+    encode_tag = tag_names.encoder(form, field.code_page)
+    encode_length = number_writer(form.length_encoding, form.length_digits, field.code_page)
+    longest = _highest(form.length_encoding, form.length_digits)
+    covered = form.tag_bytes if form.length_covers_tag else 0
+    longest -= covered
+    if form.tag_encoding == "binary" and form.tag_bytes == 1:
+        words = "tags of two upper-case hex digits"
+    else:
+        words = f"tags: {tag_names.problem(form, '')}"
+
+    def write(value: Any) -> bytes:
+        pieces: list[bytes] = []
+        for name, scalar in _tag_items(path, value):
+            base, again = _tag_base(path, name, form, value)
+            tag = encode_tag(base)
+            if tag is None:
+                raise EncodeError(path, words, "another name")
+            content = _tag_content(path, name, base, again, scalar, known, form)
+            if len(content) > longest:
+                raise EncodeError(f"{path}.{name}", f"at most {longest} bytes", f"{len(content)}")
+            length = encode_length(len(content) + covered)
+            pieces += (length, tag, content) if form.length_first else (tag, length, content)
+        return b"".join(pieces)
+
+    return write
+
+
+def _tag_items(path: str, value: Any) -> list[tuple[str, Any]]:
+    if not isinstance(value, Mapping):
+        raise EncodeError(path, "a mapping of tags", type(value).__name__)
+    items = list(value.items())
+    if any(not isinstance(name, str) for name, _scalar in items):
+        raise EncodeError(path, "tags named by text", "another name")
+    return items
+
+
+def _tag_base(path: str, name: str, form: TlvForm, value: Mapping[str, Any]) -> tuple[str, bool]:
+    """The tag without its repetition's number, and whether it is one."""
+    base, again, number = name.partition(tag_names.REPETITION)
+    if not again:
+        return base, False
+    if not form.repeats and base not in form.padding:
+        raise EncodeError(path, "each tag once", "a second one")
+    before = base if number == "2" else f"{base}{again}{int(number) - 1 if _is_count(number) else 0}"
+    names = list(value)
+    if not _is_count(number) or before not in names or names.index(before) > names.index(name):
+        raise EncodeError(path, "repeated tags as TAG, TAG#2, TAG#3 in this order", "another name")
+    return base, True
+
+
+def _is_count(number: str) -> bool:
+    return number.isascii() and number.isdigit() and len(number) < 6 and number[0] != "0" and number != "1"
+
+
+def _tag_content(
+    path: str, name: str, base: str, again: bool, scalar: Any, known: Mapping[str, _Tag], form: TlvForm
+) -> bytes:
+    tag = known.get(base)
+    if tag is not None:
+        if not again:
+            return tag.write(scalar)
+        try:
+            return tag.write(scalar)
+        except EncodeError as error:
+            inner = _renamed(error.path, f"{path}.{base}", f"{path}.{name}")
+            raise EncodeError(inner, error.expected, error.got) from None
+    if not form.keeps_unknown:
+        raise EncodeError(path, "tags of this dialect", "another")
+    if not isinstance(scalar, bytes):
+        raise EncodeError(f"{path}.{name}", "bytes (the tag is unknown)", type(scalar).__name__)
+    return scalar
+
+
+def _tag_name_fault(field: Field, form: TlvForm, data: bytes, at: int) -> DecodeError:
+    if form.tag_encoding == "bcd":
+        return DecodeError(field.path, at, "a tag in BCD", "another nibble")
+    page = CODE_PAGES[field.code_page].decode
+    for place in range(form.tag_bytes):
+        raw = data[at + place : at + place + 1]
+        character = page(raw) if form.tag_encoding == "ebcdic" else raw.decode("latin-1")
+        good = character.isascii() and character.isprintable()
+        if not good or (form.tag_encoding == "hex" and character not in "0123456789ABCDEF"):
+            words = "hex digits (a tag)" if form.tag_encoding == "hex" else "printable characters (a tag)"
+            return DecodeError(field.path, at + place, words, f"byte 0x{raw[0]:02X}")
+    raise AssertionError("a tag without fault was refused")
+
+
+# ---------------------------------------------------------------- sizes
+
+
+def size_bytes(field: Field, length: int) -> int:
+    """Bytes of content for a length in the field's unit."""
+    unit = field.unit
+    if field.encoding == "bcd":
+        if unit == "bytes":
+            return length
+        if field.content == "x+n" and field.sign_form != "nibble":
+            return 1 + length // 2
+        return (length + 1) // 2
+    if _doubles(field):
+        return length * 2
+    return length // 2 if unit == "nibbles" and not _in_hex_text(field) else length
+
+
+def units_of(field: Field, size: int) -> int:
+    """The length in the field's unit of so many bytes of content; of BCD the greater of the two."""
+    unit = field.unit
+    if field.encoding == "bcd":
+        if unit == "bytes":
+            return size
+        if field.content == "x+n" and field.sign_form != "nibble":
+            return size * 2 - 1
+        return size * 2
+    if _doubles(field):
+        return size // 2
+    return size * 2 if unit == "nibbles" and not _in_hex_text(field) else size
+
+
+def _in_hex_text(field: Field) -> bool:
+    """Whether bytes stand as hex digits."""
+    return (field.content == "b" and field.encoding != "binary") or (
+        field.is_composite and field.encoding == "hex"
+    )
+
+
+def _doubles(field: Field) -> bool:
+    return _in_hex_text(field) and field.unit == "bytes"
+
+
+def _is_plain_digits(field: Field) -> bool:
+    return (
+        field.unit != "bytes"
+        and field.length.maximum % 2 == 0
+        and field.fill is None
+        and not field.only
+        and field.sizing == "fixed"
+    )
+
+
+def _is_counted(field: Field) -> bool:
+    """Whether the length tells the number of digits exactly."""
+    return field.unit != "bytes" and field.sizing != "given"
 
 
 def _range_words(field: Field) -> str:
-    unit = {"bcd": "digits", "ascii": "characters", "binary": "bytes"}[field.encoding]
     minimum, maximum, _digits = field.length
+    unit = field.unit
     return f"{maximum} {unit}" if minimum == maximum else f"{minimum} to {maximum} {unit}"
 
 
@@ -152,37 +680,386 @@ def count_bytes(count: int) -> str:
     return f"{count} byte" if count == 1 else f"{count} bytes"
 
 
-def _truncated(path: str, at: int, wanted: int, got: int) -> DecodeError:
+def truncated(path: str, at: int, wanted: int, got: int) -> DecodeError:
+    """The refusal of content that ends too early."""
     return DecodeError(path, at, count_bytes(wanted), f"{got}")
 
 
-# ---------------------------------------------------------------- BCD content: n, z
+def _shown(number: int, digits: int) -> str:
+    return f"{number}" if digits <= SHOWN_LENGTH_DIGITS else "another number"
 
 
-def _digits_content(field: Field) -> _Content:
+def _fixed_decode(field: Field, content: _Content) -> Decode:
+    path, key, count = field.path, field.key, field.length.maximum
+    size = size_bytes(field, count)
+    read, take = content.read, content.take
+    if read is not None:
+
+        def decode(data: bytes, hexed: str, characters: str, at: int, end: int, values: Values) -> int:
+            stop = at + size
+            if stop > end:
+                raise truncated(path, at, size, end - at)
+            values[key] = read(data, hexed, characters, at, stop, count)
+            return stop
+
+        return decode
+
+    def decode_composite(data: bytes, hexed: str, characters: str, at: int, end: int, values: Values) -> int:
+        stop = at + size
+        if stop > end:
+            raise truncated(path, at, size, end - at)
+        take(data, hexed, characters, at, stop, count, values, key)
+        return stop
+
+    return decode_composite
+
+
+def _fixed_encode(field: Field, write: Write) -> Encode:
+    if not field.is_composite:
+        return write
+    size = size_bytes(field, field.length.maximum)
+
+    def encode(value: Any) -> bytes:
+        content = write(value)
+        if len(content) != size:
+            raise EncodeError(field.path, _range_words(field), f"{units_of(field, len(content))}")
+        return content
+
+    return encode
+
+
+def _fixed_digits_decode(field: Field, read: Read) -> Decode:
+    """`_fixed_decode` in one step for the commonest kind of field; `read` explains what is wrong."""
+    path, key, length = field.path, field.key, field.length.maximum
+    size = length // 2
+
+    def decode(data: bytes, hexed: str, characters: str, at: int, end: int, values: Values) -> int:
+        stop = at + size
+        value = hexed[at * 2 : stop * 2]
+        if stop > end:
+            raise truncated(path, at, size, end - at)
+        if not value.isdigit():
+            read(data, hexed, characters, at, stop, length)
+        values[key] = value
+        return stop
+
+    return decode
+
+
+def _rest_decode(field: Field, content: _Content) -> Decode:
+    path, key, take = field.path, field.key, content.take
+    minimum, maximum = size_bytes(field, field.length.minimum), size_bytes(field, field.length.maximum)
+
+    def decode(data: bytes, hexed: str, characters: str, at: int, end: int, values: Values) -> int:
+        size = end - at
+        if not minimum <= size <= maximum:
+            words = f"{minimum} to {count_bytes(maximum)}" if minimum < maximum else count_bytes(maximum)
+            raise DecodeError(path, at, words, f"{size}")
+        take(data, hexed, characters, at, end, units_of(field, size), values, key)
+        return end
+
+    return decode
+
+
+# ---------------------------------------------------------------- numbers on the wire: lengths
+
+
+class _NoNumber(Exception):  # never leaves this module
+    """A length that is none: offset, expected, got; the path is its catcher's to say."""
+
+    def __init__(self, offset: int, expected: str, got: str) -> None:
+        super().__init__()
+        self.offset, self.expected, self.got = offset, expected, got
+
+    def explained(self, path: str) -> DecodeError:
+        return DecodeError(path, self.offset, self.expected, self.got)
+
+
+def _highest(encoding: str, digits: int) -> int:
+    return int({"binary": 256, "hex": 16}.get(encoding, 10) ** digits) - 1
+
+
+def number_reader(
+    encoding: str, digits: int, size: int, code_page: str
+) -> Callable[[bytes, str, str, int, int], int]:
+    """(data, hex, characters, offset, end) -> the number there, digits only: no sign, space or underscore."""
+    if encoding == "binary":
+
+        def read_binary(data: bytes, hexed: str, characters: str, at: int, end: int) -> int:
+            if at + size > end:
+                raise _NoNumber(at, count_bytes(size), f"{end - at}")
+            return int.from_bytes(data[at : at + size], "big") if size > 1 else data[at]
+
+        return read_binary
+    if encoding == "bcd":
+
+        def read_bcd(data: bytes, hexed: str, characters: str, at: int, end: int) -> int:
+            if at + size > end:
+                raise _NoNumber(at, count_bytes(size), f"{end - at}")
+            text = hexed[at * 2 : (at + size) * 2]
+            if not text.isdigit():
+                place = next(place for place, nibble in enumerate(text) if nibble not in DIGITS)
+                raise _NoNumber(at + place // 2, "a length in BCD", f"nibble {text[place].upper()}")
+            if digits % 2 and text[0] != "0" and digits > SHOWN_LENGTH_DIGITS:
+                raise _NoNumber(at, f"a length of {digits} digits", "one more")
+            return int(text)
+
+        return read_bcd
+    page = CODE_PAGES[code_page].decode if encoding == "ebcdic" else None
+    good = "0123456789ABCDEF" if encoding == "hex" else DIGITS
+    base = 16 if encoding == "hex" else 10
+    words = {
+        "ascii": "a length in ASCII digits",
+        "ebcdic": "a length in EBCDIC digits",
+        "hex": "a length in hex digits",
+    }[encoding]
+
+    def read_text(data: bytes, hexed: str, characters: str, at: int, end: int) -> int:
+        if at + size > end:
+            raise _NoNumber(at, count_bytes(size), f"{end - at}")
+        text = characters[at : at + size] if page is None else page(data[at : at + size])
+        if text.strip(good):
+            place = next(place for place, character in enumerate(text) if character not in good)
+            raise _NoNumber(at + place, words, f"byte 0x{data[at + place]:02X}")
+        for character in text:
+            if character not in good:
+                place = text.index(character)
+                raise _NoNumber(at + place, words, f"byte 0x{data[at + place]:02X}")
+        return int(text, base)
+
+    return read_text
+
+
+def number_writer(encoding: str, digits: int, code_page: str) -> Callable[[int], bytes]:
+    """number -> its bytes; the number is known to fit."""
+    if encoding == "binary":
+        return lambda number: number.to_bytes(digits, "big")
+    if encoding == "bcd":
+        places = (digits + 1) // 2 * 2
+        return lambda number: bytes.fromhex(f"{number:0{places}}")
+    if encoding == "hex":
+        return lambda number: b"%0*X" % (digits, number)
+    if encoding == "ebcdic":
+        return lambda number: (f"{number:0{digits}}").translate(_EBCDIC_DIGITS).encode("latin-1")
+    return lambda number: b"%0*d" % (digits, number)
+
+
+_EBCDIC_DIGITS = {ord(digit): 0xF0 + int(digit) for digit in DIGITS}  # in every code page
+
+
+def _prefixed_decode(field: Field, content: _Content) -> Decode:
+    path, key = field.path, field.key
     minimum, maximum, _digits = field.length
+    prefix = field.prefix
+    assert prefix is not None, "a prefixed field has a prefix"
+    width = prefix.size
+    read, take = content.read, content.take
+    number_at = number_reader(prefix.encoding, prefix.digits, width, field.code_page)
+    in_bytes = width if prefix.inclusive else 0
+    halves = _needs_even(field)
+    # every prefix that is allowed, as its bytes -> (length, bytes of content)
+    allowed: dict[bytes, tuple[int, int]] = {}
+    write_number = number_writer(prefix.encoding, prefix.digits, field.code_page)
+    if maximum - minimum < TABLED_LENGTHS and not in_bytes:
+        allowed = {
+            write_number(length): (length, size_bytes(field, length))
+            for length in range(minimum, maximum + 1)
+            if not (halves and length % 2)
+        }
+
+    def measure(data: bytes, hexed: str, characters: str, at: int, end: int) -> tuple[int, int]:
+        """(length, bytes) by the prefix at `at`; the slow look that explains."""
+        try:
+            number = number_at(data, hexed, characters, at, end)
+        except _NoNumber as fault:
+            raise fault.explained(path) from None
+        if in_bytes:
+            length = units_of(field, number - in_bytes) if number >= in_bytes else -1
+        else:
+            length = number
+        if not minimum <= length <= maximum:
+            raise DecodeError(
+                path, at, f"a length of {_prefix_words(field, in_bytes)}", _shown(number, prefix.digits)
+            )
+        if halves and length % 2:
+            raise DecodeError(path, at, f"an even number of {field.unit}", f"{length}")
+        return length, number - in_bytes if in_bytes else size_bytes(field, length)
+
+    def decode(data: bytes, hexed: str, characters: str, at: int, end: int, values: Values) -> int:
+        start = at + width
+        found = allowed.get(data[at:start]) if start <= end else None
+        length, size = found or measure(data, hexed, characters, at, end)
+        stop = start + size
+        if stop > end:
+            raise truncated(path, start, size, end - start)
+        if read is not None:
+            values[key] = read(data, hexed, characters, start, stop, length)
+        else:
+            take(data, hexed, characters, start, stop, length, values, key)
+        return stop
+
+    return decode
+
+
+def _prefix_words(field: Field, in_bytes: int) -> str:
+    if not in_bytes:
+        return _range_words(field)
+    low, high = (size_bytes(field, length) + in_bytes for length in field.length[:2])
+    return f"{low} to {high} bytes, itself included" if low < high else f"{high} bytes, itself included"
+
+
+def _needs_even(field: Field) -> bool:
+    """Whether an odd length in the field's unit is no whole number of bytes."""
+    if field.encoding == "bcd":
+        return False
+    if _in_hex_text(field):
+        return field.unit != "bytes"
+    return field.unit == "nibbles"
+
+
+def _prefixed_encode(field: Field, write: Write) -> Encode:
+    minimum, maximum, _digits = field.length
+    prefix = field.prefix
+    assert prefix is not None, "a prefixed field has a prefix"
+    number = number_writer(prefix.encoding, prefix.digits, field.code_page)
+    if prefix.inclusive:
+        highest = _highest(prefix.encoding, prefix.digits)
+
+        def encode_inclusive(value: Any) -> bytes:
+            content = write(value)
+            length = units_of(field, len(content))
+            if not minimum <= length <= maximum or len(content) + prefix.size > highest:
+                raise EncodeError(field.path, _range_words(field), f"{length}")
+            return number(len(content) + prefix.size) + content
+
+        return encode_inclusive
+    if field.encoding == "bcd" and field.unit != "bytes":
+        prefixes = [number(length) for length in range(min(maximum, TABLED_LENGTHS) + 1)]
+
+        def encode_digits(value: Any) -> bytes:
+            content = write(value)
+            length = len(value)
+            return (prefixes[length] if length < len(prefixes) else number(length)) + content
+
+        return encode_digits
+
+    def encode(value: Any) -> bytes:
+        content = write(value)
+        length = units_of(field, len(content))
+        if minimum <= length <= maximum:
+            return number(length) + content
+        raise EncodeError(field.path, _range_words(field), f"{length}")
+
+    return encode
+
+
+# ---------------------------------------------------------------- scalars
+
+
+def _scalar(field: Field) -> _Content:
+    if field.content == "b":
+        read, write = _bytes_content(field)
+    elif field.content == "x+n":
+        read, write = _amount_content(field)
+    elif field.encoding == "bcd":
+        read, write = _track_content(field) if field.content == "z" else _digits_content(field)
+    else:
+        read, write = _characters_content(field)
+
+    def take(
+        data: bytes, hexed: str, characters: str, at: int, stop: int, count: int, values: Values, key: str
+    ) -> None:
+        values[key] = read(data, hexed, characters, at, stop, count)
+
+    return _Content(take, write, read)
+
+
+def _only(field: Field, content: _Content) -> _Content:
+    """Holds the content to the values that alone are allowed, where the dictionary names them."""
+    if not field.only:
+        return content
+    allowed = frozenset(field.only)
+    words = f"one of {', '.join(field.only)}" if len(field.only) > 1 else field.only[0]
+    path, inner_read, inner_write = field.path, content.read, content.write
+    assert inner_read is not None, "composites have no value of their own"
+
+    def is_allowed(value: Value) -> bool:
+        return (value.hex().upper() if isinstance(value, bytes) else value) in allowed
+
+    def read(data: bytes, hexed: str, characters: str, at: int, stop: int, count: int) -> Value:
+        value = inner_read(data, hexed, characters, at, stop, count)
+        if not is_allowed(value):
+            raise DecodeError(path, at, words, "another value")
+        return value
+
+    def write(value: Any) -> bytes:
+        data = inner_write(value)
+        if not is_allowed(value):
+            raise EncodeError(path, words, "another value")
+        return data
+
+    def take(
+        data: bytes, hexed: str, characters: str, at: int, stop: int, count: int, values: Values, key: str
+    ) -> None:
+        values[key] = read(data, hexed, characters, at, stop, count)
+
+    return _Content(take, write, read)
+
+
+def _bounds(field: Field) -> tuple[int, int]:
+    """Fewest and most characters (of class b: bytes) a value has."""
+    minimum, maximum, _digits = field.length
+    if field.encoding == "bcd":
+        if field.unit != "bytes":
+            return minimum, maximum
+        if field.content == "x+n" and field.sign_form != "nibble":
+            return max(minimum * 2 - 2, 1), maximum * 2 - 1
+        return max(minimum * 2 - 1, 0), maximum * 2
+    if _needs_even(field):
+        return (minimum + 1) // 2, maximum // 2
+    return minimum, maximum
+
+
+def _value_units(field: Field, size: int) -> int:
+    """The length in the field's unit of a value of so many characters (bytes)."""
+    if field.encoding == "bcd" and field.unit == "bytes":
+        return (size + 1) // 2
+    return size * 2 if _needs_even(field) else size
+
+
+# ---------------------------------------------------------------- BCD content: n, h, z
+
+
+def _digits_content(field: Field) -> tuple[Read, Write]:
+    if field.fill is not None:
+        return _filled_digits_content(field)
+    if not _is_counted(field):
+        return _sized_nibbles_content(field, DIGITS if field.content == "n" else _hex_nibbles(field))
+    if field.content == "h":
+        return _hex_nibbles_content(field)
+    minimum, maximum = _bounds(field)
     left = field.pad is not None and field.pad.side == "left"
     pad = field.pad.nibble if field.pad is not None else ""
     fromhex = bytes.fromhex
 
-    def read(data: bytes, hexed: str, characters: str, at: int, length: int) -> str:
+    def read(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
         if length & 1:
-            end = at * 2 + length + 1
+            end = stop * 2
             if left:
                 value, nibble = hexed[end - length : end], hexed[end - length - 1 : end - length]
             else:
                 value, nibble = hexed[end - length - 1 : end - 1], hexed[end - 1 : end]
-            if len(value) == length and value.isdigit() and nibble == pad:
+            if value.isdigit() and nibble == pad:
                 return value
         else:
-            value = hexed[at * 2 : at * 2 + length]
-            if len(value) == length and value.isdigit():
+            value = hexed[at * 2 : stop * 2]
+            if value.isdigit():
                 return value
         if length == 0:
             return ""
         raise _nibble_fault(field, hexed, at, length, DIGITS)
 
-    def write(value: Value) -> bytes:
+    def write(value: Any) -> bytes:
         if (
             isinstance(value, str)
             and minimum <= len(value) <= maximum
@@ -196,46 +1073,179 @@ def _digits_content(field: Field) -> _Content:
             return b""
         raise _text_refusal(field, value, "digits", DIGITS)
 
-    return _Content(read, write)
+    return read, write
 
 
-def _track_content(field: Field) -> _Content:
-    minimum, maximum, _digits = field.length
+def _filled_digits_content(field: Field) -> tuple[Read, Write]:
+    """Fixed digits, shorter values filled up with a nibble that is stripped again."""
+    fill, pad = field.fill, field.pad
+    assert fill is not None
+    nibble, least, size = fill.character.lower(), field.length.minimum, field.length.maximum
+    if field.unit == "bytes":
+        size *= 2
+    odd = pad.nibble if pad is not None and size % 2 else ""
+    is_left = fill.side == "left"
+    odd_left = pad is not None and pad.side == "left"
+
+    def read(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
+        value = hexed[at * 2 : stop * 2]
+        if odd:
+            edge = value[0] if odd_left else value[-1]
+            if edge != odd:
+                raise _nibble_fault(field, hexed, at, size, DIGITS)
+            value = value[1:] if odd_left else value[:-1]
+        stripped = _stripped(value, nibble, is_left, least)
+        if stripped and not stripped.isdigit():
+            start = at * 2 + (1 if odd and odd_left else 0)
+            start += len(value) - len(stripped) if is_left else 0
+            place = next(place for place, digit in enumerate(stripped) if digit not in DIGITS)
+            at = (start + place) // 2
+            raise DecodeError(field.path, at, "digits", _nibble_words(stripped[place]))
+        return stripped
+
+    def write(value: Any) -> bytes:
+        if not isinstance(value, str) or not least <= len(value) <= size or value.strip(DIGITS):
+            raise _text_refusal(field, value, "digits", DIGITS)
+        filled = value.rjust(size, nibble) if is_left else value.ljust(size, nibble)
+        return bytes.fromhex(odd + filled if odd_left else filled + odd)
+
+    return read, write
+
+
+def _stripped(value: str, character: str, is_left: bool, least: int) -> str:
+    stripped = value.lstrip(character) if is_left else value.rstrip(character)
+    if len(stripped) >= least:
+        return stripped
+    return value[len(value) - least :] if is_left else value[:least]
+
+
+def _hex_nibbles(field: Field) -> str:
+    return "0123456789abcdef"
+
+
+def _shown_nibbles(field: Field, nibbles: str) -> str:
+    return nibbles.upper() if field.hex_case == "upper" else nibbles
+
+
+def _hex_nibbles_content(field: Field) -> tuple[Read, Write]:
+    """Class h in BCD bytes with a length in digits: any nibble is content, the odd one is a pad."""
+    minimum, maximum = _bounds(field)
+    pad = field.pad or Pad("left", "")
+    left = pad.side == "left"
+    hex_class = HEX_CLASSES[field.hex_case]
+
+    def read(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
+        value = hexed[at * 2 : stop * 2]
+        if length & 1:
+            nibble, value = (value[:1], value[1:]) if left else (value[-1:], value[:-1])
+            if nibble != pad.nibble:
+                raise _nibble_fault(field, hexed, at, length, _hex_nibbles(field))
+        return _shown_nibbles(field, value)
+
+    def write(value: Any) -> bytes:
+        if isinstance(value, str) and minimum <= len(value) <= maximum and hex_class.allows(value):
+            if len(value) & 1:
+                return bytes.fromhex(pad.nibble + value if left else value + pad.nibble)
+            return bytes.fromhex(value)
+        raise _text_refusal(field, value, hex_class.words, hex_class.characters)
+
+    return read, write
+
+
+def _sized_nibbles_content(field: Field, good: str) -> tuple[Read, Write]:
+    """n and h where only the number of bytes is known: an odd value shows by a pad that is no digit."""
+    minimum, maximum = _bounds(field)
+    pad = field.pad
+    is_told = pad is not None and pad.nibble not in good
+    left = pad is not None and pad.side == "left"
+    characters_allowed = HEX_CLASSES[field.hex_case] if field.content == "h" else CLASSES["n"]
+    words = "digits" if field.content == "n" else characters_allowed.words
+
+    def read(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
+        value = hexed[at * 2 : stop * 2]
+        start = at * 2
+        if is_told and value:
+            assert pad is not None
+            if left and value[0] == pad.nibble:
+                value, start = value[1:], start + 1
+            elif not left and value[-1] == pad.nibble:
+                value = value[:-1]
+        if value.strip(good):
+            place = next(place for place, nibble in enumerate(value) if nibble not in good)
+            raise DecodeError(field.path, (start + place) // 2, words, _nibble_words(value[place]))
+        for place, nibble in enumerate(value):
+            if nibble not in good:
+                raise DecodeError(field.path, (start + place) // 2, words, _nibble_words(nibble))
+        if not minimum <= len(value) <= maximum:
+            raise DecodeError(field.path, at, _digit_range(field), f"{len(value)} digits")
+        return _shown_nibbles(field, value) if field.content == "h" else value
+
+    def write(value: Any) -> bytes:
+        if (
+            not isinstance(value, str)
+            or not minimum <= len(value) <= maximum
+            or (value and not characters_allowed.allows(value))
+        ):
+            raise _text_refusal(field, value, words, characters_allowed.characters)
+        if len(value) % 2:
+            if pad is None:
+                raise EncodeError(field.path, "an even number of digits", f"{len(value)}")
+            return bytes.fromhex(pad.nibble + value if left else value + pad.nibble)
+        return bytes.fromhex(value)
+
+    return read, write
+
+
+def _digit_range(field: Field) -> str:
+    minimum, maximum = _bounds(field)
+    return f"{minimum} to {maximum} digits" if minimum < maximum else f"{maximum} digits"
+
+
+def _track_content(field: Field) -> tuple[Read, Write]:
+    minimum, maximum = _bounds(field)
     left = field.pad is not None and field.pad.side == "left"
     pad = field.pad.nibble if field.pad is not None else ""
+    is_counted = _is_counted(field)
     fromhex = bytes.fromhex
 
-    def read(data: bytes, hexed: str, characters: str, at: int, length: int) -> str:
+    def read(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
         start = at * 2
+        if not is_counted:
+            length = (stop - at) * 2
+            edge = hexed[start : start + 1] if left else hexed[stop * 2 - 1 : stop * 2]
+            if length and edge == pad and pad not in DIGITS:
+                length -= 1
         if length & 1:
             nibble = hexed[start : start + 1] if left else hexed[start + length : start + length + 1]
             if nibble != pad:
                 raise _nibble_fault(field, hexed, at, length, DIGITS + "d")
             start += left
         value = hexed[start : start + length]
-        if len(value) == length and (value.replace("d", "").isdigit() or not value.strip("d")):
-            return value.replace("d", "=")
+        if value.replace("d", "").isdigit() or not value.strip("d"):
+            if minimum <= length <= maximum:
+                return value.replace("d", "=")
+            raise DecodeError(field.path, at, _digit_range(field), f"{length} digits")
         raise _nibble_fault(field, hexed, at, length, DIGITS + "d")
 
-    def write(value: Value) -> bytes:
+    def write(value: Any) -> bytes:
         if isinstance(value, str) and minimum <= len(value) <= maximum and value.isascii():
             digits = value.replace("=", "")
             if digits.isdigit() or not digits:
                 nibbles = value.replace("=", "d")
                 if len(value) & 1:
+                    if not pad:
+                        raise EncodeError(field.path, "an even number of digits", f"{len(value)}")
                     nibbles = pad + nibbles if left else nibbles + pad
                 return fromhex(nibbles)
         raise _text_refusal(field, value, "digits and =", TRACK_CHARACTERS)
 
-    return _Content(read, write)
+    return read, write
 
 
 def _nibble_fault(field: Field, hexed: str, at: int, length: int, good: str) -> DecodeError:
-    """Why the digits at byte `at` are refused: too few, or the first wrong nibble in the order of bytes."""
+    """Why the digits at byte `at` are refused: the first wrong nibble in the order of bytes."""
     size = (length + 1) // 2
     raw = hexed[at * 2 : (at + size) * 2]
-    if len(raw) < size * 2:
-        return _truncated(field.path, at, size, len(raw) // 2)
     pad_place = -1
     if length & 1:
         assert field.pad is not None, "only a field with a pad has an odd length"
@@ -257,164 +1267,319 @@ def _nibble_words(nibble: str) -> str:
     return "a digit" if nibble in DIGITS else f"nibble {nibble.upper()}"
 
 
-# ---------------------------------------------------------------- characters: an, ans
+# ---------------------------------------------------------------- x+n: sign and digits
 
 
-def _is_alphanumeric(value: str) -> bool:
-    return value.isalnum() and value.isascii()
+def _amount_content(field: Field) -> tuple[Read, Write]:
+    minimum, maximum = _bounds(field)
+    signs = field.signs
+    words = f"{signs[0]} or {signs[1]}, then digits"
+    path = field.path
+    if field.encoding != "bcd":
+        page = CODE_PAGES[field.code_page]
+        is_ebcdic = field.encoding == "ebcdic"
 
-
-def _is_printable(value: str) -> bool:
-    return value.isascii() and value.isprintable()
-
-
-_CLASS_CHECKS: dict[str, tuple[Callable[[str], bool], str]] = {
-    "an": (_is_alphanumeric, "letters and digits"),
-    "ans": (_is_printable, "printable ASCII"),
-}
-
-
-def _characters_content(field: Field) -> _Content:
-    minimum, maximum, _digits = field.length
-    is_good, words = _CLASS_CHECKS[field.content]
-
-    def read(data: bytes, hexed: str, characters: str, at: int, length: int) -> str:
-        value = characters[at : at + length]
-        if len(value) == length and is_good(value):
+        def read_text(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
+            value = page.decode(data[at:stop]) if is_ebcdic else characters[at:stop]
+            if value[:1] not in signs:
+                if not value and minimum == 0:
+                    return value
+                raise DecodeError(path, at, f"{signs[0]} or {signs[1]}", "another sign")
+            _require_digits(path, value[1:], data, at + 1)
             return value
-        if len(value) < length:
-            raise _truncated(field.path, at, length, len(value))
-        for place, character in enumerate(value):
-            if not is_good(character):
-                raise DecodeError(field.path, at + place, words, f"byte 0x{ord(character):02X}")
-        return value
 
-    def write(value: Value) -> bytes:
-        if isinstance(value, str) and minimum <= len(value) <= maximum and is_good(value):
-            return value.encode("ascii")
+        def write_text(value: Any) -> bytes:
+            _require_amount(field, value, minimum, maximum, words)
+            encoded = page.encode(value) if is_ebcdic else value.encode("ascii")
+            assert encoded is not None, "signs and digits stand in every code page"
+            return encoded
+
+        return read_text, write_text
+    as_nibble = field.sign_form == "nibble"
+    sign_bytes = {sign: sign.encode("ascii") for sign in signs}
+    if field.sign_form == "ebcdic":
+        sign_bytes = {sign: CODE_PAGES[field.code_page].encode(sign) or b"" for sign in signs}
+    sign_at = {sign: place for place, sign in sign_bytes.items()}
+    digits_read, digits_write = _digits_content(_digits_of_amount(field))
+
+    def read(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
+        if as_nibble:
+            raw = hexed[at * 2 : stop * 2]
+            if length % 2 and field.pad is not None:
+                left = field.pad.side == "left"
+                edge = raw[0] if left else raw[-1]
+                if edge != field.pad.nibble:
+                    place = at if left else stop - 1
+                    raise DecodeError(
+                        path, place, f"pad nibble {field.pad.nibble.upper()}", _nibble_words(edge)
+                    )
+                raw = raw[1:] if left else raw[:-1]
+            start = at * 2 + (1 if length % 2 and field.pad is not None and field.pad.side == "left" else 0)
+            if raw[:1].upper() not in signs:
+                raise DecodeError(path, start // 2, f"sign nibble {signs[0]} or {signs[1]}", "another sign")
+            for place, nibble in enumerate(raw[1:], start=1):
+                if nibble not in DIGITS:
+                    raise DecodeError(path, (start + place) // 2, "digits", _nibble_words(nibble))
+            return raw[0].upper() + raw[1:]
+        if at == stop and minimum == 0:
+            return ""
+        sign = sign_at.get(data[at : at + 1])
+        if sign is None:
+            raise DecodeError(path, at, f"{signs[0]} or {signs[1]}", "another sign")
+        value = digits_read(data, hexed, characters, at + 1, stop, length - 1)
+        assert isinstance(value, str)
+        return sign + value
+
+    def write(value: Any) -> bytes:
+        _require_amount(field, value, minimum, maximum, words)
+        if value == "":
+            return b""
+        if as_nibble:
+            nibbles = value
+            if len(value) % 2:
+                if field.pad is None:
+                    raise EncodeError(path, "an even number of digits with the sign", f"{len(value)}")
+                left = field.pad.side == "left"
+                nibbles = field.pad.nibble + value if left else value + field.pad.nibble
+            return bytes.fromhex(nibbles)
+        return sign_bytes[value[0]] + digits_write(value[1:])
+
+    return read, write
+
+
+def _digits_of_amount(field: Field) -> Field:
+    """The digits behind a sign byte, as a field of their own."""
+    minimum, maximum, _digits = field.length
+    length = field.length._replace(minimum=max(minimum - 1, 0), maximum=max(maximum - 1, 1))
+    return Field(
+        path=field.path,
+        name=field.name,
+        title=field.title,
+        content="n",
+        encoding="bcd",
+        length=length,
+        pad=field.pad,
+        mask=field.mask,
+        tags={},
+        unit=field.unit,
+        sizing=field.sizing,
+    )
+
+
+def _require_amount(field: Field, value: Any, minimum: int, maximum: int, words: str) -> None:
+    if isinstance(value, str) and minimum <= len(value) <= maximum:
+        digits = value[1:]
+        if value == "" or (value[0] in field.signs and not digits.strip(DIGITS)):
+            return
+        if value[0] not in field.signs:
+            raise EncodeError(field.path, words, "another sign")
+    raise _text_refusal(field, value, words, DIGITS + "".join(field.signs))
+
+
+def _require_digits(path: str, value: str, data: bytes, at: int) -> None:
+    if not value or (value.isdigit() and value.isascii()):
+        return
+    place = next(place for place, character in enumerate(value) if character not in DIGITS)
+    raise DecodeError(path, at + place, "digits", f"byte 0x{data[at + place]:02X}")
+
+
+# ---------------------------------------------------------------- characters
+
+
+def _characters_content(field: Field) -> tuple[Read, Write]:
+    minimum, maximum = _bounds(field)
+    character_class = HEX_CLASSES[field.hex_case] if field.content == "h" else CLASSES[field.content]
+    is_good, words, good = character_class
+    page = CODE_PAGES[field.code_page] if field.encoding == "ebcdic" else None
+    path = field.path
+    if field.fill is not None:
+        return _filled_characters_content(field, character_class)
+    if page is None:
+
+        def read(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
+            value = characters[at:stop]
+            if is_good(value):
+                return value
+            if value == "":
+                return value
+            raise _character_fault(path, value, at, character_class, None)
+
+        def write(value: Any) -> bytes:
+            if isinstance(value, str) and minimum <= len(value) <= maximum and is_good(value):
+                return value.encode("ascii")
+            if value == "" and minimum == 0:
+                return b""
+            raise _text_refusal(field, value, words, good)
+
+        return read, write
+    from_page, to_page = page
+
+    def read_page(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
+        value = from_page(data[at:stop])
+        if is_good(value) or value == "":
+            return value
+        raise _character_fault(path, value, at, character_class, data)
+
+    def write_page(value: Any) -> bytes:
         if value == "" and minimum == 0:
             return b""
-        good = "".join(chr(code) for code in range(128) if is_good(chr(code)))
+        if isinstance(value, str) and minimum <= len(value) <= maximum and is_good(value):
+            encoded = to_page(value)
+            if encoded is not None:
+                return encoded
+            raise EncodeError(path, f"characters of {field.code_page}", "another")
         raise _text_refusal(field, value, words, good)
 
-    return _Content(read, write)
+    return read_page, write_page
 
 
-def _text_refusal(field: Field, value: Value, words: str, good: str) -> EncodeError:
+def _filled_characters_content(field: Field, character_class: CharacterClass) -> tuple[Read, Write]:
+    """Fixed characters, shorter values filled up; the fill is stripped by reading."""
+    fill = field.fill
+    assert fill is not None
+    is_good, words, good = character_class
+    page = CODE_PAGES[field.code_page] if field.encoding == "ebcdic" else None
+    size, least = field.length.maximum, field.length.minimum
+    if _needs_even(field):
+        size //= 2
+    is_left = fill.side == "left"
+
+    def read(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
+        value = characters[at:stop] if page is None else page.decode(data[at:stop])
+        stripped = _stripped(value, fill.character, is_left, least)
+        if stripped and not is_good(stripped):
+            start = at + len(value) - len(stripped) if is_left else at
+            raise _character_fault(field.path, stripped, start, character_class, data if page else None)
+        return stripped
+
+    def write(value: Any) -> bytes:
+        if not isinstance(value, str) or not least <= len(value) <= size or (value and not is_good(value)):
+            raise _text_refusal(field, value, words, good)
+        filled = value.rjust(size, fill.character) if is_left else value.ljust(size, fill.character)
+        encoded = filled.encode("ascii") if page is None else page.encode(filled)
+        if encoded is None:
+            raise EncodeError(field.path, f"characters of {field.code_page}", "another")
+        return encoded
+
+    return read, write
+
+
+def _character_fault(
+    path: str, value: str, at: int, character_class: CharacterClass, ebcdic: bytes | None
+) -> DecodeError:
+    """The first wrong character. `ebcdic`: the message's bytes when the characters were EBCDIC."""
+    words = character_class.words if ebcdic is None else f"{character_class.words} in EBCDIC"
+    for place, character in enumerate(value):
+        if character not in character_class.characters:
+            byte = ord(character) if ebcdic is None else ebcdic[at + place]
+            return DecodeError(path, at + place, words, f"byte 0x{byte:02X}")
+    raise AssertionError("characters without fault were refused")
+
+
+def _text_refusal(field: Field, value: Any, words: str, good: str) -> EncodeError:
     """Why `value` can't be written: no text, wrong length, or the first wrong character."""
     if not isinstance(value, str):
         return EncodeError(field.path, f"a text of {words}", type(value).__name__)
-    if not field.length.minimum <= len(value) <= field.length.maximum:
-        return EncodeError(field.path, _range_words(field), f"{len(value)}")
+    minimum, maximum = _bounds(field)
+    if not minimum <= len(value) <= maximum:
+        return EncodeError(field.path, _range_words(field), f"{_value_units(field, len(value))}")
     for place, character in enumerate(value):
         if character not in good:
             return EncodeError(field.path, words, f"{character!a} at {place}")
-    raise AssertionError("a value without fault was refused")
+    return EncodeError(field.path, words, "another order")
 
 
 # ---------------------------------------------------------------- bytes: b
 
 
-def _bytes_content(field: Field) -> _Content:
-    minimum, maximum, _digits = field.length
+def _bytes_content(field: Field) -> tuple[Read, Write]:
+    minimum, maximum = _bounds(field)
+    path, fill = field.path, field.fill
+    page = CODE_PAGES[field.code_page] if field.encoding == "ebcdic" else None
+    in_hex = field.encoding != "binary"
+    hex_class = HEX_CLASSES[field.hex_case]
+    pad = bytes.fromhex(fill.character) if fill is not None else b""
 
-    def read(data: bytes, hexed: str, characters: str, at: int, length: int) -> bytes:
-        value = data[at : at + length]
-        if len(value) == length:
-            return value
-        raise _truncated(field.path, at, length, len(value))
-
-    def write(value: Value) -> bytes:
-        if not isinstance(value, bytes):
-            raise EncodeError(field.path, "bytes", type(value).__name__)
-        if not minimum <= len(value) <= maximum:
-            raise EncodeError(field.path, _range_words(field), f"{len(value)}")
+    def read(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> bytes:
+        value = data[at:stop]
+        if in_hex:
+            text = characters[at:stop] if page is None else page.decode(value)
+            if not hex_class.allows(text):
+                raise _character_fault(path, text, at, hex_class, data if page else None)
+            if len(text) % 2:
+                raise DecodeError(path, at, "an even number of hex digits", f"{len(text)}")
+            value = bytes.fromhex(text)
+        if fill is not None:
+            value = value.lstrip(pad) if fill.side == "left" else value.rstrip(pad)
         return value
 
-    return _Content(read, write)
+    def write(value: object) -> bytes:
+        if not isinstance(value, bytes):
+            raise EncodeError(path, "bytes", type(value).__name__)
+        if fill is not None and len(value) <= maximum:
+            value = value.rjust(maximum, pad) if fill.side == "left" else value.ljust(maximum, pad)
+        if not minimum <= len(value) <= maximum:
+            raise EncodeError(path, _range_words(field), f"{_value_units(field, len(value))}")
+        if not in_hex:
+            return value
+        text = value.hex() if field.hex_case == "lower" else value.hex().upper()
+        if page is None:
+            return text.encode("ascii")
+        encoded = page.encode(text)
+        assert encoded is not None, "hex digits stand in every code page"
+        return encoded
+
+    return read, write
 
 
-# ---------------------------------------------------------------- tagged data: tlv
+# ---------------------------------------------------------------- bitmaps
 
 
-class _TagFormat(NamedTuple):
-    size: int
-    length: int
-    read: Read
-    write: Write
+def set_bits(bitmap: bytes) -> list[int]:
+    """Numbers of the bits that are set, counted from 1."""
+    bits = int.from_bytes(bitmap, "big")
+    size = len(bitmap) * 8
+    return [number for number in range(1, size + 1) if bits >> (size - number) & 1]
 
 
-def _tagged_content(field: Field) -> _Content:
-    formats = {}
-    for name, tag in field.tags.items():
-        content = _CONTENTS[tag.content](tag)
-        length = tag.length.maximum
-        formats[name] = _TagFormat(_size_bytes(tag, length), length, content.read, content.write)
-
-    def read(data: bytes, hexed: str, characters: str, at: int, length: int) -> dict[str, Scalar]:
-        end = at + length
-        if end > len(data):
-            raise _truncated(field.path, at, length, len(data) - at)
-        tags: dict[str, Scalar] = {}
-        while at < end:
-            start = at + 2
-            if start > end:
-                raise DecodeError(field.path, at, "a tag and a length byte", "1 byte")
-            name = TAG_NAMES[data[at]]
-            stop = start + data[at + 1]
-            known = formats.get(name)
-            if name in tags or stop > end or (known is not None and stop - start != known.size):
-                raise _tag_fault(field, name in tags, data, at, end, known)
-            if known is None:
-                tags[name] = data[start:stop]
-            else:
-                tags[name] = known.read(data, hexed, characters, start, known.length)  # type: ignore[assignment]
-            at = stop
-        return tags
-
-    def write(value: Value) -> bytes:
-        if not isinstance(value, Mapping):
-            raise EncodeError(field.path, "a mapping of tags", type(value).__name__)
-        parts: list[bytes] = []
-        for name, scalar in value.items():
-            tag = TAG_NUMBERS.get(name)
-            if tag is None:
-                raise EncodeError(field.path, "tags of two upper-case hex digits", "another name")
-            known = formats.get(name)
-            if known is not None:
-                content = known.write(scalar)
-            elif not isinstance(scalar, bytes):
-                path = f"{field.path}.{name}"
-                raise EncodeError(path, "bytes (the tag is unknown)", type(scalar).__name__)
-            elif len(scalar) > LONGEST_TAG_VALUE:
-                path = f"{field.path}.{name}"
-                raise EncodeError(path, f"at most {LONGEST_TAG_VALUE} bytes", f"{len(scalar)}")
-            else:
-                content = scalar
-            parts += TAG_BYTES[tag], TAG_BYTES[len(content)], content
-        return b"".join(parts)
-
-    return _Content(read, write)
+def bitmap_width(form: BitmapForm, size: int) -> int:
+    """Bytes on the wire of `size` bytes of bitmap."""
+    return size if form.encoding == "binary" else size * 2
 
 
-def _tag_fault(
-    field: Field, is_second: bool, data: bytes, at: int, end: int, known: _TagFormat | None
-) -> DecodeError:
-    """Why the tag at byte `at` is refused before its value was looked at."""
-    path, size, left = f"{field.path}.{TAG_NAMES[data[at]]}", data[at + 1], end - at - 2
-    if is_second:
-        return DecodeError(path, at, "each tag once", "a second one")
-    if size > left:
-        return DecodeError(path, at + 1, f"at most {count_bytes(left)}", f"a length of {size}")
-    assert known is not None, "a tag without fault was refused"
-    return DecodeError(path, at + 1, f"a length of {count_bytes(known.size)}", f"{size}")
+def bitmap_reader(
+    form: BitmapForm, path: str, code_page: str
+) -> Callable[[bytes, int, int, int], tuple[bytes, int]]:
+    """(data, offset, end, bytes of bitmap) -> (the bitmap, offset behind it)."""
+    if form.encoding == "binary":
+
+        def read_binary(data: bytes, at: int, end: int, size: int) -> tuple[bytes, int]:
+            if at + size > end:
+                raise truncated(path, at, size, max(end - at, 0))
+            return data[at : at + size], at + size
+
+        return read_binary
+    page = CODE_PAGES[code_page].decode if form.encoding == "ebcdic" else None
+    hex_class = HEX_CLASSES["upper"]
+
+    def read_hex(data: bytes, at: int, end: int, size: int) -> tuple[bytes, int]:
+        stop = at + size * 2
+        if stop > end:
+            raise truncated(path, at, size * 2, max(end - at, 0))
+        raw = data[at:stop]
+        text = raw.decode("latin-1") if page is None else page(raw)
+        if not hex_class.allows(text):
+            raise _character_fault(path, text, at, hex_class, data if page else None)
+        return bytes.fromhex(text), stop
+
+    return read_hex
 
 
-_CONTENTS: dict[str, Callable[[Field], _Content]] = {
-    "n": _digits_content,
-    "z": _track_content,
-    "an": _characters_content,
-    "ans": _characters_content,
-    "b": _bytes_content,
-    "tlv": _tagged_content,
-}
+def bitmap_bytes(form: BitmapForm, bitmap: bytes, code_page: str) -> bytes:
+    """A bitmap as it stands on the wire."""
+    if form.encoding == "binary":
+        return bitmap
+    text = bitmap.hex().upper()
+    encoded = text.encode("ascii") if form.encoding == "hex" else CODE_PAGES[code_page].encode(text)
+    assert encoded is not None, "hex digits stand in every code page"
+    return encoded

@@ -6,27 +6,41 @@ For any bytes `decode` returns a message or raises `DecodeError`, nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from switch.iso8583 import dictionary_file
-from switch.iso8583.codec import DIGITS, Decode, Encode, count_bytes, field_codec
-from switch.iso8583.dictionary import Dictionary, ResponseCode, Text
+from switch.iso8583 import dictionary_file, shapes
+from switch.iso8583.characters import CODE_PAGES
+from switch.iso8583.codec import (
+    DIGITS,
+    Decode,
+    Encode,
+    FieldCodec,
+    FieldCodecs,
+    Span,
+    bitmap_bytes,
+    bitmap_reader,
+    bitmap_width,
+    count_bytes,
+    set_bits,
+    truncated,
+)
+from switch.iso8583.dictionary import HEADER, Dictionary, ResponseCode, Text
+from switch.iso8583.dictionary_file import SHIPPED
 from switch.iso8583.errors import DecodeError, DialectError, EncodeError, Mistake
-from switch.iso8583.message import Message, Value
+from switch.iso8583.message import EMPTY_SECONDARY, Message, Value
 from switch.iso8583.presence import Presence, Problem
 
-SHIPPED = Path(__file__).parent / "dialects"
-
-MTI_BYTES = 2
-BITMAP_BYTES = 8
+HALF_BYTES = 8  # of a bitmap: what one of its bits 1, 65 announces
 # Prepared loops per bitmap. The bitmap comes from outside, so their number is bounded: honest terminals use a
 # few dozen; when strangers fill the table it is emptied, and a message costs a few us more.
 PLANS_MAXIMUM = 256
 
-_DecodePlan = tuple[int, tuple[Decode, ...]]
-_EncodePlan = tuple[bytes, tuple[tuple[str, Encode], ...]]
+# The decoders of a bitmap, and which field of them (by place) is the tertiary bitmap, -1 for none.
+_DecodePlan = tuple[tuple[Decode, ...], int]
+_EncodePlan = tuple[bytes, tuple[tuple[str, Encode], ...], bytes]
 
 
 class Dialect:
@@ -43,11 +57,17 @@ class Dialect:
         self.response_codes: Mapping[str, ResponseCode] = dictionary.response_codes
         self.reasons: Mapping[str, Text] = dictionary.reasons
         self.network_codes: Mapping[str, Text] = dictionary.network_codes
-        self._codecs = {number: field_codec(field) for number, field in dictionary.fields.items()}
+        codecs = FieldCodecs()
+        self._codecs = {number: codecs.of(field) for number, field in dictionary.fields.items()}
+        self._header = {key: codecs.of(part) for key, part in dictionary.header.items()}
+        self._layout = _Layout(dictionary)
         self._presence = Presence(dictionary)
         self._decode_plans: dict[bytes, _DecodePlan] = {}
         self._encode_plans: dict[tuple[str, ...], _EncodePlan] = {}
         self._body_plans: dict[tuple[str, ...], _EncodePlan] = {}
+        # From here on decode, encode, encode_body, peek and walk of this object are the fast ones; the
+        # class's own are the reference they fall back to.
+        self.shapes = shapes.attach(self)
 
     @classmethod
     def load(cls, path: Path | str) -> Dialect:
@@ -57,51 +77,128 @@ class Dialect:
     # ------------------------------------------------------------ decode
 
     def decode(self, data: bytes) -> Message:
-        """The message in `data` (from the MTI, without length and TPDU), wholly checked.
+        """The message in `data` (from the header or MTI, without length and TPDU), wholly checked.
 
-        `DecodeError` names the first fault in the order of bytes: MTI, bitmap, fields, then bytes left over.
-        Presence is `check`'s business. `encode(decode(data)) == data` for all that decodes.
+        `DecodeError` names the first fault in the order of bytes: header, MTI, bitmap, fields, then bytes
+        left over. Presence is `check`'s business. `encode(decode(data)) == data` for all that decodes.
         """
-        hexed = data.hex()
-        mti = hexed[:4]
+        data = bytes(data)
+        hexed, characters, end = data.hex(), data.decode("latin-1"), len(data)
         fields: dict[str, Value] = {}
-        if len(mti) < 4 or not mti.isdigit():
-            raise _mti_fault(mti)
+        at = 0
+        if self._header:
+            at = self._decode_header(data, hexed, characters, end, fields)
+        layout = self._layout
+        mti, at = layout.mti(data, hexed, characters, at)
         try:
-            plan = self._decode_plans.get(data[2:18] if len(data) > 2 and data[2] & 0x80 else data[2:10])
-            at, decoders = plan or self._plan_decode(data)
-            characters = data.decode("latin-1")
-            for decode in decoders:
-                at = decode(data, hexed, characters, at, fields)
-            if at != len(data):
-                raise DecodeError("message", at, "the end", f"{count_bytes(len(data) - at)} more")
+            start = at
+            bitmap, at = layout.bitmap(data, at)
+            decoders, tertiary = self._decode_plans.get(bitmap) or self._plan_decode(data, bitmap, start)
+            if layout.allows_empty and len(bitmap) > HALF_BYTES and not any(bitmap[HALF_BYTES:]):
+                fields[EMPTY_SECONDARY] = bytes(HALF_BYTES)
+            if tertiary >= 0:
+                at = self._decode_with_tertiary(data, hexed, characters, at, end, fields, decoders, tertiary)
+            else:
+                for decode in decoders:
+                    at = decode(data, hexed, characters, at, end, fields)
+            if at != end:
+                raise DecodeError("message", at, "the end", f"{count_bytes(end - at)} more")
         except DecodeError as error:
-            error.partial = Message(mti, fields, self.dictionary)
+            error.partial = Message(mti, fields, self.dictionary, is_partial=True)
             raise
         return Message(mti, fields, self.dictionary)
 
-    def _plan_decode(self, data: bytes) -> _DecodePlan:
+    def _decode_header(
+        self, data: bytes, hexed: str, characters: str, end: int, fields: dict[str, Value]
+    ) -> int:
+        parts: dict[str, Value] = {}
+        fields[HEADER] = parts
+        at = 0
+        for codec in self._header.values():
+            at = codec.decode(data, hexed, characters, at, end, parts)
+        return at
+
+    def _decode_with_tertiary(
+        self,
+        data: bytes,
+        hexed: str,
+        characters: str,
+        at: int,
+        end: int,
+        fields: dict[str, Value],
+        decoders: tuple[Decode, ...],
+        place: int,
+    ) -> int:
+        """Fields up to 128 with the tertiary bitmap standing at `place` among them, then those above."""
+        for decode in decoders[:place]:
+            at = decode(data, hexed, characters, at, end, fields)
+        start = at
+        bitmap, at = self._layout.read(data, at, end, HALF_BYTES)
+        if not any(bitmap):
+            raise DecodeError("bitmap", start, "a field above 128 in the tertiary bitmap", "none")
+        further = [self._codec_at(number + 128, start, number, data).decode for number in set_bits(bitmap)]
+        for decode in (*decoders[place:], *further):
+            at = decode(data, hexed, characters, at, end, fields)
+        return at
+
+    def _codec_at(self, number: int, start: int, bit: int, data: bytes) -> FieldCodec:
+        codec = self._codecs.get(number)
+        if codec is None:
+            at = start + self._layout.width((bit - 1) // 8)
+            raise DecodeError(str(number), at, "a field of this dialect", f"bit {number} set")
+        return codec
+
+    def _plan_decode(self, data: bytes, bitmap: bytes, start: int) -> _DecodePlan:
         """The decoders of a bitmap seen for the first time; raises when the bitmap is no good."""
-        start = MTI_BYTES
-        size = BITMAP_BYTES * 2 if len(data) > start and data[start] & 0x80 else BITMAP_BYTES
-        bitmap = data[start : start + size]
-        if len(bitmap) < size:
-            raise DecodeError("bitmap", start, f"{size} bytes", f"{len(bitmap)}")
-        decoders = []
-        for number in _bits(bitmap):
-            codec = self._codecs.get(number)
-            if codec is None:
-                at = start + (number - 1) // 8
-                raise DecodeError(str(number), at, "a field of this dialect", f"bit {number} set")
-            decoders.append(codec.decode)
-        if size > BITMAP_BYTES and not any(bitmap[BITMAP_BYTES:]):
-            at = start + BITMAP_BYTES
-            raise DecodeError("bitmap", at, "a field above 64 in the secondary bitmap", "none")
+        layout = self._layout
+        decoders: list[Decode] = []
+        tertiary = -1
+        for number in set_bits(bitmap):
+            if number in layout.announcers:
+                continue
+            if number == layout.tertiary_field:
+                tertiary = len(decoders)
+                continue
+            decoders.append(self._codec_at(number, start, number, data).decode)
+        layout.judge(bitmap, start)
         if len(self._decode_plans) >= PLANS_MAXIMUM:
             self._decode_plans.clear()
-        plan = (start + size, tuple(decoders))
+        plan = (tuple(decoders), tertiary)
         self._decode_plans[bitmap] = plan
         return plan
+
+    def peek(self, data: bytes, fields: Sequence[str]) -> dict[str, Value]:
+        """The values at the paths of `fields` ("mti", "2", "48.01") that `data` carries, in that order.
+
+        Checks what it reads and the lengths of all it walks over, to the end, not the content of the rest;
+        `DecodeError` as `decode` raises it.
+        """
+        return self.shapes.peeked(data, tuple(fields))
+
+    def walk(self, data: bytes) -> int:
+        """Where the last field ends, which is the end of `data`; every length on the way is checked.
+
+        `DecodeError` as `decode` raises it. No value is looked at.
+        """
+        return self.shapes.walked(data)
+
+    def spans(self, data: bytes) -> list[Span]:
+        """Which bytes carry what: (path, start, stop), outer before inner, a field with its length prefix.
+
+        Of a message that does not decode: what was understood before the fault; the last spans then reach to
+        where their field would have to end at most.
+        """
+        spans: list[Span] = []
+        codecs = FieldCodecs(spans)
+        traced = Dialect.__new__(Dialect)
+        traced.dictionary = self.dictionary
+        traced._layout = self._layout.noting(spans)
+        traced._header = {key: codecs.of(part) for key, part in self.dictionary.header.items()}
+        traced._codecs = {number: codecs.of(field) for number, field in self.dictionary.fields.items()}
+        traced._decode_plans = {}
+        with contextlib.suppress(DecodeError):
+            Dialect.decode(traced, data)
+        return spans
 
     # ------------------------------------------------------------ encode
 
@@ -112,12 +209,13 @@ class Dialect:
         if plan is None:
             plan = self._plan_encode(names, names)
             _remember(self._encode_plans, names, plan)
-        return _encode(message, plan)
+        return self._encode(message, plan)
 
     def encode_body(self, message: Message) -> bytes:
         """Everything a MAC covers: from the MTI up to the MAC, the MAC's bit already set in the bitmap.
 
-        The whole message is this body and the MAC's bytes behind it. A MAC the message carries is left out:
+        The whole message is this body and the MAC's bytes behind it; a header stands before the MTI and is
+        part of the body, as `split_mac` cuts it. A MAC the message carries is left out:
         `encode_body(decode(data)) == split_mac(data)[0]` for a message whose MAC stands where it belongs.
         """
         names = tuple(message.fields)
@@ -125,58 +223,116 @@ class Dialect:
         if plan is None:
             plan = self._plan_body(names)
             _remember(self._body_plans, names, plan)
-        return _encode(message, plan)
+        return self._encode(message, plan)
 
     def _plan_body(self, names: tuple[str, ...]) -> _EncodePlan:
         mac = self.dictionary.mac
         if mac is None:
             raise EncodeError("message", "a dialect with a MAC", self.name)
         body = tuple(name for name in names if name not in (str(mac.primary), str(mac.secondary)))
-        secondary = any(number > 64 for number in self._numbers(body))
+        secondary = self._layout.has_secondary(self._numbers(body))
         return self._plan_encode((*body, str(mac.secondary if secondary else mac.primary)), body)
 
     def _plan_encode(self, in_bitmap: tuple[str, ...], written: tuple[str, ...]) -> _EncodePlan:
-        bits = 0
-        for number in self._numbers(in_bitmap):
-            bits |= 1 << (128 - number)
-        if bits & (1 << 64) - 1:
-            bitmap = (bits | 1 << 127).to_bytes(BITMAP_BYTES * 2, "big")
-        else:
-            bitmap = (bits >> 64).to_bytes(BITMAP_BYTES, "big")
-        numbers = sorted(self._numbers(written))
-        return bitmap, tuple((str(number), self._codecs[number].encode) for number in numbers)
+        layout = self._layout
+        bitmap, inner = layout.written(self._numbers(in_bitmap))
+        steps = [
+            (number, str(number), self._codecs[number].encode)
+            for number in self._numbers(written)
+            if number != 1
+        ]
+        if inner:
+            steps.append((layout.tertiary_field, "", _no_field))
+        return bitmap, tuple((name, encode) for _number, name, encode in sorted(steps)), inner
 
     def _numbers(self, names: Collection[str]) -> list[int]:
         numbers = []
         for name in names:
+            if name == HEADER and self._header:
+                continue
+            if name == EMPTY_SECONDARY and self._layout.allows_empty:
+                numbers.append(1)
+                continue
             number = int(name) if _is_number(name) else 0
             if number not in self._codecs or str(number) != name:
                 raise EncodeError("message", "fields of this dialect, by number", "another name")
             numbers.append(number)
         return numbers
 
+    def _encode(self, message: Message, plan: _EncodePlan) -> bytes:
+        mti = message.mti
+        if not _is_number(mti) or len(mti) != 4:
+            raise EncodeError("mti", "4 digits", "something else")
+        bitmap, encoders, inner = plan
+        fields = message.fields
+        pieces = [self._layout.mti_bytes(mti), bitmap]
+        if inner:
+            pieces += [encode(fields[name]) if name else inner for name, encode in encoders]
+        else:
+            pieces += [encode(fields[name]) for name, encode in encoders]
+        if self._layout.allows_empty and fields.get(EMPTY_SECONDARY, bytes(HALF_BYTES)) != bytes(HALF_BYTES):
+            raise EncodeError(EMPTY_SECONDARY, f"{HALF_BYTES} zero bytes (an empty bitmap)", "something else")
+        if self._header:
+            return self._encode_header(fields.get(HEADER)) + b"".join(pieces)
+        return b"".join(pieces)
+
+    def _encode_header(self, parts: Value | None) -> bytes:
+        """The header as the message has it; parts with one allowed value alone may be left out."""
+        given = {} if parts is None else parts
+        if not isinstance(given, Mapping):
+            raise EncodeError(HEADER, "a mapping of parts", type(parts).__name__)
+        if any(key not in self._header for key in given):
+            raise EncodeError(HEADER, "parts of the header, by number", "another name")
+        pieces = []
+        for key, codec in self._header.items():
+            field = self.dictionary.header[key]
+            value: object = given.get(key)
+            if value is None and len(field.only) == 1:
+                value = bytes.fromhex(field.only[0]) if field.content == "b" else field.only[0]
+            if value is None:
+                raise EncodeError(field.path, "this part of the header", "none")
+            pieces.append(codec.encode(value))
+        return b"".join(pieces)
+
     # ------------------------------------------------------------ MAC and presence
 
     def split_mac(self, data: bytes) -> tuple[bytes, bytes | None]:
         """(what the MAC covers, the MAC); (data, None) when the bitmap shows none or `data` is too short.
 
-        Looks at the bitmap only: neither part is checked otherwise.
+        Looks at header and bitmap only: neither part is checked otherwise.
         """
         mac = self.dictionary.mac
-        if mac is None or len(data) < MTI_BYTES + BITMAP_BYTES:
+        if mac is None:
             return data, None
-        number = mac.secondary if data[MTI_BYTES] & 0x80 else mac.primary
-        place = MTI_BYTES + (number - 1) // 8
-        cut = len(data) - mac.size
-        if cut <= place or not data[place] & (0x80 >> (number - 1) % 8):
+        try:
+            at = 0
+            if self._header:
+                at = self._decode_header(data, data.hex(), data.decode("latin-1"), len(data), {})
+            at += self._layout.mti_size
+            bitmap, at = self._layout.bitmap(data, at)
+        except DecodeError:
             return data, None
-        return data[:cut], data[cut:]
+        number = mac.secondary if len(bitmap) > HALF_BYTES and self._layout.is_long(bitmap) else mac.primary
+        field = self.dictionary.fields[number]
+        cut = len(data) - mac.size * (1 if field.encoding == "binary" else 2)
+        if cut < at or not bitmap[(number - 1) // 8] & (0x80 >> (number - 1) % 8):
+            return data, None
+        if field.encoding == "binary":
+            return data[:cut], data[cut:]
+        try:
+            values: dict[str, Value] = {}
+            decode = self._codecs[number].decode
+            decode(data, data.hex(), data.decode("latin-1"), cut, len(data), values)
+        except DecodeError:
+            return data, None
+        code = values[str(number)]
+        return data[:cut], code if isinstance(code, bytes) else None
 
     def check(self, message: Message, *, mac_required: bool = True) -> list[Problem]:
-        """What MTI and DE 3 don't allow: missing, unnamed and excluding fields, a MAC missing or misplaced.
+        """What MTI and DE 3 don't allow: missing, unnamed and excluding fields, conditions, a MAC misplaced.
 
         Each problem has path, words, and the DE 39 to answer with; [] = complete. `mac_required=False` for a
-        message whose MAC is still to come.
+        message whose MAC is still to come. A dialect without messages has nothing to say.
         """
         return self._presence.problems(message, mac_required)
 
@@ -185,24 +341,172 @@ class Dialect:
         return self._presence.name_of(message)
 
 
+class _Layout:
+    """MTI and bitmaps of a dialect: where they stand and how they look."""
+
+    def __init__(self, dictionary: Dictionary) -> None:
+        form = dictionary.bitmap
+        self._form = form
+        self._mti_encoding = dictionary.mti_encoding
+        self._page = CODE_PAGES[dictionary.code_page]
+        self.mti_size = 2 if dictionary.mti_encoding == "bcd" else 4
+        self.allows_empty = form.allows_empty
+        self.read = bitmap_reader(form, "bitmap", dictionary.code_page)
+        self._code_page = dictionary.code_page
+        self.tertiary_field = (form.tertiary or 0) if form.tertiary_in_field else 0
+        self._third = form.tertiary is not None and not form.tertiary_in_field
+        # bits that only say that more bitmap follows
+        self.announcers = frozenset((1, 65) if self._third else (1,))
+        self._spans: list[Span] | None = None
+
+    def noting(self, spans: list[Span]) -> _Layout:
+        """The same, noting in `spans` where MTI and bitmaps stand."""
+        other = _Layout.__new__(_Layout)
+        other.__dict__.update(self.__dict__, _spans=spans)
+        read = self.read
+
+        def noting_read(data: bytes, at: int, end: int, size: int) -> tuple[bytes, int]:
+            bitmap, stop = read(data, at, end, size)
+            if spans and spans[-1].path == "bitmap" and spans[-1].stop == at:
+                spans[-1] = Span("bitmap", spans[-1].start, stop)
+            else:
+                spans.append(Span("bitmap", at, stop))
+            return bitmap, stop
+
+        other.read = noting_read
+        return other
+
+    def width(self, size: int) -> int:
+        return bitmap_width(self._form, size)
+
+    def mti(self, data: bytes, hexed: str, characters: str, at: int) -> tuple[str, int]:
+        """(MTI, offset behind it)."""
+        stop = at + self.mti_size
+        if stop > len(data):
+            raise truncated("mti", at, self.mti_size, max(len(data) - at, 0))
+        if self._mti_encoding == "bcd":
+            mti = hexed[at * 2 : stop * 2]
+            if not mti.isdigit():
+                place = next(place for place, nibble in enumerate(mti) if nibble not in DIGITS)
+                raise DecodeError("mti", at + place // 2, "digits", f"nibble {mti[place].upper()}")
+        else:
+            is_ebcdic = self._mti_encoding == "ebcdic"
+            mti = self._page.decode(data[at:stop]) if is_ebcdic else characters[at:stop]
+            if not (mti.isdigit() and mti.isascii()):
+                place = next(place for place, character in enumerate(mti) if character not in DIGITS)
+                words = "digits in EBCDIC" if is_ebcdic else "digits"
+                raise DecodeError("mti", at + place, words, f"byte 0x{data[at + place]:02X}")
+        if self._spans is not None:
+            self._spans.append(Span("mti", at, stop))
+        return mti, stop
+
+    def mti_bytes(self, mti: str) -> bytes:
+        if self._mti_encoding == "bcd":
+            return bytes.fromhex(mti)
+        if self._mti_encoding == "ascii":
+            return mti.encode("ascii")
+        return self._page.encode(mti) or b""
+
+    def bitmap(self, data: bytes, at: int) -> tuple[bytes, int]:
+        """(all bitmaps that stand together, offset behind them)."""
+        form, end = self._form, len(data)
+        size = form.size
+        if size == HALF_BYTES and self._announces(data, at):
+            size *= 2  # both halves at once: what is missing is told of the whole
+        bitmap, stop = self.read(data, at, end, size)
+        if self._third and size == 2 * HALF_BYTES and bitmap[HALF_BYTES] & 0x80:
+            more, stop = self.read(data, stop, end, HALF_BYTES)
+            bitmap += more
+        return bitmap, stop
+
+    def _announces(self, data: bytes, at: int) -> bool:
+        if self._form.encoding == "binary":
+            return at < len(data) and data[at] >= 0x80
+        first = data[at : at + 1]
+        text = self._page.decode(first) if self._form.encoding == "ebcdic" else first.decode("latin-1")
+        return text in tuple("89ABCDEF")
+
+    def is_long(self, bitmap: bytes) -> bool:
+        """Whether the secondary bitmap counts: where it always stands, only with fields in it."""
+        return self._form.size == HALF_BYTES or any(bitmap[HALF_BYTES:])
+
+    def judge(self, bitmap: bytes, start: int) -> None:
+        """Refuses bits that announce what isn't there, or don't announce what is."""
+        form = self._form
+        first = bool(bitmap[0] & 0x80)
+        half = start + self.width(HALF_BYTES)
+        if form.size == HALF_BYTES:
+            if len(bitmap) > HALF_BYTES and not any(bitmap[HALF_BYTES:]) and not form.allows_empty:
+                raise DecodeError("bitmap", half, "a field above 64 in the secondary bitmap", "none")
+        else:
+            needed = any(bitmap[HALF_BYTES:])
+            if form.first_bit == "set" and not first:
+                raise DecodeError("bitmap", start, "bit 1 set", "bit 1 clear")
+            if form.first_bit == "clear" and first:
+                raise DecodeError("bitmap", start, "bit 1 clear", "bit 1 set")
+            if form.first_bit == "announces" and first != needed:
+                words = "bit 1 set for fields above 64" if needed else "bit 1 clear without fields above 64"
+                raise DecodeError("bitmap", start, words, "bit 1 set" if first else "bit 1 clear")
+        if self._third and len(bitmap) > 2 * HALF_BYTES:
+            further = any(bitmap[2 * HALF_BYTES :])
+            announced = bool(bitmap[HALF_BYTES] & 0x80)
+            if announced != further:
+                at = start + self.width(2 * HALF_BYTES) if announced else half
+                if announced:
+                    raise DecodeError("bitmap", at, "a field above 128 in the tertiary bitmap", "none")
+                raise DecodeError("bitmap", at, "bit 65 set for fields above 128", "bit 65 clear")
+
+    def has_secondary(self, numbers: Collection[int]) -> bool:
+        return any(number > 64 or number == 1 for number in numbers)
+
+    def written(self, numbers: Collection[int]) -> tuple[bytes, bytes]:
+        """(the bitmaps of a message with these fields, the bitmap inside a field or b"")."""
+        form = self._form
+        above = [number - 128 for number in numbers if number > 128]
+        bits = {number for number in numbers if number <= 128}
+        size, inner = form.size, b""
+        if above and self.tertiary_field:
+            bits.add(self.tertiary_field)
+            inner = bitmap_bytes(form, _bytes_of(above, HALF_BYTES), self._code_page)
+        elif above:
+            bits.add(65)
+            bits.update(number + 128 for number in above)
+            size = 3 * HALF_BYTES
+        if max(bits, default=0) > 64:
+            size = max(size, 2 * HALF_BYTES)
+            bits.add(1)
+        elif 1 in bits:
+            size = max(size, 2 * HALF_BYTES)
+        if form.first_bit == "set":
+            bits.add(1)
+        elif form.first_bit == "clear":
+            bits.discard(1)
+        return bitmap_bytes(form, _bytes_of(bits, size), self._code_page), inner
+
+
+def _bytes_of(numbers: Collection[int], size: int) -> bytes:
+    bits = 0
+    for number in numbers:
+        bits |= 1 << (size * 8 - number)
+    return bits.to_bytes(size, "big")
+
+
+def _no_field(value: object) -> bytes:
+    raise AssertionError("the bitmap inside a field is written as it is")
+
+
 @functools.cache
 def load(name: str) -> Dialect:
     """A dialect that is shipped with the kit, by name ("vafa"); read once."""
-    file = SHIPPED / f"{name}.toml"
-    shipped = sorted(path.stem for path in SHIPPED.glob("*.toml"))
-    if name not in shipped:
-        mistake = Mistake(None, f"no dialect {name!r} is shipped", f"use {', '.join(shipped)}")
-        raise DialectError(file, [mistake])
-    return Dialect.load(file)
+    if name not in shipped():
+        mistake = Mistake(None, f"no dialect {name!r} is shipped", f"use {', '.join(shipped())}")
+        raise DialectError(SHIPPED / f"{name}.toml", [mistake])
+    return Dialect.load(SHIPPED / f"{name}.toml")
 
 
-def _encode(message: Message, plan: _EncodePlan) -> bytes:
-    mti = message.mti
-    if not _is_number(mti) or len(mti) != 4:
-        raise EncodeError("mti", "4 digits", "something else")
-    bitmap, encoders = plan
-    fields = message.fields
-    return b"".join([bytes.fromhex(mti), bitmap, *[encode(fields[name]) for name, encode in encoders]])
+def shipped() -> tuple[str, ...]:
+    """Names of the dialects that are shipped with the kit."""
+    return tuple(sorted(path.stem for path in SHIPPED.glob("*.toml")))
 
 
 def _is_number(text: object) -> bool:
@@ -213,17 +517,3 @@ def _remember(plans: dict[tuple[str, ...], _EncodePlan], names: tuple[str, ...],
     if len(plans) >= PLANS_MAXIMUM:
         plans.clear()
     plans[names] = plan
-
-
-def _bits(bitmap: bytes) -> list[int]:
-    """Numbers of the fields in a bitmap of 8 or 16 bytes; bit 1 only announces the second half."""
-    bits = int.from_bytes(bitmap, "big")
-    size = len(bitmap) * 8
-    return [number for number in range(2, size + 1) if bits >> (size - number) & 1]
-
-
-def _mti_fault(mti: str) -> DecodeError:
-    if len(mti) < 4:
-        return DecodeError("mti", 0, "2 bytes", f"{len(mti) // 2}")
-    place = next(place for place, nibble in enumerate(mti) if nibble not in DIGITS)
-    return DecodeError("mti", place // 2, "digits", f"nibble {mti[place].upper()}")

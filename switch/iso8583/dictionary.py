@@ -177,8 +177,8 @@ class Field:
 class Condition(NamedTuple):
     """A numbered condition of presence ("C3"): the field must be there when `tests` hold.
 
-    tests: (path, how, values): how is "present", "absent", "equals", "not", "starts"; all of a group must hold,
-    one group of `groups` is enough. otherwise: what the field is when they don't: "optional" or "absent".
+    tests: (path, how, values): how is "present", "absent", "equals", "not", "starts"; all of a group must
+    hold, one group of `groups` is enough. otherwise: what the field is else: "optional" or "absent".
     """
 
     number: str

@@ -19,7 +19,7 @@ class DecodeError(ValueError):
     """Bytes that are no valid message.
 
     path: "mti", "bitmap", a field ("35"), a tag ("48.01") or "message" for the whole.
-    offset: byte offset, from the first byte of the MTI, of the first byte that is wrong.
+    offset: byte offset, from the first byte given (header or MTI), of the first byte that is wrong.
     expected, got: words for a person; `got` is free of content by construction.
     response_code: the DE 39 to answer with.
     partial: what was decoded before the error, or None when not even the MTI was readable. Bytes out of step
@@ -42,6 +42,17 @@ class DecodeError(ValueError):
         self.got = got
         self.response_code = response_code
         self.partial = partial
+
+    def moved(self, offset: int, path: str | None = None) -> DecodeError:
+        """The same fault at another offset (and path): told by what holds the bytes it was found in."""
+        return DecodeError(
+            self.path if path is None else path,
+            offset,
+            self.expected,
+            self.got,
+            self.response_code,
+            self.partial,
+        )
 
 
 class EncodeError(ValueError):

@@ -15,6 +15,8 @@ class Mask(StrEnum):
     NONE = "none"  # shown, but for card numbers found inside
     PAN = "pan"
     TRACK2 = "track2"
+    TRACK1 = "track1"
+    MOBILE = "mobile"
     HIDDEN = "hidden"
 
 
@@ -23,12 +25,57 @@ HIDDEN = "[hidden]"
 # ISO/IEC 7812-1: card numbers have up to 19 digits; below 13 no scheme issues any and chance hits grow.
 SHORTEST_CARD_NUMBER = 13
 LONGEST_CARD_NUMBER = 19
-# In longer runs (original data, joined fields) only windows of the usual length count: with all lengths
-# nearly every window set of 40 digits holds a chance hit.
 USUAL_CARD_NUMBER = 16
 
-_DIGIT_RUN = re.compile(rf"[0-9]{{{SHORTEST_CARD_NUMBER},}}")
+# Within longer runs (original data, joined fields) windows of every length would mask nearly everything by
+# chance: 16 digits count always, other lengths when they start as cards of that length are issued.
+ISSUED_STARTS: dict[int, tuple[str, ...]] = {
+    13: ("4",),
+    14: ("30", "36", "38", "39"),
+    15: ("34", "37", "1800", "2131"),
+    17: ("5018", "5020", "5038", "56", "58", "6304", "67"),
+    18: ("5018", "5020", "5038", "56", "58", "6304", "67"),
+    19: ("4", "5018", "5020", "5038", "56", "58", "6"),
+}
+
+# A run of digits, of any script, single spaces or dashes between them allowed.
+_DIGIT_RUN = re.compile(rf"\d(?:[ \-]?\d){{{SHORTEST_CARD_NUMBER - 1},}}")
+# The same digits as characters written in hex: 0x30 to 0x39 in ASCII, 0xF0 to 0xF9 in EBCDIC.
+_HEX_RUN = re.compile(rf"(?:3\d){{{SHORTEST_CARD_NUMBER},}}|(?:[Ff]\d){{{SHORTEST_CARD_NUMBER},}}", re.ASCII)
+# Card number, separator, expiry and service code (ISO/IEC 7813), whatever check digit.
+_TRACK_2 = re.compile(r"(?<!\d)(\d{8,19})[=Dd](\d{4,})")
+_TRACK_1 = re.compile(r"%?B(\d[\d ]{7,22}\d)\^[^?\n]*\??")
 _LUHN_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+
+# What ISO 8583 itself makes sensitive, whatever a dictionary forgets to say. By field number; which rule
+# fits depends on the class the field has there.
+_PAN_FIELDS = ("2", "34")
+_TRACK_2_FIELDS = ("35", "36")
+_TRACK_1_FIELDS = ("45",)
+# expiry; PIN data; ICC data as one block; MAC; message security code and keys; MAC
+_HIDDEN_FIELDS = ("14", "52", "55", "64", "96", "128")
+# EMV tags that carry what the fields above do: names as in BER-TLV.
+_PAN_TAGS = ("5A",)
+_TRACK_2_TAGS = ("57", "9F6B")
+_HIDDEN_TAGS = ("56", "5F20", "5F24", "99", "9F0B", "9F1F", "9F20", "DFEE23")
+_COMPOSITES = ("tlv", "positional", "bitmapped")
+
+
+def standard_mask(path: str, content: str) -> Mask:
+    """The rule of a field or EMV tag whose dictionary says none. content: its class."""
+    holder, _dot, key = path.rpartition(".")
+    key = key.partition("#")[0]
+    pan, track2 = (_PAN_TAGS, _TRACK_2_TAGS) if holder else (_PAN_FIELDS, _TRACK_2_FIELDS)
+    is_digits = content in ("n", "h")
+    if key in pan:
+        return Mask.PAN if is_digits else Mask.NONE if content in _COMPOSITES else Mask.HIDDEN
+    if key in track2:
+        return Mask.TRACK2 if content in ("z", "ans", "ns", "h") else Mask.HIDDEN
+    if not holder and key in _TRACK_1_FIELDS:
+        return Mask.HIDDEN if content in ("b", *_COMPOSITES) else Mask.TRACK1
+    if key in (_HIDDEN_TAGS if holder else _HIDDEN_FIELDS):
+        return Mask.NONE if content in _COMPOSITES else Mask.HIDDEN
+    return Mask.NONE
 
 
 def mask_card_number(number: str) -> str:
@@ -41,10 +88,22 @@ def mask_card_number(number: str) -> str:
     return "*" * size
 
 
+def mask_mobile(number: str) -> str:
+    """4...2 of a mobile number; hidden whole when six digits or fewer."""
+    size = len(number)
+    return f"{number[:4]}{'*' * (size - 6)}{number[-2:]}" if size > 6 else "*" * size
+
+
 def mask_track2(track: str) -> str:
     """The masked card number; nothing of what follows it. A track without separator is hidden."""
     number, separator, _rest = track.replace("D", "=").partition("=")
     return f"{mask_card_number(number)}=..." if separator else HIDDEN
+
+
+def mask_track1(track: str) -> str:
+    """The masked card number; nothing of name, expiry and the rest. Anything else is hidden."""
+    found = re.fullmatch(r"%?[A-Z]?(\d{8,19})\^.*", track, re.ASCII | re.DOTALL)
+    return f"{mask_card_number(found.group(1))}^..." if found else HIDDEN
 
 
 def luhn_valid(digits: str) -> bool:
@@ -56,16 +115,26 @@ def luhn_valid(digits: str) -> bool:
 
 
 def mask_text(text: str) -> str:
-    """`text` with every run of digits that could be a card number masked."""
+    """`text` with every run of digits that could be a card number masked, tracks reduced to it."""
+    if len(text) < SHORTEST_CARD_NUMBER - 1:  # no card number, no track fits
+        return text
+    text = _TRACK_1.sub(lambda track: f"{mask_card_number(track.group(1))}^...", text)
+    text = _TRACK_2.sub(lambda track: f"{mask_card_number(track.group(1))}=...", text)
+    text = _HEX_RUN.sub(_mask_hex_run, text)
     return _DIGIT_RUN.sub(lambda run: _mask_run(run.group()), text)
 
 
 def mask_bytes(content: bytes) -> str:
-    """Upper-case hex, or only the size when a card number could stand in it as BCD or as characters."""
+    """Upper-case hex, or only the size when a card number could stand in it.
+
+    Looked for as BCD, as characters of ASCII and EBCDIC, and as hex of these.
+    """
     digits = content.hex().upper()
-    characters = content.decode("latin-1")
-    if mask_text(digits) != digits or mask_text(characters) != characters:
-        return f"[{len(content)} bytes hidden]"
+    if len(content) < (SHORTEST_CARD_NUMBER + 1) // 2:
+        return digits
+    for text in (digits, content.decode("latin-1"), content.decode("cp500")):
+        if mask_text(text) != text:
+            return f"[{len(content)} bytes hidden]"
     return digits
 
 
@@ -79,15 +148,63 @@ def mask_value(mask: Mask, value: str | bytes) -> str:
         return mask_card_number(value)
     if mask is Mask.TRACK2:
         return mask_track2(value)
+    if mask is Mask.TRACK1:
+        return mask_track1(value)
+    if mask is Mask.MOBILE:
+        return mask_mobile(value)
     return mask_text(value)
 
 
+def mask_joined(values: list[str]) -> list[str]:
+    """`values` with digits starred that make up a card number only when the values are read as one.
+
+    For what was decoded out of step: there a card number may lie across fields.
+    """
+    places = [
+        (index, place)
+        for index, value in enumerate(values)
+        for place, character in enumerate(value)
+        if character.isdecimal()
+    ]
+    digits = "".join(values[index][place] for index, place in places)
+    shown = [list(value) for value in values]
+    for start, size in _card_windows(digits):
+        for index, place in places[start + 6 if size >= 16 else start + 2 : start + size - 2]:
+            shown[index][place] = "*"
+    return ["".join(value) for value in shown]
+
+
 def _mask_run(run: str) -> str:
-    if len(run) <= LONGEST_CARD_NUMBER and luhn_valid(run):
-        return mask_card_number(run)
+    places = [place for place, character in enumerate(run) if character not in " -"]
+    digits = "".join(run[place] for place in places)
     shown = list(run)
-    for start in range(len(run) - USUAL_CARD_NUMBER + 1):
-        window = run[start : start + USUAL_CARD_NUMBER]
-        if window[0] != "0" and luhn_valid(window):
-            shown[start + 6 : start + USUAL_CARD_NUMBER - 4] = "*" * (USUAL_CARD_NUMBER - 10)
+    if len(digits) <= LONGEST_CARD_NUMBER and luhn_valid(digits):
+        hidden = [place for place, star in zip(places, mask_card_number(digits), strict=True) if star == "*"]
+    else:
+        hidden = []
+        for start, size in _card_windows(digits):
+            first, last = (6, 4) if size >= 16 else (2, 2)
+            hidden += places[start + first : start + size - last]
+    for place in hidden:
+        shown[place] = "*"
     return "".join(shown)
+
+
+def _card_windows(digits: str) -> list[tuple[int, int]]:
+    """(start, size) of all that could be card numbers within a run of digits."""
+    found = []
+    for start in range(len(digits) - SHORTEST_CARD_NUMBER + 1):
+        window = digits[start : start + USUAL_CARD_NUMBER]
+        if len(window) == USUAL_CARD_NUMBER and window[0] != "0" and luhn_valid(window):
+            found.append((start, USUAL_CARD_NUMBER))
+        for size, starts in ISSUED_STARTS.items():
+            window = digits[start : start + size]
+            if len(window) == size and window.startswith(starts) and luhn_valid(window):
+                found.append((start, size))
+    return found
+
+
+def _mask_hex_run(run: re.Match[str]) -> str:
+    text = run.group()
+    digits = text[1::2]
+    return text if _mask_run(digits) == digits else "*" * len(text)

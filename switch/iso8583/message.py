@@ -1,18 +1,34 @@
 """A message as values: what the codec decodes to and encodes from. No bytes of the wire live here.
 
-A message is never changed after it was made, and nothing that prints it shows more than the masks allow.
+A message is never changed after it was made, and nothing that prints it shows more than the masks allow; the
+one way to see all is to ask `to_json` or `to_document` to reveal it.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
-from switch.iso8583.masks import Mask, mask_text, mask_value
+from switch.iso8583.errors import EncodeError
+from switch.iso8583.masks import HIDDEN, Mask, mask_joined, mask_text, mask_value, standard_mask
 
-Scalar = str | bytes
-Tags = Mapping[str, Scalar]
-Value = Scalar | Tags
+if TYPE_CHECKING:
+    from switch.iso8583.dictionary import Dictionary, Field
+
+Scalar: TypeAlias = str | bytes
+Value: TypeAlias = Union[str, bytes, Mapping[str, "Value"]]  # noqa: UP007 (an alias that names itself)
+Tags: TypeAlias = Mapping[str, Value]
+
+SCHEMA = "vafa.message/1"
+# The name under which a decoded message carries a secondary bitmap that announces nothing, in dialects that
+# allow it (bitmap.empty_secondary).
+EMPTY_SECONDARY = "1"
+BYTES_MARK = "0x"
+LONGEST_JSON = 8_000_000  # characters; the greatest message as revealed JSON is far smaller
+# What masks put in the place of content, as `from_json` recognises it where it can't be content.
+_MASKED = re.compile(r"\[hidden\]|\[\d+ bytes hidden\]|.*(?:=|\^)\.\.\.", re.DOTALL)
 
 
 class Captions(Protocol):
@@ -23,9 +39,20 @@ class Captions(Protocol):
     def title_of(self, path: str) -> str: ...
 
 
+class Speaker(Protocol):
+    """What `from_json` asks of a dialect."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dictionary(self) -> Dictionary: ...
+
+
 # Fields that ISO 8583 (all versions) makes sensitive; a message without a dialect is masked by these.
 STANDARD_MASKS = {
     "2": Mask.PAN,
+    "14": Mask.HIDDEN,
     "34": Mask.HIDDEN,
     "35": Mask.TRACK2,
     "36": Mask.HIDDEN,
@@ -41,7 +68,11 @@ STANDARD_MASKS = {
 
 class _StandardCaptions:
     def mask_of(self, path: str) -> Mask:
-        return STANDARD_MASKS.get(path, Mask.NONE)
+        first, dot, _rest = path.partition(".")
+        mask = STANDARD_MASKS.get(first, Mask.NONE)
+        if dot and mask is Mask.NONE:  # an EMV tag, wherever it stands
+            return Mask.NONE if standard_mask(path, "b") is Mask.NONE else Mask.HIDDEN
+        return Mask.HIDDEN if dot and mask is not Mask.NONE else mask
 
     def title_of(self, path: str) -> str:
         return ""
@@ -53,30 +84,40 @@ _STANDARD_CAPTIONS: Captions = _StandardCaptions()
 class Message:
     """MTI and fields.
 
-    Fields are named by their number as text. Values: `str` for n, an, ans and z (track 2 with "=" as
-    separator, digits without pad), `bytes` for b, a mapping of tag -> value for tagged data. A tag's name is
-    its byte in upper-case hex ("01", "AB"); tags the dialect doesn't know are `bytes`.
+    Fields are named by their number as text, a header's parts stand under "header". Values: `str` for
+    digits, characters, amounts and tracks (track 2 in BCD with "=" as separator, digits without pad),
+    `bytes` for b, a mapping for composites: tag or part -> value, nested as the dialect nests them. A binary
+    tag's name is its bytes in upper-case hex ("01", "9F36"); tags the dialect doesn't know are `bytes`.
 
         message = Message("0210", {"11": "000123", "39": "00", "48": {"01": "000000000250"}})
         message["48.01"]            "000000000250"
         message.get("35")           None
         "39" in message             True
-        list(message)               ["11", "39", "48.01"]; tagged fields give their tags, an empty one itself
+        list(message)               ["11", "39", "48.01"]; composites give what is in them, empty ones themselves
         message.fields              the mapping as given
 
     The mapping is taken over, not copied: never change it afterwards, make a new message. Two messages are
     equal when MTI and fields are; the order of fields and tags doesn't count.
     """
 
-    __slots__ = ("_captions", "fields", "mti")
+    __slots__ = ("_captions", "fields", "is_partial", "mti")
 
     mti: str
     fields: Mapping[str, Value]
+    # what was decoded before a fault: bytes out of step may have put anything anywhere
+    is_partial: bool
 
-    def __init__(self, mti: str, fields: Mapping[str, Value], captions: Captions | None = None) -> None:
+    def __init__(
+        self,
+        mti: str,
+        fields: Mapping[str, Value],
+        captions: Captions | None = None,
+        is_partial: bool = False,
+    ) -> None:
         self.mti = mti
         self.fields = fields
         self._captions = _STANDARD_CAPTIONS if captions is None else captions
+        self.is_partial = is_partial
 
     def __getitem__(self, path: str) -> Value:
         """The value at `path`; KeyError when the message doesn't carry it."""
@@ -86,13 +127,16 @@ class Message:
         return value
 
     def get(self, path: str) -> Value | None:
-        """The value at `path`, or None."""
+        """The value at `path` ("35", "55.9F36", "127.25.3"), or None."""
         value = self.fields.get(path)
         if value is not None or "." not in path:
             return value
-        number, _dot, tag = path.partition(".")
-        tags = self.fields.get(number)
-        return tags.get(tag) if isinstance(tags, Mapping) else None
+        step, _dot, rest = path.partition(".")
+        value = self.fields.get(step)
+        while rest and isinstance(value, Mapping):
+            step, _dot, rest = rest.partition(".")
+            value = value.get(step)
+        return None if rest else value
 
     def text(self, path: str) -> str:
         """The value at `path` where the dialect makes it text; KeyError when absent, TypeError otherwise."""
@@ -105,13 +149,13 @@ class Message:
         return isinstance(path, str) and self.get(path) is not None
 
     def __iter__(self) -> Iterator[str]:
+        for path, _value in self.leaves():
+            yield path
+
+    def leaves(self) -> Iterator[tuple[str, Value]]:
+        """Every path with its value, fields by number, what is in composites as it came."""
         for number in sorted(self.fields, key=_field_order):
-            value = self.fields[number]
-            if isinstance(value, Mapping) and value:
-                for tag in value:
-                    yield f"{number}.{tag}"
-            else:
-                yield number
+            yield from _leaves(number, self.fields[number])
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Message):
@@ -120,28 +164,166 @@ class Message:
 
     __hash__ = None  # type: ignore[assignment]  # fields may be plain dictionaries
 
+    # ------------------------------------------------------------ as a person sees it
+
     def masked(self) -> Iterator[tuple[str, str]]:
-        """Every path with its value as a person may see it; an empty tagged field shows nothing."""
-        for path in self:
-            value = self[path]
-            shown = ""
+        """Every path with its value as a person may see it; an empty composite shows nothing."""
+        paths, shown = [], []
+        for path, value in self.leaves():
+            paths.append(mask_text(str(path)))
             if isinstance(value, str | bytes):
-                shown = mask_value(self._captions.mask_of(path), value)
-            yield mask_text(path), shown
+                shown.append(mask_value(self._captions.mask_of(path), value))
+            else:
+                shown.append("")
+        if self.is_partial:
+            shown = mask_joined(shown)
+        return iter(list(zip(paths, shown, strict=True)))
 
     def describe(self) -> str:
         """One line per value: path, masked value, meaning."""
-        lines = [f"MTI    {mask_text(self.mti)}"]
-        for path, shown in self.masked():
-            lines.append(f"{path:<6} {shown}  {self._captions.title_of(path)}".rstrip())
+        lines = [f"MTI    {mask_text(str(self.mti))}"]
+        titles = (self._captions.title_of(path) for path, _value in self.leaves())
+        for (path, shown), title in zip(self.masked(), titles, strict=True):
+            lines.append(f"{path:<6} {shown}  {title}".rstrip())
         return "\n".join(lines)
 
     def __repr__(self) -> str:
         shown = " ".join(f"{path}={value}" for path, value in self.masked())
-        return f"<Message {mask_text(self.mti)} {shown}>"
+        return f"<Message {mask_text(str(self.mti))} {shown}>"
 
     __str__ = __repr__
 
+    # ------------------------------------------------------------ JSON
+
+    def to_document(self, reveal: bool = False) -> dict[str, Any]:
+        """The message as plain values: schema, dialect, mti, masked, fields.
+
+        Fields nest as in the message. Revealed, bytes are written "0x..." in upper-case hex and `from_json`
+        restores everything exactly; otherwise every value is what a person may see.
+        """
+        document: dict[str, Any] = {"schema": SCHEMA}
+        name = getattr(self._captions, "name", None)
+        if isinstance(name, str):
+            document["dialect"] = name
+        document["mti"] = str(self.mti) if reveal else mask_text(str(self.mti))
+        document["masked"] = not reveal
+        if reveal:
+            document["fields"] = {
+                number: _plain(self.fields[number]) for number in sorted(self.fields, key=_field_order)
+            }
+        else:
+            document["fields"] = self._masked_tree()
+        return document
+
+    def to_json(self, reveal: bool = False) -> str:
+        """`to_document` as JSON text, non-ASCII as it is."""
+        return json.dumps(self.to_document(reveal), ensure_ascii=False, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str, dialect: Speaker) -> Message:
+        """The message that `to_json(reveal=True)` wrote, or one written by hand in the same form.
+
+        The dialect says which values are bytes. EncodeError when the text is no such message, or when a
+        value is masked: what a mask took away can't be sent.
+        """
+        if len(text) > LONGEST_JSON:
+            raise EncodeError("message", f"at most {LONGEST_JSON} characters of JSON", "more")
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            raise EncodeError("message", "JSON", "something else") from None
+        return cls.from_document(document, dialect)
+
+    @classmethod
+    def from_document(cls, document: object, dialect: Speaker) -> Message:
+        """`from_json` for what is parsed already."""
+        if not isinstance(document, dict):
+            raise EncodeError("message", "a JSON object", _kind(document))
+        if document.get("schema", SCHEMA) != SCHEMA:
+            raise EncodeError("message", f"schema {SCHEMA}", "another")
+        named = document.get("dialect", dialect.name)
+        if named != dialect.name:
+            raise EncodeError("message", f"a message of {dialect.name}", "one of another dialect")
+        masked = document.get("masked", None)
+        if masked not in (None, False):
+            raise EncodeError("message", "a message that is not masked", "a masked one")
+        strangers = set(document) - {"schema", "dialect", "mti", "masked", "fields"}
+        if strangers:
+            raise EncodeError("message", "schema, dialect, mti, masked, fields", "another key")
+        mti, fields = document.get("mti"), document.get("fields")
+        if not isinstance(mti, str):
+            raise EncodeError("mti", "4 digits", _kind(mti))
+        if not isinstance(fields, dict):
+            raise EncodeError("message", "fields as a JSON object", _kind(fields))
+        is_told = masked is False
+        dictionary = dialect.dictionary
+        values = {number: _valued(number, fields[number], dictionary, is_told) for number in fields}
+        return cls(mti, values, dictionary)
+
+    def _masked_tree(self) -> dict[str, Any]:
+        tree: dict[str, Any] = {}
+        for (path, value), (_path, shown) in zip(self.leaves(), self.masked(), strict=True):
+            *holders, last = [mask_text(step) for step in str(path).split(".")]
+            inner = tree
+            for step in holders:
+                inner = inner.setdefault(step, {})
+            inner[last] = {} if isinstance(value, Mapping) else shown
+        return tree
+
+
+def _leaves(path: str, value: Value) -> Iterator[tuple[str, Value]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _leaves(f"{path}.{key}", inner)
+    else:
+        yield path, value
+
+
+def _plain(value: Value) -> Any:
+    if isinstance(value, bytes):
+        return BYTES_MARK + value.hex().upper()
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return value
+
+
+def _valued(path: str, plain: object, dictionary: Dictionary, is_told: bool) -> Value:
+    """The value at `path` as the codec wants it. is_told: the document says that it isn't masked."""
+    field = dictionary.field_at(path)
+    if isinstance(plain, dict):
+        return {key: _valued(f"{path}.{key}", inner, dictionary, is_told) for key, inner in plain.items()}
+    shown = mask_text(path)
+    if not isinstance(plain, str):
+        raise EncodeError(shown, "a text", _kind(plain))
+    if _looks_masked(plain, field, is_told):
+        raise EncodeError(shown, "a value that is not masked", "a masked one")
+    is_bytes = field is None or field.content == "b"
+    if path == EMPTY_SECONDARY:
+        is_bytes = True
+    if not is_bytes:
+        return plain
+    digits = plain.removeprefix(BYTES_MARK)
+    if digits == plain or len(digits) % 2 or digits.strip("0123456789abcdefABCDEF"):
+        raise EncodeError(shown, "bytes as 0x and hex digits", "another text")
+    try:
+        return bytes.fromhex(digits)
+    except ValueError:  # something within that isn't hex
+        raise EncodeError(shown, "bytes as 0x and hex digits", "another text") from None
+
+
+def _looks_masked(text: str, field: Field | None, is_told: bool) -> bool:
+    """Whether a mask made `text`; in free text that is told not to be masked stars and dots are content."""
+    is_free = is_told and field is not None and field.mask is Mask.NONE
+    if is_free:
+        return False
+    return text == HIDDEN or _MASKED.fullmatch(text) is not None or "*" in text
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is None else type(value).__name__
+
 
 def _field_order(number: str) -> tuple[int, str]:
+    if number == "header":
+        return (-1, "")
     return (int(number), "") if number.isdecimal() and number.isascii() else (1 << 16, number)

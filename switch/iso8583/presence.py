@@ -1,19 +1,22 @@
 """Which fields a message must and may carry: the presence rules of a dictionary, ready to ask.
 
-Looks at names only, never at values (but DE 3, which chooses the rule).
+Looks at names; at values only to choose the rule (DE 3) and to judge numbered conditions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from switch.iso8583.dictionary import Dictionary, MessageRule
+from switch.iso8583.dictionary import HEADER, Condition, Dictionary, MessageRule
 from switch.iso8583.errors import FORMAT_ERROR
-from switch.iso8583.message import Message
+from switch.iso8583.masks import mask_text
+from switch.iso8583.message import EMPTY_SECONDARY, Message
 
 INVALID_TRANSACTION = "12"  # DE 39: no such message
 PROCESSING_CODE = "3"
+ANY = "*"
+ALWAYS_ALLOWED = frozenset((HEADER, EMPTY_SECONDARY))
 
 
 class Problem(NamedTuple):
@@ -27,19 +30,23 @@ class Problem(NamedTuple):
 class _Rule:
     """One `MessageRule` as sets of field numbers and the tags it names."""
 
-    def __init__(self, rule: MessageRule) -> None:
+    def __init__(self, rule: MessageRule, conditions: Mapping[str, Condition]) -> None:
         self.name = rule.name
         self.title = rule.title.en
+        self.processing_code = rule.processing_code
         self.one_of = rule.one_of
         self.mandatory = frozenset(path.partition(".")[0] for path in rule.mandatory)
         self.mandatory_tags = tuple(path for path in rule.mandatory if "." in path)
-        named = {*rule.mandatory, *rule.optional}.union(*rule.one_of)
-        self.allowed = frozenset(path.partition(".")[0] for path in named)
+        self.conditional = tuple((path, conditions[number]) for path, number in rule.conditional.items())
+        self.allows_any = ANY in rule.optional
+        optional = [path for path in rule.optional if path != ANY]
+        named = {*rule.mandatory, *optional, *rule.conditional}.union(*rule.one_of)
+        self.allowed = frozenset(path.partition(".")[0] for path in named) | ALWAYS_ALLOWED
         # tagged fields of which only some tags are named
         self.named_tags = {
             number: frozenset(path.partition(".")[2] for path in named if path.startswith(number + "."))
             for number in self.allowed
-            if number not in named
+            if number not in named and number not in ALWAYS_ALLOWED
         }
 
 
@@ -48,38 +55,54 @@ class Presence:
 
     def __init__(self, dictionary: Dictionary) -> None:
         self._rules: dict[str, dict[str | None, _Rule]] = {}
+        # rules whose processing code holds "*" for single digits, those with the most digits first
+        self._patterns: dict[str, list[tuple[str, _Rule]]] = {}
         for message in dictionary.messages:
-            rule = _Rule(message)
+            rule = _Rule(message, dictionary.conditions)
+            code = message.processing_code
             for mti in message.mtis:
-                self._rules.setdefault(mti, {})[message.processing_code] = rule
+                if code is not None and ANY in code and code != ANY:
+                    self._rules.setdefault(mti, {})
+                    self._patterns.setdefault(mti, []).append((code, rule))
+                else:
+                    self._rules.setdefault(mti, {})[code] = rule
+        for patterns in self._patterns.values():
+            patterns.sort(key=lambda pattern: pattern[0].count(ANY))
         self._known_tags = {str(number): frozenset(field.tags) for number, field in dictionary.fields.items()}
         mac = dictionary.mac
         self._mac_names = None if mac is None else (str(mac.primary), str(mac.secondary))
+        self._mac_required = mac is not None and mac.required
         above_64 = frozenset(str(number) for number in dictionary.fields if number > 64)
         self._secondary = above_64.difference(self._mac_names or ())
 
     def problems(self, message: Message, mac_required: bool) -> list[Problem]:
         """Everything that MTI and DE 3 don't allow; empty when the message is complete."""
+        if not self._rules:
+            return []
         rule = self._rule(message)
         if isinstance(rule, Problem):
             return [rule]
         names = message.fields.keys()
         found: list[Problem] = []
         mac_name = self._mac_name(names)
-        if mac_required and mac_name is not None and mac_name not in names:
+        if mac_required and self._mac_required and mac_name is not None and mac_name not in names:
             found.append(Problem(mac_name, "the MAC is missing"))
         found += [Problem(name, "mandatory, missing") for name in rule.mandatory - names]
         for name in names - rule.allowed:
             if name == mac_name:
                 continue
             is_mac = self._mac_names is not None and name in self._mac_names
-            found.append(Problem(name, f"the MAC stands in {mac_name}" if is_mac else _stranger(rule)))
+            if is_mac:
+                found.append(Problem(name, f"the MAC stands in {mac_name}"))
+            elif not rule.allows_any:
+                found.append(Problem(mask_text(str(name)), _stranger(rule)))
         for group in rule.one_of:
             present = [path for path in group if path in message]
             if len(present) != 1:
                 what = f"exactly one of {', '.join(group)} must be present, not {len(present)}"
                 found.append(Problem(group[0], what))
         found += self._tag_problems(rule, message)
+        found += _condition_problems(rule, message)
         return sorted(found, key=_place)
 
     def name_of(self, message: Message) -> str | None:
@@ -96,8 +119,14 @@ class Presence:
         code = message.fields.get(PROCESSING_CODE)
         if code is None:
             return Problem(PROCESSING_CODE, "mandatory, missing")
+        if isinstance(code, Mapping):  # DE 3 cut into its parts
+            code = "".join(part for part in code.values() if isinstance(part, str))
         rule = rules.get(code) if isinstance(code, str) else None
-        rule = rule or rules.get("*")
+        if rule is None and isinstance(code, str):
+            rule = next(
+                (rule for pattern, rule in self._patterns.get(message.mti, ()) if _fits(pattern, code)), None
+            )
+        rule = rule or rules.get(ANY)
         return rule or Problem(PROCESSING_CODE, "no message of this MTI", INVALID_TRANSACTION)
 
     def _mac_name(self, names: Collection[str]) -> str | None:
@@ -114,10 +143,47 @@ class Presence:
         ]
         for number, named in rule.named_tags.items():
             tags = message.fields.get(number)
-            if isinstance(tags, Mapping):
-                strangers = (tags.keys() & self._known_tags[number]) - named
+            if isinstance(tags, Mapping) and not rule.allows_any:
+                strangers = (tags.keys() & self._known_tags.get(number, frozenset())) - named
                 found += [Problem(f"{number}.{tag}", _stranger(rule)) for tag in strangers]
         return found
+
+
+def holds(condition: Condition, message: Message) -> bool:
+    """Whether a numbered condition holds for `message`."""
+    return any(all(_passes(message, *test) for test in group) for group in condition.groups)
+
+
+def _passes(message: Message, path: str, how: str, values: tuple[str, ...]) -> bool:
+    value = message.mti if path == "mti" else message.get(path)
+    if how == "present":
+        return value is not None
+    if how == "absent":
+        return value is None
+    text = value.hex().upper() if isinstance(value, bytes) else value
+    if how == "not":
+        return text not in values
+    if not isinstance(text, str):
+        return False
+    return text.startswith(values) if how == "starts" else text in values
+
+
+def _condition_problems(rule: _Rule, message: Message) -> Iterator[Problem]:
+    for path, condition in rule.conditional:
+        holder, dot, _rest = path.rpartition(".")
+        if dot and holder not in message and path not in message:
+            continue  # what holds it is missing: said, or allowed, there
+        if holds(condition, message):
+            if path not in message:
+                yield Problem(path, f"missing, condition C{condition.number}: {condition.text.en}")
+        elif condition.otherwise == "absent" and path in message:
+            yield Problem(path, f"not allowed without condition C{condition.number}: {condition.text.en}")
+
+
+def _fits(pattern: str, code: str) -> bool:
+    return len(pattern) == len(code) and all(
+        wanted in (ANY, digit) for wanted, digit in zip(pattern, code, strict=True)
+    )
 
 
 def _place(problem: Problem) -> tuple[int, str]:
