@@ -4,19 +4,21 @@
 
 Every contender makes the same bytes and reads the same values before anything is measured. A slice is some
 milliseconds of one contender; contenders take turns, so that a busy machine troubles all of them alike, and
-a ratio compares the medians of one run. Ours validate everything; pyiso8583 and construct check less.
+a ratio compares the medians of one run. Time is the thread's processor time: waiting for a processor counts
+for nobody. Ours validate everything; pyiso8583 and construct check less.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import construct
+import construct  # type: ignore[import-untyped]
 import iso8583 as pyiso8583
 
 from switch.iso8583 import Dialect, Message
@@ -27,7 +29,9 @@ WARM_UP_CALLS = 1000  # more than a shape needs to be compiled
 
 DIALECT = Path(__file__).parent / "reference.toml"
 
-PRIVATE_DATA = bytes.fromhex("0106000000000250" + "0206000000001000" + "0304" + "49524E31" + "0410") + bytes(range(16))
+PRIVATE_DATA = bytes.fromhex(
+    "0106000000000250" + "0206000000001000" + "030449524E31" + "0410000102030405060708090A0B0C0D0E0F"
+)
 CHIP_DATA = bytes.fromhex(
     "9F26081122334455667788" + "9F270180" + "9F100706010A03A0A800" + "9F3704A1B2C3D4" + "9F36020001"
     "950500000080009A032611219C01005F2A020364"
@@ -177,7 +181,8 @@ def contenders() -> tuple[bytes, list[Contender]]:
     assert len(data) == SIZE, f"the reference message has {SIZE} bytes, not {len(data)}"
     document = peer_document()
     assert bytes(pyiso8583.encode(dict(document), PEER_SPECIFICATION)[0]) == data
-    assert {key: value for key, value in pyiso8583.decode(data, PEER_SPECIFICATION)[0].items() if key != "p"} == document
+    decoded = pyiso8583.decode(data, PEER_SPECIFICATION)[0]
+    assert {**decoded, "p": ""} == {**document, "p": ""}
     laid_out = {"mti": MESSAGE.mti, "bitmap": data[2:10], **FIELDS, "35": document["35"]}
     assert LAYOUT.build(laid_out) == data
     for key, value in LAYOUT.parse(data).items():
@@ -221,14 +226,16 @@ def _calls_in_a_slice(call: Callable[[], object]) -> int:
 
 
 def _seconds(call: Callable[[], object], count: int) -> float:
-    start = time.perf_counter()
-    for _ in range(count):
+    start = time.thread_time()
+    for _ in itertools.repeat(None, count):
         call()
-    return time.perf_counter() - start
+    return time.thread_time() - start
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--slices", type=int, default=SLICES)
     slices = parser.parse_args().slices
     data, calls = contenders()

@@ -7,11 +7,13 @@ Nothing of a message ever enters a source text: names and numbers of fields, len
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from switch.iso8583.characters import CLASSES, CODE_PAGES
+from switch.iso8583.codec import number_writer
 from switch.iso8583.dictionary import Field, Prefix
 from switch.iso8583.message import Value
 
@@ -27,6 +29,7 @@ DOUBTS = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 BEYOND = 1 << 30
 # Lengths of up to three digits are looked up (1000 entries); longer prefixes are computed.
 LONGEST_TABLE = 999
+ANY_PAGE = "cp500"  # digits stand at the same place in every EBCDIC code page
 # Values of up to three BCD digits that stand alone are looked up, in both directions.
 SHORTEST_RUN = 3
 
@@ -67,13 +70,19 @@ class Wire(NamedTuple):
         assert self.frame == "fixed", "only a fixed field has one size"
         return self.size(self.maximum)
 
+    @property
+    def is_nibbles(self) -> bool:
+        """Whether it is all BCD nibbles, its prefix one byte, and every value of a length is as good."""
+        is_short = self.prefix is None or (self.prefix.encoding, self.prefix.size) == ("bcd", 1)
+        return self.form == "bcd" and is_short and not self.only
+
     def end(self, data: bytes, at: int) -> int:
-        """Where the field that begins at `at` ends, by its length alone; one of `DOUBTS` when that is wrong."""
+        """Where the field at `at` ends, by its length alone; one of `DOUBTS` when that is wrong."""
         prefix = self.prefix
         if prefix is None:
             return at + self.fixed_size
         start = at + prefix.size
-        if prefix.size == 1 and prefix.encoding != "ascii":
+        if prefix.size == 1 and prefix.encoding in ("bcd", "binary"):
             return start + lengths_by_byte(prefix.encoding, self.minimum, self.maximum, self.halved)[data[at]]
         if self.maximum <= LONGEST_TABLE:
             return start + lengths_by_prefix(prefix, self.minimum, self.maximum, self.halved)[data[at:start]]
@@ -137,7 +146,7 @@ def _form(field: Field) -> str:
 def _is_known(prefix: Prefix) -> bool:
     if prefix.encoding in ("bcd", "binary"):
         return prefix.size <= 2
-    return prefix.encoding == "ascii" and prefix.size <= 3
+    return prefix.size <= 3
 
 
 @functools.cache
@@ -146,7 +155,8 @@ def ebcdic_page(name: str) -> bytes | None:
     page = CODE_PAGES.get(name)
     if page is None or any(page.encode(chr(code)) is None for code in range(0x20, 0x7F)):
         return None
-    return bytes(ord(character) if character.isascii() else 0xFF for character in page.decode(bytes(range(256))))
+    characters = page.decode(bytes(range(256)))
+    return bytes(ord(character) if character.isascii() else 0xFF for character in characters)
 
 
 # ---------------------------------------------------------------- tables
@@ -157,7 +167,8 @@ def lengths_by_byte(encoding: str, minimum: int, maximum: int, halved: bool) -> 
     """Length (in bytes of content when `halved`) for each value of a prefix of one byte."""
     table = [BEYOND] * 256
     for length in range(minimum, min(maximum, 99 if encoding == "bcd" else 255) + 1):
-        table[int(f"{length:02}", 16) if encoding == "bcd" else length] = (length + 1) // 2 if halved else length
+        place = int(f"{length:02}", 16) if encoding == "bcd" else length
+        table[place] = (length + 1) // 2 if halved else length
     return tuple(table)
 
 
@@ -174,12 +185,12 @@ def lengths_by_prefix(prefix: Prefix, minimum: int, maximum: int, halved: bool) 
 def prefixes_by_length(
     prefix: Prefix, minimum: int, maximum: int, as_text: bool
 ) -> tuple[bytes | str | None, ...]:
-    """The prefix for each length, None where no value may be so short. `as_text`: hex digits or characters."""
+    """The prefix for each length, None for those too short. `as_text`: as hex digits or characters."""
     prefixes: list[bytes | str | None] = [None] * minimum
     for length in range(minimum, maximum + 1):
         content = prefix_bytes(prefix, length)
         if as_text:
-            prefixes.append(content.decode("ascii") if prefix.encoding == "ascii" else content.hex())
+            prefixes.append(content.hex() if prefix.encoding == "bcd" else f"{length:0{prefix.digits}}")
         else:
             prefixes.append(content)
     return tuple(prefixes)
@@ -187,11 +198,7 @@ def prefixes_by_length(
 
 def prefix_bytes(prefix: Prefix, length: int) -> bytes:
     """A length as it stands before the content."""
-    if prefix.encoding == "binary":
-        return length.to_bytes(prefix.size, "big")
-    if prefix.encoding == "bcd":
-        return bytes.fromhex(f"{length:0{prefix.size * 2}}")
-    return f"{length:0{prefix.size}}".encode("ascii")
+    return number_writer(prefix.encoding, prefix.digits, ANY_PAGE)(length)
 
 
 def checked_prefix(prefix: Prefix, minimum: int, maximum: int, length: int) -> bytes:
@@ -290,8 +297,26 @@ class Reading(Source):
         self._tests: list[str] = []
         self.values: dict[str, str] = {}  # key -> expression
 
-    def fields(self, wires: Sequence[Wire]) -> None:
-        """Code for all fields in their order, then for what must hold."""
+    def fields(self, wires: Sequence[Wire], example: Mapping[str, Value]) -> None:
+        """Code for all fields in their order, then for what must hold.
+
+        `example`: values whose lengths are expected to come again, for those wanted.
+        """
+        for are_nibbles, run in _neighbours(wires, lambda wire: wire.is_nibbles and wire.key in self._wanted):
+            if are_nibbles and len(run) >= SHORTEST_RUN and any(wire.prefix for wire in run):
+                self._expected(run, example)
+            else:
+                self._one_by_one(run)
+        tests = [f"{_place(self._cursor, self._offset)} != len(data)", *self._collected()]
+        self.line(f"if {' or '.join(tests)}: raise ValueError")
+
+    def _collected(self) -> list[str]:
+        """What must hold of the values so far, as the opposite."""
+        tests = [f"not {text}.isdigit()" for text in _in_threes(self._digits)] + self._tests
+        self._digits, self._tests = [], []
+        return tests
+
+    def _one_by_one(self, wires: Sequence[Wire]) -> None:
         stretch: list[Wire] = []
         for wire in wires:
             is_read = wire.key in self._wanted
@@ -306,10 +331,45 @@ class Reading(Source):
             else:
                 self._prefixed(wire)
         self._stretch(stretch)
-        tests = [f"{_place(self._cursor, self._offset)} != len(data)"]
-        if self._digits:
-            tests += [f"not {text}.isdigit()" for text in _in_threes(self._digits)]
-        self.line(f"if {' or '.join(tests + self._tests)}: raise ValueError")
+
+    # ---- neighbours in BCD
+
+    def _expected(self, run: Sequence[Wire], example: Mapping[str, Value]) -> None:
+        """Neighbours in BCD at one stroke when their prefixes are those of the example, else one by one.
+
+        A card number has nearly always the same length: then no place in the run depends on the message.
+        """
+        lines, tests = self.lines, self._collected()
+        self.lines = []
+        start_cursor, start = self._cursor, self._offset
+        conditions, patterns, offset = [], [], start
+        for wire in run:
+            value = example[wire.key]
+            assert isinstance(value, str), "BCD fields have text values"
+            if wire.prefix is not None:
+                prefix = prefix_bytes(wire.prefix, len(value))
+                conditions.append(f"data[{_place(start_cursor, offset)}] == {prefix[0]}")
+                patterns.append(prefix.hex())
+            patterns.append(_bcd_pattern(wire, value))
+            offset += (0 if wire.prefix is None else wire.prefix.size) + wire.size(len(value))
+        cut = f"data[{_place(start_cursor, start)}:{_place(start_cursor, offset)}].hex()"
+        names = [self.fresh("v") for _ in run]
+        end = self.fresh("p")
+        match = self.constant(re.compile("".join(patterns)).fullmatch, "MATCH")
+        outer = [f"m = {match}({cut}) if {' and '.join(conditions)} else None"]
+        outer += ["if m is not None:", f"    {', '.join(names)}, = m.groups()"]
+        tracks = [name for name, wire in zip(names, run, strict=True) if wire.content == "z"]
+        outer += [f"    {name} = {_track(name)}" for name in tracks]
+        outer += [f"    {end} = {_place(start_cursor, offset)}", "else:"]
+        self._one_by_one(run)
+        self.line(f"if {' or '.join(self._collected())}: raise ValueError")
+        for name, wire in zip(names, run, strict=True):
+            self.line(f"{name} = {self.values[wire.key]}")
+            self.values[wire.key] = name
+        self.line(f"{end} = {_place(self._cursor, self._offset)}")
+        self.lines = lines + outer + [f"    {line}" for line in self.lines]
+        self._tests = tests
+        self._cursor, self._offset = end, 0
 
     # ---- fields of one length
 
@@ -352,7 +412,7 @@ class Reading(Source):
             self._take(wire, value)
             return
         if len(run) >= SHORTEST_RUN and all(wire.content == "n" for wire, _at in run):
-            pattern = "".join(_bcd_pattern(wire) for wire, _at in run)
+            pattern = "".join(_bcd_pattern(wire, "0" * wire.maximum) for wire, _at in run)
             self._match(pattern, f"{self._cut(start, stop)}.hex()", [wire for wire, _at in run])
             return
         cut = self.fresh("h")
@@ -458,7 +518,7 @@ class Reading(Source):
     def _as_text(self, wire: Wire, cut: str) -> str:
         if wire.page is not None:
             cut += f".translate({self.constant(wire.page, 'PAGE')})"
-        return f'{cut}.decode("latin-1")'
+        return f'{cut}.decode("ascii")'
 
     def _opaque(self, wire: Wire) -> None:
         value, stop = self.fresh("v"), self.fresh("p")
@@ -481,21 +541,32 @@ class Reading(Source):
             self._take(wire, value)
         else:
             self._tests.append(f'not {value}.replace("d", "").isdigit()')
-            self._take(wire, f'{value}.replace("d", "=")')
+            self._take(wire, _track(value))
 
     def _check_text(self, content: str, value: str) -> None:
         test = TEXT_TESTS.get(content)
         if test is None:
             self._tests.append(f"not {self.constant(CLASSES[content].allows, 'ALLOWS')}({value})")
         else:
-            self._tests.append(f"not {value}.isascii() or not {value}.{test}()")
+            self._tests.append(f"not {value}.{test}()")
 
 
-def _bcd_pattern(wire: Wire) -> str:
-    digits = f"([0-9]{{{wire.maximum}}})"
-    if wire.maximum % 2 == 0:
-        return digits
-    return wire.pad + digits if wire.pad_side == "left" else digits + wire.pad
+def _bcd_pattern(wire: Wire, value: str) -> str:
+    """The nibbles of `value` and of all values that have the same length and, in a track, separator."""
+    digits = "d".join(f"[0-9]{{{len(part)}}}" for part in value.split("="))
+    if len(value) % 2 == 0:
+        return f"({digits})"
+    return f"{wire.pad}({digits})" if wire.pad_side == "left" else f"({digits}){wire.pad}"
+
+
+def _track(nibbles: str) -> str:
+    return f'{nibbles}.replace("d", "=")'
+
+
+def _neighbours(wires: Sequence[Wire], belongs: Callable[[Wire], bool]) -> Iterator[tuple[bool, list[Wire]]]:
+    """`wires` in runs of those that belong and those that don't."""
+    for do_belong, run in itertools.groupby(wires, belongs):
+        yield do_belong, list(run)
 
 
 def _text_pattern(wire: Wire) -> str:
@@ -545,7 +616,7 @@ class Writing(Source):
         self._padding: list[str] = []  # lines to run once everything has been tested
 
     def parts(self, fields: Sequence[tuple[str, Wire]], mapping: str) -> list[str]:
-        """Code for all fields, each behind fixed bytes given in hex; expressions whose bytes follow each other.
+        """Code for all fields, each behind fixed bytes in hex; the expressions whose bytes make the whole.
 
         `mapping`: the expression that has the values.
         """
@@ -553,8 +624,8 @@ class Writing(Source):
         for place, (before, wire) in enumerate(fields):
             if before:
                 tokens.append(_Token("digits" if before.isdigit() else "hex", repr(before)))
-            beside = {near.form for _before, near in (*fields[max(place - 1, 0) : place], *fields[place + 1 : place + 2])}
-            is_alone = not before and "bcd" not in beside
+            beside = (*fields[max(place - 1, 0) : place], *fields[place + 1 : place + 2])
+            is_alone = not before and all(near.form != "bcd" for _before, near in beside)
             tokens += self._tokens(wire, self._variables[wire.key], is_alone)
         made, self.lines = self.lines, []
         parts = self._converted(tokens)
@@ -596,14 +667,18 @@ class Writing(Source):
         return [self._prefix(wire, wire.prefix, count), *self._content(wire, value, count)]
 
     def _prefix(self, wire: Wire, prefix: Prefix, count: str) -> _Token:
-        kind = {("bcd", "bcd"): "digits", ("ascii", "text"): "text"}.get((prefix.encoding, wire.form), "bytes")
-        if wire.form == "text" and wire.page is not None:
-            kind = "bytes"
+        kind = "bytes"
+        if (prefix.encoding, wire.form) == ("bcd", "bcd"):
+            kind = "digits"
+        elif wire.form == "text" and prefix.encoding == ("ascii" if wire.page is None else "ebcdic"):
+            kind = "text"
         if wire.maximum > LONGEST_TABLE:
             function = functools.partial(checked_prefix, prefix, wire.minimum, wire.maximum)
             return _Token("bytes", f"{self.constant(function, 'PREFIX')}({count})")
         table = prefixes_by_length(prefix, wire.minimum, wire.maximum, kind != "bytes")
-        return _Token(kind, f"{self.constant(table, 'PREFIX')}[{count}]")
+        return _Token(
+            kind, f"{self.constant(table, 'PREFIX')}[{count}]", wire.page if kind == "text" else None
+        )
 
     def _content(self, wire: Wire, value: str, count: str) -> list[_Token]:
         if wire.form == "bytes":

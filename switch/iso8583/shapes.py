@@ -8,13 +8,11 @@ and slow can differ in time alone. No lock: a dialect belongs to one event loop.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from switch.iso8583.characters import CODE_PAGES
-from switch.iso8583.codec import Decode
-from switch.iso8583.dictionary import BITMAP_BITS, HIGHEST_FIELD, Dictionary
+from switch.iso8583.codec import Decode, bitmap_width, set_bits
+from switch.iso8583.dictionary import HIGHEST_FIELD
 from switch.iso8583.message import Message, Value
 from switch.iso8583.shape_source import DOUBTS, Read, Reading, Wire, Write, Writing, wire_of
 
@@ -36,8 +34,12 @@ Key = TypeVar("Key", bound=Hashable)
 Function = TypeVar("Function")
 
 MTI = "mti"
-_MTI = re.compile("[0-9]{4}")
-_BITMAP = re.compile("[0-9A-F]{16}(?:[0-9A-F]{16})?")
+# A message is put together without calling its __init__ (a tenth of the time of a decode) as long as it is
+# made of these and nothing else.
+_MESSAGE_SLOTS = ("_captions", "fields", "is_partial", "mti")
+_MESSAGE_NAMES = {"Message": Message, "new": object.__new__}
+HALF_BITMAP = 8
+LONG_BITMAP = 16
 
 
 class Hot(Generic[Key, Function]):
@@ -82,50 +84,39 @@ class Hot(Generic[Key, Function]):
 
 
 class Head:
-    """Where MTI and bitmap of a dialect stand, as far as shapes are made for it.
+    """MTI and bitmaps of a dialect, as far as shapes are made for it.
 
-    short, long: bytes before the fields without and with a secondary bitmap; 0 when the dialect has a header
-    or a bitmap of another form, which are left to the reference.
+    short, long: bytes before the fields without and with a secondary bitmap; both 0 when the dialect has a
+    header or a tertiary bitmap: these are left to the reference.
     """
 
-    def __init__(self, dictionary: Dictionary) -> None:
-        bitmap = dictionary.bitmap
-        is_plain = not dictionary.header and bitmap.tertiary is None and bitmap.first_bit == "announces"
-        self._encoding, self._mti_encoding = bitmap.encoding, dictionary.mti_encoding
-        self._page = CODE_PAGES[dictionary.code_page]
-        self._half = 8 if bitmap.encoding == "binary" else 16
-        self.mti_size = 2 if dictionary.mti_encoding == "bcd" else 4
-        self.short = self.mti_size + self._half * (bitmap.size // 8) if is_plain else 0
-        self.long = self.mti_size + self._half * 2 if is_plain else 0
+    def __init__(self, dialect: Dialect) -> None:
+        form = dialect.dictionary.bitmap
+        self._dialect = dialect
+        self.mti_size = dialect._layout.mti_size
+        has_shapes = not dialect.dictionary.header and form.tertiary is None
+        self.short = self.mti_size + bitmap_width(form, form.size) if has_shapes else 0
+        self.long = self.mti_size + bitmap_width(form, LONG_BITMAP) if has_shapes else 0
 
     def size_with(self, names: Iterable[str]) -> int:
         """Bytes before the fields of a message with these; 0 when shapes are not made for it."""
         numbers = [int(name) if name.isdecimal() and name.isascii() else 0 for name in names]
-        if not all(2 <= number <= HIGHEST_FIELD and number not in BITMAP_BITS for number in numbers):
+        if not all(2 <= number <= HIGHEST_FIELD for number in numbers):
             return 0
         return self.long if any(number > 64 for number in numbers) else self.short
 
     def read(self, data: bytes) -> tuple[str, list[int], int]:
-        """MTI, numbers of the fields, where they begin; ValueError at any doubt."""
-        mti = self._text(self._mti_encoding, data[: self.mti_size])
-        digits = self._text(self._encoding, data[self.mti_size : self.short])
-        if self.short < self.long and digits[:1] >= "8":
-            digits = self._text(self._encoding, data[self.mti_size : self.long])
-        start = self.mti_size + len(digits) * self._half // 16
-        if not _MTI.fullmatch(mti) or not _BITMAP.fullmatch(digits) or not self.short:
+        """MTI, numbers of the fields, where they begin; one of `DOUBTS` at any doubt."""
+        if not self.short:
             raise ValueError
-        bits = int(digits, 16)
-        size = len(digits) * 4
-        numbers = [number for number in range(2, size + 1) if bits >> (size - number) & 1]
-        is_long = any(number > 64 for number in numbers)
-        if BITMAP_BITS[1] in numbers or is_long != (bits >> (size - 1) == 1):
-            raise ValueError
+        layout = self._dialect._layout
+        mti, at = layout.mti(data, data[: self.mti_size].hex(), data.decode("latin-1"), 0)
+        bitmap, start = layout.bitmap(data, at)
+        layout.judge(bitmap, at)
+        numbers = [number for number in set_bits(bitmap) if number not in layout.announcers]
+        if len(bitmap) > HALF_BITMAP and not any(bitmap[HALF_BITMAP:]) and layout.allows_empty:
+            raise ValueError  # the message carries an empty bitmap as a field
         return mti, numbers, start
-
-    def _text(self, encoding: str, raw: bytes) -> str:
-        if encoding in ("bcd", "binary"):
-            return raw.hex().upper()
-        return self._page.decode(raw) if encoding == "ebcdic" else raw.decode("ascii")
 
 
 class Shapes:
@@ -139,7 +130,7 @@ class Shapes:
         self._dictionary = dialect.dictionary
         self._readers, self._writers = readers, writers
         self._wires = {str(number): wire_of(field) for number, field in dialect.dictionary.fields.items()}
-        self._head = Head(dialect.dictionary)
+        self._head = Head(dialect)
         self._mtis: dict[str, bytes] = {}
         self.decoders: Hot[bytes, Callable[[bytes], Message]] = Hot()
         self.walkers: Hot[bytes, Callable[[bytes], int]] = Hot()
@@ -252,7 +243,7 @@ class Shapes:
         found = self.peeked(data, names)
         start = 0 if any("." in name for name in names) else self._start(data)
         if start and self.peekers.is_due((data[:start], names)):
-            self.peekers.keep((data[:start], names), self._peeker(data, start, names))
+            self.peekers.keep((data[:start], names), self._peeker(data, start, names, found))
         return found
 
     # ------------------------------------------------------------ peek and walk without generated functions
@@ -331,24 +322,35 @@ class Shapes:
     def _decoder(self, message: Message, start: int) -> Callable[[bytes], Message]:
         wires = self._in_order(message.fields)
         keys = [wire.key for wire in wires]
-        source = Reading(start, frozenset(keys), self._readers, Message=Message, captions=self._dictionary)
-        source.fields(wires)
+        source = Reading(start, frozenset(keys), self._readers, **_MESSAGE_NAMES, captions=self._dictionary)
+        source.fields(wires, message.fields)
         values = ", ".join(f"{key!r}: {source.values[key]}" for key in keys)
-        source.line(f"return Message({message.mti!r}, {{{values}}}, captions)")
+        if Message.__slots__ == _MESSAGE_SLOTS:
+            source.line("message = new(Message)")
+            source.line(f"message.mti = {message.mti!r}")
+            source.line("message._captions = captions")
+            source.line("message.is_partial = False")
+            source.line(f"message.fields = {{{values}}}")
+            source.line("return message")
+        else:
+            source.line(f"return Message({message.mti!r}, {{{values}}}, captions)")
         return source.compiled("data")
 
     def _walker(self, data: bytes, start: int) -> Callable[[bytes], int]:
         source = Reading(start, frozenset(), self._readers)
-        source.fields(self._in_order(self._head.read(data)[1]))
+        source.fields(self._in_order(self._head.read(data)[1]), {})
         source.line("return len(data)")
         return source.compiled("data")
 
-    def _peeker(self, data: bytes, start: int, names: tuple[str, ...]) -> Callable[[bytes], dict[str, Value]]:
+    def _peeker(
+        self, data: bytes, start: int, names: tuple[str, ...], found: Mapping[str, Value]
+    ) -> Callable[[bytes], dict[str, Value]]:
         mti, numbers, _start = self._head.read(data)
         source = Reading(start, frozenset(names), self._readers)
-        source.fields(self._in_order(numbers))
+        source.fields(self._in_order(numbers), found)
         values = {MTI: repr(mti), **source.values}
-        source.line(f"return {{{', '.join(f'{name!r}: {values[name]}' for name in names if name in values)}}}")
+        found_values = ", ".join(f"{name!r}: {values[name]}" for name in names if name in values)
+        source.line(f"return {{{found_values}}}")
         return source.compiled("data")
 
     def _encoder(
@@ -366,7 +368,7 @@ class Shapes:
 
 
 def attach(dialect: Dialect) -> Shapes:
-    """Put the fast paths in the places of `dialect`'s methods, which stay what the class says: the reference."""
+    """Put the fast paths in the places of `dialect`'s methods; the class's own stay the reference."""
     readers: dict[str, Read] = {}
     writers: dict[str, Write] = {}
     for number, codec in dialect._codecs.items():
@@ -374,14 +376,15 @@ def attach(dialect: Dialect) -> Shapes:
         writers[str(number)] = codec.encode
     shapes = Shapes(dialect, readers, writers)
     for name in ("decode", "encode", "encode_body", "peek", "walk"):
-        setattr(dialect, name, functools.update_wrapper(getattr(shapes, name)(), getattr(type(dialect), name)))
+        fast = functools.update_wrapper(getattr(shapes, name)(), getattr(type(dialect), name))
+        setattr(dialect, name, fast)
     return shapes
 
 
 def _reader(key: str, decode: Decode) -> Read:
     def read(data: bytes, at: int) -> tuple[Value, int]:
         fields: dict[str, Value] = {}
-        end = decode(data, data.hex(), data.decode("latin-1"), at, fields)
+        end = decode(data, data.hex(), data.decode("latin-1"), at, len(data), fields)
         return fields[key], end
 
     return read
