@@ -177,4 +177,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # by its own name: commands raise the errors of `tools.cli`, which `__main__` wouldn't know again
+    from tools.cli import main as main_by_name
+
+    main_by_name()

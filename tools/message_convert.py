@@ -199,13 +199,13 @@ class _Conversion:
         """Tags and subfields one by one: what the other dialect's composite can't take is lost alone."""
         kept: dict[str, Value] = {}
         for key, inner in value.items():
-            refusal = _fits(self._target, number, {**kept, key: inner})  # type: ignore[dict-item]
+            refusal = _fits(self._target, number, {**kept, key: inner})
             if refusal is None:
                 kept[key] = inner
             else:
                 self._lost(f"{number}.{key}", inner, refusal)
         if kept:
-            self.fields[number] = kept  # type: ignore[assignment]
+            self.fields[number] = kept
 
     def _lost(self, path: str, value: Value, why: str) -> None:
         self.notes.append(Note(mask_text(path), "lost", self._shown(path, value), "", mask_text(why)))

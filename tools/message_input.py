@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from switch.iso8583 import DecodeError, Dialect
+from switch.iso8583 import DecodeError, Dialect, EncodeError, Message, mask_text
 from switch.link.framing import Frame, Framing, FramingError, FramingNameError, framing_named
 from tools.cli import CommandError, ExitCode
 
@@ -36,6 +37,7 @@ class InputFormat(StrEnum):
     HEX = "hex"
     BASE64 = "base64"
     BINARY = "binary"
+    JSON = "json"
 
 
 class Given(NamedTuple):
@@ -62,7 +64,7 @@ def messages_in(
     """All messages of `files` in order. `dialect` settles what "auto" can't see from the text alone."""
     for file in files or (STANDARD_INPUT,):
         content = _read(file)
-        name = "standard input" if file == STANDARD_INPUT else file
+        name = "standard input" if file == STANDARD_INPUT else mask_text(file)
         yield from _messages(name, content, form, framing, dialect)
 
 
@@ -95,6 +97,8 @@ def _read(file: str) -> bytes:
 def _messages(
     name: str, content: bytes, form: InputFormat, framing: Framing | None, dialect: Dialect | None
 ) -> list[Given]:
+    if form is InputFormat.JSON or (form is InputFormat.AUTO and content.lstrip()[:1] == b"{"):
+        return _json(name, content, dialect)
     if form is not InputFormat.AUTO:
         return _in_format(name, content, form, framing, dialect)
     readings = [_try(name, content, choice, framing, dialect) for choice in _plausible(content)]
@@ -106,6 +110,32 @@ def _messages(
             if _decodes(dialect, messages[0].data):
                 return messages
     return found[0]
+
+
+def _json(name: str, content: bytes, dialect: Dialect | None) -> list[Given]:
+    """Messages as `Message.to_json(reveal=True)` writes them, one after the other."""
+    if dialect is None:
+        raise CommandError(f"{name}: JSON needs a dialect", ExitCode.USAGE, "--dialect NAME")
+    given: list[Given] = []
+    decoder = json.JSONDecoder()
+    try:
+        text = content.decode("utf-8").strip()
+        while text:
+            document, end = decoder.raw_decode(text)
+            message = Message.from_document(document, dialect)
+            given.append(Given(f"{name}#{len(given) + 1}", dialect.encode(message)))
+            text = text[end:].lstrip()
+    except EncodeError as error:
+        raise CommandError(
+            f"{name}#{len(given) + 1}: {error}",
+            ExitCode.NEGATIVE,
+            "correct the message; masked values can't be sent",
+        ) from None
+    except (ValueError, RecursionError):
+        raise CommandError(
+            f"{name}#{len(given) + 1}: no JSON", ExitCode.USAGE, "one object a message"
+        ) from None
+    return given
 
 
 def _plausible(content: bytes) -> list[InputFormat]:

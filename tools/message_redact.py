@@ -15,7 +15,10 @@ from switch.iso8583.masks import LONGEST_CARD_NUMBER, SHORTEST_CARD_NUMBER, luhn
 from tools.message_view import shown
 
 _EBCDIC = "cp500"
-_DIGIT_RUN = re.compile(rf"[0-9]{{{SHORTEST_CARD_NUMBER},}}")
+_DIGIT_RUN = re.compile(rf"[0-9](?:[ -]?[0-9]){{{SHORTEST_CARD_NUMBER - 1},}}")
+_HEX_RUN = re.compile(rf"(?:3[0-9]){{{SHORTEST_CARD_NUMBER},}}|(?:[Ff][0-9]){{{SHORTEST_CARD_NUMBER},}}")
+_TRACK_1 = re.compile(r"(%?B)([0-9][0-9 ]{7,22}[0-9])(\^[^?\n]*\??)")
+_TRACK_2 = re.compile(r"(?<![0-9])([0-9]{8,19})([=Dd])([0-9]{4,})")
 _TRACK_REST = "4912101" + "0" * 30  # expiry December 2049, service code 101, nothing else
 
 
@@ -60,30 +63,66 @@ def test_card_number(number: str) -> str:
 
 
 def without_cards(text: str) -> str:
-    """`text` with every run of digits that could be a card number replaced."""
-    return _DIGIT_RUN.sub(lambda run: _run_without_cards(run.group()), text)
+    """`text` with every run of digits that could be a card number, and every track, replaced."""
+    if mask_text(text) == text:
+        return text
+    text = _TRACK_1.sub(lambda track: f"{track[1]}{_any_card(track[2])}{_blanked(track[3])}", text)
+    text = _TRACK_2.sub(lambda track: f"{_any_card(track[1])}{track[2]}{_track_rest(track[3])}", text)
+    text = _HEX_RUN.sub(_hex_without_cards, text)
+    return _DIGIT_RUN.sub(_run_without_cards, text)
 
 
 def bytes_without_cards(content: bytes) -> bytes:
     """The same for bytes that hold digits as ASCII, EBCDIC or BCD."""
     content = without_cards(content.decode("latin-1")).encode("latin-1")
     content = without_cards(content.decode(_EBCDIC)).encode(_EBCDIC)
-    return bytes.fromhex(without_cards(content.hex()))
+    made = without_cards(content.hex().upper())
+    # a track's separator and the letters behind it are nibbles here: what is no hex any more becomes zeros
+    return bytes.fromhex(re.sub("[^0-9A-F]", "0", made))
 
 
-def _run_without_cards(run: str) -> str:
-    if len(run) <= LONGEST_CARD_NUMBER and luhn_valid(run):
-        return test_card_number(run)
-    masked = mask_text(run)
-    made = "".join("0" if shown == "*" else digit for digit, shown in zip(run, masked, strict=True))
-    if made == run and masked != run:
-        made = "".join("1" if shown == "*" else digit for digit, shown in zip(run, masked, strict=True))
-    return made
+def _run_without_cards(run: re.Match[str]) -> str:
+    places = [place for place, character in enumerate(run[0]) if character not in " -"]
+    digits = "".join(run[0][place] for place in places)
+    made = list(run[0])
+    for place, digit in zip(places, _digits_without_cards(digits), strict=True):
+        made[place] = digit
+    return "".join(made)
+
+
+def _digits_without_cards(digits: str) -> str:
+    if len(digits) <= LONGEST_CARD_NUMBER and luhn_valid(digits):
+        return test_card_number(digits)
+    masked = mask_text(digits)
+    for filler in "01":
+        made = "".join(filler if shown == "*" else digit for digit, shown in zip(digits, masked, strict=True))
+        if made != digits:
+            return made
+    return digits
+
+
+def _hex_without_cards(run: re.Match[str]) -> str:
+    digits = _digits_without_cards(run[0][1::2])
+    return "".join(zone + digit for zone, digit in zip(run[0][::2], digits, strict=True))
+
+
+def _any_card(number: str) -> str:
+    """A stand-in for a number in a track, whatever its check digit; blanks in it stay."""
+    made = iter(test_card_number(re.sub("[^0-9]", "", number)))
+    return re.sub("[0-9]", lambda _digit: next(made), number)
+
+
+def _track_rest(rest: str) -> str:
+    return _TRACK_REST[: len(rest)].ljust(len(rest), "0")
+
+
+def _blanked(rest: str) -> str:
+    return re.sub("[A-Za-z]", "X", re.sub("[0-9]", "0", rest))
 
 
 def _value(dialect: Dialect, path: str, value: Value, changes: list[Change]) -> Value:
     if isinstance(value, Mapping):
-        return {key: _value(dialect, f"{path}.{key}", inner, changes) for key, inner in value.items()}  # type: ignore[misc]
+        return {key: _value(dialect, f"{path}.{key}", inner, changes) for key, inner in value.items()}
     mask = dialect.dictionary.mask_of(path)
     made, why = _replaced(dialect.dictionary.field_at(path), mask, value)
     if made != value:
@@ -102,19 +141,32 @@ def _replaced(field: Field | None, mask: Mask, value: str | bytes) -> tuple[str 
         return test_card_number(value), "card number, now a test number"
     if mask is Mask.TRACK2:
         return _track_2(value), "track 2, now a test card's"
+    if mask is Mask.TRACK1:
+        return _track_1(value), "track 1, now a test card's"
+    if mask is Mask.MOBILE:
+        return value[:4] + "0" * (len(value) - 6) + value[-2:], "mobile number, its middle now zeros"
     return _filler(field, value), "secret, now filler"
 
 
 def _track_2(track: str) -> str:
-    number, separator, rest = track.partition("=")
+    separator = next((character for character in track if character in "=Dd"), "")
+    number, separator, rest = track.partition(separator) if separator else (track, "", "")
     if not separator:
         return "0" * len(track)
-    return test_card_number(number) + separator + _TRACK_REST[: len(rest)].ljust(len(rest), "0")
+    return test_card_number(number) + separator + _track_rest(rest)
+
+
+def _track_1(track: str) -> str:
+    format_code, number, rest = track[:1], track[1:].partition("^")[0], track[1:].partition("^")[2]
+    if "^" not in track or not re.fullmatch("[0-9 ]+", number):
+        return _blanked(track)
+    return f"{format_code}{_any_card(number)}^{_blanked(rest)}"
 
 
 def _filler(field: Field | None, value: str) -> str:
     """Zeros for digits, X for letters; signs and separators stay. Whole where only digits may stand."""
     if field is not None and field.content == "h":
         return "0" * len(value)
-    zeros = re.sub("[0-9]", "0", value)
-    return zeros if field is not None and field.content == "x+n" else re.sub("[A-Za-z]", "X", zeros)
+    if field is not None and field.content == "x+n":
+        return re.sub("[0-9]", "0", value)
+    return _blanked(value)

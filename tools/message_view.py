@@ -7,11 +7,11 @@ behind a fault. Nothing here prints.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from switch.iso8583 import DecodeError, Dialect, Mask, Message, Value, mask_text
-from switch.iso8583.masks import HIDDEN, luhn_valid, mask_bytes, mask_card_number, mask_value
+from switch.iso8583.masks import HIDDEN, luhn_valid, mask_bytes, mask_card_number, mask_joined, mask_value
 from tools.message_meaning import meaning_of, mti_meaning
 
 BITMAP, MTI = "bitmap", "mti"
@@ -60,6 +60,8 @@ def view(dialect: Dialect, data: bytes, *, reveal: bool = False) -> View:
     cards = () if reveal or trusted else card_ranges(data)
     spans = [] if message is None else dialect.spans(data)
     parts = tuple(_parts(dialect, data, message, spans, cards, reveal)) if message is not None else ()
+    if error is not None and not reveal:
+        parts = _masked_as_one(parts)
     end = max((part.stop for part in parts), default=0)
     rest = ""
     if error is not None and end < len(data):
@@ -70,15 +72,9 @@ def view(dialect: Dialect, data: bytes, *, reveal: bool = False) -> View:
     return View(data, message, name, parts, error, rest)
 
 
-def leaves(message: Message) -> Iterator[tuple[str, Value]]:
-    """Every path that carries a value, with it; an empty composite carries itself."""
-    for number in sorted(message.fields, key=_order):
-        yield from _leaves(number, message.fields[number])
-
-
 def field_values(message: Message) -> dict[str, Value]:
-    """`leaves` as a mapping."""
-    return dict(leaves(message))
+    """Every path that carries a value, with it; an empty composite carries itself."""
+    return dict(message.leaves())
 
 
 def shown(dialect: Dialect, path: str, value: Value | None, *, reveal: bool = False) -> str:
@@ -88,14 +84,6 @@ def shown(dialect: Dialect, path: str, value: Value | None, *, reveal: bool = Fa
     if reveal:
         return value.hex().upper() if isinstance(value, bytes) else value
     return mask_value(dialect.dictionary.mask_of(path), value)
-
-
-def _leaves(path: str, value: Value) -> Iterator[tuple[str, Value]]:
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            yield from _leaves(f"{path}.{key}", inner)
-    else:
-        yield path, value
 
 
 def _order(number: str) -> tuple[int, str]:
@@ -124,6 +112,8 @@ def _parts(
             yield Part(path, start, stop, _spaced(raw.hex()), _numbers(message), "", "")
             continue
         value = message.get(path)
+        if value is None or stop > len(data):  # not understood: the fault is in it
+            continue
         composed = not isinstance(value, str | bytes)
         title = mask_text(dialect.dictionary.title_of(path))
         if composed:
@@ -146,8 +136,20 @@ def _parts(
         )
 
 
+def _masked_as_one(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Bytes out of step put a card number across fields: what is one only together is masked too."""
+    told = [part for part in parts if part.path not in (MTI, BITMAP)]
+    joined = dict(zip(told, mask_joined([part.value for part in told]), strict=True))
+    return tuple(
+        part
+        if joined.get(part, part.value) == part.value
+        else part._replace(value=joined[part], raw=_spaced("*" * (part.stop - part.start) * 2), meaning="")
+        for part in parts
+    )
+
+
 def _numbers(message: Message) -> str:
-    return mask_text(" ".join(number for number in sorted(message.fields, key=_order) if number.isdecimal()))
+    return ", ".join(number for number in sorted(message.fields, key=_order) if number.isdecimal())
 
 
 def _spaced(pairs: str) -> str:

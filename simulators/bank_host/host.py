@@ -241,7 +241,7 @@ class BankHost:
             fields[number] = content
             return
         holder = fields.get(number)
-        fields[number] = {**holder, inner: content} if isinstance(holder, Mapping) else {inner: content}  # type: ignore[dict-item]
+        fields[number] = {**holder, inner: content} if isinstance(holder, Mapping) else {inner: content}
 
 
 def answer_mti(mti: str) -> str | None:
