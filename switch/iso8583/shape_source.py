@@ -350,7 +350,7 @@ class Reading(Source):
                 prefix = prefix_bytes(wire.prefix, len(value))
                 conditions.append(f"data[{_place(start_cursor, offset)}] == {prefix[0]}")
                 patterns.append(prefix.hex())
-            patterns.append(_bcd_pattern(wire, value))
+            patterns.append(nibbles_pattern(wire, value))
             offset += (0 if wire.prefix is None else wire.prefix.size) + wire.size(len(value))
         cut = f"data[{_place(start_cursor, start)}:{_place(start_cursor, offset)}].hex()"
         names = [self.fresh("v") for _ in run]
@@ -412,7 +412,7 @@ class Reading(Source):
             self._take(wire, value)
             return
         if len(run) >= SHORTEST_RUN and all(wire.content == "n" for wire, _at in run):
-            pattern = "".join(_bcd_pattern(wire, "0" * wire.maximum) for wire, _at in run)
+            pattern = "".join(nibbles_pattern(wire, "0" * wire.maximum) for wire, _at in run)
             self._match(pattern, f"{self._cut(start, stop)}.hex()", [wire for wire, _at in run])
             return
         cut = self.fresh("h")
@@ -551,7 +551,7 @@ class Reading(Source):
             self._tests.append(f"not {value}.{test}()")
 
 
-def _bcd_pattern(wire: Wire, value: str) -> str:
+def nibbles_pattern(wire: Wire, value: str) -> str:
     """The nibbles of `value` and of all values that have the same length and, in a track, separator."""
     digits = "d".join(f"[0-9]{{{len(part)}}}" for part in value.split("="))
     if len(value) % 2 == 0:

@@ -8,13 +8,26 @@ and slow can differ in time alone. No lock: a dialect belongs to one event loop.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from switch.iso8583.codec import Decode, bitmap_width, set_bits
-from switch.iso8583.dictionary import HIGHEST_FIELD
+from switch.iso8583.codec import Decode, bitmap_width, number_writer, set_bits
+from switch.iso8583.dictionary import HIGHEST_FIELD, Field
 from switch.iso8583.message import Message, Value
-from switch.iso8583.shape_source import DOUBTS, Read, Reading, Wire, Write, Writing, wire_of
+from switch.iso8583.presence import PROCESSING_CODE, Problem
+from switch.iso8583.shape_source import (
+    DOUBTS,
+    Read,
+    Reading,
+    Wire,
+    Write,
+    Writing,
+    nibbles_pattern,
+    prefix_bytes,
+    wire_of,
+)
 
 if TYPE_CHECKING:
     from switch.iso8583.dialect import Dialect
@@ -127,6 +140,10 @@ class Shapes:
         self._decode_reference: Callable[[bytes], Message] = functools.partial(kind.decode, dialect)
         self._encode_reference: Callable[[Message], bytes] = functools.partial(kind.encode, dialect)
         self._body_reference: Callable[[Message], bytes] = functools.partial(kind.encode_body, dialect)
+        self._check_reference: Callable[..., list[Problem]] = functools.partial(kind.check, dialect)
+        self._split_reference: Callable[[bytes], tuple[bytes, bytes | None]] = functools.partial(
+            kind.split_mac, dialect
+        )
         self._dictionary = dialect.dictionary
         self._readers, self._writers = readers, writers
         self._wires = {str(number): wire_of(field) for number, field in dialect.dictionary.fields.items()}
@@ -136,6 +153,14 @@ class Shapes:
         self.walkers: Hot[bytes, Callable[[bytes], int]] = Hot()
         self.peekers: Hot[tuple[bytes, tuple[str, ...]], Callable[[bytes], dict[str, Value]]] = Hot()
         self.encoders: Hot[tuple[str, ...], Callable[[str, Mapping[str, Value]], bytes]] = Hot()
+        # What `check` has found complete: MAC wanted, MTI, DE 3, names of fields, names of tags.
+        self.complete: Hot[tuple[object, ...], bool] = Hot()
+        rules = dialect.dictionary.messages
+        paths = [path for rule in rules for path in (*rule.mandatory, *rule.optional, *sum(rule.one_of, ()))]
+        self._tagged_in_rules = tuple(sorted({path.partition(".")[0] for path in paths if "." in path}))
+        self._rules_see_names_alone = not any(rule.conditional for rule in rules) and all(
+            path.count(".") <= 1 for path in paths
+        )
         self.body_encoders: Hot[tuple[str, ...], Callable[[str, Mapping[str, Value]], bytes]] = Hot()
 
     # ------------------------------------------------------------ the methods' places
@@ -201,7 +226,65 @@ class Shapes:
 
         return encode_body
 
+    def check(self) -> Callable[..., list[Problem]]:
+        """Remembers which names of fields and tags make a complete message; of no use where values count."""
+        if not self._rules_see_names_alone:
+            return self._check_reference
+        complete, cold, tagged = self.complete.young, self._check_cold, self._tagged_in_rules
+
+        def check(message: Message, *, mac_required: bool = True) -> list[Problem]:
+            fields = message.fields
+            try:
+                key: tuple[object, ...] = (mac_required, message.mti, fields.get(PROCESSING_CODE), *fields)
+                for name in tagged:
+                    if name in fields:
+                        value = fields[name]
+                        key += (type(value), tuple(value))
+                if key in complete:
+                    return []
+            except DOUBTS:
+                pass
+            else:
+                return cold(message, mac_required, key)
+            return self._check_reference(message, mac_required=mac_required)
+
+        return check
+
+    def split_mac(self) -> Callable[[bytes], tuple[bytes, bytes | None]]:
+        """For binary bitmaps behind the MTI: two bytes tell all. Else the reference itself."""
+        mac, form, reference = self._dictionary.mac, self._dictionary.bitmap, self._split_reference
+        is_simple = form.encoding == "binary" and form.size == HALF_BITMAP and self._head.short > 0
+        if (
+            mac is None
+            or not is_simple
+            or not all(
+                self._dictionary.fields[number].encoding == "binary"
+                for number in (mac.primary, mac.secondary)
+            )
+        ):
+            return reference
+        first, size, short, long = self._head.mti_size, mac.size, self._head.short, self._head.long
+        near, near_bit = first + (mac.primary - 1) // 8, 0x80 >> (mac.primary - 1) % 8
+        far, far_bit = first + (mac.secondary - 1) // 8, 0x80 >> (mac.secondary - 1) % 8
+
+        def split_mac(data: bytes) -> tuple[bytes, bytes | None]:
+            cut = len(data) - size
+            if cut >= long and data[first] & 0x80:
+                if data[far] & far_bit:
+                    return data[:cut], data[cut:]
+            elif cut >= short and data[near] & near_bit and not data[first] & 0x80:
+                return data[:cut], data[cut:]
+            return data, None
+
+        return split_mac
+
     # ------------------------------------------------------------ the long way
+
+    def _check_cold(self, message: Message, mac_required: bool, key: tuple[object, ...]) -> list[Problem]:
+        problems = self._check_reference(message, mac_required=mac_required)
+        if not problems and self.complete.back(key) is None and self.complete.is_due(key):
+            self.complete.keep(key, True)
+        return problems
 
     def _decode_cold(self, data: bytes) -> Message:
         data = bytes(data)
@@ -367,15 +450,130 @@ class Shapes:
         return [self._wires[str(number)] for number in sorted(map(int, names))]
 
 
+class TagShapes:
+    """Tagged data of one field: the orders of known tags with fixed lengths that come again and again.
+
+    Written: by the names in their order. Read: by the size and the first byte, one order for each; another
+    order of the same size and beginning is read by the field's closure.
+    """
+
+    def __init__(self, field: Field, read: Read, write: Write) -> None:
+        form = field.tlv
+        assert form is not None, "tagged data has a form"
+        self._field, self._form, self._wire = field, form, wire_of(field)
+        self._read_reference, self._write_reference = read, write
+        self._wires = {name: wire_of(replace(tag, sizing="fixed")) for name, tag in field.tags.items()}
+        self.readers: Hot[tuple[int, int], Callable[[bytes], dict[str, Value]]] = Hot()
+        self.writers: Hot[tuple[str, ...], Callable[[Value], bytes]] = Hot()
+
+    @staticmethod
+    def fits(field: Field) -> bool:
+        """Whether shapes can be made for a field."""
+        form, prefix = field.tlv, field.prefix
+        if field.content != "tlv" or form is None or prefix is None or wire_of(field).frame != "prefixed":
+            return False
+        is_plain = form.kind == "simple" and form.tag_encoding == "binary"
+        return is_plain and not form.length_first and not form.length_covers_tag
+
+    def read(self) -> Read:
+        young, cold, wire = self.readers.young, self._read_cold, self._wire
+        assert wire.prefix is not None, "only prefixed fields have tag shapes"
+        prefix_size = wire.prefix.size
+
+        def read(data: bytes, at: int) -> tuple[Value, int]:
+            start, stop = at + prefix_size, wire.end(data, at)
+            try:
+                return young[stop - start, data[start]](data[start:stop]), stop
+            except DOUBTS:
+                return cold(data, at)
+
+        return read
+
+    def write(self) -> Write:
+        young, cold = self.writers.young, self._write_cold
+
+        def write(value: Value) -> bytes:
+            try:
+                return young[tuple(value)](value)  # type: ignore[arg-type]
+            except DOUBTS:
+                return cold(value)
+
+        return write
+
+    def _read_cold(self, data: bytes, at: int) -> tuple[Value, int]:
+        value, stop = self._read_reference(data, at)
+        names = tuple(value)
+        if self._is_regular(names) and all(self._wires[str(name)].is_nibbles for name in names):
+            start = stop - sum(len(self._header(str(name))) + self._size(str(name)) for name in names)
+            key = (stop - start, data[start])
+            if self.readers.back(key) is None and self.readers.is_due(key):
+                self.readers.keep(key, self._reader(tuple(map(str, names))))
+        return value, stop
+
+    def _write_cold(self, value: Value) -> bytes:
+        data = self._write_reference(value)
+        names = tuple(value)
+        if self._is_regular(names):
+            function = self.writers.back(names)  # type: ignore[arg-type]
+            if function is None and self.writers.is_due(names):  # type: ignore[arg-type]
+                self.writers.keep(names, self._writer(tuple(map(str, names))))  # type: ignore[arg-type]
+        return data
+
+    def _is_regular(self, names: Sequence[object]) -> bool:
+        """Whether all tags are known and of one length, so that all that isn't value is always the same."""
+        wires = [self._wires.get(str(name)) for name in names]
+        return bool(wires) and all(
+            wire is not None and wire.form != "opaque" and wire.minimum == wire.maximum for wire in wires
+        )
+
+    def _size(self, name: str) -> int:
+        return self._wires[name].fixed_size
+
+    def _header(self, name: str) -> bytes:
+        form = self._form
+        length = number_writer(form.length_encoding, form.length_digits, self._field.code_page)
+        return bytes.fromhex(name) + length(self._size(name))
+
+    def _reader(self, names: tuple[str, ...]) -> Callable[[bytes], dict[str, Value]]:
+        pattern = ""
+        for name in names:
+            example = "0" * self._wires[name].maximum
+            pattern += self._header(name).hex() + nibbles_pattern(self._wires[name], example)
+        match = re.compile(pattern).fullmatch
+
+        def read(content: bytes) -> dict[str, Value]:
+            found = match(content.hex())
+            if found is None:
+                raise ValueError
+            return dict(zip(names, found.groups(), strict=True))
+
+        return read
+
+    def _writer(self, names: tuple[str, ...]) -> Callable[[Value], bytes]:
+        wires = [self._wires[name] for name in names]
+        headers = [self._header(name) for name in names]
+        size = sum(map(len, headers)) + sum(self._size(name) for name in names)
+        assert self._wire.prefix is not None, "only prefixed fields have tag shapes"
+        headers[0] = prefix_bytes(self._wire.prefix, size) + headers[0]
+        source = Writing([wire.key for wire in wires], {})
+        befores = [header.hex() for header in headers]
+        parts = source.parts(list(zip(befores, wires, strict=True)), "fields")
+        source.line(f"return concatenate(({', '.join(parts)},))")
+        return source.compiled("fields")
+
+
 def attach(dialect: Dialect) -> Shapes:
     """Put the fast paths in the places of `dialect`'s methods; the class's own stay the reference."""
     readers: dict[str, Read] = {}
     writers: dict[str, Write] = {}
     for number, codec in dialect._codecs.items():
-        readers[str(number)] = _reader(str(number), codec.decode)
-        writers[str(number)] = codec.encode
+        key, field = str(number), dialect.dictionary.fields[number]
+        readers[key], writers[key] = _reader(key, codec.decode), codec.encode
+        if TagShapes.fits(field):
+            tags = TagShapes(field, readers[key], writers[key])
+            readers[key], writers[key] = tags.read(), tags.write()
     shapes = Shapes(dialect, readers, writers)
-    for name in ("decode", "encode", "encode_body", "peek", "walk"):
+    for name in ("decode", "encode", "encode_body", "peek", "walk", "split_mac", "check"):
         fast = functools.update_wrapper(getattr(shapes, name)(), getattr(type(dialect), name))
         setattr(dialect, name, fast)
     return shapes
