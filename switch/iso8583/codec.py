@@ -32,8 +32,8 @@ Write = Callable[[Any], bytes]
 
 DIGITS = "0123456789"
 TRACK_CHARACTERS = DIGITS + "="
-# Prefixes of at most so many lengths are looked up in a table, others are worked out.
-TABLED_LENGTHS = 1000
+# Prefixes of a field that are remembered once they were worked out: all that two digits can say, and more.
+TABLED_LENGTHS = 256
 SHOWN_LENGTH_DIGITS = 4  # a longer "length" may be part of a card number: not shown
 
 
@@ -857,15 +857,8 @@ def _prefixed_decode(field: Field, content: _Content) -> Decode:
     number_at = number_reader(prefix.encoding, prefix.digits, width, field.code_page)
     in_bytes = width if prefix.inclusive else 0
     halves = _needs_even(field)
-    # every prefix that is allowed, as its bytes -> (length, bytes of content)
-    allowed: dict[bytes, tuple[int, int]] = {}
-    write_number = number_writer(prefix.encoding, prefix.digits, field.code_page)
-    if maximum - minimum < TABLED_LENGTHS and not in_bytes:
-        allowed = {
-            write_number(length): (length, size_bytes(field, length))
-            for length in range(minimum, maximum + 1)
-            if not (halves and length % 2)
-        }
+    # prefixes met, as their bytes -> (length, bytes of content); filled as they come
+    known: dict[bytes, tuple[int, int]] = {}
 
     def measure(data: bytes, hexed: str, characters: str, at: int, end: int) -> tuple[int, int]:
         """(length, bytes) by the prefix at `at`; the slow look that explains."""
@@ -887,8 +880,12 @@ def _prefixed_decode(field: Field, content: _Content) -> Decode:
 
     def decode(data: bytes, hexed: str, characters: str, at: int, end: int, values: Values) -> int:
         start = at + width
-        found = allowed.get(data[at:start]) if start <= end else None
-        length, size = found or measure(data, hexed, characters, at, end)
+        found = known.get(data[at:start]) if start <= end else None
+        if found is None:
+            found = measure(data, hexed, characters, at, end)
+            if len(known) < TABLED_LENGTHS:
+                known[data[at:start]] = found
+        length, size = found
         stop = start + size
         if stop > end:
             raise truncated(path, start, size, end - start)
@@ -934,7 +931,7 @@ def _prefixed_encode(field: Field, write: Write) -> Encode:
 
         return encode_inclusive
     if field.encoding == "bcd" and field.unit != "bytes":
-        prefixes = [number(length) for length in range(min(maximum, TABLED_LENGTHS) + 1)]
+        prefixes = [number(length) for length in range(min(maximum, 99) + 1)]
 
         def encode_digits(value: Any) -> bytes:
             content = write(value)
