@@ -60,6 +60,8 @@ app.command()(send)
 app.command()(serve)
 
 FITS_SHOWN = 5
+DEFAULT_TIME = "2000-01-01T00:00:00Z"  # the same messages give the same capture
+LATEST_MOMENT_US = (1 << 32) * 1_000_000  # libpcap counts seconds in 32 bits
 FAILURES_SHOWN = 6
 
 
@@ -623,7 +625,7 @@ def _moments(times: Sequence[str], interval_ms: int, count: int) -> list[int]:
     if len(times) > count:
         raise CommandError(f"{len(times)} times for {count} messages", ExitCode.USAGE, "one --time a message")
     moments = []
-    for text in times or ["1970-01-01T00:00:00Z"]:
+    for text in times or [DEFAULT_TIME]:
         try:
             moment = datetime.datetime.fromisoformat(text)
         except ValueError:
@@ -634,8 +636,10 @@ def _moments(times: Sequence[str], interval_ms: int, count: int) -> list[int]:
         moments.append(round(moment.timestamp() * 1_000_000))
     while len(moments) < count:
         moments.append(moments[-1] + interval_ms * 1000)
-    if any(not 0 <= moment < 1 << 52 for moment in moments):
-        raise CommandError("a time before 1970", ExitCode.USAGE, "write like 2026-11-21T17:15:12Z")
+    if any(not 0 <= moment < LATEST_MOMENT_US for moment in moments):
+        raise CommandError(
+            "a time before 1970 or after 2105", ExitCode.USAGE, "write like 2026-11-21T17:15:12Z"
+        )
     return moments
 
 

@@ -68,7 +68,7 @@ class _Conversation:
 
     def packets(self, messages: Sequence[Sent]) -> Iterator[tuple[int, bytes]]:
         start = messages[0].at_us if messages else 0
-        self._now = start - 4 * ROUND_TRIP_US
+        self._now = max(0, start - 4 * ROUND_TRIP_US)
         yield self._packet(True, Flag.SYN)
         yield self._packet(False, Flag.SYN | Flag.ACK)
         yield self._packet(True, Flag.ACK)

@@ -158,7 +158,8 @@ class Line:
             if not data:
                 raise NoAnswer(
                     f"{self._target}: the host closed the connection without an answer",
-                    "hosts do that when the framing is wrong: try another --framing",
+                    "hosts do that when the framing is wrong: another --framing?"
+                    + ("" if self._target.tls is None else " or when they want --cert and --key"),
                 )
             try:
                 self._frames = self._reader.feed(data, time.monotonic())

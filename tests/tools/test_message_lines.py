@@ -1,0 +1,329 @@
+"""`vafa message serve` and `send` as real processes, over TCP and TLS, and what every failure says."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import ipaddress
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from switch.iso8583 import Message, load
+from switch.link.framing import framing_named
+from tests.tools.kit import PROGRAM, Told, run_process, vector
+from tools.cli import ExitCode
+
+VAFA = load("vafa")
+EARN = vector("earn, swiped, odd track 2")
+HIDDEN = "001234"  # middle of the card number in the vectors
+
+
+def with_amount(amount: str) -> bytes:
+    message = VAFA.decode(EARN)
+    return VAFA.encode(Message(message.mti, {**message.fields, "4": amount}))
+
+
+class Host:
+    """A running `vafa message serve`; `events` are what it told so far."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.events: list[dict[str, Any]] = []
+        listening = self.next_event("listening")
+        self.port = listening["port"]
+        self.address = f"127.0.0.1:{self.port}"
+
+    def next_event(self, name: str) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            event: dict[str, Any] = json.loads(line)
+            assert event["schema"] == "vafa.message.serve/1"
+            self.events.append(event)
+            if event["event"] == name:
+                return event
+        assert self.process.stderr is not None
+        raise AssertionError(f"the host ended: {self.process.stderr.read()}")
+
+
+@contextlib.contextmanager
+def serving(*options: str) -> Iterator[Host]:
+    process = subprocess.Popen(
+        [*PROGRAM, "serve", "--port", "0", "--format", "jsonl", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield Host(process)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        code = process.wait(timeout=60)
+        for stream in (process.stdout, process.stderr):
+            assert stream is not None
+            stream.close()
+    assert code == ExitCode.OK
+
+
+def send(address: str, payload: bytes, *options: str) -> Told:
+    return run_process("send", address, *options, given=payload.hex().encode())
+
+
+# ---------------------------------------------------------------- TCP
+
+
+def test_an_approval_a_decline_and_silence() -> None:
+    with serving() as host:
+        approved = send(host.address, EARN, "--format", "jsonl")
+        assert approved.code == ExitCode.OK
+        (record,) = approved.records
+        assert record["schema"] == "vafa.message.send/1"
+        assert (record["approved"], record["response_code"], record["meaning"]) == (True, "00", "Approved")
+        assert record["answer"]["mti"] == "0210"
+        assert record["timing"]["answer_ms"] > 0
+        assert record["timing"]["tls_ms"] == 0
+
+        declined = send(host.address, with_amount("000000000051"))
+        assert declined.code == ExitCode.NEGATIVE
+        assert "not approved: 51 Not enough points" in declined.out
+
+        silent = send(host.address, with_amount("000000000068"), "--timeout", "0.3")
+        assert silent.code == ExitCode.NETWORK
+        assert f"error: {host.address}: no answer within 0.3 s" in silent.err
+        assert "try: " in silent.err
+
+        last = host.next_event("message")
+        while last["decided_by"] != "magic amount 68: no answer":
+            last = host.next_event("message")
+        assert HIDDEN not in json.dumps(host.events) + approved.out + declined.out + silent.err
+
+
+def test_many_messages_on_one_connection() -> None:
+    with serving() as host:
+        lines = b"\n".join(
+            data.hex().encode() for data in (vector("sign-on"), EARN, with_amount("000000000005"))
+        )
+        told = run_process("send", host.address, "--format", "jsonl", given=lines)
+        assert told.code == ExitCode.NEGATIVE
+        assert [record["response_code"] for record in told.records] == ["00", "00", "05"]
+        assert [event["event"] for event in host.events].count("connected") <= 1
+
+
+@pytest.mark.parametrize("framing", ["2le", "ascii4-inclusive", "bcd2+tpdu", "vmlh"])
+def test_another_framing_at_both_ends(framing: str) -> None:
+    with serving("--framing", framing) as host:
+        assert send(host.address, EARN, "--framing", framing).code == ExitCode.OK
+
+
+def test_a_wrong_framing_is_no_answer_and_says_what_to_try() -> None:
+    with serving("--framing", "ascii4") as host:
+        told = send(host.address, EARN, "--timeout", "20")
+        assert told.code == ExitCode.NETWORK
+        assert "closed the connection without an answer" in told.err or "connection lost" in told.err
+        assert "--framing" in told.err
+        host.next_event("bad framing: length bytes 005A0200, expected ASCII digits")
+
+
+def test_rules_change_by_signal_and_by_file(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[rules.all]\nmatch.mti = "0200"\nanswer.39 = "05"\n')
+    with serving("--rules", str(rules)) as host:
+        assert json.loads(send(host.address, EARN, "--format", "jsonl").out)["response_code"] == "05"
+        rules.write_text('[rules.all]\nmatch.mti = "0200"\nanswer.39 = "91"\n')
+        host.process.send_signal(signal.SIGHUP)
+        host.next_event("rules read")
+        assert json.loads(send(host.address, EARN, "--format", "jsonl").out)["response_code"] == "91"
+        rules.write_text('[rules.all]\nmatch.mti = "0200"\nanswer.39 = "58"  # by the file alone\n')
+        host.next_event("rules read")
+        assert json.loads(send(host.address, EARN, "--format", "jsonl").out)["response_code"] == "58"
+        rules.write_text("[rules.all]\nchance = 9\n")
+        refused = host.next_event("rules refused, the old ones stay")
+        assert f"{rules}:2: rules.all.chance: not a chance" in refused["error"]
+        assert json.loads(send(host.address, EARN, "--format", "jsonl").out)["response_code"] == "58"
+
+
+def test_an_answer_to_another_message_is_no_approval(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[rules.all]\nanswer.11 = "999999"\nanswer.mti = "0110"\n')
+    with serving("--rules", str(rules)) as host:
+        told = send(host.address, EARN)
+        assert told.code == ExitCode.NEGATIVE
+        assert "the answer is to another message: mti 0110 after 0200" in told.out
+        assert "the answer is to another message: 11 is not the request's" in told.out
+
+
+@pytest.mark.parametrize(
+    ("action", "code"),
+    [("garbage", ExitCode.NEGATIVE), ("truncate", ExitCode.NEGATIVE), ("close", ExitCode.NETWORK)],
+)
+def test_a_host_that_misbehaves(tmp_path: Path, action: str, code: ExitCode) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text(f'[rules.all]\naction = "{action}"\n')
+    with serving("--rules", str(rules)) as host:
+        assert send(host.address, EARN).code == code
+
+
+def test_nobody_listens() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        told = send(address, EARN)
+    assert told.code == ExitCode.NETWORK
+    assert f"error: {address}: no connection: Connection refused" in told.err
+    assert "vafa message serve" in told.err
+
+
+def test_an_answer_that_never_ends() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def half_an_answer() -> None:
+            connection, _address = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"\x00\x20half")
+                connection.recv(4096)
+
+        host = threading.Thread(target=half_an_answer)
+        host.start()
+        told = send(f"127.0.0.1:{listener.getsockname()[1]}", EARN, "--timeout", "0.3")
+        host.join()
+    assert told.code == ExitCode.NETWORK
+    assert "no answer within 0.3 s; part of a frame came" in told.err
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        told = run_process("serve", "--port", port)
+    assert told.code == ExitCode.NETWORK
+    assert f"127.0.0.1:{port}: can't listen" in told.err
+
+
+def test_bad_rules_stop_the_start(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[rules.x]\naction = "drpo"\n')
+    told = run_process("serve", "--rules", str(rules))
+    assert told.code == ExitCode.CONFIGURATION
+    assert f"{rules}:2: rules.x.action: no action 'drpo'; did you mean 'drop'?" in told.err
+
+
+@pytest.mark.parametrize("target", ["localhost", "localhost:", ":1", "localhost:x", "localhost:0", "h:70000"])
+def test_an_address_that_is_none(target: str) -> None:
+    told = send(target, EARN)
+    assert told.code == ExitCode.USAGE
+    assert "is no HOST:PORT" in told.err
+
+
+# ---------------------------------------------------------------- TLS
+
+
+class Authority:
+    """A certificate authority in a directory; every file is PEM."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self.directory = directory
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        certificate = self._builder(self.name, self.key.public_key(), None)
+        self.file = directory / f"{name}.pem"
+        self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, name: str) -> tuple[str, str]:
+        """Certificate and key for 127.0.0.1 and localhost."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        addresses = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
+        certificate = self._builder(subject, key.public_key(), addresses)
+        paths = self.directory / f"{name}.pem", self.directory / f"{name}.key"
+        paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        paths[1].write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        return str(paths[0]), str(paths[1])
+
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, names: list[x509.GeneralName] | None
+    ) -> x509.Certificate:
+        now = datetime.datetime.now(datetime.UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(hours=1))
+            .add_extension(x509.BasicConstraints(ca=names is None, path_length=None), critical=True)
+        )
+        if names is not None:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return builder.sign(self.key, hashes.SHA256())
+
+
+def test_tls_with_certificates_on_both_sides(tmp_path: Path) -> None:
+    authority, stranger = Authority(tmp_path, "authority"), Authority(tmp_path, "stranger")
+    cert, key = authority.issue("host")
+    client_cert, client_key = authority.issue("client")
+    ca = ("--ca", str(authority.file))
+    with serving("--cert", cert, "--key", key, "--client-ca", str(authority.file)) as host:
+        told = send(host.address, EARN, *ca, "--cert", client_cert, "--key", client_key, "--format", "jsonl")
+        assert told.code == ExitCode.OK
+        assert told.records[0]["timing"]["tls_ms"] > 0
+
+        without = send(host.address, EARN, *ca)
+        assert without.code == ExitCode.NETWORK
+        assert "--cert" in without.err
+
+        distrusted = send(host.address, EARN, "--ca", str(stranger.file))
+        assert distrusted.code == ExitCode.NETWORK
+        assert "its certificate is not trusted" in distrusted.err
+
+        misnamed = send(host.address, EARN, *ca, "--server-name", "bank.example")
+        assert misnamed.code == ExitCode.NETWORK
+        assert "--server-name" in misnamed.err
+
+        plain = send(host.address, EARN, "--timeout", "20")
+        assert plain.code == ExitCode.NETWORK
+
+
+def test_tls_asked_of_a_host_without_it(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "authority")
+    with serving() as host:
+        told = send(host.address, EARN, "--ca", str(authority.file), "--timeout", "20")
+        assert told.code == ExitCode.NETWORK
+        assert "no TLS" in told.err
+
+
+def test_certificate_files_that_are_none(tmp_path: Path) -> None:
+    missing = str(tmp_path / "none.pem")
+    for options in (["--ca", missing], ["--cert", missing]):
+        told = send("127.0.0.1:1", EARN, *options)
+        assert told.code == ExitCode.CONFIGURATION
+        assert missing in told.err
+    assert run_process("serve", "--cert", missing).code == ExitCode.CONFIGURATION
+    assert run_process("serve", "--key", missing).code == ExitCode.USAGE
+
+
+def test_the_host_ends_in_order_while_clients_are_connected() -> None:
+    with serving() as host:
+        client = socket.create_connection(("127.0.0.1", host.port))
+        client.sendall(framing_named("2be").frame(EARN))
+        assert client.recv(4096)
+        os.kill(host.process.pid, signal.SIGTERM)
+        assert client.recv(4096) == b""
+        client.close()
