@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +15,16 @@ import typer
 
 from switch.iso8583 import Dialect, DialectError, Dictionary, Text, load
 from switch.iso8583.dictionary import Field
+from switch.link.framing import DEFAULT_FRAMING, Framing, FramingNameError, framing_named
+from tools import spec_dissector, spec_docs, spec_jpos, spec_pages, spec_schema, spec_vectors
 from tools.cli import CommandError, ExitCode
+from tools.spec_words import LANGUAGES
 
 TERMINAL_DIALECT = "vafa"  # the dialect the firmware speaks
-TABLES = Path(__file__).resolve().parent.parent / "terminal" / "message_tables.py"
+_CHECKOUT = Path(__file__).resolve().parent.parent
+TABLES = _CHECKOUT / "terminal" / "message_tables.py"
+SPECIFICATION = _CHECKOUT / "docs" / "specification"
+VECTORS = _CHECKOUT / "tests" / "vectors" / "dialects"
 NO_PAD = -1
 RIGHT_PAD = 0x10  # added to the nibble when it stands right of the digits
 
@@ -77,6 +84,169 @@ def check_dictionary(
         f"{file}: {dictionary.name} version {dictionary.version}, "
         f"{len(dictionary.fields)} fields, {len(dictionary.messages)} messages"
     )
+
+
+class PageFormat(StrEnum):
+    """How documents are written."""
+
+    MARKDOWN = "markdown"
+    HTML = "html"
+
+
+class ExportTarget(StrEnum):
+    """What a dictionary can be exported to."""
+
+    JPOS = "jpos"
+    JSON_SCHEMA = "json-schema"
+
+
+_DIALECT = typer.Option("--dialect", help="A shipped dialect by name, or a dictionary file (TOML).")
+_CHECK = typer.Option("--check", help="Write nothing; fail when a file is stale.")
+_FRAMING = typer.Option("--framing", help="How messages stand on the line: 2be, bcd2+tpdu, vmlh, ascii4, ….")
+
+
+@app.command()
+def docs(
+    dialect: Annotated[str, _DIALECT] = TERMINAL_DIALECT,
+    page_format: Annotated[PageFormat, typer.Option("--format", help="How documents are written.")] = (
+        PageFormat.MARKDOWN
+    ),
+    output: Annotated[Path, typer.Option(help="Directory the documents stand in.")] = SPECIFICATION,
+    framing: Annotated[str, _FRAMING] = DEFAULT_FRAMING.name,
+    check: Annotated[bool, _CHECK] = False,
+) -> None:
+    """Generate the message specification, in English and Persian.
+
+    \b
+    Example:
+      vafa spec docs
+      vafa spec docs --dialect mine.toml --format html --output site
+      vafa spec docs --check
+    """
+    chosen = _dialect(dialect)
+    framed = _framing(framing)
+    samples = spec_vectors.samples_of(chosen)
+    ending, render = spec_pages.FORMATS[page_format.value]
+    files = {
+        output / f"{chosen.name}.{language}.{ending}": render(
+            spec_docs.specification(chosen, framed, samples, language)
+        )
+        for language in LANGUAGES
+    }
+    _write_or_check(files, check, "vafa spec docs")
+
+
+@app.command()
+def dissector(
+    dialect: Annotated[str, _DIALECT] = TERMINAL_DIALECT,
+    port: Annotated[
+        list[int] | None, typer.Option(help="TCP port to listen on; may be given more than once.")
+    ] = None,
+    framing: Annotated[str, _FRAMING] = DEFAULT_FRAMING.name,
+    output: Annotated[Path | None, typer.Option(help="File to write; otherwise stdout.")] = None,
+) -> None:
+    """Generate a Wireshark dissector (Lua) for any dialect. Card data is masked in what it shows.
+
+    \b
+    Example:
+      vafa spec dissector --output vafa.lua
+      tshark -r capture.pcap -X lua_script:vafa.lua -V
+    """
+    chosen = _dialect(dialect)
+    ports = port or [spec_dissector.DEFAULT_PORT]
+    if not all(0 < number < 1 << 16 for number in ports):
+        raise CommandError("a TCP port is a number from 1 to 65535", ExitCode.USAGE, "--port 8583")
+    _put(spec_dissector.dissector(chosen.dictionary, _framing(framing), ports), output)
+
+
+@app.command()
+def export(
+    to: Annotated[ExportTarget, typer.Option(help="The format to export to.", show_default=False)],
+    dialect: Annotated[str, _DIALECT] = TERMINAL_DIALECT,
+    output: Annotated[Path | None, typer.Option(help="File to write; otherwise stdout.")] = None,
+) -> None:
+    """Export a dictionary: a jPOS GenericPackager (XML), or JSON Schemas of its messages.
+
+    \b
+    Example:
+      vafa spec export --to jpos --dialect iso87-ascii --output iso87.xml
+      vafa spec export --to json-schema
+    """
+    chosen = _dialect(dialect)
+    if to is ExportTarget.JSON_SCHEMA:
+        _put(spec_schema.schema_text(chosen), output)
+        return
+    try:
+        _put(spec_jpos.packager(chosen.dictionary), output)
+    except spec_jpos.NoTwin as error:
+        told = "".join(f"\n  {path}: {why}" for path, why in error.fields)
+        raise CommandError(
+            f"jPOS has no field packager that writes these alike:{told}",
+            ExitCode.NEGATIVE,
+            "change these fields, or write packager classes for them in jPOS",
+        ) from error
+
+
+@app.command()
+def vectors(
+    dialect: Annotated[
+        list[str] | None, typer.Option(help="A shipped dialect by name; all of them when left out.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Directory the files stand in.")] = VECTORS,
+    check: Annotated[bool, _CHECK] = False,
+) -> None:
+    """Generate sample messages as JSON: bytes and fields, and bytes that must be refused with the error.
+
+    The card numbers in them are made up.
+
+    \b
+    Example:
+      vafa spec vectors
+      vafa spec vectors --dialect vafa --output vectors
+    """
+    chosen = [_dialect(name) for name in dialect or spec_vectors.shipped_names()]
+    files = {output / f"{each.name}.json": spec_vectors.vectors_text(each) for each in chosen}
+    _write_or_check(files, check, "vafa spec vectors")
+
+
+def _dialect(name: str) -> Dialect:
+    """The shipped dialect called `name`, or the one in the file of that name."""
+    try:
+        return Dialect.load(Path(name)) if name.endswith(".toml") else load(name)
+    except DialectError as error:
+        raise CommandError(str(error), ExitCode.CONFIGURATION, "vafa spec check FILE") from error
+
+
+def _framing(name: str) -> Framing:
+    try:
+        return framing_named(name)
+    except FramingNameError as error:
+        raise CommandError(str(error), ExitCode.USAGE) from error
+
+
+def _put(text: str, output: Path | None) -> None:
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(text, encoding="utf-8")
+    typer.echo(f"wrote {output}")
+
+
+def _write_or_check(files: Mapping[Path, str], check: bool, command: str) -> None:
+    """Write the files, or only say which are stale (exit 1)."""
+    if not check:
+        for file, text in files.items():
+            _put(text, file)
+        return
+    stale = [
+        file.name
+        for file, text in files.items()
+        if not file.exists() or file.read_text(encoding="utf-8") != text
+    ]
+    if stale:
+        raise CommandError(f"stale: {', '.join(stale)}", ExitCode.NEGATIVE, command)
+    typer.echo(f"current: {', '.join(file.name for file in files)}")
 
 
 def terminal_tables(dictionary: Dictionary) -> str:

@@ -1,18 +1,29 @@
-"""The generated Wireshark dissectors, run by Debian's tshark, show what our own decode shows."""
+"""The generated Wireshark dissectors, run by Debian's tshark, show what our own decode shows.
+
+The dissector is a second implementation of the dictionary in another language: it and the codec are each
+other's oracle, good messages and broken ones.
+"""
 
 from __future__ import annotations
 
-import json
+import random
+from collections.abc import Iterator
 from pathlib import Path
 
-from switch.iso8583 import Dialect, Message, load
-from switch.link.framing import DEFAULT_FRAMING, framing_named
-from tests.iso8583 import oracle
-from tests.tools.spec_captures import PORT, Pairs, first, framed, tshark
-from tools.spec_dissector import dissector, item_name, proto_name
+import pytest
 
-VAFA = load("vafa")
-VECTORS = [bytes.fromhex(vector["hex"]) for vector in json.loads(oracle.VECTORS.read_text(encoding="utf-8"))]
+from switch.iso8583 import DecodeError, Dialect, Message, load, samples, shipped
+from switch.link.framing import DEFAULT_FRAMING, framing_named
+from tests.tools.spec_captures import PORT, Pairs, first, framed, tshark
+from tests.tools.spec_samples import DATA, EVERYTHING
+from tools.spec_dissector import dissector, item_name, proto_name
+from tools.spec_vectors import broken
+
+SHIPPED = [(load(name), tuple(sample.data for sample in samples(name))) for name in shipped()]
+EVERY_DIALECT = pytest.mark.parametrize(
+    ("dialect", "messages"), [*SHIPPED, (EVERYTHING, DATA)], ids=lambda part: getattr(part, "name", "")
+)
+TPDU = bytes.fromhex("6000030000")
 
 
 def dissected(
@@ -24,30 +35,184 @@ def dissected(
     return tshark(directory, segments, "-X", f"lua_script:{script}", "-J", proto_name(dialect.dictionary))
 
 
-def shown(message: Message) -> dict[str, str]:
-    """Our decode, named as the dissector names its items; what is unknown by its path."""
-    return {item_name(path): text for path, text in message.masked()}
-
-
-def shown_by_tshark(pairs: Pairs, dialect: Dialect) -> dict[str, str]:
-    """The values tshark shows, by item name."""
-    name = proto_name(dialect.dictionary)
-    found: dict[str, str] = {}
-    for item, value in pairs:
-        rest = item.removeprefix(name + ".")
-        if rest == "unknown":
-            path, _colon, text = value.partition(": ")
-            rest, value = item_name(path), text
-        if rest.startswith("de") and value is not None and not rest.endswith("_tree"):
-            assert rest not in found, f"{rest} comes twice"
-            found[rest] = value
+def ours(message: Message, dialect: Dialect) -> list[tuple[str, str]]:
+    """Our decode, named as the dissector names its items: what a person may see of each value, in order."""
+    found = []
+    for path, text in message.masked():
+        field = dialect.dictionary.field_at(path)
+        if field is None:
+            found.append(("unknown", f"{path}: {text}"))
+        elif not field.is_composite:  # an empty group shows nothing
+            found.append((item_name(field.path), text))
     return found
 
 
-def test_every_sample_is_shown_as_we_decode_it(tmp_path: Path) -> None:
-    packets = dissected(tmp_path, VAFA, [framed(data) for data in VECTORS])
-    assert len(packets) == len(VECTORS)
-    for data, pairs in zip(VECTORS, packets, strict=True):
-        message = VAFA.decode(data)
-        assert shown_by_tshark(pairs, VAFA) == shown(message)
-        assert first(pairs, "vafa.mti") == message.mti
+def theirs(pairs: Pairs, dialect: Dialect) -> list[tuple[str, str]]:
+    """The values tshark shows, in order."""
+    prefix = proto_name(dialect.dictionary) + "."
+    found = []
+    for item, value in pairs:
+        name = item.removeprefix(prefix)
+        is_value = name.startswith(("de", "header.", "unknown")) and not name.endswith("_tree")
+        if item.startswith(prefix) and is_value and value:
+            found.append((name, value))
+    return found
+
+
+def without_empty(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """tshark writes nothing where a group or a value is empty."""
+    return [pair for pair in found if pair[1]]
+
+
+@EVERY_DIALECT
+def test_every_sample_is_shown_as_we_decode_it(
+    tmp_path: Path, dialect: Dialect, messages: tuple[bytes, ...]
+) -> None:
+    assert messages
+    packets = dissected(tmp_path, dialect, [framed(data) for data in messages])
+    assert len(packets) == len(messages)
+    name = proto_name(dialect.dictionary)
+    for data, pairs in zip(messages, packets, strict=True):
+        message = dialect.decode(data)
+        assert first(pairs, f"{name}.fault.path") is None
+        assert theirs(pairs, dialect) == without_empty(ours(message, dialect))
+        assert first(pairs, f"{name}.mti") == message.mti
+
+
+@EVERY_DIALECT
+def test_broken_messages_are_refused_at_the_same_place_for_the_same_reason(
+    tmp_path: Path, dialect: Dialect, messages: tuple[bytes, ...]
+) -> None:
+    attempts = [data for message in messages for _rule, data in broken(dialect, message) if data]
+    packets = dissected(tmp_path, dialect, [framed(data) for data in attempts])
+    name = proto_name(dialect.dictionary)
+    for data, pairs in zip(attempts, packets, strict=True):
+        told = tuple(first(pairs, f"{name}.fault.{part}") for part in ("path", "offset", "expected", "got"))
+        try:
+            message = dialect.decode(data)
+        except DecodeError as error:
+            assert told == (error.path, str(error.offset), error.expected, error.got)
+            assert first(pairs, f"{name}.malformed") is not None
+            if error.partial is None:  # before the MTI there is no message yet
+                assert all(item.startswith("header.") for item, _text in theirs(pairs, dialect))
+                continue
+            message = error.partial
+        else:
+            assert told == (None, None, None, None)
+        assert theirs(pairs, dialect) == without_empty(ours(message, dialect))
+
+
+def numbers(seed: int) -> Iterator[str]:
+    """Texts full of digits: cards, tracks and near misses."""
+    source = random.Random(seed)
+    cards = [
+        "4111111111111111",
+        "5413330089020011",
+        "341111111111111",
+        "4222222222222",
+        "6304000000000000000",
+    ]
+    joints = ["", " ", "-", "=", "D", "^", "B", "%B", "?", "x", "F"]
+    while True:
+        pieces = []
+        for _piece in range(source.randrange(1, 6)):
+            card = source.choice(cards)
+            digits = "".join(source.choices("0123456789", k=source.randrange(0, 22)))
+            spaced = " ".join(card[at : at + 4] for at in range(0, len(card), 4))
+            in_hex = "".join(f"3{digit}" for digit in card)
+            pieces += [
+                source.choice([card, card[:-1], digits, spaced, in_hex, "2512101"]),
+                source.choice(joints),
+            ]
+        yield "".join(pieces)[:390]
+
+
+def test_free_text_and_bytes_are_masked_by_the_same_rules(tmp_path: Path) -> None:
+    source = numbers(8583)
+    texts = [next(source) for _text in range(300)]
+    fields = [{"120": text} for text in texts]
+    fields += [{"121": text.encode("ascii")} for text in texts[:60]]
+    fields += [{"121": text.encode("cp500")} for text in texts[60:120]]
+    fields += [
+        {"121": bytes.fromhex("".join(filter(str.isdigit, text)) + "0" * 40)[:19]} for text in ["41" * 20]
+    ]
+    header = {"header": {"1": "ISO", "2": "87"}}
+    sent = [EVERYTHING.encode(Message("0800", {**header, **each})) for each in fields]
+    packets = dissected(tmp_path, EVERYTHING, [framed(data) for data in sent])
+    masked = 0
+    for data, pairs in zip(sent, packets, strict=True):
+        expected = ours(EVERYTHING.decode(data), EVERYTHING)
+        assert theirs(pairs, EVERYTHING) == without_empty(expected)
+        masked += any("*" in text or "hidden" in text for _item, text in expected)
+    assert masked > 200
+
+
+def test_no_card_number_of_a_sample_is_shown(tmp_path: Path) -> None:
+    packets = dissected(tmp_path, EVERYTHING, [framed(data) for data in DATA])
+    for pairs in packets:
+        shown = " ".join(value for item, value in pairs if value and item.startswith("every_thing"))
+        assert "4111111111111111" not in shown
+        assert "5413330089020011" not in shown
+
+
+# ---------------------------------------------------------------- the line
+
+SIGN_ON = DATA[1]
+
+
+def messages_in(packets: list[Pairs], name: str = "every_thing") -> list[str]:
+    """The MTI of every message shown, packet after packet."""
+    return [value for pairs in packets for item, value in pairs if item == f"{name}.mti"]
+
+
+def test_any_cut_of_the_stream_shows_the_same_messages(tmp_path: Path) -> None:
+    stream = b"".join(framed(data) for data in DATA)
+    whole = dissected(tmp_path, EVERYTHING, [stream])
+    assert messages_in(whole) == ["0200"] * len(DATA)
+    shown = theirs([pair for pairs in whole for pair in pairs], EVERYTHING)
+    for step in (1, 7, 50, 333):
+        cut = [stream[at : at + step] for at in range(0, len(stream), step)]
+        packets = dissected(tmp_path, EVERYTHING, cut)
+        assert theirs([pair for pairs in packets for pair in pairs], EVERYTHING) == shown
+
+
+def test_a_tpdu_is_told_apart_and_a_keep_alive_is_no_message(tmp_path: Path) -> None:
+    segments = [framed(TPDU + SIGN_ON), framed(b""), framed(SIGN_ON)]
+    packets = dissected(tmp_path, EVERYTHING, segments)
+    assert [first(pairs, "every_thing.tpdu") for pairs in packets] == ["60:00:03:00:00", None, None]
+    assert [first(pairs, "every_thing.keep_alive") is not None for pairs in packets] == [False, True, False]
+    assert messages_in(packets) == ["0200", "0200"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "2le",
+        "2be-inclusive",
+        "4be",
+        "ascii4",
+        "hex4",
+        "ebcdic4",
+        "bcd2",
+        "vmlh",
+        "2be-etx",
+        "nac",
+        "2be+no-tpdu",
+    ],
+)
+def test_other_framings_are_followed(tmp_path: Path, name: str) -> None:
+    framing = framing_named(name)
+    stream = b"".join(framing.frame(data) for data in DATA)
+    packets = dissected(tmp_path, EVERYTHING, [stream[:9], stream[9:200], stream[200:]], name)
+    assert messages_in(packets) == ["0200"] * len(DATA)
+    assert not [item for pairs in packets for item, _value in pairs if item.startswith("every_thing.fault")]
+
+
+def test_a_protocol_name_that_wireshark_has_gets_another(tmp_path: Path) -> None:
+    text = dissector(EVERYTHING.dictionary, DEFAULT_FRAMING, [PORT]).replace(
+        'proto = "every_thing"', 'proto = "http"'
+    )
+    script = tmp_path / "http.lua"
+    script.write_text(text, encoding="utf-8")
+    packets = tshark(tmp_path, [framed(SIGN_ON)], "-X", f"lua_script:{script}")
+    assert first(packets[0], "http.mti") == "0200"

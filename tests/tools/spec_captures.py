@@ -56,7 +56,7 @@ def tshark(directory: Path, segments: Iterable[bytes], *options: str) -> list[Pa
     )
     # the first line of a superuser's stderr is a general warning
     said = [line for line in ran.stderr.splitlines() if not line.startswith("Running as user")]
-    assert (ran.returncode, said) == (0, [])
+    assert (ran.returncode, said) == (0, []), ran.stderr
     packets = json.loads(ran.stdout, object_pairs_hook=_Pairs)
     return [list(_flat(dict(dict(packet)["_source"])["layers"])) for packet in packets]
 
