@@ -51,7 +51,7 @@ OnReport = Callable[[str, str], None]
 _log = logging.getLogger("switch.link")
 
 
-def _report_to_log(what: str, why: str) -> None:
+def report_to_log(what: str, why: str) -> None:
     _log.warning("%s: %s", what, why) if why else _log.warning("%s", what)
 
 
@@ -365,7 +365,7 @@ class Client(Peer):
         on_late: OnLate | None = None,
         on_unsolicited: OnUnsolicited | None = None,
         on_state: OnState | None = None,
-        report: OnReport = _report_to_log,
+        report: OnReport = report_to_log,
         uniform: Callable[[], float] = random.random,
         next_stan: Callable[[], int] | None = None,
     ) -> None:
@@ -488,7 +488,7 @@ class Server:
         maximum_connections: int = MAXIMUM_CONNECTIONS,
         on_late: OnLate | None = None,
         on_unsolicited: OnUnsolicited | None = None,
-        report: OnReport = _report_to_log,
+        report: OnReport = report_to_log,
         next_stan: Callable[[], int] | None = None,
     ) -> None:
         self.settings = settings
