@@ -1,7 +1,8 @@
 """Source text of functions for one shape: straight-line code for one bitmap, made from the dictionary alone.
 
 A generated function either does all the work and is right, or raises one of `DOUBTS`; it never explains.
-Nothing of a message ever enters a source text: names and numbers of fields, lengths and tables only.
+No value of a message ever enters a source text: names of fields, lengths, tables, and the four digits of an
+MTI that the reference has accepted.
 """
 
 from __future__ import annotations
@@ -308,6 +309,8 @@ class Reading(Source):
             else:
                 self._one_by_one(run)
         tests = [f"{_place(self._cursor, self._offset)} != len(data)", *self._collected()]
+        if any(wire.form == "bytes" and wire.key in self._wanted for wire in wires):
+            tests.append("type(data) is not bytes")  # a slice of something else is something else
         self.line(f"if {' or '.join(tests)}: raise ValueError")
 
     def _collected(self) -> list[str]:

@@ -114,7 +114,7 @@ class Head:
     def size_with(self, names: Iterable[str]) -> int:
         """Bytes before the fields of a message with these; 0 when shapes are not made for it."""
         numbers = [int(name) if name.isdecimal() and name.isascii() else 0 for name in names]
-        if not all(2 <= number <= HIGHEST_FIELD for number in numbers):
+        if not numbers or not all(2 <= number <= HIGHEST_FIELD for number in numbers):
             return 0
         return self.long if any(number > 64 for number in numbers) else self.short
 
@@ -135,7 +135,13 @@ class Head:
 class Shapes:
     """The fast paths of one dialect."""
 
-    def __init__(self, dialect: Dialect, readers: Mapping[str, Read], writers: Mapping[str, Write]) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        readers: Mapping[str, Read],
+        writers: Mapping[str, Write],
+        tags: Mapping[str, TagShapes],
+    ) -> None:
         kind = type(dialect)
         self._decode_reference: Callable[[bytes], Message] = functools.partial(kind.decode, dialect)
         self._encode_reference: Callable[[Message], bytes] = functools.partial(kind.encode, dialect)
@@ -145,7 +151,7 @@ class Shapes:
             kind.split_mac, dialect
         )
         self._dictionary = dialect.dictionary
-        self._readers, self._writers = readers, writers
+        self._readers, self._writers, self.tags = readers, writers, tags
         self._wires = {str(number): wire_of(field) for number, field in dialect.dictionary.fields.items()}
         self._head = Head(dialect)
         self._mtis: dict[str, bytes] = {}
@@ -566,13 +572,14 @@ def attach(dialect: Dialect) -> Shapes:
     """Put the fast paths in the places of `dialect`'s methods; the class's own stay the reference."""
     readers: dict[str, Read] = {}
     writers: dict[str, Write] = {}
+    tags: dict[str, TagShapes] = {}
     for number, codec in dialect._codecs.items():
         key, field = str(number), dialect.dictionary.fields[number]
         readers[key], writers[key] = _reader(key, codec.decode), codec.encode
         if TagShapes.fits(field):
-            tags = TagShapes(field, readers[key], writers[key])
-            readers[key], writers[key] = tags.read(), tags.write()
-    shapes = Shapes(dialect, readers, writers)
+            tags[key] = TagShapes(field, readers[key], writers[key])
+            readers[key], writers[key] = tags[key].read(), tags[key].write()
+    shapes = Shapes(dialect, readers, writers, tags)
     for name in ("decode", "encode", "encode_body", "peek", "walk", "split_mac", "check"):
         fast = functools.update_wrapper(getattr(shapes, name)(), getattr(type(dialect), name))
         setattr(dialect, name, fast)
