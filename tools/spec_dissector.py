@@ -47,7 +47,7 @@ def proto_name(dictionary: Dictionary) -> str:
 
 
 def item_name(path: str) -> str:
-    """The item of a dictionary's path below the protocol: "48.01" -> "de48.t01", "header.1" -> "header.t1"."""
+    """The item of a dictionary's path below the protocol: "48.01" -> "de48.t01"."""
     first, *steps = path.split(".")
     top = first if first == HEADER else f"de{first}"
     return ".".join([top, *(f"t{_NO_ITEM.sub('_', step.lower())}" for step in steps)])

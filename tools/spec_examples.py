@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-from switch.iso8583 import Dialect, Message, Text
+from switch.iso8583 import Dialect, Text
 from switch.iso8583.dictionary import Dictionary, Field
 
 HIDDEN_BYTE = "**"

@@ -110,7 +110,7 @@ def _markdown_text(text: str) -> str:
 
 _STYLE = """\
 :root { color-scheme: light dark; --line: #8886; --shade: #8881; }
-body { font: 16px/1.6 Vazirmatn, system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 16px/1.6 Vazirmatn, system-ui, sans-serif; max-width: 72rem; margin: auto; padding: 1rem; }
 h1, h2, h3 { line-height: 1.25; margin-top: 2em; }
 code, pre { font: 0.9em/1.5 ui-monospace, "DejaVu Sans Mono", monospace; }
 code { direction: ltr; unicode-bidi: isolate; background: var(--shade); padding: 0 0.25em; }

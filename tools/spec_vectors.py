@@ -1,8 +1,8 @@
 """`vafa spec vectors`: sample messages as JSON that a codec in any language can be tested against.
 
 The good ones are the samples that stand beside a dialect; the bad ones are made from them by rule, and the
-error to expect is what our own reference decoder says. Nothing here is random: a dialect always gives the same
-file.
+error to expect is what our own reference decoder says. Nothing here is random: a dialect always gives the
+same file.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ def invalid(dialect: Dialect, samples: Sequence[Example]) -> Iterator[Invalid]:
     seen: set[str] = set()
     for sample in samples:
         data = bytes.fromhex(sample.hex)
-        for name, broken in broken(dialect, data):
+        for name, attempt in broken(dialect, data):
             if name in seen:
                 continue
-            error = _refusal(dialect, broken)
+            error = _refusal(dialect, attempt)
             if error is not None:
                 seen.add(name)
-                yield Invalid(name, broken, error)
+                yield Invalid(name, attempt, error)
 
 
 def broken(dialect: Dialect, data: bytes) -> Iterator[tuple[str, bytes]]:
