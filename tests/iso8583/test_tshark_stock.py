@@ -30,9 +30,9 @@ encoding = "binary"
 [defaults.tlv]
 encoding = "binary"
 """
-# Then Wireshark 4.0 takes tracks for nibbles though their digits stay characters, takes field 55 for text, and
-# puts a stray character behind binary values. What is left holds the raw bitmaps.
-UNREADABLE_RAW = ("35", "36", "52", "55", "64", "128")
+# Then Wireshark 4.0 takes tracks for nibbles though their digits stay characters, takes field 55 for text
+# and puts a stray character behind binary values: these are left out, the raw bitmaps and all else stay.
+UNREADABLE_RAW = ("35", "36", "52", "55", "64", "96", "128")
 
 
 def stock(directory: Path, messages: list[bytes], binary: str) -> list[Pairs]:
