@@ -70,12 +70,12 @@ class FieldCodecs:
         if field.sizing == "prefixed":
             decode, encode = _prefixed_decode(field, content), _prefixed_encode(field, content.write)
         elif field.sizing == "given":
-            decode, encode = _rest_decode(field, content), content.write
+            decode, encode = _rest_decode(field, content), _sized_write(field, content.write)
         elif field.content == "n" and field.encoding == "bcd" and _is_plain_digits(field):
             assert content.read is not None
             decode, encode = _fixed_digits_decode(field, content.read), content.write
         else:
-            decode, encode = _fixed_decode(field, content), _fixed_encode(field, content.write)
+            decode, encode = _fixed_decode(field, content), _sized_write(field, content.write)
         return FieldCodec(self._noted(field.path, decode), encode)
 
     def _content(self, field: Field) -> _Content:
@@ -256,12 +256,13 @@ class FieldCodecs:
                 bits, size = bits + more, size * 2
                 if not any(more):
                     raise DecodeError(path, start, "a bitmap no longer than its fields need", "an empty half")
+            width = (at - start) // size
             for number in set_bits(bits):
                 if is_open and number == 1:
                     continue
                 found = codecs.get(number)
                 if found is None:
-                    place = start + (number - 1) // 8 * ((at - start) // size)
+                    place = start + (number - 1) // 8 * width
                     raise DecodeError(f"{path}.{number}", place, "a part of this field", f"bit {number} set")
                 at = found[1].decode(data, hexed, characters, at, stop, inner)
             if at != stop:
@@ -424,7 +425,7 @@ class _Tag:
 
     def __init__(self, field: Field, content: _Content) -> None:
         self.field = field
-        self.write = content.write
+        self.write = _sized_write(field, content.write)
         self._take = content.take
         self._minimum = size_bytes(
             field, field.length.minimum if field.fill is None else field.length.maximum
@@ -714,18 +715,19 @@ def _fixed_decode(field: Field, content: _Content) -> Decode:
     return decode_composite
 
 
-def _fixed_encode(field: Field, write: Write) -> Encode:
+def _sized_write(field: Field, write: Write) -> Write:
+    """`write` held to the field's length where content isn't: in composites without a prefix of their own."""
     if not field.is_composite:
         return write
-    size = size_bytes(field, field.length.maximum)
+    minimum, maximum = size_bytes(field, field.length.minimum), size_bytes(field, field.length.maximum)
 
-    def encode(value: Any) -> bytes:
+    def sized(value: Any) -> bytes:
         content = write(value)
-        if len(content) != size:
+        if not minimum <= len(content) <= maximum:
             raise EncodeError(field.path, _range_words(field), f"{units_of(field, len(content))}")
         return content
 
-    return encode
+    return sized
 
 
 def _fixed_digits_decode(field: Field, read: Read) -> Decode:
@@ -1003,7 +1005,7 @@ def _only(field: Field, content: _Content) -> _Content:
     return _Content(take, write, read)
 
 
-def _bounds(field: Field) -> tuple[int, int]:
+def value_bounds(field: Field) -> tuple[int, int]:
     """Fewest and most characters (of class b: bytes) a value has."""
     minimum, maximum, _digits = field.length
     if field.encoding == "bcd":
@@ -1034,7 +1036,7 @@ def _digits_content(field: Field) -> tuple[Read, Write]:
         return _sized_nibbles_content(field, DIGITS if field.content == "n" else _hex_nibbles(field))
     if field.content == "h":
         return _hex_nibbles_content(field)
-    minimum, maximum = _bounds(field)
+    minimum, maximum = value_bounds(field)
     left = field.pad is not None and field.pad.side == "left"
     pad = field.pad.nibble if field.pad is not None else ""
     fromhex = bytes.fromhex
@@ -1126,7 +1128,7 @@ def _shown_nibbles(field: Field, nibbles: str) -> str:
 
 def _hex_nibbles_content(field: Field) -> tuple[Read, Write]:
     """Class h in BCD bytes with a length in digits: any nibble is content, the odd one is a pad."""
-    minimum, maximum = _bounds(field)
+    minimum, maximum = value_bounds(field)
     pad = field.pad or Pad("left", "")
     left = pad.side == "left"
     hex_class = HEX_CLASSES[field.hex_case]
@@ -1151,7 +1153,7 @@ def _hex_nibbles_content(field: Field) -> tuple[Read, Write]:
 
 def _sized_nibbles_content(field: Field, good: str) -> tuple[Read, Write]:
     """n and h where only the number of bytes is known: an odd value shows by a pad that is no digit."""
-    minimum, maximum = _bounds(field)
+    minimum, maximum = value_bounds(field)
     pad = field.pad
     is_told = pad is not None and pad.nibble not in good
     left = pad is not None and pad.side == "left"
@@ -1194,12 +1196,12 @@ def _sized_nibbles_content(field: Field, good: str) -> tuple[Read, Write]:
 
 
 def _digit_range(field: Field) -> str:
-    minimum, maximum = _bounds(field)
+    minimum, maximum = value_bounds(field)
     return f"{minimum} to {maximum} digits" if minimum < maximum else f"{maximum} digits"
 
 
 def _track_content(field: Field) -> tuple[Read, Write]:
-    minimum, maximum = _bounds(field)
+    minimum, maximum = value_bounds(field)
     left = field.pad is not None and field.pad.side == "left"
     pad = field.pad.nibble if field.pad is not None else ""
     is_counted = _is_counted(field)
@@ -1268,7 +1270,7 @@ def _nibble_words(nibble: str) -> str:
 
 
 def _amount_content(field: Field) -> tuple[Read, Write]:
-    minimum, maximum = _bounds(field)
+    minimum, maximum = value_bounds(field)
     signs = field.signs
     words = f"{signs[0]} or {signs[1]}, then digits"
     path = field.path
@@ -1384,7 +1386,7 @@ def _require_digits(path: str, value: str, data: bytes, at: int) -> None:
 
 
 def _characters_content(field: Field) -> tuple[Read, Write]:
-    minimum, maximum = _bounds(field)
+    minimum, maximum = value_bounds(field)
     character_class = HEX_CLASSES[field.hex_case] if field.content == "h" else CLASSES[field.content]
     is_good, words, good = character_class
     page = CODE_PAGES[field.code_page] if field.encoding == "ebcdic" else None
@@ -1477,7 +1479,7 @@ def _text_refusal(field: Field, value: Any, words: str, good: str) -> EncodeErro
     """Why `value` can't be written: no text, wrong length, or the first wrong character."""
     if not isinstance(value, str):
         return EncodeError(field.path, f"a text of {words}", type(value).__name__)
-    minimum, maximum = _bounds(field)
+    minimum, maximum = value_bounds(field)
     if not minimum <= len(value) <= maximum:
         return EncodeError(field.path, _range_words(field), f"{_value_units(field, len(value))}")
     for place, character in enumerate(value):
@@ -1490,7 +1492,7 @@ def _text_refusal(field: Field, value: Any, words: str, good: str) -> EncodeErro
 
 
 def _bytes_content(field: Field) -> tuple[Read, Write]:
-    minimum, maximum = _bounds(field)
+    minimum, maximum = value_bounds(field)
     path, fill = field.path, field.fill
     page = CODE_PAGES[field.code_page] if field.encoding == "ebcdic" else None
     in_hex = field.encoding != "binary"

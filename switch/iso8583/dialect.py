@@ -27,7 +27,7 @@ from switch.iso8583.codec import (
     set_bits,
     truncated,
 )
-from switch.iso8583.dictionary import HEADER, Dictionary, ResponseCode, Text
+from switch.iso8583.dictionary import HEADER, HIGHEST_FIELD, Dictionary, ResponseCode, Text
 from switch.iso8583.dictionary_file import SHIPPED
 from switch.iso8583.errors import DecodeError, DialectError, EncodeError, Mistake
 from switch.iso8583.message import EMPTY_SECONDARY, Message, Value
@@ -65,6 +65,7 @@ class Dialect:
         self._decode_plans: dict[bytes, _DecodePlan] = {}
         self._encode_plans: dict[tuple[str, ...], _EncodePlan] = {}
         self._body_plans: dict[tuple[str, ...], _EncodePlan] = {}
+        self._noting: tuple[Dialect, list[Span]] | None = None
         # From here on decode, encode, encode_body, peek and walk of this object are the fast ones; the
         # class's own are the reference they fall back to.
         self.shapes = shapes.attach(self)
@@ -188,17 +189,25 @@ class Dialect:
         Of a message that does not decode: what was understood before the fault; the last spans then reach to
         where their field would have to end at most.
         """
+        if self._noting is None:
+            self._noting = self._made_noting()
+        noting, spans = self._noting
+        spans.clear()
+        with contextlib.suppress(DecodeError):
+            Dialect.decode(noting, data)
+        return list(spans)
+
+    def _made_noting(self) -> tuple[Dialect, list[Span]]:
+        """A copy on the reference path whose decoders note in the list where everything stands."""
         spans: list[Span] = []
         codecs = FieldCodecs(spans)
-        traced = Dialect.__new__(Dialect)
-        traced.dictionary = self.dictionary
-        traced._layout = self._layout.noting(spans)
-        traced._header = {key: codecs.of(part) for key, part in self.dictionary.header.items()}
-        traced._codecs = {number: codecs.of(field) for number, field in self.dictionary.fields.items()}
-        traced._decode_plans = {}
-        with contextlib.suppress(DecodeError):
-            Dialect.decode(traced, data)
-        return spans
+        noting = Dialect.__new__(Dialect)
+        noting.dictionary = self.dictionary
+        noting._layout = self._layout.noting(spans)
+        noting._header = {key: codecs.of(part) for key, part in self.dictionary.header.items()}
+        noting._codecs = {number: codecs.of(field) for number, field in self.dictionary.fields.items()}
+        noting._decode_plans = {}
+        return noting, spans
 
     # ------------------------------------------------------------ encode
 
@@ -230,6 +239,8 @@ class Dialect:
         if mac is None:
             raise EncodeError("message", "a dialect with a MAC", self.name)
         body = tuple(name for name in names if name not in (str(mac.primary), str(mac.secondary)))
+        if any(number > HIGHEST_FIELD for number in self._numbers(body)):
+            raise EncodeError("message", f"no field above {HIGHEST_FIELD} beside a MAC", "one")
         secondary = self._layout.has_secondary(self._numbers(body))
         return self._plan_encode((*body, str(mac.secondary if secondary else mac.primary)), body)
 

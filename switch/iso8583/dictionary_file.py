@@ -351,7 +351,7 @@ class _Reader:
         table.close()
         if not self._fields_are_right:
             return place
-        last = [max((number for number in fields if number <= 64), default=0), max(fields, default=0)]
+        last = [max((n for n in fields if n <= most), default=0) for most in (64, HIGHEST_FIELD)]
         if last != [place.primary, place.secondary]:
             table.refuse("primary", "the MAC is not the last field", "name the last field of each bitmap")
         for number in (place.primary, place.secondary):

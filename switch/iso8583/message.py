@@ -28,7 +28,7 @@ EMPTY_SECONDARY = "1"
 BYTES_MARK = "0x"
 LONGEST_JSON = 8_000_000  # characters; the greatest message as revealed JSON is far smaller
 # What masks put in the place of content, as `from_json` recognises it where it can't be content.
-_MASKED = re.compile(r"\[hidden\]|\[\d+ bytes hidden\]|.*(?:=|\^)\.\.\.", re.DOTALL)
+_MASKED = re.compile(r"\[hidden\]|\[\d+ bytes hidden\]|.*[=^]\.\.\.|\d{2,6}\*+\d{2,4}", re.DOTALL)
 
 
 class Captions(Protocol):
@@ -312,11 +312,11 @@ def _valued(path: str, plain: object, dictionary: Dictionary, is_told: bool) -> 
 
 
 def _looks_masked(text: str, field: Field | None, is_told: bool) -> bool:
-    """Whether a mask made `text`; in free text that is told not to be masked stars and dots are content."""
-    is_free = is_told and field is not None and field.mask is Mask.NONE
-    if is_free:
-        return False
-    return text == HIDDEN or _MASKED.fullmatch(text) is not None or "*" in text
+    """Whether a mask made `text`. Where it is told that nothing is masked, stars and dots are content."""
+    if is_told:
+        is_free = field is not None and field.mask is Mask.NONE
+        return not is_free and _MASKED.fullmatch(text) is not None
+    return "*" in text or _MASKED.fullmatch(text) is not None
 
 
 def _kind(value: object) -> str:
