@@ -331,11 +331,11 @@ class StoreAndForward:
     def postpone(self, number: int, now_ms: int) -> None:
         """Forget the attempt without a record: it stays on record as sent, and is tried again later.
 
-        For when the storage keeps nothing now; never raises `QueueUnavailable`.
+        For when the storage keeps nothing now; never raises. What has ended stays so.
         """
-        entry = self._open(number)
-        self._release(entry)
-        self._plan(entry, now_ms + self.rules.retry_delay_ms)
+        if self.is_open(number):
+            self._release(self._entries[number])
+            self._plan(self._entries[number], now_ms + self.rules.retry_delay_ms)
 
     def refuse(self, number: int, now_ms: int) -> None:
         """It can never be sent as it is (it doesn't encode any more)."""
@@ -396,11 +396,11 @@ class StoreAndForward:
 
     def _try_again(self, entry: _Entry, response_code: str | None, now_ms: int) -> None:
         rules = self.rules
-        entry.response_code = response_code
-        self._release(entry)
         if rules.maximum_attempts is not None and entry.attempts >= rules.maximum_attempts:
             self._end(entry, Stage.EXHAUSTED, response_code, now_ms)
             return
+        entry.response_code = response_code
+        self._release(entry)
         doublings = min(max(entry.attempts - 1, 0), DOUBLINGS_MAXIMUM)
         delay = min(rules.retry_delay_ms * 2**doublings, rules.retry_delay_longest_ms)
         self._plan(entry, now_ms + delay)

@@ -17,9 +17,7 @@ from switch.link.states import State
 DIALECT = iso8583.load("vafa")
 CARD = "9364001234567897"
 TERMINAL = "10000001"
-NETWORK = NetworkMessages(
-    fields={"41": TERMINAL, "42": "100000000000001"}, echoed=("11", "12", "41")
-)
+NETWORK = NetworkMessages(fields={"41": TERMINAL, "42": "100000000000001"}, echoed=("11", "12", "41"))
 
 Kind = TypeVar("Kind")
 

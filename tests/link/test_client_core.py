@@ -202,7 +202,7 @@ def test_a_broken_connection_ends_everything_in_flight_as_sent() -> None:
         assert outcome.sent
         assert "connection reset" in str(outcome)
     assert states(actions) == [State.DOWN]
-    with pytest.raises(LinkDown, match="DOWN.*connection reset"):
+    with pytest.raises(LinkDown, match=r"DOWN.*connection reset"):
         link.request(purchase(3), 1.0)
 
 

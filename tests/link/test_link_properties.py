@@ -94,8 +94,7 @@ class LinkInTheWild(RuleBasedStateMachine):
         try:
             ticket, actions = self.link.request(request, self.now, timeout)
         except LinkDown as error:
-            assert not error.sent
-            assert not self.link.is_up
+            self.refused_while_down(error)
         except KeyStillTaken:
             pass
         except DuplicateInFlight:
@@ -109,6 +108,10 @@ class LinkInTheWild(RuleBasedStateMachine):
             self.do(actions)
             return
         self.do(self.link.tick(self.now))
+
+    def refused_while_down(self, error: LinkDown) -> None:
+        assert not error.sent
+        assert not self.link.is_up
 
     @rule(repeat=st.booleans())
     def we_ask_again(self, repeat: bool) -> None:

@@ -79,7 +79,9 @@ def test_a_peer_that_does_not_sign_on_is_let_go() -> None:
 def test_the_owner_decides_who_signs_on_and_what_the_answer_brings() -> None:
     def judge(request: Message) -> Message:
         good = request.get("41") == "10000001"
-        return Message("0810", {"11": request.text("11"), "39": "00" if good else "58", "41": request.text("41")})
+        return Message(
+            "0810", {"11": request.text("11"), "39": "00" if good else "58", "41": request.text("41")}
+        )
 
     link = server_link(sign_on_required=True, sign_on=judge)
     stranger = Message("0800", {"11": "000001", "41": "99999999", "70": "001"})
