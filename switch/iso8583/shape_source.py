@@ -133,7 +133,7 @@ def _form(field: Field) -> str:
     if field.fill is not None or (field.only and field.content == "b"):
         return "opaque"
     if field.content in ("n", "z") and field.encoding == "bcd":
-        can_be_odd = field.prefix is not None or field.length.maximum % 2 == 1
+        can_be_odd = field.length.minimum < field.length.maximum or field.length.maximum % 2 == 1
         return "opaque" if can_be_odd and field.pad is None else "bcd"
     if field.content in CLASSES and field.encoding == "ascii":
         return "text"
@@ -490,10 +490,11 @@ class Reading(Source):
         self.line(f"{count} = {self._length(wire, prefix)}")
         self.line(f"{stop} = {first} + ({count} + 1 >> 1)")
         self.line(f"{value} = data[{first}:{stop}].hex()")
-        self.line(f"if {count} & 1:")
-        pad_at, rest = ("0", "1:") if wire.pad_side == "left" else ("-1", ":-1")
-        self.line(f"    if {value}[{pad_at}] != {wire.pad!r}: raise ValueError")
-        self.line(f"    {value} = {value}[{rest}]")
+        if wire.pad:
+            self.line(f"if {count} & 1:")
+            pad_at, rest = ("0", "1:") if wire.pad_side == "left" else ("-1", ":-1")
+            self.line(f"    if {value}[{pad_at}] != {wire.pad!r}: raise ValueError")
+            self.line(f"    {value} = {value}[{rest}]")
         self._take_nibbles(wire, value)
         self._cursor, self._offset = stop, 0
 
@@ -698,18 +699,18 @@ class Writing(Source):
             return self._digits_content(wire, value, count)
         self._tests.append(f'not {value}.replace("=", "").isdigit()')
         track = _Token("hex", f'{value}.replace("=", "d")')
-        if not count and wire.maximum % 2 == 0:
+        if not wire.pad or (not count and wire.maximum % 2 == 0):
             return [track]
         pad = _Token("hex", repr(wire.pad) if not count else self._pad(wire, count))
         return [pad, track] if wire.pad_side == "left" else [track, pad]
 
     def _digits_content(self, wire: Wire, value: str, count: str) -> list[_Token]:
-        if count:
+        if count and wire.pad:
             both = [self._pad(wire, count), value]
             padded = ", ".join(both if wire.pad_side == "left" else both[::-1])
             return [_Token("digits", value, padded=padded, odd=count, is_value=True)]
         digits = _Token("digits", value, is_value=True)
-        if wire.maximum % 2 == 0:
+        if count or wire.maximum % 2 == 0:
             return [digits]
         pad = _Token("digits" if wire.pad.isdigit() else "hex", repr(wire.pad))
         return [pad, digits] if wire.pad_side == "left" else [digits, pad]

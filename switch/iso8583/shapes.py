@@ -575,7 +575,7 @@ def attach(dialect: Dialect) -> Shapes:
     tags: dict[str, TagShapes] = {}
     for number, codec in dialect._codecs.items():
         key, field = str(number), dialect.dictionary.fields[number]
-        readers[key], writers[key] = _reader(key, codec.decode), codec.encode
+        readers[key], writers[key] = _reader(wire_of(field), codec.decode), codec.encode
         if TagShapes.fits(field):
             tags[key] = TagShapes(field, readers[key], writers[key])
             readers[key], writers[key] = tags[key].read(), tags[key].write()
@@ -586,10 +586,15 @@ def attach(dialect: Dialect) -> Shapes:
     return shapes
 
 
-def _reader(key: str, decode: Decode) -> Read:
+def _reader(wire: Wire, decode: Decode) -> Read:
+    """A field by its closure, which gets no more of the message than the field when that can be told."""
+    key, is_framed = wire.key, wire.frame != "unknown"
+
     def read(data: bytes, at: int) -> tuple[Value, int]:
+        stop = wire.end(data, at) if is_framed else len(data)
+        part = data[at:stop]
         fields: dict[str, Value] = {}
-        end = decode(data, data.hex(), data.decode("latin-1"), at, len(data), fields)
-        return fields[key], end
+        end = decode(part, part.hex(), part.decode("latin-1"), 0, len(part), fields)
+        return fields[key], at + end
 
     return read
