@@ -272,7 +272,7 @@ class _Writer:
         yield Table(
             heads,
             tuple(
-                (f"`{number}`", self.text(condition.text), self.word(condition.otherwise))
+                (f"`C{number}`", self.text(condition.text), self.word(condition.otherwise))
                 for number, condition in conditions.items()
             ),
         )
@@ -341,7 +341,7 @@ def presence_marks(rule: MessageRule) -> Mapping[str, str]:
     """Path -> how it stands in the message: M, O, C3 (a condition), 1a (one of group a); E: echoed."""
     marks = dict.fromkeys(rule.mandatory, "M")
     marks |= dict.fromkeys(rule.optional, "O")
-    marks |= rule.conditional
+    marks |= {path: f"C{number}" for path, number in rule.conditional.items()}
     for letter, group in zip("abcdefghijklmnopqrstuvwxyz", rule.one_of, strict=False):
         marks |= dict.fromkeys(group, f"1{letter}")
     for path in rule.echoed:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 from switch.iso8583.dictionary import BitmapForm, Dictionary, Field
+from tools.spec_words import count_words
 
 PACKAGE = "org.jpos.iso"
 MTI_FIELD, BITMAP_FIELD = 0, 1
@@ -247,7 +248,8 @@ def _remarks(field: Field) -> Iterator[str]:
     if field.is_composite:
         yield f"field {field.path}: its {'tags' if field.content == 'tlv' else 'parts'} are not taken apart"
     if field.length.minimum < field.length.maximum and field.length.minimum > 0:
-        yield f"field {field.path}: at least {field.length.minimum} {field.unit}"
+        least = count_words(field.length.minimum, field.unit, "en")
+        yield f"field {field.path}: at least {least}"
     if field.encoding == "ebcdic" and field.code_page != "cp1047":
         yield f"field {field.path}: code page {field.code_page}; jPOS has one of its own, letters may differ"
 

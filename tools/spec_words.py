@@ -213,6 +213,8 @@ MASKS: Mapping[str, Text] = {
         "۶ رقم اول و ۴ رقم آخر (کوتاه‌تر از ۱۶: ۲ و ۲)",
     ),
     "track2": Text("the masked card number alone", "تنها شمارهٔ کارت پوشانده"),
+    "track1": Text("the masked card number alone", "تنها شمارهٔ کارت پوشانده"),
+    "mobile": Text("first 4 and last 2 digits", "۴ رقم اول و ۲ رقم آخر"),
     "hidden": Text("never", "هرگز"),
 }
 
