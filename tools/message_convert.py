@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from switch.iso8583 import Dialect, EncodeError, Message, Value, mask_text
 from switch.iso8583.dictionary import HEADER, Field
+from tools.message_meaning import CURRENCIES
 from tools.message_view import shown
 
 # DE 39 of 1987 and 1993; 2003 has the 1993 codes with a zero behind the first digit.
@@ -45,11 +46,16 @@ RESPONSE_CODES: Final[Mapping[str, str]] = {
 _FROM_1993: Final = {newer: older for older, newer in RESPONSE_CODES.items()}
 SIGN_ON_1993: Final = {"001": "801", "002": "802", "161": "811", "201": "821", "301": "831"}
 _SIGN_ON_1987: Final = {newer: older for older, newer in SIGN_ON_1993.items()}
+# Fields that are the same thing in every version of the standard, whatever a dialect calls them.
+SAME_MEANING: Final = frozenset(
+    (*range(2, 15), 16, 23, *range(32, 40), 41, 42, 43, 45, 48, 52, 53, 55, 64, 102, 103, 128)
+)
+CURRENCY_FIELDS: Final = {"4": "49", "5": "50", "6": "51"}  # 2003 has the currency inside the amount
 _MTI = "mti"
 
 
 class Note(NamedTuple):
-    """What became of one path. outcome: "lost" or "changed"; was, now: as a person may see them."""
+    """What became of one path. outcome: "lost", "moved" or "changed"; was, now: as a person may see them."""
 
     path: str
     outcome: str
@@ -94,6 +100,7 @@ class _Conversion:
         self._target = target
         self._year = year
         self.notes: list[Note] = []
+        self._made: dict[str, Value] = {}  # written by a table: right for the target
         self.mti = self._version(message.mti)
         fields = self._translated(dict(message.fields))
         self.fields: dict[str, Value] = {}
@@ -120,6 +127,12 @@ class _Conversion:
             self._to_1993(fields)
         elif older != "0" and newer == "0":
             self._to_1987(fields)
+        if newer == "2" and older != "2":
+            self._amounts_to_2003(fields)
+        elif older == "2" and newer != "2":
+            self._amounts_from_2003(fields)
+        if older != newer:
+            self._drop_other_meanings(fields)
         code = fields.get("39")
         if isinstance(code, str) and (made := self._response_code(code)) not in (None, code):
             assert made is not None
@@ -134,11 +147,11 @@ class _Conversion:
             made = f"{self._year:04}"[-(size - 10) :] + date + time
             fields["12"] = made
             self._changed("12", time, made, f"date of 13 in front, year {self._year} assumed")
-            self._lost("13", fields.pop("13"), "its date stands in 12 now")
+            self._moved("13", fields.pop("13"), "12")
         if isinstance(code, str) and code in SIGN_ON_1993 and "24" not in fields:
-            fields["24"] = SIGN_ON_1993[code]
+            fields["24"] = self._made["24"] = SIGN_ON_1993[code]
             self._changed("24", "", fields["24"], f"function code for network code {code}")
-            self._lost("70", fields.pop("70"), "its meaning stands in 24 now")
+            self._moved("70", fields.pop("70"), "24")
 
     def _to_1987(self, fields: dict[str, Value]) -> None:
         moment, code = fields.get("12"), fields.get("24")
@@ -149,9 +162,64 @@ class _Conversion:
                 fields["13"] = date
                 self._changed("13", "", date, "date of 12")
         if isinstance(code, str) and code in _SIGN_ON_1987 and "70" not in fields:
-            fields["70"] = _SIGN_ON_1987[code]
+            fields["70"] = self._made["70"] = _SIGN_ON_1987[code]
             self._changed("70", "", _SIGN_ON_1987[code], f"network code for function code {code}")
-            self._lost("24", fields.pop("24"), "its meaning stands in 70 now")
+            self._moved("24", fields.pop("24"), "70")
+
+    def _amounts_to_2003(self, fields: dict[str, Value]) -> None:
+        for number, currency_number in CURRENCY_FIELDS.items():
+            amount, currency = fields.get(number), fields.get(currency_number)
+            parts = self._amount_parts(self._target, number)
+            if not isinstance(amount, str) or parts is None:
+                continue
+            known = CURRENCIES.get(currency) if isinstance(currency, str) else None
+            if known is None or not isinstance(currency, str):
+                self._lost(
+                    number, fields.pop(number), f"{currency_number} names no currency to write with it"
+                )
+                continue
+            fields[number] = dict(zip(parts, (currency, str(known[1]), amount), strict=True))
+            self._changed(
+                number, amount, f"{currency} {known[1]} {amount}", f"currency of {currency_number} in it"
+            )
+            self._moved(currency_number, fields.pop(currency_number), number)
+
+    def _amounts_from_2003(self, fields: dict[str, Value]) -> None:
+        for number, currency_number in CURRENCY_FIELDS.items():
+            amount = fields.get(number)
+            parts = self._amount_parts(self._source, number)
+            if not isinstance(amount, Mapping) or parts is None or self._size(currency_number) != 3:
+                continue
+            currency, _exponent, digits = (amount.get(part) for part in parts)
+            if isinstance(currency, str) and isinstance(digits, str):
+                if currency_number in fields:
+                    self._lost(currency_number, fields.pop(currency_number), "the currency stands there now")
+                fields[number], fields[currency_number] = digits, currency
+                self._changed(
+                    number, self._shown(number, amount), digits, f"its currency goes to {currency_number}"
+                )
+                self._changed(currency_number, "", currency, f"currency of {number}")
+
+    def _amount_parts(self, dialect: Dialect, number: str) -> tuple[str, ...] | None:
+        """Keys of currency, exponent and value in an amount of 2003; None for any other amount."""
+        field = dialect.dictionary.fields.get(int(number))
+        names = {} if field is None else {part.name: key for key, part in field.subfields.items()}
+        keys = tuple(names.get(name, "") for name in ("currency", "exponent", "value"))
+        return keys if all(keys) and len(names) == len(keys) else None
+
+    def _drop_other_meanings(self, fields: dict[str, Value]) -> None:
+        """One number, two things: another version's field of another name takes nothing from here."""
+        for number in list(fields):
+            if not number.isdecimal() or int(number) in SAME_MEANING:
+                continue
+            ours = self._source.dictionary.fields.get(int(number))
+            theirs = self._target.dictionary.fields.get(int(number))
+            carries_currency = number in CURRENCY_FIELDS.values() and self._size(number) == 3
+            if ours is None or theirs is None or ours.name == theirs.name or carries_currency:
+                continue
+            if fields.get(number) == self._made.get(number):
+                continue  # translated to what it is there
+            self._lost(number, fields.pop(number), f"{number} is another thing there: {theirs.title.en}")
 
     def _response_code(self, code: str) -> str | None:
         size = self._size("39")
@@ -210,6 +278,9 @@ class _Conversion:
     def _lost(self, path: str, value: Value, why: str) -> None:
         self.notes.append(Note(mask_text(path), "lost", self._shown(path, value), "", mask_text(why)))
 
+    def _moved(self, path: str, value: Value, to: str) -> None:
+        self.notes.append(Note(path, "moved", self._shown(path, value), "", f"it stands in {to} now"))
+
     def _changed(self, path: str, was: str, now: Value, why: str) -> None:
         text = now if isinstance(now, str) else ""
         self.notes.append(Note(mask_text(path), "changed", mask_text(was), mask_text(text), mask_text(why)))
@@ -244,8 +315,8 @@ def _forms(source: Dialect, field: Field, number: str, value: Value) -> list[tup
         if value.isascii():
             forms.append((value.decode("ascii"), "bytes taken as characters"))
         return forms
-    for tidy, why in _TIDIES:
-        forms.append((tidy(value, size), why))
+    tidies = (*_DIGIT_TIDIES, *_TIDIES) if field.content in ("n", "h", "x+n") else (*_TIDIES, *_DIGIT_TIDIES)
+    forms += [(tidy(value, size), why) for tidy, why in tidies]
     if re.fullmatch("(?:[0-9A-Fa-f]{2})+", value):
         forms.append((bytes.fromhex(value), "hex digits written as bytes"))
     if value.isascii():
@@ -254,15 +325,18 @@ def _forms(source: Dialect, field: Field, number: str, value: Value) -> list[tup
     return forms
 
 
-_TIDIES: Final[tuple[tuple[Callable[[str, int], str], str], ...]] = (
+_Tidies = tuple[tuple[Callable[[str, int], str], str], ...]
+_TIDIES: Final[_Tidies] = (
     (lambda value, size: value.strip(), "blanks around it left out"),
-    (lambda value, size: value.zfill(size) if value.isdigit() else value, "zeros in front"),
     (lambda value, size: value.ljust(size), "blanks behind"),
+    (lambda value, size: value.upper(), "capital letters"),
+)
+_DIGIT_TIDIES: Final[_Tidies] = (
+    (lambda value, size: value.zfill(size) if value.isdigit() else value, "zeros in front"),
     (
         lambda value, size: value.lstrip("0").zfill(size) if value.isdigit() else value,
         "zeros in front left out",
     ),
-    (lambda value, size: value.upper(), "capital letters"),
 )
 
 

@@ -11,18 +11,13 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from switch.iso8583 import DecodeError, Dialect, Mask, Message, Value, mask_text
-from switch.iso8583.masks import HIDDEN, luhn_valid, mask_bytes, mask_card_number, mask_joined, mask_value
+from switch.iso8583.masks import HIDDEN, mask_bytes, mask_card_number, mask_joined, mask_value
 from tools.message_meaning import meaning_of, mti_meaning
 
 BITMAP, MTI = "bitmap", "mti"
 _EBCDIC = "cp500"
-# A card number with its own length in front, as LLVAR fields have it: the length in BCD or characters
-# (digits), or in binary (digits, or bytes of BCD).
-_COUNTED_DIGITS = re.compile(r"(?=(1[3-9])(0?)([1-9][0-9]{12,18}))")
-_COUNTED_BYTES = re.compile(r"(?=(0[7-9a-f]|1[0-3])([1-9][0-9]{12,19}))")
-_DIGITS_OF_ASCII = re.compile(r"(?:3[0-9]){6}")  # in hex: characters, looked at as such
-_BEFORE_SEPARATOR = re.compile(r"([0-9]{13,})[dD=]")
-_SHORTEST, _LONGEST = 13, 19
+_DIGIT_RUN = re.compile("[0-9]{13,}")  # the shortest card number
+_ASCII_DIGITS = re.compile(rb"[0-9]{6,}")
 
 
 class Part(NamedTuple):
@@ -56,8 +51,7 @@ def view(dialect: Dialect, data: bytes, *, reveal: bool = False) -> View:
         message = dialect.decode(data)
     except DecodeError as fault:
         error, message = fault, fault.partial
-    trusted = error is None and message is not None and not dialect.check(message, mac_required=False)
-    cards = () if reveal or trusted else card_ranges(data)
+    cards = frozenset[int]() if reveal or error is None else card_places(data)
     spans = [] if message is None else dialect.spans(data)
     parts = tuple(_parts(dialect, data, message, spans, cards, reveal)) if message is not None else ()
     if error is not None and not reveal:
@@ -98,7 +92,7 @@ def _parts(
     data: bytes,
     message: Message,
     spans: Sequence[tuple[str, int, int]],
-    cards: Sequence[tuple[int, int]],
+    cards: frozenset[int],
     reveal: bool,
 ) -> Iterator[Part]:
     for path, start, stop in spans:
@@ -120,8 +114,7 @@ def _parts(
             yield Part(mask_text(path), start, stop, "", "", title, "")
             continue
         assert isinstance(value, str | bytes)
-        torn = any(start < high and low < stop and not (start <= low and high <= stop) for low, high in cards)
-        if torn:
+        if not cards.isdisjoint(range(start, stop)) and dialect.dictionary.mask_of(path) is Mask.NONE:
             yield Part(mask_text(path), start, stop, "** " * (stop - start - 1) + "**", HIDDEN, title, "")
             continue
         mask = dialect.dictionary.mask_of(path)
@@ -189,46 +182,23 @@ def hides_cards(raw: bytes) -> bool:
 # ---------------------------------------------------------------- cards where no field says so
 
 
-def card_ranges(data: bytes) -> tuple[tuple[int, int], ...]:
-    """Byte ranges that look like a card number with its length in front or a separator behind it.
+def card_places(data: bytes) -> frozenset[int]:
+    """Offsets of bytes that could hold the middle of a card number, in BCD, ASCII or EBCDIC.
 
-    Read with the wrong dialect a card number lies across fields that are no card number's; these ranges say
-    where. Bytes in BCD (at either nibble), ASCII and EBCDIC are looked at.
+    Read out of step, a card number lies across fields that are no card number's, and what the fields show
+    of it apart would be the number. Every run of digits counts, so that chance hits are many.
     """
-    found: set[tuple[int, int]] = set()
-    hexed = data.hex()
-    for low, high in _ranges(hexed, step=2):
-        if not _DIGITS_OF_ASCII.search(hexed, low, high):
-            found.add((low // 2, (high + 1) // 2))
+    found: set[int] = set()
     for text in (data.decode("latin-1"), data.decode(_EBCDIC)):
-        found.update(_ranges(text))
-    return tuple(sorted(found))
+        found.update(_stars(text))
+    # characters are looked at as such above; their hex digits would only hit by chance
+    packed = _ASCII_DIGITS.sub(lambda run: b"\xff" * len(run[0]), data).hex()
+    found.update(place // 2 for place in _stars(packed))
+    return frozenset(found)
 
 
-def _ranges(text: str, step: int = 1) -> Iterator[tuple[int, int]]:
-    """step: characters a byte has; a length begins with a byte."""
-    for place in _COUNTED_DIGITS.finditer(text):
-        if place.start() % step:
-            continue
-        size = int(place[1])
-        for start in {place.start(2), place.start(3)}:
-            if luhn_valid_at(text, start, size):
-                yield start, start + size
-    for place in _COUNTED_BYTES.finditer(text) if step == 2 else ():
-        if place.start() % step:
-            continue
-        counted = int(place[1], 16)
-        for size in {counted, counted * 2, counted * 2 - 1}:
-            if _SHORTEST <= size <= _LONGEST and luhn_valid_at(text, place.start(2), size):
-                yield place.start(2), place.start(2) + size
-    for place in _BEFORE_SEPARATOR.finditer(text):
-        end = place.end(1)
-        for size in range(_SHORTEST, min(_LONGEST, end - place.start(1)) + 1):
-            if luhn_valid_at(text, end - size, size):
-                yield end - size, end
-
-
-def luhn_valid_at(text: str, start: int, size: int) -> bool:
-    """Whether `size` digits with a right check digit stand at `start`."""
-    digits = text[start : start + size]
-    return len(digits) == size and digits.isascii() and digits.isdigit() and luhn_valid(digits)
+def _stars(text: str) -> Iterator[int]:
+    for run in _DIGIT_RUN.finditer(text):
+        for place, shown_digit in enumerate(mask_text(run[0])):
+            if shown_digit == "*":
+                yield run.start() + place
