@@ -969,6 +969,7 @@ end
 local FRAMING = SPEC.framing
 local HEADER_BYTES = FRAMING.bytes + FRAMING.fill_bytes
 
+-- The number the length at `at` writes; nil when it is none.
 local function frame_length(data, at)
     local written = cut(data, at, FRAMING.bytes)
     if FRAMING.notation == "le" then written = written:reverse() end
@@ -986,13 +987,13 @@ local function frame_length(data, at)
         return number
     end
     local is_hex = FRAMING.notation == "hex"
-    if text:find(is_hex and "[^0-9A-Fa-f]" or "[^0-9]") then return 0 end
+    if text:find(is_hex and "[^0-9A-Fa-f]" or "[^0-9]") then return nil end
     return tonumber(text, is_hex and 16 or 10)
 end
 
 -- Bytes of the whole frame that begins at `at`: header, TPDU, message, trailer.
 local function frame_bytes(tvb, pinfo, at)
-    local length = frame_length(tvb:raw(at, HEADER_BYTES), 0)
+    local length = frame_length(tvb:raw(at, HEADER_BYTES), 0) or 0
     local header = FRAMING.inclusive and 0 or HEADER_BYTES
     return math.max(length + header, HEADER_BYTES)
 end
@@ -1000,7 +1001,13 @@ end
 local function dissect_frame(tvb, pinfo, root)
     pinfo.cols.protocol = SPEC.title_short
     local tree = root:add(proto, tvb())
-    tree:add(items.length, tvb(0, FRAMING.bytes), frame_length(tvb:raw(), 0))
+    local length = frame_length(tvb:raw(), 0)
+    if not length then
+        local got = "bytes " .. to_hex(tvb:raw(0, FRAMING.bytes))
+        add_fault(tree, tvb, 0, { path = "length", offset = 0, expected = FRAMING.words, got = got })
+        return tvb:len()
+    end
+    tree:add(items.length, tvb(0, FRAMING.bytes), length)
     local base, stop = HEADER_BYTES, tvb:len() - FRAMING.trailer_bytes
     if stop <= base then
         tree:add(items.keep_alive, tvb())
@@ -1044,5 +1051,5 @@ end
 
 local ports = DissectorTable.get("tcp.port")
 for _, port in ipairs(SPEC.ports) do ports:add(port, proto) end
--- so that any other port can be decoded by hand ("Decode As…")
+-- so that any other port can be decoded by hand ("Decode As")
 if ports.add_for_decode_as then ports:add_for_decode_as(proto) end

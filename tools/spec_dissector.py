@@ -24,6 +24,7 @@ DEFAULT_PORT = 8583
 SUMMARY = ("11", "41", "39")
 # Bytes are looked through for card numbers in this code page, as `masks` does.
 MASK_PAGE = "cp500"
+NOTATION_WORDS = {"ascii": "ASCII digits", "ebcdic": "EBCDIC digits", "hex": "ASCII hex", "bcd": "BCD"}
 # What can't stand in the name of a Wireshark item.
 _NO_ITEM = re.compile("[^a-z0-9_-]")
 
@@ -63,6 +64,7 @@ def _spec(dictionary: Dictionary, framing: Framing, ports: Sequence[int]) -> dic
         "ports": list(ports),
         "framing": {
             "notation": header.notation,
+            "words": f"a length in {NOTATION_WORDS.get(header.notation, header.notation)}",
             "bytes": header.size,
             "inclusive": header.inclusive,
             "fill_bytes": len(header.fill),

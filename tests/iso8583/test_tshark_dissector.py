@@ -223,6 +223,13 @@ def test_other_framings_are_followed(tmp_path: Path, name: str) -> None:
     assert not [item for pairs in packets for item, _value in pairs if item.startswith("every_thing.fault")]
 
 
+def test_a_length_that_is_none_is_told_and_not_taken_for_a_message(tmp_path: Path) -> None:
+    packets = dissected(tmp_path, EVERYTHING, [b"0x41" + SIGN_ON], "ascii4")
+    assert first(packets[0], "every_thing.fault.path") == "length"
+    assert first(packets[0], "every_thing.fault.got") == "bytes 30783431"
+    assert messages_in(packets) == []
+
+
 def test_a_protocol_name_that_wireshark_has_gets_another(tmp_path: Path) -> None:
     text = dissector(EVERYTHING.dictionary, DEFAULT_FRAMING, [PORT]).replace(
         'proto = "every_thing"', 'proto = "http"'
