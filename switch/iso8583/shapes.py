@@ -2,11 +2,14 @@
 
 A dialect's own methods are the reference. `attach` puts fast ones in their places, which try a function made
 for the shape at hand and ask the reference at any doubt: only the reference explains what is wrong, so fast
-and slow can differ in time alone. No lock: a dialect belongs to one event loop.
+and slow can differ in time alone. The reference is never asked from within an `except`: what was caught may
+hold bytes of the message, and would travel with the error as its context. No lock: a dialect belongs to one
+event loop.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -179,7 +182,8 @@ class Shapes:
             try:
                 return (get(data[:short]) or hot[data[:long]])(data)
             except DOUBTS:
-                return cold(data)
+                pass
+            return cold(data)
 
         return decode
 
@@ -191,7 +195,8 @@ class Shapes:
             try:
                 return (get(data[:short]) or hot[data[:long]])(data)
             except DOUBTS:
-                return cold(data)
+                pass
+            return cold(data)
 
         return walk
 
@@ -204,7 +209,8 @@ class Shapes:
             try:
                 return (get((data[:short], names)) or hot[data[:long], names])(data)
             except DOUBTS:
-                return cold(data, names)
+                pass
+            return cold(data, names)
 
         return peek
 
@@ -216,7 +222,8 @@ class Shapes:
             try:
                 return hot[tuple(fields)](message.mti, fields)
             except DOUBTS:
-                return cold(message)
+                pass
+            return cold(message)
 
         return encode
 
@@ -228,7 +235,8 @@ class Shapes:
             try:
                 return hot[tuple(fields)](message.mti, fields)
             except DOUBTS:
-                return cold(message)
+                pass
+            return cold(message)
 
         return encode_body
 
@@ -339,9 +347,10 @@ class Shapes:
 
     def peeked(self, data: bytes, names: tuple[str, ...]) -> dict[str, Value]:
         """The named values; what `decode` raises when it would refuse what is read or walked over."""
-        try:
+        message = None
+        with contextlib.suppress(*DOUBTS):
             message = self._looked_at(data, names)
-        except DOUBTS:
+        if message is None:
             message = self._decode_reference(data)
         values = ((name, message.mti if name == MTI else message.get(name)) for name in names)
         return {name: value for name, value in values if value is not None}
@@ -491,7 +500,8 @@ class TagShapes:
             try:
                 return young[stop - start, data[start]](data[start:stop]), stop
             except DOUBTS:
-                return cold(data, at)
+                pass
+            return cold(data, at)
 
         return read
 
@@ -502,7 +512,8 @@ class TagShapes:
             try:
                 return young[tuple(value)](value)  # type: ignore[arg-type]
             except DOUBTS:
-                return cold(value)
+                pass
+            return cold(value)
 
         return write
 

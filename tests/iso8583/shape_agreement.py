@@ -28,12 +28,30 @@ from tests.iso8583.strategies import damage
 PEEKED = ("mti", "2", "3", "4", "11", "41", "42")
 SEEDS = 40  # messages that are damaged, for each dialect
 
+# No shapes are made for these.
+WITHOUT_SHAPES = ("mixed-third", "mixed-header")
+_HEADER = """
+[header.1]
+name = "marker"
+title = { en = "Marker", fa = "نشانه" }
+class = "n"
+encoding = "bcd"
+length = { fixed = 4, unit = "digits" }
+only = ["6000"]
+
+[messages]"""
 _MIXED = Path(__file__).parent / "mixed.toml"
 _HEAD = 'mti = { encoding = "bcd" }\nbitmap = { encoding = "binary" }\n'
 _HEADS = {
     "mixed": _HEAD,
     "mixed-text": 'mti = { encoding = "ascii" }\nbitmap = { encoding = "hex" }\n',
     "mixed-long": 'mti = { encoding = "ebcdic" }\nbitmap = { encoding = "binary", always = 16 }\n',
+    "mixed-set": (
+        'mti = { encoding = "bcd" }\nbitmap = { encoding = "ebcdic", always = 16, first_bit = "set" }\n'
+    ),
+    "mixed-empty": 'mti = { encoding = "bcd" }\nbitmap = { encoding = "binary", empty_secondary = true }\n',
+    "mixed-third": 'mti = { encoding = "bcd" }\nbitmap = { encoding = "binary", tertiary = 65 }\n',
+    "mixed-header": _HEAD,
 }
 MIXED = tuple(_HEADS)
 
@@ -47,7 +65,10 @@ def dialect(name: str) -> Dialect:
     assert _HEAD in text
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "mixed.toml"
-        path.write_text(text.replace(_HEAD, _HEADS[name]), encoding="utf-8")
+        text = text.replace(_HEAD, _HEADS[name])
+        if name == "mixed-header":
+            text = text.replace("[messages]", _HEADER)
+        path.write_text(text, encoding="utf-8")
         return Dialect.load(path)
 
 

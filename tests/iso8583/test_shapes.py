@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from switch.iso8583 import DecodeError, Dialect, Message, load, shapes
+from switch.iso8583 import DecodeError, Dialect, EncodeError, Message, load, shapes
 from switch.iso8583.message import Value
 from switch.iso8583.shape_source import DOUBTS
 from tests.iso8583 import shape_agreement
@@ -59,7 +59,8 @@ def test_fast_and_reference_agree_on_damaged_messages(name: str) -> None:
     count = shape_agreement.compare(name, share, seed=8583)
     assert count.messages >= share
     assert count.accepted > share // 10, "damage that nothing survives shows little"
-    assert count.fast > count.accepted // 3, "the generated functions were hardly asked"
+    if name not in shape_agreement.WITHOUT_SHAPES:
+        assert count.fast > count.accepted // 3, "the generated functions were hardly asked"
 
 
 EAGER = Dialect(load("vafa").dictionary)
@@ -248,6 +249,45 @@ def test_orders_of_tags_stay_bounded(vafa: Dialect) -> None:
     for shape in vafa.shapes.tags.values():
         assert 0 < len(shape.writers) <= BOUND
         assert 0 < len(shape.readers) <= BOUND
+
+
+# ---------------------------------------------------------------- what gets out
+
+
+def refusal(call: Callable[[], object]) -> BaseException | None:
+    try:
+        call()
+    except (DecodeError, EncodeError) as error:
+        return error
+    return None
+
+
+def test_errors_carry_nothing_of_a_doubt_before_them(vafa: Dialect) -> None:
+    """What a generated function stumbled over holds bytes of the message: no error keeps it."""
+    card = "9364001234567890123"
+    message = Message("0220", {**vafa.decode(EARN).fields, "2": card})
+    data = vafa.encode(message)
+    use(vafa, data)
+    random = Random(11)
+    refused = 0
+    for number in range(3000):
+        damaged = damage(data, random)
+        spoiled = Message("0220", dict(shape_agreement.spoil(message.fields, random)))
+        calls = (
+            lambda damaged=damaged: vafa.decode(damaged),
+            lambda damaged=damaged: vafa.walk(damaged),
+            lambda damaged=damaged: vafa.peek(damaged, ("mti", "11")),
+            lambda spoiled=spoiled: vafa.encode(spoiled),
+            lambda spoiled=spoiled: vafa.encode_body(spoiled),
+        )
+        error = refusal(calls[number % len(calls)])
+        refused += error is not None
+        while error is not None:  # the error and all that it was made in or from
+            assert not isinstance(error, AttributeError | LookupError | TypeError | UnicodeError)
+            assert type(error) is not ValueError
+            assert card[:8] not in repr(error) + str(error)
+            error = error.__cause__ or error.__context__
+    assert refused > 1000
 
 
 # ---------------------------------------------------------------- what goes in
