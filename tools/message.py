@@ -195,6 +195,7 @@ def _differences(
         if was == now:
             now += " (differs where it is masked)"
         title = left.dictionary.title_of(path) or right.dictionary.title_of(path)
+        title = title or ("Message type" if path == "mti" else "")
         found.append(Difference(mask_text(path), was, now, mask_text(title)))
     return found
 
@@ -212,7 +213,7 @@ def _diff_text(one: Given, two: Given, found: Sequence[Difference]) -> Iterator[
     yield f"{one.where} and {two.where} differ in {len(found)} {'field' if len(found) == 1 else 'fields'}"
     width = max(len(difference.path) for difference in found)
     for path, was, now, title in found:
-        yield f"{path:<{width}}  {title}"
+        yield f"{path:<{width}}  {title}".rstrip()
         yield f"{'':<{width}}  - {was or 'absent'}"
         yield f"{'':<{width}}  + {now or 'absent'}"
 

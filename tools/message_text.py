@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from switch.iso8583 import DecodeError, Dialect, mask_text
 from tools.message_input import Given
-from tools.message_view import View
+from tools.message_view import BITMAP, Part, View
 
 BYTES_PER_ROW = 12
 VALUE_COLUMNS = 24
@@ -48,14 +49,14 @@ def view_text(dialect: Dialect, one: Given, seen: View, unsafe: bool) -> Iterato
     widths = (BYTES_PER_ROW * 3 - 1, path_width, VALUE_COLUMNS)
     yield _row("at", ("bytes", "field", "value"), widths, "meaning")
     for part in seen.parts:
-        pairs = part.raw.split()
-        rows = max(1, -(-len(pairs) // BYTES_PER_ROW), -(-len(part.value) // VALUE_COLUMNS))
+        pairs, values = part.raw.split(), _value_rows(part)
+        rows = max(1, -(-len(pairs) // BYTES_PER_ROW), len(values))
         meaning = ": ".join(filter(None, (part.title, part.meaning)))
         for row in range(rows):
             held = " ".join(pairs[row * BYTES_PER_ROW : (row + 1) * BYTES_PER_ROW])
             at = str(part.start + row * BYTES_PER_ROW) if held or not row else ""
-            value = part.value[row * VALUE_COLUMNS : (row + 1) * VALUE_COLUMNS]
             path, words = ("", "") if row else (part.path, meaning)
+            value = values[row] if row < len(values) else ""
             yield _row(at, (held, path, value), widths, words)
     if seen.error is not None:
         yield f"fault: {mask_text(str(seen.error))}; answer with DE 39 = {seen.error.response_code}"
@@ -66,3 +67,9 @@ def view_text(dialect: Dialect, one: Given, seen: View, unsafe: bool) -> Iterato
 def _row(at: str, cells: Sequence[str], widths: Sequence[int], words: str) -> str:
     filled = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
     return f"{at:>5}  {filled}  {words}".rstrip()
+
+
+def _value_rows(part: Part) -> list[str]:
+    if part.path == BITMAP:
+        return textwrap.wrap(part.value, VALUE_COLUMNS)
+    return [part.value[at : at + VALUE_COLUMNS] for at in range(0, len(part.value), VALUE_COLUMNS)]

@@ -11,13 +11,20 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from switch.iso8583 import DecodeError, Dialect, Mask, Message, Value, mask_text
-from switch.iso8583.masks import HIDDEN, mask_bytes, mask_card_number, mask_joined, mask_value
+from switch.iso8583.masks import HIDDEN, luhn_valid, mask_bytes, mask_card_number, mask_value
 from tools.message_meaning import meaning_of, mti_meaning
 
 BITMAP, MTI = "bitmap", "mti"
 _EBCDIC = "cp500"
+_SHORTEST, _LONGEST = 13, 19
 _DIGIT_RUN = re.compile("[0-9]{13,}")  # the shortest card number
 _ASCII_DIGITS = re.compile(rb"[0-9]{6,}")
+# A card number with its length in front, as fields have it: in digits (a pad may follow), or, in EMV tags,
+# in bytes of BCD. 16 digits count whatever they begin with, others when cards of that length begin so.
+_COUNTED = re.compile(r"(?=(16)0?([1-9][0-9]{15})|(1[3-9])0?((?:4|3[04-9]|5[068]|6)[0-9]{12,18}))")
+_COUNTED_BYTES = re.compile(r"(?=(0[7-9a])([1-9][0-9]{12,19}))")
+_BEFORE_SEPARATOR = re.compile(r"([0-9]{13,})[dD=]")
+_PLAUSIBLE_MTI = re.compile("[0-2][1-8][0-7][0-5]")
 
 
 class Part(NamedTuple):
@@ -51,11 +58,12 @@ def view(dialect: Dialect, data: bytes, *, reveal: bool = False) -> View:
         message = dialect.decode(data)
     except DecodeError as fault:
         error, message = fault, fault.partial
-    cards = frozenset[int]() if reveal or error is None else card_places(data)
+    cards = frozenset[int]()
+    if error is not None and not reveal:
+        is_message = message is not None and _PLAUSIBLE_MTI.fullmatch(message.mti) is not None
+        cards = card_places(data, is_message and error.path not in (MTI, BITMAP))
     spans = [] if message is None else dialect.spans(data)
     parts = tuple(_parts(dialect, data, message, spans, cards, reveal)) if message is not None else ()
-    if error is not None and not reveal:
-        parts = _masked_as_one(parts)
     end = max((part.stop for part in parts), default=0)
     rest = ""
     if error is not None and end < len(data):
@@ -97,6 +105,10 @@ def _parts(
 ) -> Iterator[Part]:
     for path, start, stop in spans:
         raw = data[start:stop]
+        torn = not cards.isdisjoint(range(start, stop))
+        if torn and path in (MTI, BITMAP):
+            yield Part(path, start, stop, _spaced("*" * (stop - start) * 2), HIDDEN, "", "")
+            continue
         if path == MTI:
             yield Part(
                 path, start, stop, _spaced(raw.hex()), mask_text(message.mti), "", mti_meaning(message.mti)
@@ -114,7 +126,7 @@ def _parts(
             yield Part(mask_text(path), start, stop, "", "", title, "")
             continue
         assert isinstance(value, str | bytes)
-        if not cards.isdisjoint(range(start, stop)) and dialect.dictionary.mask_of(path) is Mask.NONE:
+        if torn and dialect.dictionary.mask_of(path) is Mask.NONE:
             yield Part(mask_text(path), start, stop, "** " * (stop - start - 1) + "**", HIDDEN, title, "")
             continue
         mask = dialect.dictionary.mask_of(path)
@@ -127,18 +139,6 @@ def _parts(
             title,
             mask_text(meaning_of(dialect, message, path, value)) if mask is Mask.NONE or reveal else "",
         )
-
-
-def _masked_as_one(parts: Sequence[Part]) -> tuple[Part, ...]:
-    """Bytes out of step put a card number across fields: what is one only together is masked too."""
-    told = [part for part in parts if part.path not in (MTI, BITMAP)]
-    joined = dict(zip(told, mask_joined([part.value for part in told]), strict=True))
-    return tuple(
-        part
-        if joined.get(part, part.value) == part.value
-        else part._replace(value=joined[part], raw=_spaced("*" * (part.stop - part.start) * 2), meaning="")
-        for part in parts
-    )
 
 
 def _numbers(message: Message) -> str:
@@ -182,23 +182,53 @@ def hides_cards(raw: bytes) -> bool:
 # ---------------------------------------------------------------- cards where no field says so
 
 
-def card_places(data: bytes) -> frozenset[int]:
+def card_places(data: bytes, in_step: bool) -> frozenset[int]:
     """Offsets of bytes that could hold the middle of a card number, in BCD, ASCII or EBCDIC.
 
-    Read out of step, a card number lies across fields that are no card number's, and what the fields show
-    of it apart would be the number. Every run of digits counts, so that chance hits are many.
+    Read out of step, a card number lies across fields that are no card number's, and what these show apart
+    would be the number. In messages a card number has its length in front or a separator behind, and these
+    are looked for; in bytes that are hardly a message (not `in_step`) every run of digits counts.
     """
+    find = _counted_cards if in_step else _all_cards
     found: set[int] = set()
     for text in (data.decode("latin-1"), data.decode(_EBCDIC)):
-        found.update(_stars(text))
+        found.update(find(text, 1))
     # characters are looked at as such above; their hex digits would only hit by chance
     packed = _ASCII_DIGITS.sub(lambda run: b"\xff" * len(run[0]), data).hex()
-    found.update(place // 2 for place in _stars(packed))
+    found.update(place // 2 for place in find(packed, 2))
     return frozenset(found)
 
 
-def _stars(text: str) -> Iterator[int]:
+def _all_cards(text: str, _step: int) -> Iterator[int]:
     for run in _DIGIT_RUN.finditer(text):
         for place, shown_digit in enumerate(mask_text(run[0])):
             if shown_digit == "*":
                 yield run.start() + place
+
+
+def _counted_cards(text: str, step: int) -> Iterator[int]:
+    """step: characters a byte has; a length begins with a byte."""
+    for place in _COUNTED.finditer(text):
+        group = 2 if place[1] else 4
+        start, size = place.start(group), int(place[group - 1])
+        if place.start() % step == 0 and _is_card(text[start : start + size], size):
+            yield from _middle(start, size)
+    if step == 2:
+        for place in _COUNTED_BYTES.finditer(text):
+            most = int(place[1], 16) * 2
+            for size in (most, most - 1):
+                if place.start() % step == 0 and _is_card(text[place.start(2) :][:size], size):
+                    yield from _middle(place.start(2), size)
+    for place in _BEFORE_SEPARATOR.finditer(text):
+        for size in range(_SHORTEST, min(_LONGEST, len(place[1])) + 1):
+            if _is_card(place[1][-size:], size):
+                yield from _middle(place.end(1) - size, size)
+
+
+def _is_card(digits: str, size: int) -> bool:
+    return len(digits) == size and _DIGIT_RUN.fullmatch(digits) is not None and luhn_valid(digits)
+
+
+def _middle(start: int, size: int) -> range:
+    first, last = (6, 4) if size >= 16 else (2, 2)
+    return range(start + first, start + size - last)
