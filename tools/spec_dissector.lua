@@ -230,8 +230,8 @@ end
 
 local LENGTH_WORDS = { ascii = "ASCII digits", ebcdic = "EBCDIC digits", hex = "hex digits" }
 
--- The number that `size` bytes at `at` write; only digits of the encoding are a number.
-local function read_number(path, data, at, size, encoding, page, stop)
+-- The number that `size` bytes at `at` write with `digits` digits; only digits of the encoding are a number.
+local function read_number(path, data, at, size, encoding, page, stop, digits)
     need(path, at, size, stop)
     if encoding == "binary" then
         local number = 0
@@ -244,6 +244,9 @@ local function read_number(path, data, at, size, encoding, page, stop)
         fault(path, at + math.floor((wrong - 1) / 2), "a length in BCD", "nibble " .. text:sub(wrong, wrong))
     elseif wrong then
         fault(path, at + wrong - 1, "a length in " .. LENGTH_WORDS[encoding], byte_words(data, at + wrong - 1))
+    end
+    if encoding == "bcd" and digits % 2 == 1 and digits > 4 and text:sub(1, 1) ~= "0" then
+        fault(path, at, ("a length of %d digits"):format(digits), "one more")
     end
     return tonumber(text, encoding == "hex" and 16 or 10)
 end
@@ -481,7 +484,7 @@ local function read_field(row, path, data, at, stop, show)
     local prefix, length, size = row.prefix, row.max, size_of(row, row.max)
     local start = at
     if prefix then
-        local number = read_number(path, data, at, prefix.size, prefix.encoding, row.page, stop)
+        local number = read_number(path, data, at, prefix.size, prefix.encoding, row.page, stop, prefix.digits)
         length = number
         if prefix.inclusive then
             length = number >= prefix.size and units_of(row, number - prefix.size) or -1
@@ -573,8 +576,8 @@ function groups.tlv(row, path, data, at, stop, show)
         if group.length_first then tag_at, length_at = at + group.length_bytes, at end
         local name = tag_name(row, path, data, tag_at)
         local plain = path .. "." .. name
-        local size = read_number(plain, data, length_at, group.length_bytes, group.length_encoding, row.page, stop)
-            - covered
+        local size = read_number(plain, data, length_at, group.length_bytes, group.length_encoding, row.page, stop,
+            group.length_digits) - covered
         local tag = tag_path(path, name, seen, group.repeats, tag_at)
         if size < 0 then
             fault(plain, length_at, ("a length of at least %d"):format(covered), ("%d"):format(size + covered))
@@ -606,7 +609,7 @@ local function ber_length(path, data, at, stop)
     if count == 0 then fault(path, at, "a definite length", "byte 0x80") end
     if count > 4 then fault(path, at, "a length of at most 4 bytes", ("byte 0x%02X"):format(first)) end
     need(path, at, count + 1, stop)
-    local size = read_number(path, data, at + 1, count, "binary", nil, stop)
+    local size = read_number(path, data, at + 1, count, "binary", nil, stop, count)
     if size < 128 or size < 256 ^ (count - 1) then
         fault(path, at, "the shortest form of the length", "a longer one")
     end
@@ -906,7 +909,7 @@ end
 local function row_of(number, bit, start)
     local row = SPEC.fields[number]
     if not row then
-        fault(("%d"):format(number), start + math.floor(width(bit - 1) / 8), "a field of this dialect",
+        fault(("%d"):format(number), start + width(math.floor((bit - 1) / 8)), "a field of this dialect",
             ("bit %d set"):format(number))
     end
     return row

@@ -268,7 +268,7 @@ class _Writer:
         if not conditions:
             return
         yield self.heading(3, "conditions")
-        heads = (self.word("number"), self.word("condition"), self.word("otherwise"))
+        heads = (self.word("code"), self.word("condition"), self.word("otherwise"))
         yield Table(
             heads,
             tuple(
