@@ -171,8 +171,9 @@ class Dialect:
     def peek(self, data: bytes, fields: Sequence[str]) -> dict[str, Value]:
         """The values at the paths of `fields` ("mti", "2", "48.01") that `data` carries, in that order.
 
-        Checks what it reads and the lengths of all it walks over, to the end, not the content of the rest;
-        `DecodeError` as `decode` raises it.
+        Checks what it reads and the lengths of all it walks over, to the end, not the content of the rest
+        (where a header or a tertiary bitmap stands before the fields: everything); `DecodeError` as `decode`
+        raises it.
         """
         return self.shapes.peeked(data, tuple(fields))
 

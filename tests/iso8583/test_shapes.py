@@ -227,11 +227,15 @@ def test_functions_stay_bounded_and_those_in_use_stay(vafa: Dialect) -> None:
 
 
 @pytest.mark.usefixtures("eager")
-def test_mtis_stay_bounded(vafa: Dialect) -> None:
+def test_only_four_digits_are_remembered_as_mti(vafa: Dialect) -> None:
     fields = vafa.decode(EARN).fields
-    for number in range(10_000):
-        vafa.encode(Message(f"{number:04}", fields))
-    assert len(vafa.shapes._mtis) <= shapes.MTIS_MAXIMUM
+    vafa.encode(Message("0200", fields))
+    for mti in ("02000", "020", "", "02 0", "\u0660200", "020a", "+200"):
+        for _ in range(2):
+            with pytest.raises(EncodeError):
+                vafa.encode(Message(mti, fields))
+    assert list(vafa.shapes._mtis) == ["0200"]
+    assert vafa.encode(Message("9876", fields))[:2] == b"\x98\x76"
 
 
 @pytest.mark.usefixtures("eager")
