@@ -158,7 +158,6 @@ WORDS: Mapping[str, Text] = {
     "absent": Text("absent", "نباید باشد"),
     # ---- examples
     "examples": Text("Examples", "مثال‌ها"),
-    "example_frame": Text("Bytes of the message (without length):", "بایت‌های پیام (بدون طول):"),
     "bytes": Text("Bytes", "بایت‌ها"),
     "hex": Text("Hex", "هگز"),
     "masked_hex": Text(
