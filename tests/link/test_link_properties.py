@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from switch.iso8583 import Message
 from switch.link.client import ClientLink
@@ -87,8 +87,41 @@ class LinkInTheWild(RuleBasedStateMachine):
         more = {"37": request.text("4")} if request.mti != "0800" else {}
         return answer_to(request, **more)
 
-    @rule(stan=st.integers(1, 6), timeout=st.sampled_from([3.0, 8.0]))
-    def we_ask(self, stan: int, timeout: float) -> None:
+    def arrive(self, size: int) -> None:
+        piece, self.line = self.line[:size], self.line[size:]
+        self.do(self.link.received(piece, self.now))
+
+    def come_up(self) -> None:
+        """The host is there and approves, as soon as it is tried."""
+        for _turn in range(100):
+            if self.link.is_up:
+                return
+            if self.opening:
+                self.opening, self.connected = False, True
+                self.do(self.link.connected(self.now))
+            elif self.connected and self.asked and self.asked[-1].mti == "0800" and not self.line:
+                self.line = on_wire(self.answer(self.asked[-1]))
+                self.arrive(len(self.line))
+                if not self.link.is_up:  # it was the echo of an earlier time
+                    self.wait()
+            else:
+                self.arrive(len(self.line))
+                if not self.link.is_up:
+                    self.wait()
+        raise AssertionError("a host that approves, and the link does not come up")
+
+    def wait(self) -> None:
+        deadline = self.link.next_deadline()
+        assert deadline is not None, "nothing would ever happen again"
+        self.now = max(self.now, deadline)
+        self.do(self.link.tick(self.now))
+
+    @rule(
+        stan=st.integers(1, 7), timeout=st.sampled_from([3.0, 8.0]), up=st.sampled_from([True, True, False])
+    )
+    def we_ask(self, stan: int, timeout: float, up: bool) -> None:
+        if up:
+            self.come_up()
         self.amount += 1
         request = purchase(stan, amount=self.amount)
         try:
@@ -113,13 +146,13 @@ class LinkInTheWild(RuleBasedStateMachine):
         assert not error.sent
         assert not self.link.is_up
 
-    @rule(repeat=st.booleans())
-    def we_ask_again(self, repeat: bool) -> None:
+    @rule(back=st.integers(1, 4), repeat=st.booleans())
+    def we_ask_again(self, back: int, repeat: bool) -> None:
         """The same transaction once more: allowed when its first sending has ended."""
-        done = [message for message in self.asked if message.mti in ("0200", "0201")]
+        done = self.business()
         if not done:
             return
-        request = Message("0201" if repeat else "0200", done[-1].fields)
+        request = Message("0201" if repeat else "0200", done[-min(back, len(done))].fields)
         try:
             ticket, actions = self.link.request(request, self.now, 5.0)
         except LinkError:
@@ -129,68 +162,69 @@ class LinkInTheWild(RuleBasedStateMachine):
             self.late = [amount for amount in self.late if amount != request.text("4")]
             self.do(actions)
 
-    @precondition(lambda self: self.connected and self.asked)
-    @rule(back=st.integers(1, 8), times=st.integers(1, 2))
-    def the_host_answers(self, back: int, times: int) -> None:
-        self.line += on_wire(*[self.answer(self.asked[-min(back, len(self.asked))])] * times)
+    def business(self) -> list[Message]:
+        return [message for message in self.asked if message.mti != "0800"]
 
-    @precondition(lambda self: self.connected)
-    @rule(garbage=st.binary(min_size=1, max_size=40))
-    def the_host_babbles(self, garbage: bytes) -> None:
-        self.line += garbage
+    @rule(back=st.integers(1, 6), times=st.sampled_from([1, 1, 2]), size=st.sampled_from([7, 40, 1000]))
+    def the_host_answers(self, back: int, times: int, size: int) -> None:
+        """Whatever it was ever asked, on this connection or an earlier one."""
+        asked = self.business()
+        if self.connected and asked:
+            self.line += on_wire(*[self.answer(asked[-min(back, len(asked))])] * times)
+            self.arrive(size)
 
-    @precondition(lambda self: self.connected)
-    @rule(stan=st.integers(50, 52), mti=st.sampled_from(["0200", "0240", "0420"]))
-    def the_host_asks(self, stan: int, mti: str) -> None:
-        self.line += on_wire(purchase(stan, mti=mti))
+    @rule(times=st.integers(1, 2))
+    def the_host_answers_its_oldest(self, times: int) -> None:
+        if self.connected and self.open:
+            self.line += on_wire(*[self.answer(next(iter(self.open.values())))] * times)
+            self.arrive(len(self.line))
 
-    @precondition(lambda self: self.connected)
-    @rule(code=st.sampled_from(["001", "002", "301"]))
-    def the_host_manages(self, code: str) -> None:
-        self.line += on_wire(Message("0800", {"11": "000099", "41": "10000001", "70": code}))
+    @rule(
+        message=st.sampled_from(
+            [
+                purchase(50),
+                purchase(51, mti="0240"),
+                purchase(52, mti="0420"),
+                Message("0800", {"11": "000099", "41": "10000001", "70": "301"}),
+                Message("0800", {"11": "000099", "41": "10000001", "70": "002"}),
+                Message("0800", {"11": "000099", "41": "10000001", "70": "001"}),
+            ]
+        )
+    )
+    def the_host_asks(self, message: Message) -> None:
+        if self.connected:
+            self.line += on_wire(message)
+            self.arrive(len(self.line))
 
-    @precondition(lambda self: self.connected and self.line)
-    @rule(size=st.integers(1, 300))
-    def bytes_arrive(self, size: int) -> None:
-        piece, self.line = self.line[:size], self.line[size:]
-        self.do(self.link.received(piece, self.now))
-
-    @precondition(lambda self: self.connected)
-    @rule()
-    def the_line_breaks(self) -> None:
-        self.connected = False
-        self.line = b""
-        self.do(self.link.lost(self.now))
-
-    @precondition(lambda self: self.opening)
-    @rule(good=st.booleans())
-    def the_connection_opens(self, good: bool) -> None:
-        self.opening = False
-        self.connected = good
-        self.do(self.link.connected(self.now) if good else self.link.connect_failed(self.now, "refused"))
-
-    @precondition(lambda self: self.connected and self.link.state is State.SIGNING_ON)
-    @rule()
-    def the_host_approves(self) -> None:
-        self.line += on_wire(*[self.answer(message) for message in self.asked[-1:] if message.mti == "0800"])
-        self.bytes_arrive(len(self.line) or 1)
-
-    @rule(seconds=st.sampled_from([0.1, 1.0, 6.0]))
+    @rule(seconds=st.sampled_from([0.1, 1.0, 4.0, 25.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
         self.do(self.link.tick(self.now))
 
-    @rule()
-    def the_owner_stops_and_starts(self) -> None:
-        self.do(self.link.stop(self.now))
-        while self.link.state is not State.STOPPED:
-            deadline = self.link.next_deadline()
-            assert deadline is not None, "draining without an end"
-            self.now = max(self.now, deadline)
-            self.do(self.link.tick(self.now))
-        assert not self.connected
-        assert not self.open
-        self.do(self.link.start(self.now))
+    @rule(
+        kind=st.sampled_from(["break", "refuse", "garbage", "stop", "nothing"]),
+        garbage=st.binary(max_size=30) | st.just(bytes(6)),
+    )
+    def trouble(self, kind: str, garbage: bytes) -> None:
+        if kind == "break" and self.connected:
+            self.connected = False
+            self.line = b""
+            self.do(self.link.lost(self.now))
+        elif kind == "refuse" and self.opening:
+            self.opening = False
+            self.do(self.link.connect_failed(self.now, "refused"))
+        elif kind == "garbage" and self.connected:
+            self.line += garbage
+            self.arrive(len(self.line))
+        elif kind == "stop":
+            self.do(self.link.stop(self.now))
+            for _turn in range(20):
+                if self.link.state is not State.STOPPED:
+                    self.wait()
+            assert self.link.state is State.STOPPED
+            assert not self.connected
+            assert not self.open
+            self.do(self.link.start(self.now))
 
     @invariant()
     def what_is_open_here_is_in_flight_there(self) -> None:
