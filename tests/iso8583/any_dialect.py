@@ -123,7 +123,7 @@ def _tags(field: Field, random: Random) -> dict[str, Any]:
     assert form is not None
     names = random.sample(list(field.tags), min(random.randint(0, 3), len(field.tags)))
     if form.keeps_unknown:
-        names += [_unknown(form, field, random) for _ in range(random.randint(0, 2))]
+        names += [unknown_tag(form, field, random) for _ in range(random.randint(0, 2))]
     random.shuffle(names)
     tags: dict[str, Any] = {}
     for name in names:
@@ -139,7 +139,7 @@ def _tags(field: Field, random: Random) -> dict[str, Any]:
     return tags
 
 
-def _unknown(form: TlvForm, field: Field, random: Random) -> str:
+def unknown_tag(form: TlvForm, field: Field, random: Random) -> str:
     if form.kind == "ber":
         name = random.choice(("C1", "DF01", "DF8129", "9F7F"))
     elif form.tag_encoding == "binary":
@@ -149,4 +149,4 @@ def _unknown(form: TlvForm, field: Field, random: Random) -> str:
     else:
         letters = "0123456789ABCDEF" if form.tag_encoding == "hex" else string.ascii_uppercase
         name = _text(letters, form.tag_size, random)
-    return name if name not in field.tags else _unknown(form, field, random)
+    return name if name not in field.tags else unknown_tag(form, field, random)
