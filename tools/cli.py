@@ -177,7 +177,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # by its own name: commands raise the errors of `tools.cli`, which `__main__` wouldn't know again
-    from tools.cli import main as main_by_name
-
-    main_by_name()
+    # Under its own name: a command's CommandError must be the very class that `run` catches.
+    import_module("tools.cli").main()

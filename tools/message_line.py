@@ -8,6 +8,7 @@ import signal
 import ssl
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,7 @@ from tools.message_options import (
     OutputForm,
     Unsafe,
     allow,
+    decoded,
     dialect_named,
     given_in,
     partly_decoded,
@@ -35,6 +37,7 @@ from tools.message_options import (
     reporting,
 )
 from tools.message_send import Answered, Line, Target, Timing, tls_context
+from tools.message_terminal import Terminal, fresh, read_terminal
 from tools.message_text import view_record, view_text
 from tools.message_view import view
 
@@ -62,6 +65,15 @@ def send(
     server_name: Annotated[
         str | None, typer.Option("--server-name", help="Name in the host's certificate. Default: the host.")
     ] = None,
+    terminal: Annotated[
+        Path | None,
+        typer.Option(
+            "--terminal", help="Send as this terminal, with its MAC: terminals/ID.json of a switch."
+        ),
+    ] = None,
+    now: Annotated[
+        bool, typer.Option("--fresh", help="A new number in 11, this moment in 7, 12, 13.")
+    ] = False,
     form: OutputForm = Format.TEXT,
     unsafe: Unsafe = False,
 ) -> None:
@@ -70,7 +82,9 @@ def send(
     \b
     Example:
       vafa message serve --port 8583 &
-      vafa message sample vafa echo | vafa message send 127.0.0.1:8583
+      vafa message sample vafa sign-on | vafa message send 127.0.0.1:8583
+      vafa message sample vafa sign-on | vafa message send 127.0.0.1:8583 --fresh \\
+          --terminal data/terminals/10000001.json
     """
     with reporting(form):
         allow(unsafe)
@@ -81,12 +95,14 @@ def send(
                 "messages on a line must be framed", ExitCode.USAGE, f"--framing {DEFAULT_FRAMING}"
             )
         context = tls_context(ca, cert, key) if tls or ca or cert else None
+        sender = None if terminal is None else read_terminal(terminal)
+        given = [_as_sent(known, one, sender, now) for one in given]
         records, texts, refused = [], [], False
         try:
             with Line(_target(target, context, server_name), line_framing, timeout) as line:
                 for one in given:
                     answered = line.exchange(one.data, one.tpdu)
-                    record, text, approved = _exchange(known, one, answered, unsafe)
+                    record, text, approved = _exchange(known, one, answered, unsafe, sender)
                     refused |= not approved
                     records.append(record)
                     texts.append(text)
@@ -97,6 +113,17 @@ def send(
             raise typer.Exit(ExitCode.NEGATIVE)
 
 
+def _as_sent(dialect: Dialect, one: Given, sender: Terminal | None, now: bool) -> Given:
+    """A message as it goes out: its own bytes, unless it is made anew."""
+    if sender is None and not now:
+        return one
+    message = decoded(dialect, one)
+    if now:
+        message = fresh(message, datetime.now().astimezone())
+    data = dialect.encode(message) if sender is None else sender.signed(dialect, message)
+    return one._replace(data=data)
+
+
 def _target(text: str, context: ssl.SSLContext | None, server_name: str | None) -> Target:
     host, colon, port = text.rpartition(":")
     if not (colon and host and port.isdecimal() and port.isascii() and 0 < int(port) < 65536):
@@ -105,7 +132,7 @@ def _target(text: str, context: ssl.SSLContext | None, server_name: str | None) 
 
 
 def _exchange(
-    dialect: Dialect, one: Given, answered: Answered, unsafe: bool
+    dialect: Dialect, one: Given, answered: Answered, unsafe: bool, sender: Terminal | None
 ) -> tuple[dict[str, Any], str, bool]:
     request = partly_decoded(dialect, one.data)
     seen = view(dialect, answered.payload, reveal=unsafe)
@@ -113,6 +140,8 @@ def _exchange(
     code = answer.get("39") if answer is not None else None
     code = code if isinstance(code, str) else None
     strange = _mismatches(request, answer)
+    if sender is not None and not sender.mac_is_right(dialect, answered.payload):
+        strange.append("its MAC is not the answer key's")
     approved = code is not None and _is_approval(code) and not strange
     timing = {name: round(ms, 3) for name, ms in answered.timing._asdict().items()}
     record = {
@@ -127,7 +156,7 @@ def _exchange(
     verdict = "no response code" if code is None else f"{code} {_code_meaning(dialect, code)}".rstrip()
     lines = [f"{one.where}: {'approved' if approved else 'not approved'}: {verdict}"]
     lines.append(_timing_text(answered.timing))
-    lines += [f"the answer is to another message: {what}" for what in strange]
+    lines += [f"the answer can't be trusted: {what}" for what in strange]
     lines += view_text(dialect, Given("answer", answered.payload, answered.tpdu), seen, unsafe)
     return record, "\n".join(lines), approved
 

@@ -23,7 +23,7 @@ _ASCII_DIGITS = re.compile(rb"[0-9]{6,}")
 # in bytes of BCD. 16 digits count whatever they begin with, others when cards of that length begin so.
 _COUNTED = re.compile(r"(?=(16)0?([1-9][0-9]{15})|(1[3-9])0?((?:4|3[04-9]|5[068]|6)[0-9]{12,18}))")
 _COUNTED_BYTES = re.compile(r"(?=(0[7-9a])([1-9][0-9]{12,19}))")
-_BEFORE_SEPARATOR = re.compile(r"([0-9]{13,})[dD=]")
+_BEFORE_SEPARATOR = re.compile(r"([0-9]{13,})[dD=^]")
 _PLAUSIBLE_MTI = re.compile("[0-2][1-8][0-7][0-5]")
 
 

@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from switch.iso8583 import Message, load
 from switch.link.framing import framing_named
+from tests.server.running_switch import RunningSwitch
 from tests.tools.kit import PROGRAM, Told, run_process, vector
 from tools.cli import ExitCode
 
@@ -161,8 +162,8 @@ def test_an_answer_to_another_message_is_no_approval(tmp_path: Path) -> None:
     with serving("--rules", str(rules)) as host:
         told = send(host.address, EARN)
         assert told.code == ExitCode.NEGATIVE
-        assert "the answer is to another message: mti 0110 after 0200" in told.out
-        assert "the answer is to another message: 11 is not the request's" in told.out
+        assert "the answer can't be trusted: mti 0110 after 0200" in told.out
+        assert "the answer can't be trusted: 11 is not the request's" in told.out
 
 
 @pytest.mark.parametrize(
@@ -225,6 +226,40 @@ def test_an_address_that_is_none(target: str) -> None:
     told = send(target, EARN)
     assert told.code == ExitCode.USAGE
     assert "is no HOST:PORT" in told.err
+
+
+# ---------------------------------------------------------------- our own switch
+
+
+def test_a_sample_is_sent_to_a_real_switch_as_one_of_its_terminals(tmp_path: Path) -> None:
+    switch = RunningSwitch(tmp_path)
+    try:
+        settings = tmp_path / "terminals" / "10000003.json"
+        address = f"127.0.0.1:{switch.port}"
+        told = send(address, vector("sign-on"), "--terminal", str(settings), "--fresh", "--format", "jsonl")
+        assert told.code == ExitCode.OK, told.err
+        (record,) = told.records
+        assert (record["approved"], record["mismatches"], record["answer"]["mti"]) == (True, [], "0810")
+        shown = {part["path"]: part["value"] for part in record["answer"]["parts"]}
+        assert shown["41"] == "10000003"
+        wrong = json.loads(settings.read_text())
+        wrong["mac_answer_key"] = "00" * 16
+        other = tmp_path / "other.json"
+        other.write_text(json.dumps(wrong))
+        told = send(address, vector("sign-on"), "--terminal", str(other), "--fresh")
+        assert told.code == ExitCode.NEGATIVE
+        assert "the answer can't be trusted: its MAC is not the answer key's" in told.out
+    finally:
+        switch.stop()
+
+
+def test_settings_of_no_terminal(tmp_path: Path) -> None:
+    file = tmp_path / "terminal.json"
+    for text in ("{", "[]", '{"terminal_id": "1"}', '{"mac_request_key": "zz"}'):
+        file.write_text(text)
+        told = send("127.0.0.1:1", EARN, "--terminal", str(file))
+        assert told.code == ExitCode.CONFIGURATION
+        assert "no settings of a terminal" in told.err
 
 
 # ---------------------------------------------------------------- TLS
