@@ -81,7 +81,7 @@ class MatchKey:
         values: list[str | bytes | None] = [mti_class]
         for path in self.network_fields if mti_class == NETWORK_CLASS else self.fields:
             value = message.get(path)
-            values.append(repr(value) if isinstance(value, Mapping) else value)
+            values.append(value if value is None or isinstance(value, str | bytes) else _canonical(value))
         return tuple(values)
 
     def describe(self, message: Message) -> str:

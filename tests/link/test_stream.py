@@ -377,6 +377,31 @@ def test_the_hosts_own_messages() -> None:
     run(scene())
 
 
+def test_no_log_line_shows_a_card_number(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> None:
+        caplog.set_level("DEBUG")
+        async with Host() as host:
+            client = Client("127.0.0.1", host.port, client_settings(drain_timeout_s=0.0))
+            async with client:
+                connection = await host.signed_on()
+                await client.up()
+                with pytest.raises(LinkTimeout) as timeout:
+                    await client.request(purchase(1), 0.01)
+                asked = await connection.expect()
+                with_card = {**answer_to(asked).fields, "2": CARD}
+                connection.write(on_wire(Message("0210", with_card)) * 2)  # late, then once more
+                connection.write(on_wire(purchase(5), Message("0210", {**with_card, "11": "000009"})))
+                connection.write(DEFAULT_FRAMING.frame(b"\x02\x00" + bytes.fromhex(CARD) * 2))
+                pending = asyncio.ensure_future(client.request(purchase(2)))
+                await connection.approve()
+                await pending
+                shown = [record.getMessage() for record in caplog.records]
+                assert len(shown) >= 4
+                assert CARD not in "".join([*shown, str(timeout.value), repr(timeout.value), caplog.text])
+
+    run(scene())
+
+
 # ---------------------------------------------------------------- server
 
 
