@@ -575,6 +575,8 @@ class _Reader:
                 pad = Pad(side, nibble)
             else:
                 pad_table.refuse("nibble", "only BCD has nibbles", "write character, or byte for class b")
+                pad_table.close()
+                return None, None
         if content == "b" and (has_fill or "nibble" not in pad_table):
             fill = Fill(side, pad_table.text("byte", "[0-9A-F]{2}"))
         elif has_fill or encoding != "bcd":
