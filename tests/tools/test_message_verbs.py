@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given as any_of
+from hypothesis import strategies as st
 
 from switch import iso8583
 from switch.iso8583 import Dialect, Message, Sample, Value, load
@@ -517,3 +519,29 @@ def test_samples_can_be_named_listed_and_framed(dialect: str) -> None:
     assert run("sample", dialect, names[-1], "-O", "base64").out.strip() == base64.b64encode(
         iso8583.samples(dialect)[-1].data
     ).decode("ascii")
+
+
+VERBS = (
+    ["view"],
+    ["view", "--unsafe"],
+    ["validate"],
+    ["redact"],
+    ["doctor"],
+    ["convert", "--to", "iso2003-ascii"],
+)
+damaged_samples = st.builds(
+    lambda sample, place, change, end: (sample[:place] + change + sample[place + 1 :])[:end],
+    st.sampled_from([sample.data for _dialect, sample in SAMPLES]),
+    st.integers(0, 60),
+    st.binary(max_size=3),
+    st.integers(1, 200),
+)
+
+
+@any_of(st.binary(max_size=80) | damaged_samples, st.sampled_from(VERBS), st.sampled_from(DIALECTS))
+def test_any_bytes_end_in_an_answer(data: bytes, verb: list[str], dialect: str) -> None:
+    """Never an internal error, whatever comes and however it is written."""
+    options = [] if verb == ["doctor"] else ["-d", dialect]
+    for form in ("hex", "auto", "binary"):
+        told = run(*verb, *options, "-i", form, given=data.hex().encode() if form == "hex" else data)
+        assert told.code in (ExitCode.OK, ExitCode.NEGATIVE, ExitCode.USAGE), told.err
