@@ -362,3 +362,4 @@ def test_the_host_ends_in_order_while_clients_are_connected() -> None:
         os.kill(host.process.pid, signal.SIGTERM)
         assert client.recv(4096) == b""
         client.close()
+        host.process.wait(timeout=60)
