@@ -130,7 +130,7 @@ class _Flight(NamedTuple):
     ticket: int
     key: Key
     request: Message
-    deadline: float
+    beyond_limit: bool
 
 
 class _Memory(NamedTuple):
@@ -162,6 +162,7 @@ class InFlight:
         self._remember_maximum = remember_maximum
         self._flights: dict[Key, _Flight] = {}
         self._by_ticket: dict[int, Key] = {}
+        self._beyond_limit = 0
         self._deadlines: list[tuple[float, int]] = []
         self._ended: OrderedDict[Key, _Memory] = OrderedDict()
         self._tickets = itertools.count(1)
@@ -173,8 +174,8 @@ class InFlight:
         """Take `request` in flight; its ticket.
 
         `DuplicateInFlight` when its key is in flight, `KeyStillTaken` when another transaction just ended
-        under it, `LinkBusy` when the limit is reached (not with `beyond_limit`: the link's own few), and
-        `ValueError` for a message that nothing can answer.
+        under it, `LinkBusy` when the limit is reached (the link's own few go `beyond_limit` and don't
+        count), and `ValueError` for a message that nothing can answer.
         """
         assert wants_answer(request.mti), "only a request, an advice or an instruction is answered"
         key = self.key.of(request)
@@ -182,8 +183,8 @@ class InFlight:
             raise ValueError(f"{request.mti} carries none of the fields that its answer is matched by")
         if key in self._flights:
             raise DuplicateInFlight(f"{self.key.describe(request)} is in flight already")
-        if len(self._flights) >= self._maximum and not beyond_limit:
-            raise LinkBusy(f"{len(self._flights)} requests in flight, the limit is {self._maximum}")
+        if len(self._flights) - self._beyond_limit >= self._maximum and not beyond_limit:
+            raise LinkBusy(f"{self._maximum} requests in flight, that is the limit")
         self._forget(now)
         ended = self._ended.get(key)
         if ended is not None:
@@ -194,7 +195,8 @@ class InFlight:
                 )
             del self._ended[key]
         ticket = next(self._tickets)
-        self._flights[key] = _Flight(ticket, key, request, deadline)
+        self._flights[key] = _Flight(ticket, key, request, beyond_limit)
+        self._beyond_limit += beyond_limit
         self._by_ticket[ticket] = key
         heapq.heappush(self._deadlines, (deadline, ticket))
         return ticket
@@ -253,6 +255,7 @@ class InFlight:
     def _take_out(self, flight: _Flight) -> None:
         del self._flights[flight.key]
         del self._by_ticket[flight.ticket]
+        self._beyond_limit -= flight.beyond_limit
         if len(self._deadlines) > 2 * len(self._by_ticket) + 64:  # answered long before their deadlines
             self._deadlines = [entry for entry in self._deadlines if entry[1] in self._by_ticket]
             heapq.heapify(self._deadlines)

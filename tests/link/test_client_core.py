@@ -518,3 +518,12 @@ def test_no_action_shows_what_it_carries() -> None:
     assert CARD.encode().hex() not in repr(actions)
     assert off_wire(on_wire(purchase(1)))[0].text("2") == CARD
     assert DIALECT.encode(purchase(1)).hex() not in repr(actions)
+
+
+def test_an_echo_under_way_takes_no_room_from_the_owners_requests() -> None:
+    link = client_up(max_in_flight=2, echo_after_s=10.0)
+    assert len(written(link.tick(10.0))) == 1
+    link.request(purchase(1), 10.0)
+    link.request(purchase(2), 10.0)
+    with pytest.raises(LinkBusy):
+        link.request(purchase(3), 10.0)
