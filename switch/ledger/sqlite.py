@@ -52,9 +52,11 @@ from switch.ledger.seal import EntryRow, PostingRow, Sealer, SideRow, TransferRo
 
 # Before it two connections that checkpoint at once can corrupt a write-ahead log.
 OLDEST_SQLITE = (3, 51, 3)
-# The bucket of an acceptor's account row. Postings name the sub-account of their bucket, but one writer owns all
-# buckets of this file, so one row per account netted per batch saves a page write an entry.
+# The bucket of an acceptor's account row. Postings name the sub-account of their bucket, but one writer owns
+# all buckets of this file, so one row per account netted per batch saves a page write an entry.
 ALL_BUCKETS = -1
+# Rows of meta: the ledger's random id, the schema version, "number:MAC" of the last checkpoint.
+META_NAMES = ("ledger", "schema", "checkpoint")
 # One writer has nobody to wait for but a predecessor that is just closing.
 BUSY_TIMEOUT_MS = 250
 # Pages in the write-ahead log when `checkpoint` is worth calling: 8 MiB, a tenth of a second at full speed.
@@ -187,6 +189,8 @@ class SqliteEngine:
         self._sealer = Sealer(seal_key)
         self._heads: list[_Chain] | None = None
         self._staged: dict[int, _Chain] | None = None
+        self._noted = ""
+        self._staged_note = ""
         self._log_pages = 0
         self._finish_checkpoint = False
         self._writer = open_connection(path)
@@ -215,9 +219,8 @@ class SqliteEngine:
     def _create(self) -> None:
         self._writer.execute(TABLES)
         ledger = secrets.token_hex(16)
-        for name, value in (("ledger", ledger), ("schema", str(SCHEMA_VERSION))):
-            seal = self._sealer.row("meta", (name, value))
-            self._writer.execute("INSERT INTO meta VALUES (?,?,?)", (name, value, seal))
+        for name, value in zip(META_NAMES, (ledger, str(SCHEMA_VERSION), "0:"), strict=True):
+            self._write_meta(name, value)
         self._writer.executemany(
             "INSERT INTO bucket_head VALUES (?,0,?,0)",
             ((bucket, self._sealer.genesis(ledger, bucket)) for bucket in range(BUCKETS)),
@@ -226,6 +229,10 @@ class SqliteEngine:
         self._writer.execute(
             "INSERT INTO owner VALUES (?,?,?,?,?)", (*owner, self._sealer.row("owner", owner))
         )
+
+    def _write_meta(self, name: str, value: str) -> None:
+        seal = self._sealer.row("meta", (name, value))
+        self._writer.execute("REPLACE INTO meta VALUES (?,?,?)", (name, value, seal))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -270,6 +277,9 @@ class SqliteEngine:
                 for entry in entries:
                     if entry.sides:
                         self._write_sides(entry)
+                noted = self._noted
+                if noted:
+                    self._write_meta("checkpoint", noted)
             except apsw.ConstraintError as error:
                 self.rollback()
                 raise ConflictError(f"{self._path}: {error}") from error
@@ -277,6 +287,7 @@ class SqliteEngine:
                 self.rollback()
                 raise
         self._staged = rows.heads
+        self._staged_note = noted
 
     def _rows(self, entries: Sequence[Entry], heads: Sequence[_Chain]) -> _Rows:
         """The batch as rows, sealed after `heads`. The hottest Python of a commit: plain loops and names."""
@@ -360,6 +371,8 @@ class SqliteEngine:
             except BaseException:
                 self.rollback()
                 raise
+            if self._noted == self._staged_note:
+                self._noted = ""
             for bucket, head in self._staged.items():
                 self._heads[bucket] = head
             self._staged = None
@@ -379,6 +392,10 @@ class SqliteEngine:
         """See `Engine.commit`. Raises FencedError, ConflictError, LedgerUnavailable."""
         self.stage(entries, epoch)
         self.sync()
+
+    def note_checkpoint(self, number: int, mac: str) -> None:
+        """See `Engine.note_checkpoint`."""
+        self._noted = f"{number}:{mac}"
 
     # ---------------------------------------------------------------- write-ahead log
 
@@ -510,7 +527,7 @@ def read_meta(connection: apsw.Connection, path: Path, sealer: Sealer) -> str:
                 f"{path}: the seal key doesn't fit this ledger (or its meta row {name!r} was changed);"
                 " check keys.seal in the settings"
             )
-    if "schema" not in rows or "ledger" not in rows:
+    if not rows.keys() >= set(META_NAMES):
         raise LedgerUnavailable(f"{path}: meta rows are missing; restore a backup")
     version = int(rows["schema"][0])
     if version != SCHEMA_VERSION:
