@@ -32,6 +32,7 @@ HEAP: Final = "heapsize=160k"  # on a 64-bit machine; as much as about 80 KiB on
 MODULE: Final = "terminal.main"
 WAIT_SECONDS: Final = 60.0  # for an event that must come; only ends a hang
 KEPT_EVENTS: Final = 500  # of each kind, not asked for yet
+FAULT: Final = "fault:"  # how the firmware's log begins when one of its own invariants broke
 TRANSCRIPT_LINES: Final = 120  # shown when something fails
 
 
@@ -165,9 +166,9 @@ class _Reader(Protocol):
 class Terminal:
     """One terminal: firmware, reader, keypad, printer.
 
-    `on_screen`, `on_transaction` and `on_receipt` are called as things happen. The awaitables take events
-    in the
-    order they came, each once; an event that came earlier counts.
+    `on_screen`, `on_transaction`, `on_receipt` and `on_line` (all it says) are called as things happen. The
+    awaitables take events in the order they came, each once; an event that came earlier counts. `faults`:
+    internal errors it survived.
     """
 
     def __init__(self, place: Place, interpreter: Interpreter, options: Options | None = None) -> None:
@@ -176,9 +177,11 @@ class Terminal:
         self.keypad = Keypad(place.run / "keypad", (options or Options()).key_pause_ms)
         self.current_screen: Screen | None = None
         self.boots = 0
+        self.faults: list[str] = []
         self.on_screen: Callable[[Screen], None] | None = None
         self.on_transaction: Callable[[Transaction], None] | None = None
         self.on_receipt: Callable[[str], None] | None = None
+        self.on_line: Callable[[str], None] | None = None
         self._interpreter = interpreter
         self._options = options or Options()
         self._reader: _Reader = self._make_reader()
@@ -337,7 +340,7 @@ class Terminal:
     # ---------------------------------------------------------------- what the firmware says
 
     def _said(self, line: str) -> None:
-        self._transcript.append(line)
+        self._note(line)
         try:
             event = json.loads(line)
         except ValueError:
@@ -351,10 +354,17 @@ class Terminal:
                 self._screen_shown(event)
             case "transaction":
                 self._transaction_finished(event)
+            case "log" if str(event.get("what", "")).startswith(FAULT):
+                self.faults.append(f"terminal {self.place.terminal_id}: {event['what']}")
         self._happened.set()
 
     def _complained(self, line: str) -> None:
-        self._transcript.append(f"stderr: {line}")
+        self._note(f"stderr: {line}")
+
+    def _note(self, line: str) -> None:
+        self._transcript.append(line)
+        if self.on_line is not None:
+            self.on_line(line)
 
     def _screen_shown(self, event: Mapping[str, object]) -> None:
         lines = event.get("lines")
