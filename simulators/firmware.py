@@ -156,6 +156,9 @@ class Options:
 
 
 class _Reader(Protocol):
+    @property
+    def pid(self) -> int: ...
+
     async def swipe(self, card: Card, faults: SwipeFaults | None = None) -> Swipe: ...
 
     async def plug_in(self) -> None: ...
@@ -259,6 +262,11 @@ class Terminal:
         """Process id of the firmware."""
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def reader_pid(self) -> int:
+        """Process id of the reader: its own when it is a process of its own, else ours."""
+        return self._reader.pid
 
     async def ended(self) -> int:
         """Returns when the firmware ends by itself; its exit code."""
@@ -448,6 +456,10 @@ class Terminal:
 class _ReaderHere:
     """The reader in this process, with its control socket."""
 
+    @property
+    def pid(self) -> int:
+        return os.getpid()
+
     def __init__(self, link: Path, control: Path, pace: int) -> None:
         self._reader = MagstripeReader(link, pace)
         self._control = ControlServer(control, self._reader.control)
@@ -471,6 +483,11 @@ class _ReaderProcess:
         self._arguments = ["--link", str(link), "--control", str(control), "--pace", str(pace)]
         self._control = control
         self._process: Process | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     async def swipe(self, card: Card, faults: SwipeFaults | None = None) -> Swipe:
         answer = await ask(self._control, swipe_request(card, faults), timeout_seconds=WAIT_SECONDS)
