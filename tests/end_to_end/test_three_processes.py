@@ -1,4 +1,5 @@
-"""The whole path with three real processes: switch, firmware under MicroPython, reader on a pseudo-terminal."""
+"""The whole path with three real processes: switch, firmware under MicroPython, reader on a
+pseudo-terminal."""
 
 from __future__ import annotations
 
