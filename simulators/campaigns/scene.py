@@ -4,7 +4,7 @@ played."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
@@ -35,13 +35,19 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def scene(data: Path, interpreter: Interpreter, seed: int) -> AsyncIterator[Scene]:
-    """A fresh switch on `data`, one terminal, its line through a proxy; the card has BEFORE_POINTS."""
-    shop = Shop(data, interpreter, terminals=0, seed=seed)
+async def scene(
+    data: Path, interpreter: Interpreter, seed: int, on_line: Callable[[str], None] | None = None
+) -> AsyncIterator[Scene]:
+    """A fresh switch on `data`, one terminal, its line through a proxy; the card has BEFORE_POINTS.
+
+    `on_line` gets every line that switch and firmware write.
+    """
+    shop = Shop(data, interpreter, terminals=0, seed=seed, on_log=on_line)
     async with shop.open():
         line = FaultProxy(shop.switch.host, shop.switch.port, seed)
         await line.start()
         terminal = shop.new_terminal(0, {"port": line.port})
+        terminal.on_line = on_line
         try:
             await terminal.start()
             (card, *_rest) = shop.own_cards()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -92,9 +92,16 @@ class Records:
 class Shop:
     """Switch and terminals on the data directory, the terminals named from 10000001 on."""
 
-    def __init__(self, data: Path, interpreter: Interpreter, terminals: int, seed: int) -> None:
+    def __init__(
+        self,
+        data: Path,
+        interpreter: Interpreter,
+        terminals: int,
+        seed: int,
+        on_log: Callable[[str], None] | None = None,
+    ) -> None:
         self.data = data
-        self.switch = SwitchProcess(data)
+        self.switch = SwitchProcess(data, on_log=on_log)
         self.records = Records()
         self.terminals: list[Terminal] = []
         self._interpreter = interpreter
