@@ -1,4 +1,4 @@
-"""`vafa ledger`: looks at a ledger from outside, beside a running switch or without one; never writes to it."""
+"""`vafa ledger`: looks at a ledger from outside, beside a running switch or without; never writes to it."""
 
 from __future__ import annotations
 

@@ -130,4 +130,4 @@ class Engine(Protocol):
         """Remember, with the next batch, that this checkpoint was written outside: its loss is then found."""
 
     def close(self) -> None:
-        """Close the store; a staged batch is forgotten."""
+        """Close the store; a staged batch is forgotten. Harmless when it is closed."""

@@ -193,17 +193,31 @@ class SqliteEngine:
         self._staged_note = ""
         self._log_pages = 0
         self._finish_checkpoint = False
-        self._writer = open_connection(path)
-        with failures_at(path):
+        self._connections: list[apsw.Connection] = []
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    # ---------------------------------------------------------------- opening
+
+    def _open(self) -> None:
+        self._writer = self._connect()
+        with failures_at(self._path):
             if self._writer.execute("PRAGMA journal_mode = WAL").get != "wal":
-                raise LedgerUnavailable(f"{path}: this file system has no shared memory; use a local disk")
+                raise LedgerUnavailable(
+                    f"{self._path}: this file system has no shared memory; use a local disk"
+                )
             self._writer.execute("PRAGMA synchronous = FULL")
             self._writer.set_wal_hook(self._note_log)
             self._ledger = self._create_or_check()
-        self._reader = open_connection(path, read_only=True)
-        self._checkpointer = open_connection(path)
+        self._reader = self._connect(read_only=True)
+        self._checkpointer = self._connect()
 
-    # ---------------------------------------------------------------- opening
+    def _connect(self, *, read_only: bool = False) -> apsw.Connection:
+        self._connections.append(open_connection(self._path, read_only=read_only))
+        return self._connections[-1]
 
     def _create_or_check(self) -> str:
         """Make the tables of a new ledger, or check version and key of an old one; returns its id."""
@@ -377,8 +391,9 @@ class SqliteEngine:
                 self._heads[bucket] = head
             self._staged = None
         if self._finish_checkpoint or self._log_pages >= LONGEST_LOG_PAGES:
-            self._copy_log(self._writer)
             self._finish_checkpoint = False
+            with suppress(LedgerUnavailable):  # the batch is durable; a bad disk shows at the next one
+                self._copy_log(self._writer)
 
     def rollback(self) -> None:
         """See `Engine.rollback`."""
@@ -512,9 +527,8 @@ class SqliteEngine:
         return self._ledger
 
     def close(self) -> None:
-        """See `Engine.close`."""
-        self.rollback()
-        for connection in (self._reader, self._checkpointer, self._writer):
+        """See `Engine.close`. SQLite forgets a transaction that is open."""
+        for connection in reversed(self._connections):
             connection.close()
 
 
