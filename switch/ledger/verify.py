@@ -30,6 +30,8 @@ MOST_PROBLEMS = 1_000
 _Row = tuple[Any, ...]  # values straight from a database that may have been edited
 # What Python says about values of a type or size that no ledger stores.
 _UNREADABLE = (struct.error, TypeError, ValueError, AttributeError, OverflowError)
+# What SQLite says about pages that it didn't write so.
+_DAMAGED = (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.TooBigError)
 _KIND_NAMES = {int(kind): kind.name.lower() for kind in AccountKind}
 _ADDED = SIDE_KINDS[MemberAdded]
 
@@ -158,10 +160,10 @@ def verify(
             verification.run(checkpoint_path, checkpoint_mac)
         finally:
             connection.close()
-    except (apsw.CorruptError, apsw.NotADBError) as error:
+    except _DAMAGED as error:
         report.add("database", database.name, f"is damaged, reading stopped: {error}")
     except LedgerUnavailable as error:
-        if not isinstance(error.__cause__, apsw.CorruptError | apsw.NotADBError):
+        if not isinstance(error.__cause__, _DAMAGED):
             raise
         report.add("database", database.name, f"is damaged, reading stopped: {error.__cause__}")
     return report
@@ -250,7 +252,7 @@ class _Verification:
             for table, check in checks:
                 try:
                     check()
-                except apsw.CorruptError as error:
+                except _DAMAGED as error:
                     self._report.add(table, "", f"is damaged, reading it stopped: {error}")
                 except _UNREADABLE as error:
                     self._report.add(table, "", f"holds values that no ledger stores: {error}")
@@ -260,8 +262,12 @@ class _Verification:
     def _check_schema(self) -> bool:
         """Whether all our tables are as they were made; what was added is a problem but can be read past."""
         expected = _schema_of(apsw.Connection(":memory:"), make=True)
-        found = _schema_of(self._connection)
-        for name in found.keys() - expected.keys():
+        try:
+            found = _schema_of(self._connection)
+        except UnicodeDecodeError:
+            self._report.add("schema", "", "holds text that is not UTF-8")
+            return False
+        for name in sorted(found.keys() - expected.keys(), key=str):
             self._report.add("schema", name, "was added")
         changed = [name for name, made in expected.items() if found.get(name) != made]
         for name in changed:
@@ -289,7 +295,7 @@ class _Verification:
                 f"{self._database}: schema version {version}, this program knows {SCHEMA_VERSION};"
                 " verify it with the program that wrote it"
             )
-        for name in rows.keys() | set(META_NAMES):
+        for name in sorted(rows.keys() | set(META_NAMES)):
             if name not in rows:
                 self._report.add("meta", name, "is missing")
             elif name not in values or name not in META_NAMES:
@@ -586,7 +592,7 @@ def _differences(
             one, other = next(left, None), next(right, None)
 
 
-def _schema_of(connection: apsw.Connection, *, make: bool = False) -> dict[str, _Row]:
+def _schema_of(connection: apsw.Connection, *, make: bool = False) -> dict[Any, _Row]:
     if make:
         connection.execute(TABLES)
     return {name: (kind, table, sql) for name, kind, table, sql in connection.execute(_SCHEMA)}

@@ -118,6 +118,9 @@ class Book:
         self.commit()
         return entries
 
+    def knows(self, card: int) -> bool:
+        return self.ask(lambda: self.state.member_of(identifier_of(card))) is not None
+
     def balance(self, card: int) -> int:
         member = self.ask(lambda: self.state.member_of(identifier_of(card)))
         assert member is not None
