@@ -160,6 +160,7 @@ class Application:
     def drop_line(self):
         """Give up this connection; the ports make a new one."""
         self.line_is_up = False
+        self.log("info", "line: dropped")
         self.ports.hang_up()
 
     def signed_on(self, moment, ratio):

@@ -23,6 +23,7 @@ async def run(app):
             else:
                 await present(app, pending, again=True)
         elif app.sign_on_due():
+            event = None  # whoever swiped before may have left
             await sign_on(app)
         else:
             event = await handle(app, event or await idle(app))
