@@ -214,8 +214,8 @@ class Terminal:
     async def switch_on(self) -> None:
         """Start the firmware; the devices are there already."""
         assert not self.is_running, "it is on"
-        for link in (self.place.run / "reader", self.place.run / "keypad"):
-            forget_unread(link)
+        for device in ("reader", "keypad", "printer"):
+            forget_unread(self.place.run / device)
         self.printer.tear_off()
         self._process = await Process.start(
             f"terminal {self.place.terminal_id}",

@@ -20,6 +20,7 @@ from typing import Final
 from simulators.campaigns.scene import BEFORE_POINTS, Scene, approved, scene
 from simulators.campaigns.shop import Trader
 from simulators.cashier import Visit
+from simulators.faults import Latency
 from simulators.firmware import Interpreter, prepare_micropython
 from simulators.process import ProcessEnded
 
@@ -30,6 +31,8 @@ PATIENCE_SECONDS: Final = 120.0
 # A random kill falls within this time after the terminal has finished something.
 MOST_DELAY_SECONDS: Final = 0.4
 MOST_TRANSACTIONS: Final = 3
+LINE_MS: Final = 30
+PRINTER_MS: Final = 30
 
 
 @dataclass(slots=True)
@@ -124,6 +127,9 @@ async def random_kills(at: Scene, kills: int, seed: int, summary: Summary) -> No
     """Kill the trading terminal at random moments, `kills` times."""
     choice = random.Random(seed)
     records = at.shop.records
+    # A line and a printer that take their time, so that kills fall between request, answer and paper.
+    at.line.add(Latency(latency=LINE_MS, jitter=LINE_MS))
+    at.terminal.printer.slow_ms = PRINTER_MS
     for number in range(kills):
         trader = Trader(at.terminal, [at.card], at.shop.shared, seed * 1000 + number)
         trading = asyncio.create_task(trader.trade(asyncio.Event()))

@@ -41,10 +41,11 @@ EARN_AMOUNT: Final = 1_000_000
 
 
 class Attack(NamedTuple):
-    """Bytes for one connection, which then stays open and silent."""
+    """Bytes for one connection, which then stays open and silent, or hangs up."""
 
     name: str
     data: bytes
+    hangs_up: bool = False
 
 
 @dataclass(slots=True)
@@ -71,6 +72,7 @@ def attacks(seed: int, count: int, card: Card) -> list[Attack]:
     kinds: tuple[Callable[[random.Random, Card], Attack], ...] = (
         _random_bytes,
         _half_frame,
+        _half_frame_and_gone,
         _longest_length,
         _too_short,
         _other_protocol,
@@ -91,6 +93,10 @@ def _random_bytes(choice: random.Random, card: Card) -> Attack:
 def _half_frame(choice: random.Random, card: Card) -> Attack:
     whole = framed(_earn(choice, card, FORGED_TERMINAL))
     return Attack("half a frame", whole[: choice.randrange(1, len(whole))])
+
+
+def _half_frame_and_gone(choice: random.Random, card: Card) -> Attack:
+    return Attack("half a frame, then gone", _half_frame(choice, card).data, hangs_up=True)
 
 
 def _longest_length(choice: random.Random, card: Card) -> Attack:
@@ -184,11 +190,11 @@ async def run(
             await cashier.wait_until_idle()
             await cashier.activate(customer)
             trading = asyncio.create_task(_trade(cashier, customer, summary, stopped))
-            idle = [await _attack(switch, b"", open_connections) for _ in range(idle_count)]
+            idle = [await _attack(switch, Attack("idle", b""), open_connections) for _ in range(idle_count)]
             summary.idle_connections = len(idle)
             attackers = []
             for attack in attacks(seed, attack_count, victim):
-                attackers.append(await _attack(switch, attack.data, open_connections))
+                attackers.append(await _attack(switch, attack, open_connections))
                 summary.attacks += 1
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await log.names_all({*attackers, *idle})
@@ -218,14 +224,16 @@ async def _trade(cashier: Cashier, card: Card, summary: Summary, stopped: asynci
             summary.earns_approved += 1
 
 
-async def _attack(switch: SwitchProcess, data: bytes, open_connections: contextlib.ExitStack) -> str:
-    """Connect, send, stay; the name under which the switch knows the connection."""
+async def _attack(switch: SwitchProcess, attack: Attack, open_connections: contextlib.ExitStack) -> str:
+    """Connect, send, stay or go; the name under which the switch knows the connection."""
     _reader, writer = await asyncio.open_connection(switch.host, switch.port)
     open_connections.callback(writer.close)
     host, port = writer.get_extra_info("sockname")[:2]
-    writer.write(data)
+    writer.write(attack.data)
     with contextlib.suppress(ConnectionError):
         await writer.drain()
+    if attack.hangs_up:
+        writer.close()
     return f"{host}:{port}"
 
 
