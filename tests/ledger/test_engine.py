@@ -175,6 +175,18 @@ def test_a_successor_goes_on_where_the_ledger_ends(book: Book, engine_factory: E
     assert (head.sequence, head.members) == (3, 1)
 
 
+def test_an_owner_that_comes_back_follows_what_its_successor_wrote(
+    book: Book, engine_factory: EngineFactory
+) -> None:
+    book.book(ACTIVATE, EARN)
+    Book(engine_factory).book(REDEEM)
+    returned = Book(lambda: book.engine)
+    assert returned.balance(1) == 150
+    returned.book(Request("earn", 4, card=1, points=1))
+    (head,) = [head for head in returned.engine.heads() if head.sequence]
+    assert head.sequence == 4
+
+
 def test_heads_are_different_in_two_ledgers_with_the_same_entries(
     book: Book, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> None:

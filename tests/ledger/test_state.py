@@ -259,3 +259,14 @@ def test_an_identity_of_the_future_does_not_make_all_others_unknown() -> None:
         state.committed([applied(state, number)])
     assert state.entry(identity(20)) is None
     assert state.entry(future.identity) is future
+
+
+def test_an_answer_given_twice_leaves_memory_once() -> None:
+    state = State(Start(10, identity(9), b"", {}), recent_entries=1)
+    old = entry_of(state, 5)
+    for _ in range(2):
+        state.fill(EntryLoad(identity(5)), old)
+    state.committed([applied(state, 20), applied(state, 21)])
+    with pytest.raises(NotLoaded):
+        state.entry(identity(5))
+    assert state.entry(identity(21)) is not None
