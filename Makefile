@@ -60,7 +60,7 @@ micropython: $(STAMP)
 	@echo "setup: MicroPython is $$($(BIN)/python -m tools.micropython)" ; test -x .tools/bin/micropython
 
 run: setup ## start the switch, play one scripted visit through the real firmware, stay up
-	@$(BIN)/vafa demo
+	@$(BIN)/vafa demo --data data
 
 lint: setup ## ruff and mypy
 	@echo "lint: ruff"
