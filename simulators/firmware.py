@@ -219,7 +219,7 @@ class Terminal:
         self.printer.tear_off()
         self._process = await Process.start(
             f"terminal {self.place.terminal_id}",
-            [*self._interpreter.command, "--board", str(self.place.run / "board.json")],
+            [*self._interpreter.command, "--board", str(self.place.run.absolute() / "board.json")],
             directory=self._interpreter.directory,
             environment=self._interpreter.environment,
             on_stdout=self._said,

@@ -23,10 +23,10 @@ STEPS = ["activate", "earn", "balance", "redeem", "balance", "earn_line_pulled",
 CARD_NUMBER = re.compile(r"(?<![0-9])936400[0-9]{10}(?![0-9])")
 
 
-def vafa(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def vafa(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*VAFA, *arguments],
-        cwd=ROOT,
+        cwd=cwd,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -109,6 +109,12 @@ def test_once_twice_on_one_directory(tmp_path: Path) -> None:
                 step["rrn"] in step["receipt"] and "ماندهٔ امتیاز" in step["receipt"]
             )
         assert not CARD_NUMBER.search(run.stdout + run.stderr)
+
+
+def test_the_data_directory_may_be_named_from_where_one_stands(tmp_path: Path) -> None:
+    run = vafa("demo", "--once", "--json", "--data", "data", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "data" / "ledger.sqlite").is_file()
 
 
 def test_once_prints_screens_and_receipts_and_removes_its_directory(tmp_path: Path) -> None:
