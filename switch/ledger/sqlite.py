@@ -95,7 +95,8 @@ _BALANCE = (
 )
 _SIDES = (
     "SELECT side.kind, side.member, side.status, side.original, directory.identifier, directory.masked_card"
-    " FROM side LEFT JOIN directory ON side.kind = 1 AND directory.member = side.member"
+    f" FROM side LEFT JOIN directory ON side.kind = {SIDE_KINDS[MemberAdded]}"
+    " AND directory.member = side.member"
     " WHERE side.entry = ? ORDER BY side.number"
 )
 _MEMBER = (
@@ -119,6 +120,8 @@ _FAILURES: tuple[tuple[type[apsw.Error], str], ...] = (
     (apsw.NotADBError, "is not a ledger (not a SQLite file); check the data directory"),
     (apsw.CantOpenError, "can't be opened; check that the directory exists and may be written"),
     (apsw.PermissionsError, "can't be opened; check the permissions of file and directory"),
+    (apsw.SQLError, "is not as this program made it; run `vafa ledger verify`"),
+    (apsw.ProtocolError, "is opened by too many processes at once; try again"),
     (apsw.IOError, "the disk reports an error; check the disk and the system log before starting again"),
 )
 
@@ -157,6 +160,7 @@ def open_connection(path: Path, *, read_only: bool = False) -> apsw.Connection:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
+        connection.execute("PRAGMA synchronous = FULL")  # every commit and every copied log reaches the disk
         if read_only:
             connection.execute("PRAGMA query_only = ON")
         return connection
@@ -209,7 +213,6 @@ class SqliteEngine:
                 raise LedgerUnavailable(
                     f"{self._path}: this file system has no shared memory; use a local disk"
                 )
-            self._writer.execute("PRAGMA synchronous = FULL")
             self._writer.set_wal_hook(self._note_log)
             self._ledger = self._create_or_check()
         self._reader = self._connect(read_only=True)
@@ -268,8 +271,9 @@ class SqliteEngine:
 
     def _epoch(self) -> int:
         epoch = self._writer.execute("SELECT epoch FROM owner WHERE first_bucket = 0").get
-        assert isinstance(epoch, int)
-        return epoch
+        if epoch is None:
+            raise self._contradiction("the owner's row is missing")
+        return int(epoch)
 
     # ---------------------------------------------------------------- writing
 
@@ -285,7 +289,7 @@ class SqliteEngine:
                         f"{self._path}: epoch {epoch} is over, {current} owns the ledger now; stop"
                     )
                 if self._heads is None:
-                    self._heads = _read_heads(self._writer)
+                    self._heads = self._read_heads(self._writer)
                 rows = self._rows(entries, self._heads)
                 self._write(rows)
                 for entry in entries:
@@ -462,16 +466,15 @@ class SqliteEngine:
             return self._load_balance(load.account)
         except apsw.Error as error:
             raise _unavailable(self._path, error) from error
+        except (AssertionError, ValueError) as error:
+            raise self._contradiction(f"what {type(load).__name__} finds was changed ({error})") from error
 
     def _load_entry(self, identity: bytes) -> Entry | None:
         row = self._reader.execute(_ENTRY_BY_IDENTITY, (identity,)).fetchone()
         if row is None:
             return None
-        try:
-            fields = (*row, self._transfers(row[0]), self._sides(row[0]))
-            return Entry(*fields)
-        except (AssertionError, ValueError) as error:
-            raise self._contradiction(f"entry {row[0]} was changed ({error})") from error
+        fields = (*row, self._transfers(row[0]), self._sides(row[0]))
+        return Entry(*fields)
 
     def _transfers(self, entry_id: int) -> tuple[Transfer, ...]:
         postings: dict[int, list[Posting]] = {}
@@ -519,7 +522,14 @@ class SqliteEngine:
     def heads(self) -> list[Head]:
         """See `Engine.heads`."""
         with failures_at(self._path):
-            return [Head(*chain) for chain in _read_heads(self._reader)]
+            return [Head(*chain) for chain in self._read_heads(self._reader)]
+
+    def _read_heads(self, connection: apsw.Connection) -> list[_Chain]:
+        rows = connection.execute("SELECT sequence, seal, members FROM bucket_head ORDER BY bucket")
+        heads = [(sequence, seal, members) for sequence, seal, members in rows]
+        if len(heads) != BUCKETS:
+            raise self._contradiction(f"bucket_head has {len(heads)} rows of {BUCKETS}")
+        return heads
 
     @property
     def ledger(self) -> str:
@@ -550,18 +560,6 @@ def read_meta(connection: apsw.Connection, path: Path, sealer: Sealer) -> str:
             " use the program that wrote it"
         )
     return str(rows["ledger"][0])
-
-
-def _read_heads(connection: apsw.Connection) -> list[_Chain]:
-    heads: list[_Chain] = [
-        (sequence, seal, members)
-        for sequence, seal, members in connection.execute(
-            "SELECT sequence, seal, members FROM bucket_head ORDER BY bucket"
-        )
-    ]
-    if len(heads) != BUCKETS:
-        raise LedgerUnavailable(f"bucket_head has {len(heads)} rows of {BUCKETS}; run `vafa ledger verify`")
-    return heads
 
 
 def _side_row(entry_id: int, number: int, side: Side) -> SideRow:

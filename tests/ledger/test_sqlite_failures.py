@@ -156,8 +156,11 @@ def test_a_damaged_page_is_told_and_not_read_past(sqlite_book: Book, path: Path)
         ("DELETE FROM member", MemberLoad((37 << 40) + 1), "is missing"),
         ("UPDATE posting SET amount = 1", EntryLoad(EARN.identity), "was changed"),
         ("UPDATE transfer SET kind = 99", EntryLoad(EARN.identity), "was changed"),
+        ("UPDATE entry SET terminal = CAST(x'ff' AS TEXT)", EntryLoad(EARN.identity), "was changed"),
+        ("UPDATE member SET status = 99", MemberLoad((37 << 40) + 1), "was changed"),
+        ("DROP TABLE member", MemberLoad((37 << 40) + 1), "is not as this program made it"),
     ],
-    ids=["directory", "member", "posting", "transfer"],
+    ids=["directory", "member", "posting", "transfer", "text", "status", "table"],
 )
 def test_a_row_that_was_tampered_with_is_not_acted_on(
     sqlite_book: Book,
@@ -170,6 +173,15 @@ def test_a_row_that_was_tampered_with_is_not_acted_on(
     apsw.Connection(str(path)).execute(statement)
     with pytest.raises(LedgerUnavailable, match=f"{words}.*run `vafa ledger verify`"):
         sqlite_book.engine.load(load)
+
+
+@pytest.mark.parametrize("table", ["owner", "bucket_head"])
+def test_a_missing_row_that_writing_needs_is_told(sqlite_book: Book, path: Path, table: str) -> None:
+    sqlite_book.book(ACTIVATE)
+    sqlite_book.engine.rollback()  # what memory held of it is read again
+    apsw.Connection(str(path)).execute(f"DELETE FROM {table}")
+    with pytest.raises(LedgerUnavailable, match=r"run `vafa ledger verify`"):
+        sqlite_book.engine.stage([sqlite_book.send(EARN)], sqlite_book.epoch)
 
 
 @pytest.mark.parametrize("paced", [True, False], ids=["paced", "by the writer"])
