@@ -264,4 +264,4 @@ def _data_directory(data: Path | None) -> Iterator[Path]:
         raise CommandError(
             f"{data}: can't be made ({error.strerror})", ExitCode.CONFIGURATION, "another --data"
         ) from None
-    yield data
+    yield data.absolute()  # the processes started here stand elsewhere
