@@ -152,7 +152,7 @@ def open_connection(path: Path, *, read_only: bool = False) -> apsw.Connection:
         )
     with failures_at(path):
         try:
-            os.close(os.open(path, os.O_RDWR if read_only else os.O_RDWR | os.O_CREAT, 0o600))
+            os.close(os.open(path, os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             raise LedgerUnavailable(
                 f"{path}: can't be opened ({error.strerror}); check the data directory and its permissions"
