@@ -54,7 +54,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         epoch = engine.claim(f"switch {os.getpid()}")
         # A ledger shorter than its last checkpoint lost entries: it is not served from.
         checkpoints = CheckpointFile(settings.checkpoint_path, settings.checkpoint_mac)
-        checkpoints.append(engine.heads(), clock.now_ms())
+        write_checkpoint(engine, checkpoints, clock.now_ms())
     except LedgerUnavailable as error:
         raise StartError(str(error)) from error
     with (
@@ -65,8 +65,14 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
 
         def pace_log() -> None:
             """Copy the write-ahead log beside the commits, so that no answer waits for all of it."""
-            if engine.checkpoint_due and (not copying or copying[0].done()):
-                copying[:] = [loop.run_in_executor(checkpointer, engine.checkpoint)]
+            if engine.checkpoint_due and not copying:
+                copying.append(loop.run_in_executor(checkpointer, engine.checkpoint))
+                copying[0].add_done_callback(log_copied)
+
+        def log_copied(done: asyncio.Future[None]) -> None:
+            copying.clear()
+            if (error := done.exception()) is not None:
+                log.error("write-ahead log not copied", error=str(error))
 
         pipeline = Pipeline(
             dialect=iso8583.load("vafa"),
@@ -111,12 +117,22 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         code = 0 if reason.startswith("SIG") else 1
         if code == 0:
             with contextlib.suppress(LedgerUnavailable):
-                checkpoints.append(engine.heads(), clock.now_ms())
+                write_checkpoint(engine, checkpoints, clock.now_ms())
     engine.close()
     with contextlib.suppress(OSError):
         settings.port_path.unlink()
     log.info("stopped", entries=pipeline.committed_entries)
     return code
+
+
+def write_checkpoint(engine: SqliteEngine, checkpoints: CheckpointFile, now_ms: int) -> None:
+    """Append what the ledger looks like now; the ledger notes it, so that a cut file is noticed too.
+
+    Raises LedgerUnavailable: the file can't be written, or it knows of more entries than the ledger has.
+    """
+    made = checkpoints.append(engine.heads(), now_ms)
+    if made is not None:
+        engine.note_checkpoint(made.number, made.mac)
 
 
 def hsm_of(settings: Settings) -> InProcessHsm:
@@ -156,7 +172,9 @@ async def _checkpoint(
     while True:
         await asyncio.sleep(CHECKPOINT_INTERVAL_S)
         try:
-            await asyncio.to_thread(checkpoints.append, engine.heads(), clock.now_ms())
+            made = await asyncio.to_thread(checkpoints.append, engine.heads(), clock.now_ms())
+            if made is not None:
+                engine.note_checkpoint(made.number, made.mac)
         except LedgerUnavailable as error:
             log.error("checkpoint not written", error=str(error))
 
