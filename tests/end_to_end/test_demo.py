@@ -23,16 +23,23 @@ STEPS = ["activate", "earn", "balance", "redeem", "balance", "earn_line_pulled",
 CARD_NUMBER = re.compile(r"(?<![0-9])936400[0-9]{10}(?![0-9])")
 
 
-def vafa(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+def vafa(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end; one that hangs is stopped and shown."""
+    process = subprocess.Popen(
         [*VAFA, *arguments],
-        cwd=cwd,
+        cwd=ROOT,
         env={**os.environ, **environment},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=GENEROUS_SECONDS,
-        check=False,
     )
+    try:
+        stdout, stderr = process.communicate(timeout=GENEROUS_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=GENEROUS_SECONDS)
+        pytest.fail(f"vafa {' '.join(arguments)} took more than {GENEROUS_SECONDS} s:\n{stdout}\n{stderr}")
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 class Running:
