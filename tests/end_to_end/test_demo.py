@@ -23,11 +23,11 @@ STEPS = ["activate", "earn", "balance", "redeem", "balance", "earn_line_pulled",
 CARD_NUMBER = re.compile(r"(?<![0-9])936400[0-9]{10}(?![0-9])")
 
 
-def vafa(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def vafa(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run one command to its end; one that hangs is stopped and shown."""
     process = subprocess.Popen(
         [*VAFA, *arguments],
-        cwd=ROOT,
+        cwd=cwd,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
