@@ -176,4 +176,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # Under its own name: a command's CommandError must be the very class that `run` catches.
+    import_module("tools.cli").main()
