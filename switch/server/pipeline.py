@@ -279,7 +279,7 @@ class Pipeline:
                 raise
             except Exception as error:
                 # A defect, but only of this request: deciding changes nothing.
-                where = _where(error)
+                where = where_of(error)
                 self._log.error(
                     "decision failed", terminal=request.terminal, error=type(error).__name__, at=where
                 )
@@ -330,7 +330,7 @@ class Pipeline:
     def _broken(self, batch: _Batch, error: BaseException) -> None:
         """An invariant does not hold: stop this process rather than go on with a ledger it can't trust."""
         self._stopped = True
-        self._log.critical("invariant broken", error=type(error).__name__, at=_where(error))
+        self._log.critical("invariant broken", error=type(error).__name__, at=where_of(error))
         self._give_up(batch)
         self._stop("an invariant of the ledger broke")
 
@@ -414,7 +414,7 @@ def _time_of(message: Message) -> str:
     return message.text("12") if "12" in message else "000000"
 
 
-def _where(error: BaseException) -> str:
+def where_of(error: BaseException) -> str:
     """File and line of a failure, without any value."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

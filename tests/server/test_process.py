@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -241,27 +242,41 @@ def test_an_early_reversal_is_remembered_over_a_restart(start: Start) -> None:
     assert again.points(card) == 7
 
 
-def test_a_second_switch_on_the_ledger_stops_the_first_from_writing(start: Start) -> None:
+def test_a_second_switch_on_the_directory_is_refused_and_the_first_goes_on(
+    start: Start, tmp_path: Path
+) -> None:
     first = start()
     side = TerminalSide(first)
     card = side.activated_card(points=7)
-    arguments = [
-        sys.executable,
-        "-m",
-        "tools.cli",
-        "switch",
-        "run",
-        "--data",
-        str(first.directory),
-        "--port",
-        "0",
-    ]
-    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as second:
-        assert second.stderr is not None
-        assert any('"listening"' in line for line in second.stderr)
-        assert side.ask(side.earn(card, 10_000))["39"] == "91"
-        assert first.process.wait() == 1
-        second.kill()
+    for port in ("0", str(first.port)):
+        second = run_vafa("switch", "run", "--data", str(first.directory), "--port", port, cwd=tmp_path)
+        assert second.returncode == (4 if port == "0" else 3)
+        assert ("another switch serves" if port == "0" else "another process listens") in second.stderr
+        assert side.ask(side.earn(card, 10_000))["39"] == "00"
+    first.kill()
+    first.start()
+    assert TerminalSide(first).points(card) == 9
+
+
+def test_a_peer_that_has_finished_sending_still_gets_its_answers(switch: RunningSwitch) -> None:
+    side = TerminalSide(switch)
+    card = side.activated_card()
+    side.line.send(b"".join(frame(side.sealed(side.earn(card, 10_000))) for _ in range(20)))
+    side.line.socket.shutdown(socket.SHUT_WR)
+    assert {DIALECT.decode(side.line.receive().payload)["39"] for _ in range(20)} == {"00"}
+    assert side.line.is_closed_by_switch()
+
+
+def test_a_peer_that_resets_its_line_does_not_flood_the_log(switch: RunningSwitch) -> None:
+    before = len(switch.log)
+    for _ in range(3):
+        side = TerminalSide(switch)
+        side.line.send(frame(side.sealed(side.sign_on("301"))) * 2000)
+        side.line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        side.line.close()
+    other = TerminalSide(switch)
+    assert other.ask(other.sign_on())["39"] == "00"
+    assert len(switch.log) - before <= 4, "at most a line for each, and the sign-on"
 
 
 def run_vafa(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -278,7 +293,7 @@ def run_vafa(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_busy_port_is_named_with_a_remedy(switch: RunningSwitch, tmp_path: Path) -> None:
     result = run_vafa("switch", "run", "--data", "other", "--port", str(switch.port), cwd=tmp_path)
-    assert result.returncode == 4
+    assert result.returncode == 3
     assert f"127.0.0.1:{switch.port}" in result.stderr
     assert "--port" in result.stderr
 
