@@ -37,6 +37,10 @@ def verify(
     config: Annotated[
         Path | None, typer.Option(help="Settings file, when not the data directory's own.")
     ] = None,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoint file to hold it against, e.g. a copy kept elsewhere."),
+    ] = None,
     format: Annotated[Format, typer.Option(help="How to print the report.")] = Format.TEXT,
 ) -> None:
     """Check every row of the ledger against seals, sums and checkpoints; name each that is wrong.
@@ -47,7 +51,10 @@ def verify(
         settings = load_for(data, config)
         begun = time.monotonic()
         report = verify_ledger(
-            settings.ledger_path, settings.seal_key, settings.checkpoint_path, settings.checkpoint_mac
+            settings.ledger_path,
+            settings.seal_key,
+            checkpoints or settings.checkpoint_path,
+            settings.checkpoint_mac,
         )
         seconds = time.monotonic() - begun
     except (SettingsError, LedgerUnavailable) as error:

@@ -36,6 +36,8 @@ UNAVAILABLE = "91"
 MALFUNCTION = "96"
 APPROVED = "00"
 
+ORIGINAL_DIGITS = 20  # of DE 90: MTI, STAN, date and time of the original; zeros follow
+
 SIGN_ON, SIGN_OFF, ECHO = "001", "002", "301"
 
 # One commit carries at most this many entries: its statements run on the event loop, about 2 ms at this size.
@@ -197,6 +199,9 @@ class Pipeline:
             await self._refuse(peer, frame.tpdu, message, first.response_code)
         elif operation == "network":
             await self._network(peer, frame.tpdu, message)
+        elif operation == "reversal" and message.text("90")[ORIGINAL_DIGITS:].strip("0"):
+            peer.report("message incomplete", terminal=terminal.id, path="90", problem="zeros expected")
+            await self._refuse(peer, frame.tpdu, message, FORMAT_ERROR)
         else:
             await self._transaction(peer, frame.tpdu, message, body, operation)
 

@@ -129,6 +129,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         if code == 0:
             with contextlib.suppress(LedgerUnavailable):
                 write_checkpoint(engine, checkpoints, clock.now_ms())
+                engine.commit([], epoch)  # the last checkpoint's note: no later batch will carry it
     engine.close()
     lock.close()
     with contextlib.suppress(OSError):
