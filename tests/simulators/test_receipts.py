@@ -75,7 +75,7 @@ def test_a_drawn_receipt_keeps_every_line() -> None:
         assert line in drawn
 
 
-def test_a_typed_amount_is_drawn_once_as_it_ended() -> None:
+def test_a_typed_amount_is_drawn_as_it_came_and_as_it_ended() -> None:
     drawings: list[str] = []
     watcher = Watcher(drawings.append)
     for name, line in (
@@ -86,8 +86,9 @@ def test_a_typed_amount_is_drawn_once_as_it_ended() -> None:
         ("idle", "shop"),
     ):
         watcher.screen(Screen(name, ("title", line), ""))
-    assert len(drawings) == 3
-    assert "25" in drawings[0]
+    assert len(drawings) == 4
+    assert "│ 0" in drawings[0]
+    assert "│ 25" in drawings[1]
 
 
 def test_the_wallet_keeps_the_newest_cards_for_its_owner_only(tmp_path) -> None:

@@ -595,7 +595,7 @@ def test_a_reversal_of_redeem_carries_the_points():
     assert desk.requests[-1][1][48] == {1: "000000000100"}
 
 
-def test_a_refused_reversal_ends_and_is_told():
+def test_a_refused_reversal_ends_and_stays_on_the_screen_until_it_is_read():
     desk = Desk()
     desk.switch = silent
     desk.earn()
@@ -604,7 +604,9 @@ def test_a_refused_reversal_ends_and_is_told():
     (event,) = desk.transactions
     assert (event["flow"], event["approved"], event["response_code"]) == ("reversal", False, "12")
     assert desk.logs[-1] == "reversal of STAN 000002 refused with 12"
-    desk.wait(10000)
+    desk.wait(60000)
+    assert desk.screens[-1] == "message"
+    desk.keys("#")
     assert desk.screens[-1] == "idle"
 
 
