@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final, NamedTuple, Protocol
+from typing import IO, Final, NamedTuple, NoReturn, Protocol
 
 from simulators.cards import Card
 from simulators.control import ControlServer, ask
@@ -199,6 +199,8 @@ class Terminal:
 
     async def start(self) -> None:
         """Plug in the devices and switch it on. Raises TerminalInUse, NoSuchTerminal."""
+        if not self.place.given_settings.is_file():
+            self._missing()  # before anything is made where there is no switch's directory
         self._take_lock()
         try:
             self._write_files()
@@ -428,13 +430,16 @@ class Terminal:
             ) from None
         self._lock = lock
 
+    def _missing(self) -> NoReturn:
+        raise NoSuchTerminal(
+            f"{self.place.given_settings} is missing: terminal {self.place.terminal_id} is not registered"
+        )
+
     def _write_files(self) -> None:
         try:
             given = json.loads(self.place.given_settings.read_text("utf-8"))
         except FileNotFoundError:
-            raise NoSuchTerminal(
-                f"{self.place.given_settings} is missing: terminal {self.place.terminal_id} is not registered"
-            ) from None
+            self._missing()
         self.place.storage.mkdir(parents=True, exist_ok=True, mode=0o700)
         run = self.place.run.absolute()
         board = {
