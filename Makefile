@@ -12,7 +12,7 @@ SYSTEM_PACKAGES := tools/system-packages.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages micropython run test lint bench bench-codec bench-switch clean
+.PHONY: help setup system-packages micropython run test lint soak bench bench-codec bench-switch clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -60,7 +60,7 @@ micropython: $(STAMP)
 	@echo "setup: MicroPython is $$($(BIN)/python -m tools.micropython)" ; test -x .tools/bin/micropython
 
 run: setup ## start the switch, play one scripted visit through the real firmware, stay up
-	@$(BIN)/vafa demo
+	@$(BIN)/vafa demo --data data
 
 lint: setup ## ruff and mypy
 	@echo "lint: ruff"
@@ -71,6 +71,13 @@ lint: setup ## ruff and mypy
 test: lint ## everything that must hold: lint, then all tests
 	@echo "test: pytest"
 	@$(BIN)/python -m pytest
+
+# Long campaigns on the real processes; `make test` plays short seeded versions of the same.
+SEED ?= 1
+soak: setup ## kill -9 of switch and firmware, garbage on the port: full campaigns (SEED=n), ten minutes
+	@$(BIN)/python -m simulators.campaigns.switch_kills --kills 100 --terminals 10 --seed $(SEED)
+	@$(BIN)/python -m simulators.campaigns.firmware_kills --kills 100 --seed $(SEED)
+	@$(BIN)/python -m simulators.campaigns.garbage --attacks 300 --idle 1000 --seed $(SEED)
 
 bench: bench-codec bench-switch ## all benchmarks
 

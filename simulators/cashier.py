@@ -5,6 +5,7 @@ Knows what a person at the counter knows: keys, screens, paper. Nothing of messa
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final, NamedTuple
 
 from simulators import keypad
@@ -16,6 +17,7 @@ SWIPE: Final = "swipe"
 AMOUNT: Final = "amount"
 POINTS: Final = "points"
 MESSAGE: Final = "message"
+VISIT_SECONDS: Final = 120.0  # a visit whose line comes and goes takes a while; only ends a hang
 # The flows whose result stays on the screen until a key is pressed or some seconds have passed.
 FLOWS: Final = ("earn", "redeem", "balance", "activate")
 
@@ -92,18 +94,29 @@ class Cashier:
         return self.terminal.printer.receipts_printed
 
     async def _end(self, receipts_seen: int) -> Visit:
-        """Follow the visit to the idle screen; results and messages are read and put away with a key."""
+        """Follow the visit to the idle screen; results and messages are read and put away with a key.
+
+        Raises TimeoutError when the terminal does not come to its idle screen, however busy it looks.
+        """
         finished: list[Transaction] = []
-        while True:
-            event = await self.terminal.event()
-            if isinstance(event, Transaction):
-                finished.append(event)
-                if event.flow in FLOWS:
-                    await self.terminal.press(keypad.CANCEL)
-            elif event.name == MESSAGE:
-                await self.terminal.press(keypad.CANCEL)
-            elif event.name == IDLE:
-                break
+        try:
+            async with asyncio.timeout(VISIT_SECONDS):
+                while await self._see_next(finished):
+                    pass
+        except TimeoutError:
+            raise TimeoutError(self.terminal.explain(f"not idle within {VISIT_SECONDS:g} s")) from None
         printer = self.terminal.printer
         new = printer.receipts_printed - receipts_seen
         return Visit(tuple(finished), tuple(printer.receipts)[-new:] if new else ())
+
+    async def _see_next(self, finished: list[Transaction]) -> bool:
+        """Look at the next event and do what it asks for; False when it is the idle screen."""
+        event = await self.terminal.event(timeout_seconds=VISIT_SECONDS)
+        if isinstance(event, Transaction):
+            finished.append(event)
+            if event.flow in FLOWS:
+                await self.terminal.press(keypad.CANCEL)
+            return True
+        if event.name == MESSAGE:
+            await self.terminal.press(keypad.CANCEL)
+        return event.name != IDLE

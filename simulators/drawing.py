@@ -13,7 +13,7 @@ from simulators.firmware import Screen
 SCREEN_COLUMNS: Final = 20
 RECEIPT_COLUMNS: Final = 36
 INDENT: Final = "    "
-# Screens that are drawn anew with every key: only what the cashier typed in the end is worth a box.
+# Screens that are drawn anew with every key: the first and the last of them are worth a box.
 TYPED_INTO: Final = ("amount", "points")
 
 
@@ -37,17 +37,20 @@ class Watcher:
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
-        self._held: Screen | None = None
+        self._typed: Screen | None = None  # the last of the screens that are being typed into
+        self._drawn: Screen | None = None
 
     def screen(self, screen: Screen) -> None:
-        """A screen came. One that is typed into waits until the next of another name."""
-        if self._held is not None and self._held.name != screen.name:
-            self._write(draw_screen(self._held))
-            self._held = None
-        if screen.name in TYPED_INTO:
-            self._held = screen
-        else:
-            self._write(draw_screen(screen))
+        """A screen came. One that is typed into is drawn when it comes and, filled in, when it goes."""
+        typed = self._typed
+        if typed is not None and typed.name == screen.name:
+            self._typed = screen
+            return
+        if typed is not None and typed != self._drawn:
+            self._write(draw_screen(typed))
+        self._typed = screen if screen.name in TYPED_INTO else None
+        self._drawn = screen
+        self._write(draw_screen(screen))
 
     def receipt(self, receipt: str) -> None:
         """A receipt was printed."""

@@ -11,6 +11,7 @@ import contextlib
 import random
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -20,6 +21,7 @@ LENGTH_BYTES: Final = 2
 TPDU_BYTES: Final = 5
 TPDU_FIRST_BYTE: Final = 0x60
 UNLIMITED: Final = -1
+WAIT_SECONDS: Final = 60.0  # for a frame that must come; only ends a hang
 
 
 class Stream(StrEnum):
@@ -302,10 +304,11 @@ class FaultProxy:
         self._answers_pass.set()
 
     async def answer_held_after(self, count: int) -> None:
-        """Returns as soon as more than `count` answers have been stopped here since the start."""
-        while self.held_answers <= count:
-            self._changed.clear()
-            await self._changed.wait()
+        """Returns as soon as more than `count` answers have been stopped here since the start.
+
+        Raises TimeoutError when none comes.
+        """
+        await self._until(lambda: self.held_answers > count, "no answer came to be held")
 
     async def pull_line(self) -> None:
         """Cut every connection and refuse new ones."""
@@ -317,10 +320,20 @@ class FaultProxy:
         self._is_pulled = False
 
     async def toxic_struck(self, toxic: Toxic) -> None:
-        """Returns as soon as `toxic` has struck."""
-        while not toxic.struck:
-            self._changed.clear()
-            await self._changed.wait()
+        """Returns as soon as `toxic` has struck. Raises TimeoutError when nothing comes that it could hit."""
+        await self._until(lambda: toxic.struck > 0, f"no frame came for {type(toxic).__name__} to hit")
+
+    async def _until(self, happened: Callable[[], bool], otherwise: str) -> None:
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                while not happened():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            forwarded = ", ".join(f"{count} {stream}" for stream, count in self.forwarded.items())
+            raise TimeoutError(
+                f"{otherwise} within {WAIT_SECONDS:g} s; forwarded so far: {forwarded}"
+            ) from None
 
     async def _cut_all(self) -> None:
         running = list(self._running)

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final, NamedTuple, Protocol
+from typing import IO, Final, NamedTuple, NoReturn, Protocol
 
 from simulators.cards import Card
 from simulators.control import ControlServer, ask
@@ -32,6 +32,7 @@ HEAP: Final = "heapsize=160k"  # on a 64-bit machine; as much as about 80 KiB on
 MODULE: Final = "terminal.main"
 WAIT_SECONDS: Final = 60.0  # for an event that must come; only ends a hang
 KEPT_EVENTS: Final = 500  # of each kind, not asked for yet
+FAULT: Final = "fault:"  # how the firmware's log begins when one of its own invariants broke
 TRANSCRIPT_LINES: Final = 120  # shown when something fails
 
 
@@ -155,6 +156,9 @@ class Options:
 
 
 class _Reader(Protocol):
+    @property
+    def pid(self) -> int: ...
+
     async def swipe(self, card: Card, faults: SwipeFaults | None = None) -> Swipe: ...
 
     async def plug_in(self) -> None: ...
@@ -165,9 +169,9 @@ class _Reader(Protocol):
 class Terminal:
     """One terminal: firmware, reader, keypad, printer.
 
-    `on_screen`, `on_transaction` and `on_receipt` are called as things happen. The awaitables take events
-    in the
-    order they came, each once; an event that came earlier counts.
+    `on_screen`, `on_transaction`, `on_receipt` and `on_line` (all it says) are called as things happen. The
+    awaitables take events in the order they came, each once; an event that came earlier counts. `faults`:
+    internal errors it survived.
     """
 
     def __init__(self, place: Place, interpreter: Interpreter, options: Options | None = None) -> None:
@@ -176,9 +180,11 @@ class Terminal:
         self.keypad = Keypad(place.run / "keypad", (options or Options()).key_pause_ms)
         self.current_screen: Screen | None = None
         self.boots = 0
+        self.faults: list[str] = []
         self.on_screen: Callable[[Screen], None] | None = None
         self.on_transaction: Callable[[Transaction], None] | None = None
         self.on_receipt: Callable[[str], None] | None = None
+        self.on_line: Callable[[str], None] | None = None
         self._interpreter = interpreter
         self._options = options or Options()
         self._reader: _Reader = self._make_reader()
@@ -193,6 +199,8 @@ class Terminal:
 
     async def start(self) -> None:
         """Plug in the devices and switch it on. Raises TerminalInUse, NoSuchTerminal."""
+        if not self.place.given_settings.is_file():
+            self._missing()  # before anything is made where there is no switch's directory
         self._take_lock()
         try:
             self._write_files()
@@ -208,12 +216,12 @@ class Terminal:
     async def switch_on(self) -> None:
         """Start the firmware; the devices are there already."""
         assert not self.is_running, "it is on"
-        for link in (self.place.run / "reader", self.place.run / "keypad"):
-            forget_unread(link)
+        for device in ("reader", "keypad", "printer"):
+            forget_unread(self.place.run / device)
         self.printer.tear_off()
         self._process = await Process.start(
             f"terminal {self.place.terminal_id}",
-            [*self._interpreter.command, "--board", str(self.place.run / "board.json")],
+            [*self._interpreter.command, "--board", str(self.place.run.absolute() / "board.json")],
             directory=self._interpreter.directory,
             environment=self._interpreter.environment,
             on_stdout=self._said,
@@ -256,6 +264,11 @@ class Terminal:
         """Process id of the firmware."""
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def reader_pid(self) -> int:
+        """Process id of the reader: its own when it is a process of its own, else ours."""
+        return self._reader.pid
 
     async def ended(self) -> int:
         """Returns when the firmware ends by itself; its exit code."""
@@ -337,7 +350,7 @@ class Terminal:
     # ---------------------------------------------------------------- what the firmware says
 
     def _said(self, line: str) -> None:
-        self._transcript.append(line)
+        self._note(line)
         try:
             event = json.loads(line)
         except ValueError:
@@ -351,10 +364,17 @@ class Terminal:
                 self._screen_shown(event)
             case "transaction":
                 self._transaction_finished(event)
+            case "log" if str(event.get("what", "")).startswith(FAULT):
+                self.faults.append(f"terminal {self.place.terminal_id}: {event['what']}")
         self._happened.set()
 
     def _complained(self, line: str) -> None:
-        self._transcript.append(f"stderr: {line}")
+        self._note(f"stderr: {line}")
+
+    def _note(self, line: str) -> None:
+        self._transcript.append(line)
+        if self.on_line is not None:
+            self.on_line(line)
 
     def _screen_shown(self, event: Mapping[str, object]) -> None:
         lines = event.get("lines")
@@ -410,13 +430,16 @@ class Terminal:
             ) from None
         self._lock = lock
 
+    def _missing(self) -> NoReturn:
+        raise NoSuchTerminal(
+            f"{self.place.given_settings} is missing: terminal {self.place.terminal_id} is not registered"
+        )
+
     def _write_files(self) -> None:
         try:
             given = json.loads(self.place.given_settings.read_text("utf-8"))
         except FileNotFoundError:
-            raise NoSuchTerminal(
-                f"{self.place.given_settings} is missing: terminal {self.place.terminal_id} is not registered"
-            ) from None
+            self._missing()
         self.place.storage.mkdir(parents=True, exist_ok=True, mode=0o700)
         run = self.place.run.absolute()
         board = {
@@ -437,6 +460,10 @@ class Terminal:
 
 class _ReaderHere:
     """The reader in this process, with its control socket."""
+
+    @property
+    def pid(self) -> int:
+        return os.getpid()
 
     def __init__(self, link: Path, control: Path, pace: int) -> None:
         self._reader = MagstripeReader(link, pace)
@@ -461,6 +488,11 @@ class _ReaderProcess:
         self._arguments = ["--link", str(link), "--control", str(control), "--pace", str(pace)]
         self._control = control
         self._process: Process | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     async def swipe(self, card: Card, faults: SwipeFaults | None = None) -> Swipe:
         answer = await ask(self._control, swipe_request(card, faults), timeout_seconds=WAIT_SECONDS)

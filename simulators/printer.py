@@ -19,6 +19,7 @@ STATUS_REQUEST: Final = b"\x10\x04\x04"
 PAPER_OK: Final = b"\x12"
 PAPER_OUT: Final = b"\x72"
 ROLL_RECEIPTS: Final = 1000  # receipts kept; a printer that runs for days keeps the last ones
+WAIT_SECONDS: Final = 60.0  # for paper that must come; only ends a hang
 MAXIMUM_RECEIPT_BYTES: Final = 16 * 1024  # more without a status request is not a receipt
 
 
@@ -57,17 +58,28 @@ class Printer:
         return text
 
     async def receipt_after(self, count: int) -> str:
-        """The newest receipt, as soon as more than `count` have been printed since the start."""
-        while self.receipts_printed <= count:
-            self._printed.clear()
-            await self._printed.wait()
+        """The newest receipt, as soon as more than `count` have been printed since the start.
+
+        Raises TimeoutError when none comes.
+        """
+        await self._until(lambda: self.receipts_printed > count, "no receipt was printed")
         return self.receipts[-1]
 
     async def status_request_after(self, count: int) -> None:
-        """Returns as soon as more than `count` status requests have come since the start, answered or not."""
-        while self.status_requests <= count:
-            self._printed.clear()
-            await self._printed.wait()
+        """Returns as soon as more than `count` status requests have come since the start, answered or not.
+
+        Raises TimeoutError when none comes.
+        """
+        await self._until(lambda: self.status_requests > count, "the printer was not asked for its paper")
+
+    async def _until(self, happened: Callable[[], bool], otherwise: str) -> None:
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                while not happened():
+                    self._printed.clear()
+                    await self._printed.wait()
+        except TimeoutError:
+            raise TimeoutError(f"{otherwise} within {WAIT_SECONDS:g} s") from None
 
     def _receive(self, data: bytes) -> None:
         self._pending += data

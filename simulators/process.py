@@ -22,7 +22,8 @@ STOP_SECONDS: Final = 20.0  # how long a polite stop may take before the process
 _PR_SET_PDEATHSIG: Final = 1
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-VAFA: Final = (sys.executable, "-c", "from tools.cli import main; main()")  # the `vafa` command
+# The `vafa` command. Not `-m tools.cli`: as `__main__` its errors would not be the ones its commands raise.
+VAFA: Final = (sys.executable, "-c", "from tools.cli import main; main()")
 
 
 class ProcessEnded(Exception):

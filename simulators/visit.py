@@ -54,7 +54,7 @@ class Step:
     points: str
     balance: str
     rrn: str
-    receipt: str
+    receipts: tuple[str, ...]
     as_expected: bool
 
     def as_json(self) -> dict[str, str | bool]:
@@ -66,7 +66,7 @@ class Step:
             "points": self.points,
             "balance": self.balance,
             "rrn": self.rrn,
-            "receipt": self.receipt,
+            "receipt": "".join(self.receipts),
         }
 
 
@@ -81,13 +81,13 @@ async def play(
         before(name)
         if name == PULLED:
             await _lose_line(cashier, line, card)
-            steps.append(_step(name, expected, None, ""))
+            steps.append(_step(name, expected, None, ()))
         elif name == REVERSAL:
             reversal = await _mend_line(cashier, line)
-            steps.append(_step(name, expected, reversal, ""))
+            steps.append(_step(name, expected, reversal, ()))
         else:
             visit = await _visit(cashier, name, card)
-            steps.append(_step(name, expected, visit.of(name), "".join(visit.receipts)))
+            steps.append(_step(name, expected, visit.of(name), visit.receipts))
     return steps
 
 
@@ -123,7 +123,7 @@ async def _mend_line(cashier: Cashier, line: FaultProxy) -> Transaction:
     return reversal
 
 
-def _step(name: str, expected: Expected, said: Transaction | None, receipt: str) -> Step:
+def _step(name: str, expected: Expected, said: Transaction | None, receipts: tuple[str, ...]) -> Step:
     if said is None:
         said = Transaction(name, False, "", "", "", "", "", "", "")
     as_expected = (
@@ -132,5 +132,5 @@ def _step(name: str, expected: Expected, said: Transaction | None, receipt: str)
         and expected.balance in (None, said.balance)
     )
     return Step(
-        name, said.approved, said.response_code, said.points, said.balance, said.rrn, receipt, as_expected
+        name, said.approved, said.response_code, said.points, said.balance, said.rrn, receipts, as_expected
     )

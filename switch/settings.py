@@ -93,6 +93,11 @@ class Settings:
         return InProcessHsm({CHECKPOINT_KEY: self.checkpoint_key}).mac(CHECKPOINT_KEY, data)
 
     @property
+    def lock_path(self) -> Path:
+        """Locked by the switch that serves this directory."""
+        return self.data / "switch.lock"
+
+    @property
     def port_path(self) -> Path:
         """Where a running switch writes the port that it listens on."""
         return self.data / "switch.port"

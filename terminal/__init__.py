@@ -3,3 +3,12 @@
 It imports nothing of the other packages and runs unchanged on MicroPython and CPython; what a board can do
 is reached through `terminal.hal` only.
 """
+
+import gc
+
+# Garbage is collected in small steps from the first import on. Left to itself, MicroPython waits until the
+# heap is full; what stays then lies scattered, and no hole is large enough for a frame or a receipt.
+GARBAGE_STEP_BYTES = 4096
+
+if hasattr(gc, "threshold"):
+    gc.threshold(GARBAGE_STEP_BYTES)

@@ -106,12 +106,14 @@ class Application:
     def line_up(self):
         """A new connection stands."""
         self.line_is_up = True
+        self.log("info", "line: up")
         self._frames = Frames(self.settings.tpdu)
         self._deliver(LINE_UP)
 
     def line_down(self):
         """The connection broke."""
         self.line_is_up = False
+        self.log("info", "line: down")
         self._deliver(LINE_DOWN)
 
     def device(self, name, present):
@@ -158,6 +160,7 @@ class Application:
     def drop_line(self):
         """Give up this connection; the ports make a new one."""
         self.line_is_up = False
+        self.log("info", "line: dropped")
         self.ports.hang_up()
 
     def signed_on(self, moment, ratio):

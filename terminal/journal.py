@@ -1,9 +1,9 @@
 """What the terminal must not forget: how far each request got, and which STANs are spent.
 
 A request is written as SENT, durably, before a byte of it leaves, then APPROVED and PRESENTED, or closed as
-DECLINED, REVERSED or NOT_SENT. Records are appended and never changed. Their content is sealed; this module
-takes it as plain bytes and knows no message. Never show or send anything that depends on a record before the
-call that writes it has returned.
+DECLINED, REVERSED, REFUSED or NOT_SENT. Records are appended and never changed. Their content is sealed;
+this module takes it as plain bytes and knows no message. Never show or send anything that depends on a
+record before the call that writes it has returned.
 
 A segment file is a head (magic, generation, CRC-32) and records: length of the content (2), kind (1), STAN
 (3, BCD), content (may be empty), CRC-32 of all that (4). Numbers are big-endian. A torn tail is ignored.
@@ -18,9 +18,10 @@ PRESENTED = 3
 DECLINED = 4
 REVERSED = 5
 NOT_SENT = 6
+REFUSED = 7  # the switch would not reverse it
 
 NEXT_STATES = {
-    SENT: (APPROVED, DECLINED, REVERSED, NOT_SENT),
+    SENT: (APPROVED, DECLINED, REVERSED, NOT_SENT, REFUSED),
     APPROVED: (PRESENTED,),
 }
 
@@ -91,7 +92,7 @@ class Journal:
         entry.answer = answer
 
     def close(self, stan, state):
-        """Close a request as PRESENTED, DECLINED, REVERSED or NOT_SENT.
+        """Close a request as PRESENTED, DECLINED, REVERSED, REFUSED or NOT_SENT.
 
         It counts as closed even when the storage fails (logged): after a restart the terminal then
         reverses or prints once more, which changes nothing.

@@ -20,7 +20,8 @@ STEADY_MS = 2000  # a connection that stood so long starts the pauses anew
 CONNECT_S = 10
 STORAGE_RETRY_S = 5
 
-SETTINGS_WRONG = 2  # exit code
+SETTINGS_WRONG = 2  # exit codes
+INTERRUPTED = 130
 
 
 class Driver:
@@ -203,4 +204,7 @@ if __name__ == "__main__":
     if len(sys.argv) != 3 or sys.argv[1] != "--board":
         sys.stderr.write("usage: -m terminal.main --board BOARD.json\n")
         sys.exit(SETTINGS_WRONG)
-    sys.exit(asyncio.run(main(sys.argv[2])))
+    try:
+        sys.exit(asyncio.run(main(sys.argv[2])))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

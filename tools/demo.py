@@ -11,9 +11,8 @@ import contextlib
 import json
 import signal
 import socket
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
@@ -75,7 +74,7 @@ def demo(
       vafa demo --once           one visit, then stop
       vafa demo --data data      the same, then stay up for `vafa sim swipe --data data`
     """
-    show = _Show(sys.stderr.write if as_json else sys.stdout.write)
+    show = _Show(to_stderr=as_json)
     wanted = port if port is not None else ANY_PORT if once else DEFAULT_PORT
     try:
         with _data_directory(data) as directory:
@@ -90,13 +89,13 @@ def demo(
 class _Show:
     """Prints for people, line by line as it happens."""
 
-    def __init__(self, write: Callable[[str], object]) -> None:
-        self._write = write
+    def __init__(self, to_stderr: bool) -> None:
+        self._to_stderr = to_stderr
 
     def line(self, text: str = "") -> None:
         """One line, or a drawing of several."""
-        with contextlib.suppress(BrokenPipeError):
-            self._write(text + "\n")
+        with contextlib.suppress(BrokenPipeError):  # whoever read it has gone; the visit goes on
+            typer.echo(text, err=self._to_stderr)
 
     def indented(self, text: str) -> None:
         """A line of another program's output."""
@@ -265,4 +264,4 @@ def _data_directory(data: Path | None) -> Iterator[Path]:
         raise CommandError(
             f"{data}: can't be made ({error.strerror})", ExitCode.CONFIGURATION, "another --data"
         ) from None
-    yield data
+    yield data.absolute()  # the processes started here stand elsewhere

@@ -135,7 +135,7 @@ def run_terminal(
         )
     settings = {"host": host, "port": port, "locale": locale}
     options = Options(settings={name: value for name, value in settings.items() if value is not None})
-    _run(_terminal_until_stopped(Place(data, terminal), interpreter, options))
+    _run(_terminal_until_stopped(Place(data.absolute(), terminal), interpreter, options))
 
 
 async def _terminal_until_stopped(place: Place, interpreter: str, options: Options) -> None:

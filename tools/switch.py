@@ -14,7 +14,7 @@ from switch.settings import Settings, SettingsError, create_defaults, load, load
 
 app = typer.Typer(no_args_is_help=True, help="Run the loyalty switch.")
 
-EXIT_NEGATIVE, EXIT_CONFIGURATION = 1, 4
+EXIT_NETWORK, EXIT_CONFIGURATION = 3, 4
 
 Config = Annotated[
     Path | None, typer.Option(help="Settings file (TOML). Without: those of the data directory.")
@@ -41,7 +41,7 @@ def run(
     """
     # The server's parts are imported here so that `vafa --help` stays quick.
     from switch.server.log import open_log
-    from switch.server.run import StartError
+    from switch.server.run import PortError, StartError
     from switch.server.run import run as serve
 
     log = open_log()
@@ -57,7 +57,7 @@ def run(
         raise typer.Exit(EXIT_CONFIGURATION) from None
     except StartError as error:
         typer.echo(f"vafa switch run: {error}", err=True)
-        raise typer.Exit(EXIT_CONFIGURATION) from None
+        raise typer.Exit(EXIT_NETWORK if isinstance(error, PortError) else EXIT_CONFIGURATION) from None
     raise typer.Exit(code)
 
 

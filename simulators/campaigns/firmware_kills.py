@@ -13,27 +13,26 @@ import contextlib
 import random
 import sys
 import tempfile
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from simulators.campaigns.shop import Shop, Trader
-from simulators.cards import Card
-from simulators.cashier import Cashier, Visit
-from simulators.faults import FaultProxy
-from simulators.firmware import Interpreter, Terminal, Transaction, prepare_micropython
+from simulators.campaigns.scene import BEFORE_POINTS, Scene, approved, scene
+from simulators.campaigns.shop import Trader
+from simulators.cashier import Visit
+from simulators.faults import Latency
+from simulators.firmware import Interpreter, prepare_micropython
 from simulators.process import ProcessEnded
 
 EARN_RIAL: Final = 1_000_000
 EARN_POINTS: Final = "100"
-BEFORE_POINTS: Final = "50"  # a balance to start with, so that a wrong zero is seen
-BEFORE_RIAL: Final = 500_000
 REDEEMED: Final = 30
 PATIENCE_SECONDS: Final = 120.0
 # A random kill falls within this time after the terminal has finished something.
 MOST_DELAY_SECONDS: Final = 0.4
 MOST_TRANSACTIONS: Final = 3
+LINE_MS: Final = 30
+PRINTER_MS: Final = 30
 
 
 @dataclass(slots=True)
@@ -54,80 +53,43 @@ class Summary:
         )
 
 
-class Scene:
-    """One terminal with a fault proxy on its line and a card that has some points."""
-
-    def __init__(self, shop: Shop, terminal: Terminal, line: FaultProxy, card: Card) -> None:
-        self.shop = shop
-        self.terminal = terminal
-        self.line = line
-        self.card = card
-        self.cashier = Cashier(terminal)
-
-    async def balance(self) -> str:
-        """The card's balance as the terminal shows it."""
-        visit = await self.cashier.balance(self.card)
-        return _approved(visit, "balance").balance
-
-
-@contextlib.asynccontextmanager
-async def scene(data: Path, interpreter: Interpreter, seed: int) -> AsyncIterator[Scene]:
-    """A fresh switch on `data`, one terminal, its line through a proxy; the card has BEFORE_POINTS."""
-    shop = Shop(data, interpreter, terminals=0, seed=seed)
-    async with shop.open():
-        line = FaultProxy(shop.switch.host, shop.switch.port, seed)
-        await line.start()
-        terminal = shop.new_terminal(0, {"port": line.port})
-        try:
-            await terminal.start()
-            (card, *_rest) = shop.own_cards()
-            cashier = Cashier(terminal)
-            await cashier.wait_until_idle()
-            _approved(await cashier.activate(card), "activate")
-            _approved(await cashier.earn(card, BEFORE_RIAL), "earn")
-            yield Scene(shop, terminal, line, card)
-        finally:
-            await terminal.stop()
-            await line.stop()
-
-
-async def kill_before_verified(scene: Scene, flow: str) -> list[str]:
+async def kill_before_verified(at: Scene, flow: str) -> list[str]:
     """The answer is on its way when the power goes: what is not right afterwards."""
-    held = scene.line.held_answers
-    scene.line.hold_answers()
+    held = at.line.held_answers
+    at.line.hold_answers()
     if flow == "earn":
-        await scene.cashier.begin_earn(scene.card, EARN_RIAL)
+        await at.cashier.begin_earn(at.card, EARN_RIAL)
     else:
-        await scene.cashier.begin_redeem(scene.card, REDEEMED)
-    await scene.line.answer_held_after(held)
-    receipts = scene.terminal.printer.receipts_printed
-    await scene.terminal.kill()
-    scene.line.release_answers()
-    await scene.terminal.restart()
-    reversal = await scene.terminal.transaction()
-    await scene.cashier.wait_until_idle()
+        await at.cashier.begin_redeem(at.card, REDEEMED)
+    await at.line.answer_held_after(held)
+    receipts = at.terminal.printer.receipts_printed
+    await at.terminal.kill()
+    at.line.release_answers()
+    await at.terminal.restart()
+    reversal = await at.terminal.transaction()
+    await at.cashier.wait_until_idle()
     found = []
     if reversal.flow != "reversal" or not reversal.approved:
         found.append(f"{flow}: after the restart came {reversal}, expected an approved reversal")
-    if scene.terminal.printer.receipts_printed != receipts:
+    if at.terminal.printer.receipts_printed != receipts:
         found.append(f"{flow}: a receipt was printed for a transaction that was taken back")
-    return found + await _balance_is(scene, flow, BEFORE_POINTS)
+    return found + await _balance_is(at, flow, BEFORE_POINTS)
 
 
-async def kill_after_verified(scene: Scene) -> list[str]:
+async def kill_after_verified(at: Scene) -> list[str]:
     """The answer is verified and kept, the receipt not out yet when the power goes: what is not right
     afterwards."""
-    printer = scene.terminal.printer
+    printer = at.terminal.printer
     asked = printer.status_requests
     printer.silent = True
-    await scene.cashier.begin_earn(scene.card, EARN_RIAL)
+    await at.cashier.begin_earn(at.card, EARN_RIAL)
     await printer.status_request_after(asked)
-    await scene.terminal.kill()
+    await at.terminal.kill()
     printer.silent = False
     receipts = printer.receipts_printed
-    await scene.terminal.restart()
-    last = await scene.terminal.transaction()
-    await scene.cashier.wait_until_idle()
+    await at.terminal.restart()
+    last = await at.terminal.transaction()
+    await at.cashier.wait_until_idle()
     found = []
     if last.flow != "last" or not last.approved or last.points != EARN_POINTS:
         found.append(f"after the restart came {last}, expected the approved earn as the last transaction")
@@ -135,38 +97,41 @@ async def kill_after_verified(scene: Scene) -> list[str]:
         last.rrn in receipt for receipt in list(printer.receipts)[receipts - printer.receipts_printed :]
     ):
         found.append("the last receipt was not printed after the restart")
-    return found + await _balance_is(scene, "earn", str(int(BEFORE_POINTS) + int(EARN_POINTS)))
+    return found + await _balance_is(at, "earn", str(int(BEFORE_POINTS) + int(EARN_POINTS)))
 
 
-async def kill_after_presented(scene: Scene) -> list[str]:
+async def kill_after_presented(at: Scene) -> list[str]:
     """The receipt is out when the power goes: nothing is pending afterwards."""
-    visit = await scene.cashier.earn(scene.card, EARN_RIAL)
-    _approved(visit, "earn")
-    receipts = scene.terminal.printer.receipts_printed
-    await scene.terminal.kill()
-    await scene.terminal.restart()
-    finished = await scene.cashier.wait_until_idle()
+    visit = await at.cashier.earn(at.card, EARN_RIAL)
+    approved(visit, "earn")
+    receipts = at.terminal.printer.receipts_printed
+    await at.terminal.kill()
+    await at.terminal.restart()
+    finished = await at.cashier.wait_until_idle()
     found = [
         f"after the restart came {transaction}, expected nothing" for transaction in finished.transactions
     ]
-    if scene.terminal.printer.receipts_printed != receipts:
+    if at.terminal.printer.receipts_printed != receipts:
         found.append("a receipt was printed again after it was out")
-    return found + await _balance_is(scene, "earn", str(int(BEFORE_POINTS) + int(EARN_POINTS)))
+    return found + await _balance_is(at, "earn", str(int(BEFORE_POINTS) + int(EARN_POINTS)))
 
 
-async def _balance_is(scene: Scene, flow: str, expected: str) -> list[str]:
-    balance = await scene.balance()
+async def _balance_is(at: Scene, flow: str, expected: str) -> list[str]:
+    balance = await at.balance()
     return (
         [] if balance == expected else [f"{flow}: balance {balance} after the restart, expected {expected}"]
     )
 
 
-async def random_kills(scene: Scene, kills: int, seed: int, summary: Summary) -> None:
+async def random_kills(at: Scene, kills: int, seed: int, summary: Summary) -> None:
     """Kill the trading terminal at random moments, `kills` times."""
     choice = random.Random(seed)
-    records = scene.shop.records
+    records = at.shop.records
+    # A line and a printer that take their time, so that kills fall between request, answer and paper.
+    at.line.add(Latency(latency=LINE_MS, jitter=LINE_MS))
+    at.terminal.printer.slow_ms = PRINTER_MS
     for number in range(kills):
-        trader = Trader(scene.terminal, [scene.card], scene.shop.shared, seed * 1000 + number)
+        trader = Trader(at.terminal, [at.card], at.shop.shared, seed * 1000 + number)
         trading = asyncio.create_task(trader.trade(asyncio.Event()))
         enough = asyncio.create_task(
             records.finished_beyond(records.finished + choice.randrange(MOST_TRANSACTIONS))
@@ -178,14 +143,14 @@ async def random_kills(scene: Scene, kills: int, seed: int, summary: Summary) ->
         if trading in done:
             trading.result()
         if not done:
-            raise TimeoutError(scene.terminal.explain(f"no transaction within {PATIENCE_SECONDS:g} s"))
+            raise TimeoutError(at.terminal.explain(f"no transaction within {PATIENCE_SECONDS:g} s"))
         await asyncio.sleep(choice.uniform(0, MOST_DELAY_SECONDS))  # the random moment; nothing waits for it
-        await scene.terminal.kill()
+        await at.terminal.kill()
         summary.kills += 1
         with contextlib.suppress(ProcessEnded):  # the cashier saw the terminal die
             await trading
-        await scene.terminal.restart()
-        after = await scene.cashier.wait_until_idle()
+        await at.terminal.restart()
+        after = await at.cashier.wait_until_idle()
         _count_restart(after, summary)
 
 
@@ -207,13 +172,6 @@ async def run(data: Path, interpreter: Interpreter, kills: int, seed: int) -> Su
     summary.approved = len(shop.records.outcomes)
     summary.problems = await shop.audit()
     return summary
-
-
-def _approved(visit: Visit, flow: str) -> Transaction:
-    transaction = visit.of(flow)
-    if transaction is None or not transaction.approved:
-        raise AssertionError(f"{flow} was not approved: {visit.transactions}")
-    return transaction
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -41,10 +41,11 @@ EARN_AMOUNT: Final = 1_000_000
 
 
 class Attack(NamedTuple):
-    """Bytes for one connection, which then stays open and silent."""
+    """Bytes for one connection, which then stays open and silent, or hangs up."""
 
     name: str
     data: bytes
+    hangs_up: bool = False
 
 
 @dataclass(slots=True)
@@ -71,6 +72,7 @@ def attacks(seed: int, count: int, card: Card) -> list[Attack]:
     kinds: tuple[Callable[[random.Random, Card], Attack], ...] = (
         _random_bytes,
         _half_frame,
+        _half_frame_and_gone,
         _longest_length,
         _too_short,
         _other_protocol,
@@ -91,6 +93,10 @@ def _random_bytes(choice: random.Random, card: Card) -> Attack:
 def _half_frame(choice: random.Random, card: Card) -> Attack:
     whole = framed(_earn(choice, card, FORGED_TERMINAL))
     return Attack("half a frame", whole[: choice.randrange(1, len(whole))])
+
+
+def _half_frame_and_gone(choice: random.Random, card: Card) -> Attack:
+    return Attack("half a frame, then gone", _half_frame(choice, card).data, hangs_up=True)
 
 
 def _longest_length(choice: random.Random, card: Card) -> Attack:
@@ -141,11 +147,12 @@ def _earn(choice: random.Random, card: Card, terminal: str) -> bytes:
 
 
 class _Log:
-    """The switch's log: all lines, and how many name which peer."""
+    """The switch's log: all lines, and how many name which peer; warnings also by themselves."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.by_peer: Counter[str] = Counter()
+        self.warnings: Counter[str] = Counter()
         self._more = asyncio.Event()
 
     def line(self, line: str) -> None:
@@ -155,6 +162,7 @@ class _Log:
             event = json.loads(line)
             if isinstance(event, dict) and "peer" in event:
                 self.by_peer[str(event["peer"])] += 1
+                self.warnings[str(event["peer"])] += event.get("level") == "warning"
         self._more.set()
 
     async def names_all(self, peers: set[str]) -> None:
@@ -170,7 +178,7 @@ async def run(
     """Flood a fresh switch on `data` while one terminal trades; what came of it."""
     _raise_descriptor_limit(idle_count + attack_count + SPARE_DESCRIPTORS)
     _write_settings(data)
-    log, summary = _Log(), Summary()
+    log, summary, stopped = _Log(), Summary(), asyncio.Event()
     switch = SwitchProcess(data, on_log=log.line)
     terminal = Terminal(Place(data, TRADING_TERMINAL), interpreter, Options(reader_pace=0))
     victim, customer = Deck(seed).hand(2)
@@ -181,55 +189,61 @@ async def run(
             cashier = Cashier(terminal)
             await cashier.wait_until_idle()
             await cashier.activate(customer)
-            trading = asyncio.create_task(_trade(cashier, customer, summary))
-            idle = [await _attack(switch, b"", open_connections) for _ in range(idle_count)]
+            trading = asyncio.create_task(_trade(cashier, customer, summary, stopped))
+            idle = [await _attack(switch, Attack("idle", b""), open_connections) for _ in range(idle_count)]
             summary.idle_connections = len(idle)
             attackers = []
             for attack in attacks(seed, attack_count, victim):
-                attackers.append(await _attack(switch, attack.data, open_connections))
+                attackers.append(await _attack(switch, attack, open_connections))
                 summary.attacks += 1
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await log.names_all({*attackers, *idle})
-            approved = summary.earns_approved
+            stopped.set()
             async with asyncio.timeout(PATIENCE_SECONDS):
-                while summary.earns_approved <= approved and not trading.done():
-                    await terminal.transaction()
-            trading.cancel()
-            await asyncio.gather(trading, return_exceptions=True)
+                await trading
         finally:
             await terminal.stop()
             if switch.is_running:
                 await switch.stop()
     summary.log_lines = len(log.lines)
-    summary.problems += _log_problems(log, {*attackers, *idle}, [victim, customer])
+    summary.problems += terminal.faults
+    summary.problems += _log_problems(log, set(attackers), set(idle), [victim, customer])
     return summary
 
 
-async def _trade(cashier: Cashier, card: Card, summary: Summary) -> None:
-    while True:
+async def _trade(cashier: Cashier, card: Card, summary: Summary, stopped: asyncio.Event) -> None:
+    """Earn after earn, and one more after `stopped`: the switch still serves."""
+    ending = False
+    while not ending:
+        ending = stopped.is_set()
         visit = await cashier.earn(card, EARN_AMOUNT)
-        earn = visit.of("earn")
+        earn = visit.of("earn") or visit.of("last")
         if earn is None or not earn.approved:
             summary.problems.append(f"an earn was not approved during the flood: {visit.transactions}")
         else:
             summary.earns_approved += 1
 
 
-async def _attack(switch: SwitchProcess, data: bytes, open_connections: contextlib.ExitStack) -> str:
-    """Connect, send, stay; the name under which the switch knows the connection."""
+async def _attack(switch: SwitchProcess, attack: Attack, open_connections: contextlib.ExitStack) -> str:
+    """Connect, send, stay or go; the name under which the switch knows the connection."""
     _reader, writer = await asyncio.open_connection(switch.host, switch.port)
     open_connections.callback(writer.close)
     host, port = writer.get_extra_info("sockname")[:2]
-    writer.write(data)
+    writer.write(attack.data)
     with contextlib.suppress(ConnectionError):
         await writer.drain()
+    if attack.hangs_up:
+        writer.close()
     return f"{host}:{port}"
 
 
-def _log_problems(log: _Log, peers: set[str], cards: list[Card]) -> Iterator[str]:
-    for peer in sorted(peers):
-        if log.by_peer[peer] != 1:
-            yield f"peer {peer} stands {log.by_peer[peer]} times in the log, expected once"
+def _log_problems(log: _Log, attackers: set[str], idle: set[str], cards: list[Card]) -> Iterator[str]:
+    """An attack is warned of once; that its connection then ends may be said too. Idle ones are named
+    once."""
+    for peers, lines, what in ((attackers, log.warnings, "attacker"), (idle, log.by_peer, "idle peer")):
+        for peer in sorted(peers):
+            if lines[peer] != 1:
+                yield f"{what} {peer} stands {lines[peer]} times in the log, expected once"
     for line in log.lines:
         for card in leaks(line.encode(), cards):
             yield f"card {card} stands in clear in the switch's log"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ from simulators.campaigns.books import Outcome, Undone, differences, read_books
 from simulators.cards import Card, Deck
 from simulators.cashier import Cashier
 from simulators.firmware import Interpreter, Options, Place, Terminal, Transaction
-from simulators.process import VAFA, Process, ProcessEnded
+from simulators.process import VAFA, Process
 from simulators.receipts import UnreadableReceipt, read_receipt
 from simulators.switch_process import SwitchProcess
 from switch.settings import load_for
@@ -93,16 +93,19 @@ class Shop:
     """Switch and terminals on the data directory, the terminals named from 10000001 on."""
 
     def __init__(
-        self, data: Path, interpreter: Interpreter, terminals: int, seed: int, port: int | None = None
+        self,
+        data: Path,
+        interpreter: Interpreter,
+        terminals: int,
+        seed: int,
+        on_log: Callable[[str], None] | None = None,
     ) -> None:
         self.data = data
-        self.switch = SwitchProcess(data)
+        self.switch = SwitchProcess(data, on_log=on_log)
         self.records = Records()
         self.terminals: list[Terminal] = []
         self._interpreter = interpreter
         self._count = terminals
-        self._seed = seed
-        self._port = port
         self._deck = Deck(seed)
         self.shared = self._deck.hand(SHARED_CARDS)
 
@@ -113,10 +116,9 @@ class Shop:
             cleanup.push_async_callback(self._stop_switch)
             await self.switch.start()
             for number in range(self._count):
-                terminal = self.new_terminal(number, {"port": self._port or self.switch.port})
+                terminal = self.new_terminal(number, {"port": self.switch.port})
                 cleanup.push_async_callback(terminal.stop)
                 await terminal.start()
-                self.terminals.append(terminal)
             yield
 
     def new_terminal(self, number: int, settings: dict[str, object]) -> Terminal:
@@ -125,6 +127,7 @@ class Shop:
         options = Options(settings={**HASTE, **settings}, reader_pace=0)
         terminal = Terminal(place, self._interpreter, options)
         self.records.watch(terminal)
+        self.terminals.append(terminal)
         return terminal
 
     async def _stop_switch(self) -> None:
@@ -139,7 +142,7 @@ class Shop:
         """Everything that is wrong between paper and ledger. The switch must have stopped."""
         assert not self.switch.is_running
         records = self.records
-        found = list(records.problems)
+        found = [*records.problems, *(fault for terminal in self.terminals for fault in terminal.faults)]
         found += [
             f"transaction {rrn} was approved and has no receipt"
             for rrn in sorted(records.approved_said - records.outcomes.keys())
@@ -213,6 +216,3 @@ async def finish(traders: list[asyncio.Task[None]]) -> None:
     """Await the traders; the first that failed is raised."""
     for trader in traders:
         await trader
-
-
-__all__ = ["ProcessEnded", "Records", "Shop", "Trader", "finish", "verify_ledger"]

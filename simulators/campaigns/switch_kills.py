@@ -20,8 +20,11 @@ from simulators.campaigns.shop import Shop, Trader, finish
 from simulators.firmware import Interpreter, prepare_micropython
 
 # Between two kills so many transactions come to their end, then so much time passes: the kill falls
-# anywhere in the life of the requests that are under way then.
-MOST_TRANSACTIONS: Final = 12
+# anywhere in the life of the requests that are under way then. Some kills come early, while terminals still
+# sign on and take back what the last kill left open; most come in full trade.
+EARLY_SHARE: Final = 0.3
+EARLY_TRANSACTIONS: Final = 6
+TRADE_TRANSACTIONS: Final = (10, 40)  # per terminal
 MOST_DELAY_SECONDS: Final = 0.1
 PATIENCE_SECONDS: Final = 120.0
 
@@ -90,7 +93,11 @@ async def run(
 
 async def _some_trade(shop: Shop, choice: random.Random, trading: list[asyncio.Task[None]]) -> None:
     """Wait for a random number of transactions and a random moment more; a trader that failed is raised."""
-    wanted = shop.records.finished + choice.randrange(MOST_TRANSACTIONS)
+    if choice.random() < EARLY_SHARE:
+        count = choice.randrange(EARLY_TRANSACTIONS)
+    else:
+        count = choice.randrange(*TRADE_TRANSACTIONS) * len(shop.terminals)
+    wanted = shop.records.finished + count
     enough = asyncio.create_task(shop.records.finished_beyond(wanted))
     done, _ = await asyncio.wait(
         {enough, *trading}, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED

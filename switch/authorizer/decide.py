@@ -36,6 +36,8 @@ NOT_ENOUGH_POINTS = "51"
 CARD_NOT_ACTIVE = "78"
 DUPLICATE = "94"
 
+OPERATIONS = {TransferKind.EARN: "earn", TransferKind.REDEEM: "redeem"}  # by the transfer they make
+
 REASON_EARNED = "0101"
 REASON_REDEEMED = "0102"
 
@@ -176,8 +178,8 @@ class Authorizer:
         if request.original[_CLASS_PLACE] not in REVERSIBLE_CLASSES:
             return _Outcome(INVALID_TRANSACTION, {})
         original = state.entry(request.original)
-        if original is not None and original.member not in (0, member):
-            return _Outcome(INVALID_TRANSACTION, {})  # the reversal names another card than its original
+        if original is not None and not _is_of(request, original, member):
+            return _Outcome(INVALID_TRANSACTION, {})  # it names another card or operation than its original
         if state.is_reversed(request.original):
             return _Outcome(APPROVED, self._known_balances(state, member))
         reversed_mark = OriginalReversed(request.original)
@@ -254,6 +256,16 @@ def answer_fields(
 ) -> dict[str, str | dict[str, str]]:
     """What every answer echoes, and DE 39."""
     return {"11": stan, "12": local_time, "39": response_code, "41": terminal}
+
+
+def _is_of(request: Request, original: Entry, member: int | None) -> bool:
+    """Whether a reversal's card and operation are those of the entry that it wants to take back."""
+    if original.member not in (0, member):
+        return False
+    for transfer in original.transfers:
+        return OPERATIONS[transfer.kind] == request.original_operation
+    changes_member = any(isinstance(side, MemberAdded | MemberStatusSet) for side in original.sides)
+    return not changes_member or request.original_operation == "activate"
 
 
 def _undo(transfer: Transfer, original: int) -> Transfer:

@@ -36,6 +36,7 @@ class Request:
     """One transaction request.
 
     operation: the message's name in the dictionary (balance, earn, redeem, activate, reversal).
+    original_operation: the operation that a reversal takes back, by the MTI of DE 90 and its DE 3.
     card_valid: False when an activation names a number that is not of the program's cards.
     amount: rial; points: whole points; 0 when absent. original: the identity that a reversal names, else
     empty.
@@ -57,6 +58,7 @@ class Request:
     currency: str
     points: int
     original: bytes
+    original_operation: str | None = None
 
     @property
     def bucket_without_member(self) -> int:
@@ -84,9 +86,10 @@ class RequestReader:
         mti, stan, local_time = message.mti, message.text("11"), message.text("12")
         terminal = message.text("41")
         day = self._day(message.text("13"), local_time, business_date)
-        original = b""
+        original, original_operation = b"", None
         if operation == "reversal":
             data = message.text("90")  # MTI 4, STAN 6, date 4, time 6, zeros 22
+            original_operation = self._dialect.name_of(Message(data[:4], {"3": message["3"]}))
             original_day = self._day(data[10:14], data[14:20], business_date)
             original = identity_of(original_day, data[14:20], data[1], terminal, data[4:10])
         card = card_number(message)
@@ -107,6 +110,7 @@ class RequestReader:
             currency=message.text("49") if "49" in message else "",
             points=int(message.text("48.01")) if "48.01" in message else 0,
             original=original,
+            original_operation=original_operation,
         )
 
     def _is_of_program(self, card: str) -> bool:

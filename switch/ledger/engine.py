@@ -126,5 +126,8 @@ class Engine(Protocol):
     def heads(self) -> list[Head]:
         """The ends of the 256 chains, by bucket, from committed data."""
 
+    def note_checkpoint(self, number: int, mac: str) -> None:
+        """Remember, with the next batch, that this checkpoint was written outside: its loss is then found."""
+
     def close(self) -> None:
-        """Close the store; a staged batch is forgotten."""
+        """Close the store; a staged batch is forgotten. Harmless when it is closed."""

@@ -52,9 +52,11 @@ from switch.ledger.seal import EntryRow, PostingRow, Sealer, SideRow, TransferRo
 
 # Before it two connections that checkpoint at once can corrupt a write-ahead log.
 OLDEST_SQLITE = (3, 51, 3)
-# The bucket of an acceptor's account row. Postings name the sub-account of their bucket, but one writer owns all
-# buckets of this file, so one row per account netted per batch saves a page write an entry.
+# The bucket of an acceptor's account row. Postings name the sub-account of their bucket, but one writer owns
+# all buckets of this file, so one row per account netted per batch saves a page write an entry.
 ALL_BUCKETS = -1
+# Rows of meta: the ledger's random id, the schema version, "number:MAC" of the last checkpoint.
+META_NAMES = ("ledger", "schema", "checkpoint")
 # One writer has nobody to wait for but a predecessor that is just closing.
 BUSY_TIMEOUT_MS = 250
 # Pages in the write-ahead log when `checkpoint` is worth calling: 8 MiB, a tenth of a second at full speed.
@@ -93,7 +95,8 @@ _BALANCE = (
 )
 _SIDES = (
     "SELECT side.kind, side.member, side.status, side.original, directory.identifier, directory.masked_card"
-    " FROM side LEFT JOIN directory ON side.kind = 1 AND directory.member = side.member"
+    f" FROM side LEFT JOIN directory ON side.kind = {SIDE_KINDS[MemberAdded]}"
+    " AND directory.member = side.member"
     " WHERE side.entry = ? ORDER BY side.number"
 )
 _MEMBER = (
@@ -117,6 +120,8 @@ _FAILURES: tuple[tuple[type[apsw.Error], str], ...] = (
     (apsw.NotADBError, "is not a ledger (not a SQLite file); check the data directory"),
     (apsw.CantOpenError, "can't be opened; check that the directory exists and may be written"),
     (apsw.PermissionsError, "can't be opened; check the permissions of file and directory"),
+    (apsw.SQLError, "is not as this program made it; run `vafa ledger verify`"),
+    (apsw.ProtocolError, "is opened by too many processes at once; try again"),
     (apsw.IOError, "the disk reports an error; check the disk and the system log before starting again"),
 )
 
@@ -147,7 +152,7 @@ def open_connection(path: Path, *, read_only: bool = False) -> apsw.Connection:
         )
     with failures_at(path):
         try:
-            os.close(os.open(path, os.O_RDWR if read_only else os.O_RDWR | os.O_CREAT, 0o600))
+            os.close(os.open(path, os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             raise LedgerUnavailable(
                 f"{path}: can't be opened ({error.strerror}); check the data directory and its permissions"
@@ -155,6 +160,7 @@ def open_connection(path: Path, *, read_only: bool = False) -> apsw.Connection:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
+        connection.execute("PRAGMA synchronous = FULL")  # every commit and every copied log reaches the disk
         if read_only:
             connection.execute("PRAGMA query_only = ON")
         return connection
@@ -187,19 +193,34 @@ class SqliteEngine:
         self._sealer = Sealer(seal_key)
         self._heads: list[_Chain] | None = None
         self._staged: dict[int, _Chain] | None = None
+        self._noted = ""
+        self._staged_note = ""
         self._log_pages = 0
         self._finish_checkpoint = False
-        self._writer = open_connection(path)
-        with failures_at(path):
-            if self._writer.execute("PRAGMA journal_mode = WAL").get != "wal":
-                raise LedgerUnavailable(f"{path}: this file system has no shared memory; use a local disk")
-            self._writer.execute("PRAGMA synchronous = FULL")
-            self._writer.set_wal_hook(self._note_log)
-            self._ledger = self._create_or_check()
-        self._reader = open_connection(path, read_only=True)
-        self._checkpointer = open_connection(path)
+        self._connections: list[apsw.Connection] = []
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
 
     # ---------------------------------------------------------------- opening
+
+    def _open(self) -> None:
+        self._writer = self._connect()
+        with failures_at(self._path):
+            if self._writer.execute("PRAGMA journal_mode = WAL").get != "wal":
+                raise LedgerUnavailable(
+                    f"{self._path}: this file system has no shared memory; use a local disk"
+                )
+            self._writer.set_wal_hook(self._note_log)
+            self._ledger = self._create_or_check()
+        self._reader = self._connect(read_only=True)
+        self._checkpointer = self._connect()
+
+    def _connect(self, *, read_only: bool = False) -> apsw.Connection:
+        self._connections.append(open_connection(self._path, read_only=read_only))
+        return self._connections[-1]
 
     def _create_or_check(self) -> str:
         """Make the tables of a new ledger, or check version and key of an old one; returns its id."""
@@ -215,9 +236,8 @@ class SqliteEngine:
     def _create(self) -> None:
         self._writer.execute(TABLES)
         ledger = secrets.token_hex(16)
-        for name, value in (("ledger", ledger), ("schema", str(SCHEMA_VERSION))):
-            seal = self._sealer.row("meta", (name, value))
-            self._writer.execute("INSERT INTO meta VALUES (?,?,?)", (name, value, seal))
+        for name, value in zip(META_NAMES, (ledger, str(SCHEMA_VERSION), "0:"), strict=True):
+            self._write_meta(name, value)
         self._writer.executemany(
             "INSERT INTO bucket_head VALUES (?,0,?,0)",
             ((bucket, self._sealer.genesis(ledger, bucket)) for bucket in range(BUCKETS)),
@@ -226,6 +246,10 @@ class SqliteEngine:
         self._writer.execute(
             "INSERT INTO owner VALUES (?,?,?,?,?)", (*owner, self._sealer.row("owner", owner))
         )
+
+    def _write_meta(self, name: str, value: str) -> None:
+        seal = self._sealer.row("meta", (name, value))
+        self._writer.execute("REPLACE INTO meta VALUES (?,?,?)", (name, value, seal))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -247,8 +271,9 @@ class SqliteEngine:
 
     def _epoch(self) -> int:
         epoch = self._writer.execute("SELECT epoch FROM owner WHERE first_bucket = 0").get
-        assert isinstance(epoch, int)
-        return epoch
+        if epoch is None:
+            raise self._contradiction("the owner's row is missing")
+        return int(epoch)
 
     # ---------------------------------------------------------------- writing
 
@@ -264,12 +289,15 @@ class SqliteEngine:
                         f"{self._path}: epoch {epoch} is over, {current} owns the ledger now; stop"
                     )
                 if self._heads is None:
-                    self._heads = _read_heads(self._writer)
+                    self._heads = self._read_heads(self._writer)
                 rows = self._rows(entries, self._heads)
                 self._write(rows)
                 for entry in entries:
                     if entry.sides:
                         self._write_sides(entry)
+                noted = self._noted
+                if noted:
+                    self._write_meta("checkpoint", noted)
             except apsw.ConstraintError as error:
                 self.rollback()
                 raise ConflictError(f"{self._path}: {error}") from error
@@ -277,6 +305,7 @@ class SqliteEngine:
                 self.rollback()
                 raise
         self._staged = rows.heads
+        self._staged_note = noted
 
     def _rows(self, entries: Sequence[Entry], heads: Sequence[_Chain]) -> _Rows:
         """The batch as rows, sealed after `heads`. The hottest Python of a commit: plain loops and names."""
@@ -360,12 +389,15 @@ class SqliteEngine:
             except BaseException:
                 self.rollback()
                 raise
+            if self._noted == self._staged_note:
+                self._noted = ""
             for bucket, head in self._staged.items():
                 self._heads[bucket] = head
             self._staged = None
         if self._finish_checkpoint or self._log_pages >= LONGEST_LOG_PAGES:
-            self._copy_log(self._writer)
             self._finish_checkpoint = False
+            with suppress(LedgerUnavailable):  # the batch is durable; a bad disk shows at the next one
+                self._copy_log(self._writer)
 
     def rollback(self) -> None:
         """See `Engine.rollback`."""
@@ -379,6 +411,10 @@ class SqliteEngine:
         """See `Engine.commit`. Raises FencedError, ConflictError, LedgerUnavailable."""
         self.stage(entries, epoch)
         self.sync()
+
+    def note_checkpoint(self, number: int, mac: str) -> None:
+        """See `Engine.note_checkpoint`."""
+        self._noted = f"{number}:{mac}"
 
     # ---------------------------------------------------------------- write-ahead log
 
@@ -430,16 +466,15 @@ class SqliteEngine:
             return self._load_balance(load.account)
         except apsw.Error as error:
             raise _unavailable(self._path, error) from error
+        except (AssertionError, ValueError) as error:
+            raise self._contradiction(f"what {type(load).__name__} finds was changed ({error})") from error
 
     def _load_entry(self, identity: bytes) -> Entry | None:
         row = self._reader.execute(_ENTRY_BY_IDENTITY, (identity,)).fetchone()
         if row is None:
             return None
-        try:
-            fields = (*row, self._transfers(row[0]), self._sides(row[0]))
-            return Entry(*fields)
-        except (AssertionError, ValueError) as error:
-            raise self._contradiction(f"entry {row[0]} was changed ({error})") from error
+        fields = (*row, self._transfers(row[0]), self._sides(row[0]))
+        return Entry(*fields)
 
     def _transfers(self, entry_id: int) -> tuple[Transfer, ...]:
         postings: dict[int, list[Posting]] = {}
@@ -487,7 +522,14 @@ class SqliteEngine:
     def heads(self) -> list[Head]:
         """See `Engine.heads`."""
         with failures_at(self._path):
-            return [Head(*chain) for chain in _read_heads(self._reader)]
+            return [Head(*chain) for chain in self._read_heads(self._reader)]
+
+    def _read_heads(self, connection: apsw.Connection) -> list[_Chain]:
+        rows = connection.execute("SELECT sequence, seal, members FROM bucket_head ORDER BY bucket")
+        heads = [(sequence, seal, members) for sequence, seal, members in rows]
+        if len(heads) != BUCKETS:
+            raise self._contradiction(f"bucket_head has {len(heads)} rows of {BUCKETS}")
+        return heads
 
     @property
     def ledger(self) -> str:
@@ -495,9 +537,8 @@ class SqliteEngine:
         return self._ledger
 
     def close(self) -> None:
-        """See `Engine.close`."""
-        self.rollback()
-        for connection in (self._reader, self._checkpointer, self._writer):
+        """See `Engine.close`. SQLite forgets a transaction that is open."""
+        for connection in reversed(self._connections):
             connection.close()
 
 
@@ -510,7 +551,7 @@ def read_meta(connection: apsw.Connection, path: Path, sealer: Sealer) -> str:
                 f"{path}: the seal key doesn't fit this ledger (or its meta row {name!r} was changed);"
                 " check keys.seal in the settings"
             )
-    if "schema" not in rows or "ledger" not in rows:
+    if not rows.keys() >= set(META_NAMES):
         raise LedgerUnavailable(f"{path}: meta rows are missing; restore a backup")
     version = int(rows["schema"][0])
     if version != SCHEMA_VERSION:
@@ -519,18 +560,6 @@ def read_meta(connection: apsw.Connection, path: Path, sealer: Sealer) -> str:
             " use the program that wrote it"
         )
     return str(rows["ledger"][0])
-
-
-def _read_heads(connection: apsw.Connection) -> list[_Chain]:
-    heads: list[_Chain] = [
-        (sequence, seal, members)
-        for sequence, seal, members in connection.execute(
-            "SELECT sequence, seal, members FROM bucket_head ORDER BY bucket"
-        )
-    ]
-    if len(heads) != BUCKETS:
-        raise LedgerUnavailable(f"bucket_head has {len(heads)} rows of {BUCKETS}; run `vafa ledger verify`")
-    return heads
 
 
 def _side_row(entry_id: int, number: int, side: Side) -> SideRow:

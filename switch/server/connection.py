@@ -18,6 +18,8 @@ from switch.settings import Listener
 # Answers that a peer doesn't read wait here; beyond it we stop reading from that peer.
 WRITE_BUFFER_BYTES = 64 * 1024
 
+CUT_FRAME = "connection ended inside a frame"
+
 
 class Connections:
     """All connections of a listener, and the sweep that closes the idle and the stuck ones."""
@@ -95,7 +97,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._reader.pending_since is not None:
-            self.report("connection ended inside a frame")
+            self.report(CUT_FRAME)
         self._transport = None
         self._connections.closed(self)
 
@@ -110,6 +112,13 @@ class Connection(asyncio.Protocol):
         else:
             self._receive(frames)
 
+    def eof_received(self) -> bool:
+        """The peer sends no more; it still gets its answers. True keeps the other direction open."""
+        if self._reader.pending_since is not None:
+            self.report(CUT_FRAME)
+        self.close_after_fault()
+        return True
+
     def pause_writing(self) -> None:
         self._paused_by_peer = True
         self._set_reading()
@@ -121,7 +130,8 @@ class Connection(asyncio.Protocol):
     # ------------------------------------------------------------ the pipeline calls
 
     def answer(self, payload: bytes, tpdu: bytes | None) -> None:
-        if self._transport is not None:
+        # A transport whose peer has gone complains of every write.
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(frame(payload, None if tpdu is None else answer_tpdu(tpdu)))
         self.drop()
 
@@ -140,7 +150,7 @@ class Connection(asyncio.Protocol):
             self._connections.log.warning(what, peer=self._name, **details)
 
     def close_after_fault(self) -> None:
-        """Read nothing more; close when all that came before the fault is answered."""
+        """Read nothing more; close when all that came before is answered."""
         self._closing = True
         self.stop_reading()
         if not self._in_flight:

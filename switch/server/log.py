@@ -28,7 +28,22 @@ def open_log(stream: TextIO | None = None, level: int = logging.INFO) -> structl
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )
+    for name in ("asyncio", "concurrent.futures"):
+        library = logging.getLogger(name)
+        library.handlers = [_Library(logger)]
+        library.propagate = False
     return logger
+
+
+class _Library(logging.Handler):
+    """What a library of Python's own wants to say, as a line of this log."""
+
+    def __init__(self, logger: structlog.stdlib.BoundLogger) -> None:
+        super().__init__(logging.WARNING)
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._logger.warning("library", name=record.name, what=record.getMessage())
 
 
 def _scrub(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

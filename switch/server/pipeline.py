@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,10 +36,14 @@ UNAVAILABLE = "91"
 MALFUNCTION = "96"
 APPROVED = "00"
 
+ORIGINAL_DIGITS = 20  # of DE 90: MTI, STAN, date and time of the original; zeros follow
+
 SIGN_ON, SIGN_OFF, ECHO = "001", "002", "301"
 
 # One commit carries at most this many entries: its statements run on the event loop, about 2 ms at this size.
 LARGEST_BATCH = 128
+# A commit that failed is asked again once: a passing fault costs nothing, a lasting one is not hammered at.
+TRIES = 2
 # Requests that wait for their batch; above it the switch says 91 instead of growing. About 10 MB, half a
 # second of work.
 LARGEST_QUEUE = 8192
@@ -77,6 +81,16 @@ class _Work:
     peer: Peer
     tpdu: bytes | None
     request: Request
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Requests that are decided and committed together. in_doubt: a commit failed, maybe after it was
+    stored."""
+
+    work: list[_Work]
+    tries: int = 1
+    in_doubt: bool = False
 
 
 class _Answer(NamedTuple):
@@ -139,7 +153,7 @@ class Pipeline:
             program.rial_per_earned_point,
             program.rial_per_redeemed_point,
         )
-        self._state = State(engine.start())
+        self._state: State | None = State(engine.start())  # None: to be read again
         self._queue: deque[_Work] = deque()
         self._committing = False
         self._stopped = False
@@ -185,6 +199,9 @@ class Pipeline:
             await self._refuse(peer, frame.tpdu, message, first.response_code)
         elif operation == "network":
             await self._network(peer, frame.tpdu, message)
+        elif operation == "reversal" and message.text("90")[ORIGINAL_DIGITS:].strip("0"):
+            peer.report("message incomplete", terminal=terminal.id, path="90", problem="zeros expected")
+            await self._refuse(peer, frame.tpdu, message, FORMAT_ERROR)
         else:
             await self._transaction(peer, frame.tpdu, message, body, operation)
 
@@ -213,20 +230,20 @@ class Pipeline:
             self._committing = False
             self._idle.set()
             return
-        batch = [self._queue.popleft() for _ in range(min(len(self._queue), LARGEST_BATCH))]
-        self._try(batch, last_try=False)
+        work = [self._queue.popleft() for _ in range(min(len(self._queue), LARGEST_BATCH))]
+        self._try(_Batch(work))
 
-    def _try(self, batch: list[_Work], last_try: bool) -> None:
+    def _try(self, batch: _Batch) -> None:
         """Decide a batch on the memory and commit what it changes; its answers follow the commit."""
         if self._stopped:
             self._give_up(batch)
             return
         try:
-            entries, answers = self._decide(batch)
+            entries, answers = self._decide(batch.work)
             if entries:
                 self._engine.stage(entries, self._epoch)
         except LedgerError as error:
-            self._failed(batch, error, last_try)
+            self._failed(batch, error)
             return
         except AssertionError as error:
             self._broken(batch, error)
@@ -236,110 +253,107 @@ class Pipeline:
             asyncio.get_running_loop().call_soon(self._next_batch)
             return
         future = asyncio.get_running_loop().run_in_executor(self._writer, self._engine.sync)
-        future.add_done_callback(lambda done: self._synced(done, batch, entries, answers, last_try))
+        future.add_done_callback(lambda done: self._synced(done, batch, entries, answers))
 
-    def _decide(self, batch: list[_Work]) -> tuple[list[Entry], list[_Answer]]:
+    def _decide(self, work: Sequence[_Work]) -> tuple[list[Entry], list[_Answer]]:
+        if self._state is None:
+            self._state = State(self._engine.start())
         entries: list[Entry] = []
         answers: list[_Answer] = []
         now_ms = self._clock.now_ms()
-        for work in batch:
-            request = work.request
-            try:
-                outcome = self._decide_one(request, now_ms)
-            except (AssertionError, LedgerError):
-                raise
-            except Exception as error:
-                # A defect, but only of this request: the memory is untouched until `apply`.
-                self._log.error("decision failed", terminal=request.terminal, error=type(error).__name__)
-                outcome = Refusal(MALFUNCTION)
+        for item in work:
+            outcome = self._decide_one(self._state, item.request, now_ms)
             if isinstance(outcome, Entry):
                 entries.append(outcome)
-                body = outcome.answer
+                answers.append(_Answer(item.peer, item.tpdu, item.request.terminal, outcome.answer))
             elif isinstance(outcome, Repeat):
-                body = outcome.entry.answer
+                answers.append(_Answer(item.peer, item.tpdu, item.request.terminal, outcome.entry.answer))
             else:
-                body = self._encode(request.mti, request.stan, request.local_time, request.terminal, outcome)
-            answers.append(_Answer(work.peer, work.tpdu, request.terminal, body))
+                answers.append(self._refusal(item, outcome.response_code))
         return entries, answers
 
-    def _decide_one(self, request: Request, now_ms: int) -> Entry | Repeat | Refusal:
-        """Decide one request and let the next ones see its entry; what the memory lacks is loaded on the
-        way."""
+    def _decide_one(self, state: State, request: Request, now_ms: int) -> Entry | Repeat | Refusal:
+        """Decide one request, loading what the memory lacks, and let the next ones see its entry."""
         while True:
             try:
-                outcome = self._authorizer.decide(self._state, request, now_ms)
+                outcome = self._authorizer.decide(state, request, now_ms)
+            except NotLoaded as missing:
+                state.fill(missing.load, self._engine.load(missing.load))
+                continue
+            except AssertionError:
+                raise
+            except Exception as error:
+                # A defect, but only of this request: deciding changes nothing.
+                where = where_of(error)
+                self._log.error(
+                    "decision failed", terminal=request.terminal, error=type(error).__name__, at=where
+                )
+                return Refusal(MALFUNCTION)
+            try:
                 if isinstance(outcome, Entry):
-                    self._state.apply(outcome)
+                    state.apply(outcome)
                 return outcome
             except NotLoaded as missing:
-                self._state.fill(missing.load, self._engine.load(missing.load))
+                state.fill(missing.load, self._engine.load(missing.load))
 
     def _synced(
-        self,
-        done: asyncio.Future[None],
-        batch: list[_Work],
-        entries: list[Entry],
-        answers: list[_Answer],
-        last_try: bool,
+        self, done: asyncio.Future[None], batch: _Batch, entries: list[Entry], answers: list[_Answer]
     ) -> None:
         error = done.exception()
         if error is None:
+            assert self._state is not None
             self._state.committed(entries)
             self.committed_entries += len(entries)
             self._release(answers)
             self._after_commit()
             self._next_batch()
-        elif isinstance(error, LedgerError):
-            self._failed(batch, error, last_try)
+            return
+        batch.in_doubt = True
+        if isinstance(error, LedgerError):
+            self._failed(batch, error)
         else:
             self._broken(batch, error)
 
-    def _failed(self, batch: list[_Work], error: Exception, last_try: bool) -> None:
-        """The commit failed, or nobody knows: forget the memory, read the ledger again, ask once more,
-        then say 91."""
-        self._log.error("ledger unavailable", error=str(error), requests=len(batch))
+    def _failed(self, batch: _Batch, error: LedgerError) -> None:
+        """Nothing is stored, or nobody knows: forget the memory, read the ledger again, ask once more."""
+        self._log.error("ledger unavailable", error=str(error), requests=len(batch.work))
+        self._state = None
+        try:
+            self._engine.rollback()
+        except LedgerError as second:
+            self._log.error("ledger unavailable", error=str(second), requests=len(batch.work))
         if isinstance(error, FencedError):
             self._stopped = True
             self._give_up(batch)
             self._stop("the ledger has another owner")
-            return
-        try:
-            self._engine.rollback()
-            self._state = State(self._engine.start())
-        except LedgerError:
-            last_try = True
-        if last_try:
+        elif batch.tries == TRIES:
             self._give_up(batch)
         else:
-            self._try(batch, last_try=True)
+            batch.tries += 1
+            self._try(batch)
 
-    def _broken(self, batch: list[_Work], error: BaseException) -> None:
+    def _broken(self, batch: _Batch, error: BaseException) -> None:
         """An invariant does not hold: stop this process rather than go on with a ledger it can't trust."""
         self._stopped = True
-        self._log.critical("invariant broken", error=type(error).__name__, where=_where(error))
+        self._log.critical("invariant broken", error=type(error).__name__, at=where_of(error))
         self._give_up(batch)
         self._stop("an invariant of the ledger broke")
 
-    def _give_up(self, batch: list[_Work]) -> None:
-        refusal = Refusal(UNAVAILABLE)
-        self._release(
-            [
-                _Answer(
-                    work.peer,
-                    work.tpdu,
-                    work.request.terminal,
-                    self._encode(
-                        work.request.mti,
-                        work.request.stan,
-                        work.request.local_time,
-                        work.request.terminal,
-                        refusal,
-                    ),
-                )
-                for work in batch
-            ]
-        )
+    def _give_up(self, batch: _Batch) -> None:
+        """91 says that nothing was booked. Where that isn't certain nothing is said: the terminal
+        reverses."""
+        if batch.in_doubt:
+            for item in batch.work:
+                item.peer.drop()
+        else:
+            self._release([self._refusal(item, UNAVAILABLE) for item in batch.work])
         asyncio.get_running_loop().call_soon(self._next_batch)
+
+    def _refusal(self, item: _Work, code: str) -> _Answer:
+        request = item.request
+        fields = answer_fields(request.stan, request.local_time, request.terminal, code)
+        body = self._dialect.encode_body(Message(answer_mti(request.mti), fields))
+        return _Answer(item.peer, item.tpdu, request.terminal, body)
 
     # ------------------------------------------------------------ out
 
@@ -353,9 +367,8 @@ class Pipeline:
 
     async def _refuse(self, peer: Peer, tpdu: bytes | None, message: Message, code: str) -> None:
         """Answer under a MAC, without remembering: for messages whose MAC was good."""
-        body = self._encode(
-            message.mti, message.text("11"), _time_of(message), message.text("41"), Refusal(code)
-        )
+        fields = answer_fields(message.text("11"), _time_of(message), message.text("41"), code)
+        body = self._dialect.encode_body(Message(answer_mti(message.mti), fields))
         await self._send([_Answer(peer, tpdu, message.text("41"), body)])
 
     def _refuse_unauthenticated(self, peer: Peer, frame: Frame, message: Message, code: str) -> None:
@@ -388,10 +401,6 @@ class Pipeline:
         body = self._dialect.encode_body(Message(answer_mti(message.mti), fields))
         await self._send([_Answer(peer, tpdu, message.text("41"), body)])
 
-    def _encode(self, mti: str, stan: str, local_time: str, terminal: str, refusal: Refusal) -> bytes:
-        fields = answer_fields(stan, local_time, terminal, refusal.response_code)
-        return self._dialect.encode_body(Message(answer_mti(mti), fields))
-
     # ------------------------------------------------------------ life
 
     async def drain(self) -> None:
@@ -410,7 +419,7 @@ def _time_of(message: Message) -> str:
     return message.text("12") if "12" in message else "000000"
 
 
-def _where(error: BaseException) -> str:
+def where_of(error: BaseException) -> str:
     """File and line of a failure, without any value."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -6,11 +6,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import gc
 import os
 import resource
 import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TextIO
 
 import structlog
 
@@ -21,8 +24,8 @@ from switch.ledger.checkpoint import CheckpointFile
 from switch.ledger.sqlite import SqliteEngine
 from switch.server.clock import SystemClock
 from switch.server.connection import Connections
-from switch.server.pipeline import Pipeline, answer_key, request_key
-from switch.settings import CHECKPOINT_KEY, Settings, write_terminal_settings
+from switch.server.pipeline import Pipeline, answer_key, request_key, where_of
+from switch.settings import CHECKPOINT_KEY, Listener, Settings, write_terminal_settings
 
 CHECKPOINT_INTERVAL_S = 60  # how much of the ledger's end is known only to the ledger itself, at most
 SWEEP_INTERVAL_S = 1
@@ -31,6 +34,10 @@ LISTEN_BACKLOG = 1024  # a power cut in a mall: all terminals connect at once
 
 class StartError(Exception):
     """The switch can't start. The text says what is wrong and what to do."""
+
+
+class PortError(StartError):
+    """It can't listen where it should."""
 
 
 async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
@@ -48,13 +55,16 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         if not stop.done():
             stop.set_result(reason)
 
-    settings.data.mkdir(parents=True, exist_ok=True)
+    # First the port and the directory, then the ledger: a switch that can't serve must not fence one that
+    # does.
+    listening = _bind(settings.listener)
+    lock = _lock(settings)
     try:
         engine = SqliteEngine(settings.ledger_path, seal_key=settings.seal_key)
         epoch = engine.claim(f"switch {os.getpid()}")
         # A ledger shorter than its last checkpoint lost entries: it is not served from.
         checkpoints = CheckpointFile(settings.checkpoint_path, settings.checkpoint_mac)
-        checkpoints.append(engine.heads(), clock.now_ms())
+        write_checkpoint(engine, checkpoints, clock.now_ms())
     except LedgerUnavailable as error:
         raise StartError(str(error)) from error
     with (
@@ -65,8 +75,14 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
 
         def pace_log() -> None:
             """Copy the write-ahead log beside the commits, so that no answer waits for all of it."""
-            if engine.checkpoint_due and (not copying or copying[0].done()):
-                copying[:] = [loop.run_in_executor(checkpointer, engine.checkpoint)]
+            if engine.checkpoint_due and not copying:
+                copying.append(loop.run_in_executor(checkpointer, engine.checkpoint))
+                copying[0].add_done_callback(log_copied)
+
+        def log_copied(done: asyncio.Future[None]) -> None:
+            copying.clear()
+            if (error := done.exception()) is not None:
+                log.error("write-ahead log not copied", error=str(error))
 
         pipeline = Pipeline(
             dialect=iso8583.load("vafa"),
@@ -83,14 +99,15 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             stop=request_stop,
         )
         connections = Connections(pipeline, settings.listener, log)
-        server = await _listen(settings, connections)
-        port = server.sockets[0].getsockname()[1]
+        server = await loop.create_server(connections.make, sock=listening, backlog=LISTEN_BACKLOG)
+        port = listening.getsockname()[1]
         settings.port_path.write_text(f"{port}\n", encoding="ascii")
         write_terminal_settings(settings, port)
         background = [
             loop.create_task(_sweep(connections)),
             loop.create_task(_checkpoint(engine, checkpoints, clock, log)),
         ]
+        loop.set_exception_handler(lambda _loop, context: log_defect(log, context))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, request_stop, signal.Signals(number).name)
         # What was made at start lives as long as the process; the collector needs not look at it again.
@@ -111,12 +128,31 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         code = 0 if reason.startswith("SIG") else 1
         if code == 0:
             with contextlib.suppress(LedgerUnavailable):
-                checkpoints.append(engine.heads(), clock.now_ms())
+                write_checkpoint(engine, checkpoints, clock.now_ms())
+                engine.commit([], epoch)  # the last checkpoint's note: no later batch will carry it
     engine.close()
+    lock.close()
     with contextlib.suppress(OSError):
         settings.port_path.unlink()
     log.info("stopped", entries=pipeline.committed_entries)
     return code
+
+
+def write_checkpoint(engine: SqliteEngine, checkpoints: CheckpointFile, now_ms: int) -> None:
+    """Append what the ledger looks like now; the ledger notes it, so that a cut file is noticed too.
+
+    Raises LedgerUnavailable: the file can't be written, or it knows of more entries than the ledger has.
+    """
+    made = checkpoints.append(engine.heads(), now_ms)
+    if made is not None:
+        engine.note_checkpoint(made.number, made.mac)
+
+
+def log_defect(log: structlog.stdlib.BoundLogger, context: dict[str, Any]) -> None:
+    """Tell what asyncio would print, as one line of the log and without any value."""
+    error = context.get("exception")
+    at = "" if error is None else where_of(error)
+    log.error("defect", what=str(context.get("message", "")), error=type(error).__name__, at=at)
 
 
 def hsm_of(settings: Settings) -> InProcessHsm:
@@ -128,20 +164,45 @@ def hsm_of(settings: Settings) -> InProcessHsm:
     return InProcessHsm(keys)
 
 
-async def _listen(settings: Settings, connections: Connections) -> asyncio.Server:
-    host, port = settings.listener.host, settings.listener.port
+def _bind(listener: Listener) -> socket.socket:
+    """The listening socket, bound but not listening yet. Raises PortError."""
     try:
-        return await asyncio.get_running_loop().create_server(
-            connections.make, host, port, backlog=LISTEN_BACKLOG, reuse_address=True
+        [(family, kind, protocol, _name, address), *_] = socket.getaddrinfo(
+            listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen(1)  # so that another process is refused the port from now on
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             remedy = "another process listens there; stop it or choose another port with --port"
         else:
             remedy = "check listener.host and listener.port in the settings"
+        where = f"{listener.host}:{listener.port}"
+        raise PortError(f"can't listen on {where} ({error.strerror or error}); {remedy}") from error
+    bound.setblocking(False)
+    return bound
+
+
+def _lock(settings: Settings) -> TextIO:
+    """The data directory for this process alone; the system lets go of it when the process ends, however it
+    ends."""
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        file = settings.lock_path.open("a", encoding="ascii")
+    except OSError as error:
         raise StartError(
-            f"can't listen on {host}:{port} ({os.strerror(error.errno or 0)}); {remedy}"
+            f"{settings.data}: can't be written ({error.strerror}); check its permissions"
         ) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise StartError(
+            f"{settings.data}: another switch serves this directory; stop it first or choose another --data"
+        ) from error
+    return file
 
 
 async def _sweep(connections: Connections) -> None:
@@ -156,7 +217,9 @@ async def _checkpoint(
     while True:
         await asyncio.sleep(CHECKPOINT_INTERVAL_S)
         try:
-            await asyncio.to_thread(checkpoints.append, engine.heads(), clock.now_ms())
+            made = await asyncio.to_thread(checkpoints.append, engine.heads(), clock.now_ms())
+            if made is not None:
+                engine.note_checkpoint(made.number, made.mac)
         except LedgerUnavailable as error:
             log.error("checkpoint not written", error=str(error))
 

@@ -23,6 +23,7 @@ async def run(app):
             else:
                 await present(app, pending, again=True)
         elif app.sign_on_due():
+            event = None  # whoever swiped before may have left
             await sign_on(app)
         else:
             event = await handle(app, event or await idle(app))
@@ -30,16 +31,17 @@ async def run(app):
 
 async def idle(app):
     """Wait for a card or a menu key; None when the sign-on has run out."""
+    gc.collect()  # between transactions nobody waits for it
+    kind = DEVICE
     while True:
-        gc.collect()  # between transactions nobody waits for it
-        missing = app.missing_device()
-        app.screens.show(
-            "idle", app.settings.acceptor_name, STRINGS["no_" + missing] if missing else ("", "")
-        )
+        if kind == DEVICE:
+            missing = app.missing_device()
+            status = STRINGS["no_" + missing] if missing else ("", "")
+            app.screens.show("idle", app.settings.acceptor_name, status)
         kind, value = await Wait((CARD, BAD_CARD, KEY, DEVICE), app.sign_on_left_ms())
         if kind == TIMEOUT:
             return None
-        if kind != DEVICE and (kind != KEY or value in MENU):
+        if kind in (CARD, BAD_CARD) or value in MENU:
             return kind, value
 
 

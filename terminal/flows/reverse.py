@@ -1,15 +1,18 @@
 """The reversal of a request that got no verified answer: repeated until it has one, before anything new."""
 
-from terminal.flows.dialogue import tell
+from terminal.flows.dialogue import ENTER, tell
 from terminal.flows.exchange import TRANSIENT, NoAnswer, NotSent, exchange, line_up
 from terminal.flows.outcome import APPROVED_CODE, Outcome, original_stan, reversal_of
-from terminal.flows.wait import Wait
-from terminal.journal import REVERSED
+from terminal.flows.wait import KEY, Wait
+from terminal.journal import REFUSED, REVERSED
 from terminal.line import Request
 
 
 async def reverse(app, pending):
-    """Take back a SENT journal entry; return the event that ended the closing message, as `tell`."""
+    """Take back a SENT journal entry; return the event that ended the closing message, as `tell`.
+
+    A switch that refuses for good ends it too; the cashier then has to confirm having read so.
+    """
     fields = reversal_of(pending.request)
     stan = original_stan(fields)
     mti = "0420"
@@ -27,12 +30,18 @@ async def reverse(app, pending):
         if answer is not None and answer[39] not in TRANSIENT:
             break
         await Wait((), app.settings.reversal_interval_ms)
-    app.journal.close(pending.stan, REVERSED)
     outcome = Outcome(pending.request, message)
-    if outcome.response_code != APPROVED_CODE:
-        app.log("error", "reversal of STAN %s refused with %s" % (stan, outcome.response_code))
+    code = outcome.response_code
+    app.journal.close(pending.stan, REVERSED if code == APPROVED_CODE else REFUSED)
     event = outcome.event("reversal")
     event["stan"] = fields[11]
     event["original_stan"] = stan
     app.emit(event)
-    return await tell(app, "reversed")
+    if code == APPROVED_CODE:
+        return await tell(app, "reversed")
+    # Whether points moved is open: a person has to ask, so a person has to see it.
+    app.log("error", "reversal of STAN %s refused with %s" % (stan, code))
+    app.screens.show("message", stan, code, text="reversal_refused")
+    while (await Wait((KEY,)))[1] != ENTER:
+        pass
+    return None

@@ -45,11 +45,12 @@ async def trade(app, flow, track2=None):
     app.screens.show("processing", title)
     if not await line_up(app):
         return await tell(app, "no_line")
-    mti, fields = request_fields(app, flow, track2, number)
+    moment = app.clock.wall()
+    mti, fields = request_fields(app, flow, track2, number, moment)
     try:
         stan = app.stans.take()
         fields[11] = "%06d" % stan
-        record = record_of(mti, fields, app.stans.take(), app.clock.wall())
+        record = record_of(mti, fields, app.stans.take(), moment)
         app.journal.begin(stan, record)
     except JournalError as error:
         app.log("error", str(error))
@@ -57,10 +58,9 @@ async def trade(app, flow, track2=None):
     return await settle(app, Request(mti, fields, app.keys, app.settings.tpdu))
 
 
-def request_fields(app, flow, track2, number):
+def request_fields(app, flow, track2, number, moment):
     """MTI and fields of a request, without STAN. number: rial for earn, points for redeem."""
     mti, code = MESSAGES[flow]
-    moment = app.clock.wall()
     fields = {
         3: code,
         12: "%02d%02d%02d" % moment[3:],

@@ -42,6 +42,10 @@ STRINGS = {
         "برگشت تراکنش\nبی‌پاسخ، پیگیری\n{0}\nکمی صبر کنید",
     ),
     "reversed": ("Cancelled\nNo points moved\nTry again", "لغو شد\nامتیازی جابه‌جا نشد\nدوباره تلاش کنید"),
+    "reversal_refused": (
+        "Not taken back\nSTAN {0}\nCode {1}\nCall support\n# ok",
+        "برگشت پذیرفته نشد\nپیگیری {0}\nکد {1}\nبا پشتیبانی تماس بگیرید\n# تأیید",
+    ),
     "signing_on": ("Signing on\nPlease wait\n{0}", "اتصال به سوییچ\nکمی صبر کنید\n{0}"),
     "paper_out": ("Printer\nPaper out\n# retry", "چاپگر\nکاغذ تمام شده\n# تلاش دوباره"),
     "printer_silent": ("Printer\nPrinter silent\n# retry", "چاپگر\nچاپگر پاسخ نمی‌دهد\n# تلاش دوباره"),

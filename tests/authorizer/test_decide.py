@@ -49,7 +49,14 @@ def decide(state: State, request: Request) -> Entry | Repeat | Refusal:
 
 
 def request(
-    operation: str, number: int, card: str, *, amount: int = 0, points: int = 0, original: bytes = b""
+    operation: str,
+    number: int,
+    card: str,
+    *,
+    amount: int = 0,
+    points: int = 0,
+    original: bytes = b"",
+    original_operation: str | None = None,
 ) -> Request:
     mti = {"reversal": "0420", "activate": "0300", "balance": "0100"}.get(operation, "0200")
     return Request(
@@ -69,6 +76,7 @@ def request(
         currency="364",
         points=points,
         original=original,
+        original_operation=original_operation,
     )
 
 
@@ -106,7 +114,16 @@ def test_any_visit_ends_with_the_balance_of_the_model(steps: list[tuple[str, int
         if kind == "reverse":
             place = value % len(sent)
             original, worth = sent[place]
-            entry = decide(state, request("reversal", number, card, original=original.identity))
+            entry = decide(
+                state,
+                request(
+                    "reversal",
+                    number,
+                    card,
+                    original=original.identity,
+                    original_operation=original.operation,
+                ),
+            )
             assert isinstance(entry, Entry)
             assert entry.response_code == "00"
             if original.identity not in reversed_:
@@ -121,7 +138,9 @@ def test_any_visit_ends_with_the_balance_of_the_model(steps: list[tuple[str, int
             assert decide(state, changed) == Refusal("94")
         elif kind == "early":
             late = request("earn", number, card, amount=value * EARNED)
-            entry = decide(state, request("reversal", number, card, original=late.identity))
+            entry = decide(
+                state, request("reversal", number, card, original=late.identity, original_operation="earn")
+            )
             assert isinstance(entry, Entry)
             assert entry.response_code == "00"
             entry = decide(state, late)

@@ -44,6 +44,7 @@ class RunningSwitch:
             self._change(name, value)
         self.settings: Settings = load(directory / "switch.toml")
         self.log: list[dict[str, Any]] = []
+        self._grown = threading.Condition()
         self.start()
 
     def _change(self, name: str, value: str) -> None:
@@ -84,7 +85,9 @@ class RunningSwitch:
 
     def _read_log(self, stream: Any) -> None:
         for line in stream:
-            self.log.append(json.loads(line))
+            with self._grown:
+                self.log.append(json.loads(line))
+                self._grown.notify_all()
 
     def kill(self) -> None:
         self.process.kill()
@@ -97,8 +100,15 @@ class RunningSwitch:
         self._reading.join()
         return code
 
-    def events(self, name: str) -> list[dict[str, Any]]:
-        return [event for event in self.log if event["event"] == name]
+    def events(self, key: str, value: str) -> list[dict[str, Any]]:
+        """All log lines with this value under this key, waiting for the first one."""
+
+        def found() -> list[dict[str, Any]]:
+            return [event for event in self.log if event.get(key) == value]
+
+        with self._grown:
+            assert self._grown.wait_for(found, ANSWER_DEADLINE_S), f"the log never said {key} {value!r}"
+            return found()
 
 
 class Line:

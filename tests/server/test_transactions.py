@@ -286,6 +286,28 @@ def test_a_reversal_that_names_another_card_changes_nothing(terminal: TerminalSi
     assert (terminal.points(card), terminal.points(other)) == (50, 3)
 
 
+def test_a_reversal_that_names_another_operation_changes_nothing(terminal: TerminalSide) -> None:
+    card = terminal.activated_card(points=9)
+    for original, wrong in (
+        (terminal.earn(card, 500_000), "006000"),
+        (terminal.redemption(card, 4), "210060"),
+        (terminal.earn(card, 10_000, "0220"), "720000"),
+    ):
+        assert terminal.ask(original)["39"] == "00"
+        before = terminal.points(card)
+        assert terminal.ask(terminal.reversal_of(original, f3=wrong))["39"] == "12"
+        assert terminal.points(card) == before
+
+
+def test_original_data_end_in_zeros(terminal: TerminalSide) -> None:
+    card = terminal.activated_card()
+    original = terminal.earn(card, 500_000)
+    terminal.ask(original)
+    data = terminal.reversal_of(original).text("90")
+    assert terminal.ask(terminal.reversal_of(original, f90=data[:-1] + "1"))["39"] == "30"
+    assert terminal.points(card) == 50
+
+
 def test_another_terminal_cannot_reverse(terminal: TerminalSide, switch: RunningSwitch) -> None:
     card = terminal.activated_card()
     original = terminal.earn(card, 500_000)

@@ -1,0 +1,54 @@
+"""The whole path with three real processes: switch, firmware under MicroPython, reader on a
+pseudo-terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from simulators.campaigns.shop import verify_ledger
+from simulators.cards import Deck
+from simulators.faults import FaultProxy
+from simulators.firmware import Interpreter, Options, Place, Terminal
+from simulators.receipts import read_receipt
+from simulators.switch_process import SwitchProcess
+from simulators.visit import SCRIPT, play
+
+
+def command_line(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+
+
+def test_a_visit_through_switch_firmware_and_reader(tmp_path: Path, micropython: Interpreter) -> None:
+    async def scene() -> None:
+        switch = SwitchProcess(tmp_path)
+        await switch.start()
+        line = FaultProxy(switch.host, switch.port)
+        await line.start()
+        settings = {"port": line.port, "reversal_interval_ms": 200}
+        terminal = Terminal(
+            Place(tmp_path, "10000001"), micropython, Options(settings=settings, reader_is_process=True)
+        )
+        try:
+            await terminal.start()
+            assert "micropython" in command_line(terminal.pid)
+            assert "switch run" in command_line(switch.pid)
+            assert "simulators.readers.magstripe" in command_line(terminal.reader_pid)
+            steps = await play(terminal, line, Deck().draw())
+            assert terminal.boots == 1
+            assert terminal.faults == []
+        finally:
+            await terminal.stop()
+            await line.stop()
+            await switch.stop()
+
+        assert [step.name for step in steps] == [name for name, _ in SCRIPT]
+        assert [step for step in steps if not step.as_expected] == []
+        printed = [receipt for step in steps for receipt in step.receipts]
+        receipts = [read_receipt(receipt) for receipt in printed]
+        assert [receipt.locale for receipt in receipts] == ["en", "fa"] * 6
+        for english, persian in zip(receipts[::2], receipts[1::2], strict=True):
+            assert english._replace(locale="") == persian._replace(locale="")
+        assert await verify_ledger(tmp_path) == []
+
+    asyncio.run(scene())

@@ -1,0 +1,142 @@
+"""Frames cut out of a stream, requests as bytes, answers matched; the printer's bytes too."""
+
+from terminal.drivers.printer import OK, PAPER_OUT, paper_status, receipt_bytes
+from terminal.line import (
+    LONGEST_FRAME_BYTES,
+    SHORTEST_MESSAGE_BYTES,
+    FrameError,
+    Frames,
+    Ignored,
+    Request,
+    framed,
+)
+from terminal.message import pack, unpack
+from terminal.security import Keys
+
+try:
+    from cryptolib import aes
+except ImportError:
+    from terminal.hal.aes import aes
+
+TPDU = b"\x60\x00\x03\x00\x00"
+MESSAGES = [bytes([65 + place]) * length for place, length in enumerate((10, 11, 100, 255, 256, 395))]
+
+
+def cut(stream, tpdu, sizes):
+    """All messages of a stream that comes in pieces of these sizes, over and over."""
+    frames = Frames(tpdu)
+    found = []
+    at = piece = 0
+    while at < len(stream):
+        size = sizes[piece % len(sizes)]
+        found += frames.feed(stream[at : at + size])
+        at += size
+        piece += 1
+    return found
+
+
+def test_frames_torn_and_joined_anywhere():
+    for tpdu in (TPDU, None):
+        stream = b"".join([framed(message, tpdu) for message in MESSAGES])
+        for sizes in ((1,), (2,), (3,), (7,), (1, 400), (64,), (len(stream),)):
+            assert cut(stream, tpdu, sizes) == MESSAGES
+
+
+def test_a_frame_cut_at_every_byte_is_no_frame_yet():
+    stream = framed(MESSAGES[0], TPDU)
+    for place in range(len(stream)):
+        frames = Frames(TPDU)
+        assert frames.feed(stream[:place]) == []
+        assert frames.feed(stream[place:]) == [MESSAGES[0]]
+
+
+def test_the_length_does_not_count_itself_and_the_tpdu_leads():
+    assert framed(b"x" * 10, TPDU) == b"\x00\x0f" + TPDU + b"x" * 10
+    assert framed(b"x" * 10, None) == b"\x00\x0a" + b"x" * 10
+
+
+def test_impossible_lengths_end_the_connection():
+    for tpdu, length in (
+        (None, 0),
+        (None, SHORTEST_MESSAGE_BYTES - 1),
+        (TPDU, SHORTEST_MESSAGE_BYTES + 4),
+        (None, LONGEST_FRAME_BYTES + 1),
+        (None, 65535),
+    ):
+        try:
+            Frames(tpdu).feed(length.to_bytes(2, "big") + b"x")
+        except FrameError as error:
+            assert str(length) in str(error)
+            continue
+        raise AssertionError(length)
+
+
+def keys_of_both_ends():
+    return Keys(aes, bytes(16), b"a" * 16), Keys(aes, b"a" * 16, bytes(16))
+
+
+def test_answers_by_what_they_must_repeat():
+    here, switch = keys_of_both_ends()
+    asked = {3: "306000", 11: "000007", 12: "235959", 13: "1231", 41: "10000001", 42: "1" * 15}
+    request = Request("0100", asked, here, TPDU)
+    assert request.frame[2:7] == TPDU
+    mti, fields = unpack(request.frame[7:])
+    assert mti == "0100" and fields[11] == "000007"
+    good = {11: "000007", 12: "235959", 39: "00", 41: "10000001"}
+    assert request.answered_by(pack("0110", good, switch.mac), here)[39] == "00"
+    rows = (
+        ("0110", {11: "000008"}, "another request"),
+        ("0110", {12: "235958"}, "another request"),
+        ("0110", {41: "10000002"}, "another request"),
+        ("0210", {}, "another kind"),
+        ("0100", {}, "another kind"),
+    )
+    for mti, values, why in rows:
+        fields = dict(good)
+        fields.update(values)
+        assert why in ignored(request, pack(mti, fields, switch.mac), here)
+    message = pack("0110", good, switch.mac)
+    assert "MAC" in ignored(request, message[:-1] + bytes([message[-1] ^ 1]), here)
+    assert "MAC" in ignored(request, pack("0110", good), here)
+    assert "MAC" in ignored(request, pack("0110", good, here.mac), here)
+    assert "MAC" in ignored(request, b"", here)
+    del good[39]
+    assert "response code" in ignored(request, pack("0110", good, switch.mac), here)
+
+
+def ignored(request, message, keys):
+    try:
+        request.answered_by(message, keys)
+    except Ignored as why:
+        return str(why)
+    return "answered"
+
+
+def test_a_verified_message_that_is_none_is_ignored():
+    here, switch = keys_of_both_ends()
+    request = Request("0800", {11: "000007", 41: "10000001", 42: "1" * 15, 70: "001"}, here, None)
+    body = b"\x08\x10" + b"\x00" * 7 + b"\x01" + b"junk"
+    assert ignored(request, body + switch.mac(body), here) == "it can't be read"
+
+
+def test_receipts_as_bytes():
+    assert receipt_bytes(["a", "کارت"]) == "a\nکارت\n\n\n\n".encode() + b"\x10\x04\x04"
+
+
+def test_paper_status():
+    rows = (
+        (b"\x12", OK),
+        (b"\x1e", OK),  # near its end
+        (b"\x72", PAPER_OUT),
+        (b"\x7e", PAPER_OUT),
+        (b"\x32", PAPER_OUT),
+        (b"\x52", PAPER_OUT),
+        (b"\x72\x12", OK),
+        (b"\x12\x72", PAPER_OUT),
+        (b"\x00\xff\x12\x00", OK),
+        (b"\x00\xff\x13\x92\x02\x10", None),
+        (b"", None),
+        (b"\xff" * 1000, None),
+    )
+    for data, status in rows:
+        assert paper_status(data) == status, data

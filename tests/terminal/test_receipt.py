@@ -1,0 +1,237 @@
+"""Receipts and screens, letter by letter, in both languages."""
+
+from binascii import unhexlify
+
+from terminal.flows.outcome import Outcome, record_of
+from terminal.message import pack
+from terminal.settings import Settings
+from terminal.ui import receipt
+from terminal.ui.screens import Screens, lines_of
+from terminal.ui.strings import LOCALES, STRINGS
+
+MOMENT = (2026, 8, 24, 14, 3, 5)
+EARN = {1: "%012d" % 250, 2: "%012d" % 1250, 4: "0101", 5: "%012d" % 10000}
+
+EARN_EN = """\
+           Vafa Shop
+          Earn points
+--------------------------------
+Terminal                10000001
+Date         2026-08-24 14:03:05
+STAN                      000012
+RRN                 0A0000012345
+Card            936400******7898
+--------------------------------
+Amount            2,500,000 rial
+Points earned                250
+1 point for every 10,000 rial
+Balance                    1,250
+--------------------------------"""
+
+EARN_FA = """\
+          فروشگاه وفا
+           کسب امتیاز
+--------------------------------
+پایانه                  ۱۰۰۰۰۰۰۱
+تاریخ        ۱۴۰۵/۰۶/۰۲ ۱۴:۰۳:۰۵
+شمارهٔ پیگیری              ۰۰۰۰۱۲
+شمارهٔ مرجع          0A0000012345
+کارت            ۹۳۶۴۰۰******۷۸۹۸
+--------------------------------
+مبلغ              ۲٬۵۰۰٬۰۰۰ ریال
+امتیاز کسب‌شده                ۲۵۰
+۱ امتیاز برای هر ۱۰٬۰۰۰ ریال
+ماندهٔ امتیاز               ۱٬۲۵۰
+--------------------------------"""
+
+REDEEM_AGAIN_EN = """\
+           Vafa Shop
+        LAST TRANSACTION
+         Redeem points
+--------------------------------
+Terminal                10000001
+Date         2026-08-24 14:03:05
+STAN                      000012
+RRN                 0A0000012345
+Card            936400******7898
+--------------------------------
+Amount               10,000 rial
+Points redeemed              100
+1 point pays 100 rial
+Balance                        0
+Debt                          45
+--------------------------------"""
+
+REDEEM_AGAIN_FA = """\
+          فروشگاه وفا
+          آخرین تراکنش
+           خرج امتیاز
+--------------------------------
+پایانه                  ۱۰۰۰۰۰۰۱
+تاریخ        ۱۴۰۵/۰۶/۰۲ ۱۴:۰۳:۰۵
+شمارهٔ پیگیری              ۰۰۰۰۱۲
+شمارهٔ مرجع          0A0000012345
+کارت            ۹۳۶۴۰۰******۷۸۹۸
+--------------------------------
+مبلغ                 ۱۰٬۰۰۰ ریال
+امتیاز خرج‌شده                ۱۰۰
+هر امتیاز ۱۰۰ ریال
+ماندهٔ امتیاز                   ۰
+بدهی امتیاز                   ۴۵
+--------------------------------"""
+
+BALANCE_EN = """\
+           Vafa Shop
+            Balance
+--------------------------------
+Terminal                10000001
+Date         2026-08-24 14:03:05
+STAN                      000012
+Card            936400******7898
+--------------------------------
+Reason 0999
+Balance                    1,250
+--------------------------------"""
+
+ACTIVATE_FA = """\
+          فروشگاه وفا
+         فعال‌سازی کارت
+--------------------------------
+پایانه                  ۱۰۰۰۰۰۰۱
+تاریخ        ۱۴۰۵/۰۶/۰۲ ۱۴:۰۳:۰۵
+شمارهٔ پیگیری              ۰۰۰۰۱۲
+شمارهٔ مرجع          0A0000012345
+کارت            ۹۳۶۴۰۰******۷۸۹۸
+--------------------------------
+ماندهٔ امتیاز                   ۰
+--------------------------------"""
+
+
+def shop(english="Vafa Shop", persian="فروشگاه وفا"):
+    settings = Settings()
+    settings.terminal_id = "10000001"
+    settings.acceptor_name = (english, persian)
+    return settings
+
+
+def outcome(mti, code, tags, amount=None, points=None, rrn="0A0000012345"):
+    """What came of a request of STAN 12, made as the terminal makes it: from a record and an answer."""
+    fields = {
+        3: code,
+        11: "000012",
+        12: "140305",
+        13: "0824",
+        35: "9364001234567898=29121010000",
+        41: "10000001",
+        42: "100000000000001",
+    }
+    if amount is not None:
+        fields[4] = "%012d" % amount
+    if points is not None:
+        fields[48] = {1: "%012d" % points}
+    answer = {11: "000012", 12: "140305", 39: "00", 41: "10000001", 48: tags}
+    if rrn:
+        answer[37] = rrn
+    return Outcome(record_of(mti, fields, 13, MOMENT), pack("0210", answer))
+
+
+def printed(result, locale, again=False, settings=None):
+    lines = receipt.lines(result, settings or shop(), locale, again)
+    for line in lines:
+        assert receipt.width(line) <= receipt.COLUMNS, line
+    return "\n".join(lines)
+
+
+def test_earn():
+    result = outcome("0200", "210060", EARN, amount=2500000)
+    assert printed(result, "en") == EARN_EN
+    assert printed(result, "fa") == EARN_FA
+
+
+def test_redeem_as_last_transaction_with_debt():
+    tags = {1: "%012d" % 100, 2: "0" * 12, 3: "%012d" % 45, 4: "0102", 5: "%012d" % 100}
+    result = outcome("0200", "006000", tags, amount=10000, points=100)
+    assert printed(result, "en", again=True) == REDEEM_AGAIN_EN
+    assert printed(result, "fa", again=True) == REDEEM_AGAIN_FA
+
+
+def test_balance_with_a_reason_unknown_here_and_without_rrn():
+    result = outcome("0100", "306000", {2: "%012d" % 1250, 4: "0999"}, rrn="")
+    assert printed(result, "en") == BALANCE_EN
+
+
+def test_activate():
+    assert printed(outcome("0300", "720000", {2: "0" * 12}), "fa") == ACTIVATE_FA
+
+
+def test_a_long_name_is_broken_between_words_and_a_long_word_anywhere():
+    settings = shop("The Very Long Name Of A Shop In The Old Bazaar", "ف" * 40)
+    result = outcome("0100", "306000", {2: "0" * 12})
+    lines = printed(result, "en", settings=settings).split("\n")
+    assert [line.strip() for line in lines[:2]] == ["The Very Long Name Of A Shop In", "The Old Bazaar"]
+    lines = printed(result, "fa", settings=settings).split("\n")
+    assert [line.strip() for line in lines[:2]] == ["ف" * 32, "ف" * 8]
+
+
+def test_an_outcome_knows_no_card_but_its_mask():
+    result = outcome("0200", "210060", EARN, amount=2500000)
+    assert "9364001234567898" not in str(result.__dict__)
+    assert unhexlify("9364001234567898") not in str(result.__dict__).encode()
+
+
+def test_every_text_is_there_in_both_languages_with_the_same_values_and_lines():
+    for name, texts in STRINGS.items():
+        assert len(texts) == len(LOCALES), name
+        english, persian = texts
+        for place in range(6):
+            mark = "{%d}" % place
+            assert (mark in english) == (mark in persian), name
+        assert english and persian
+
+
+def test_the_display_has_room_for_every_screen():
+    for name in STRINGS:
+        lines = lines_of(name, ("Earn points", 250, 1250, 45, "", ""), "en")
+        if len(lines) > 1:
+            assert len(lines) <= 6, name
+            for line in lines:
+                assert len(line) <= 16, (name, line)
+
+
+class Paper:
+    """A display that notes what is drawn."""
+
+    def __init__(self):
+        self.drawn = []
+
+    def clear(self):
+        self.drawn = []
+
+    def text(self, letters, x, y):
+        self.drawn.append((letters, x, y))
+
+    def line(self, y):
+        self.drawn.append(y)
+
+    def show(self):
+        return "digest"
+
+
+def test_a_screen_is_drawn_in_english_and_told_in_the_terminals_language():
+    paper, events = Paper(), []
+    screens = Screens(paper, events.append, "fa")
+    screens.show("declined", ("Earn points", "کسب امتیاز"), "51", ("Not enough points", "امتیاز کافی نیست"))
+    assert paper.drawn == [
+        ("Earn points", 0, 0),
+        9,
+        ("Declined 51", 0, 12),
+        ("Not enough point", 0, 21),
+    ]
+    assert events == [
+        {
+            "event": "screen",
+            "name": "declined",
+            "lines": ["کسب امتیاز", "ناموفق ۵۱", "امتیاز کافی نیست"],
+            "frame": "digest",
+        }
+    ]

@@ -1,0 +1,217 @@
+"""The unix board's doors on the real machine: files, clock, display, TCP. Serial ports are met end to end."""
+
+import asyncio
+import os
+import socket
+from binascii import hexlify
+
+from terminal.hal import unix
+from terminal.hal.unix import Clock, Display, SerialPort, Storage, TcpLine
+
+
+class Directory:
+    """A directory that is gone again at the end of `with`."""
+
+    def __enter__(self):
+        self.path = (os.getenv("TMPDIR") or "/tmp") + "/vafa-" + str(hexlify(os.urandom(8)), "ascii")
+        os.mkdir(self.path)
+        return self.path
+
+    def __exit__(self, *_):
+        remove(self.path)
+
+
+def remove(path):
+    for name in os.listdir(path):
+        if is_directory(path + "/" + name):
+            remove(path + "/" + name)
+        else:
+            os.remove(path + "/" + name)
+    os.rmdir(path)
+
+
+def is_directory(path):
+    return os.stat(path)[0] & 0o170000 == 0o040000
+
+
+def raised(call, *arguments):
+    try:
+        call(*arguments)
+    except OSError:
+        return True
+    return False
+
+
+def test_storage():
+    with Directory() as path:
+        storage = Storage(path + "/deep/er")
+        assert storage.read("a") is None
+        storage.remove("a")
+        storage.replace("a", b"one")
+        storage.append("a", b", two")
+        storage.append("b", b"new")
+        assert storage.read("a") == b"one, two"
+        assert sorted(os.listdir(path + "/deep/er")) == ["a", "b"]
+        storage.replace("a", b"three")
+        assert Storage(path + "/deep/er").read("a") == b"three"
+        storage.remove("a")
+        assert storage.read("a") is None and storage.read("b") == b"new"
+
+
+def test_storage_that_can_not_be_made_or_used():
+    with Directory() as path:
+        storage = Storage(path)
+        storage.replace("file", b"")
+        assert raised(Storage, path + "/file/below")
+        os.mkdir(path + "/directory")
+        assert raised(storage.append, "directory", b"x")
+        assert raised(storage.replace, "directory", b"x")
+        assert raised(storage.read, "directory")
+
+
+def test_a_replacement_that_was_cut_leaves_the_old_content():
+    with Directory() as path:
+        storage = Storage(path)
+        storage.replace("a", b"old")
+        with open(path + "/a.new", "wb") as file:
+            file.write(b"half of the n")
+        assert Storage(path).read("a") == b"old"
+        storage.replace("a", b"new")
+        assert os.listdir(path) == ["a"]
+
+
+def test_the_clock_goes_on_over_the_wrap_of_its_counter():
+    kept = unix._ticks_ms, unix._ticks_diff
+    ticks = [65000]
+    try:
+        unix._ticks_ms = lambda: ticks[0]
+        unix._ticks_diff = lambda end, start: (end - start + 32768) % 65536 - 32768
+        clock = Clock()
+        assert clock.now_ms() == 0 and clock.wall() is None
+        clock.set_wall((2026, 12, 31, 23, 59, 58))
+        ticks[0] = (65000 + 1500) % 65536
+        assert clock.now_ms() == 1500
+        assert clock.wall() == (2026, 12, 31, 23, 59, 59)
+        ticks[0] = (65000 + 2000) % 65536
+        assert clock.wall() == (2027, 1, 1, 0, 0, 0)
+    finally:
+        unix._ticks_ms, unix._ticks_diff = kept
+
+
+def test_the_real_clock_never_goes_back():
+    clock = Clock()
+    last = clock.now_ms()
+    for _ in range(1000):
+        now = clock.now_ms()
+        assert now >= last
+        last = now
+
+
+def picture(*texts):
+    display = Display()
+    display.clear()
+    for place, text in enumerate(texts):
+        display.text(text, 0, place * 9)
+    return display.show()
+
+
+def test_equal_pictures_and_no_others_have_equal_digests():
+    assert picture("Approved", "Points 250") == picture("Approved", "Points 250")
+    texts = ("Approved", "Points 250"), ("Approved", "Points 251"), ("Points 250", "Approved"), (), ("I",)
+    assert len({picture(*lines) for lines in texts}) == len(texts)
+    display = Display()
+    display.text("anything", 0, 0)
+    display.line(9)
+    with_line = display.show()
+    assert len(with_line) == 64
+    display.clear()
+    assert display.show() == picture("") and with_line != picture("anything")
+
+
+def test_a_fault_says_kind_and_place_but_not_its_text():
+    try:
+        Storage(5)
+    except Exception as error:
+        said = unix.fault(error)
+    kind, place = said.split(" at ")
+    assert kind in ("AttributeError", "TypeError")
+    assert "unix" in place and int(place.split(":")[1]) > 0
+    try:
+        raise ValueError("9364001234567898")
+    except ValueError as error:
+        assert "9364" not in unix.fault(error)
+
+
+def test_a_serial_port_that_is_none():
+    with Directory() as path:
+        Storage(path).replace("file", b"not a terminal")
+        for name in ("/nothing", "/file", ""):
+            assert raised(SerialPort(path + name).open)
+
+
+def listening():
+    """A listening socket and its port: some free one, because MicroPython's sockets can't tell theirs."""
+    for _ in range(100):
+        port = 20000 + int.from_bytes(os.urandom(2), "big") // 2
+        server = socket.socket()
+        try:
+            server.bind(socket.getaddrinfo("127.0.0.1", port)[0][-1])
+            server.listen(1)
+            return server, port
+        except OSError:
+            server.close()
+    raise RuntimeError("no free port")
+
+
+async def talk(port, server):
+    line = TcpLine("127.0.0.1", port)
+    await line.connect()
+    peer, _ = server.accept()
+    assert line.send(b"question") == 8
+    assert peer.recv(100) == b"question"
+    peer.send(b"answer")
+    assert await line.read() == b"answer"
+    peer.close()
+    assert await line.read() == b""
+    line.close()
+    line.close()
+    return True
+
+
+async def refused(port):
+    line = TcpLine("127.0.0.1", port)
+    try:
+        await line.connect()
+    except OSError:
+        return True
+    finally:
+        line.close()
+    return False
+
+
+def test_a_line_carries_bytes_both_ways_and_tells_its_end():
+    server, port = listening()
+    assert asyncio.run(talk(port, server))
+    server.close()
+
+
+def test_a_line_that_nobody_answers_is_refused():
+    server, port = listening()
+    server.close()
+    assert asyncio.run(refused(port))
+
+
+async def send_to_a_peer_that_has_gone(port, server):
+    line = TcpLine("127.0.0.1", port)
+    await line.connect()
+    peer, _ = server.accept()
+    peer.close()
+    assert await line.read() == b""
+    line.send(b"into the void")  # the reset comes back over loopback before send() returns
+    return line.send(b"more")
+
+
+def test_a_broken_line_takes_no_byte():
+    server, port = listening()
+    assert asyncio.run(send_to_a_peer_that_has_gone(port, server)) == 0
+    server.close()
