@@ -86,14 +86,12 @@ class Dialect:
         data = bytes(data)
         hexed, characters, end = data.hex(), data.decode("latin-1"), len(data)
         fields: dict[str, Value] = {}
-        at = 0
-        if self._header:
-            at = self._decode_header(data, hexed, characters, end, fields)
-        layout = self._layout
-        mti, at = layout.mti(data, hexed, characters, at)
+        mti: str | None = None
         try:
-            start = at
-            bitmap, at = layout.bitmap(data, at)
+            at = self._decode_header(data, hexed, characters, end, fields) if self._header else 0
+            layout = self._layout
+            mti, start = layout.mti(data, hexed, characters, at)
+            bitmap, at = layout.bitmap(data, start)
             decoders, tertiary = self._decode_plans.get(bitmap) or self._plan_decode(data, bitmap, start)
             if layout.allows_empty and len(bitmap) > HALF_BYTES and not any(bitmap[HALF_BYTES:]):
                 fields[EMPTY_SECONDARY] = bytes(HALF_BYTES)
@@ -105,7 +103,9 @@ class Dialect:
             if at != end:
                 raise DecodeError("message", at, "the end", f"{count_bytes(end - at)} more")
         except DecodeError as error:
-            error.partial = Message(mti, fields, self.dictionary, is_partial=True)
+            error.response_code = self.dictionary.format_error
+            if mti is not None:
+                error.partial = Message(mti, fields, self.dictionary, is_partial=True)
             raise
         return Message(mti, fields, self.dictionary)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from switch.iso8583.errors import FORMAT_ERROR, INVALID_TRANSACTION
 from switch.iso8583.masks import Mask
 
 # Bits of the primary and secondary bitmap that announce a further bitmap, never fields.
@@ -245,6 +246,9 @@ class Dictionary:
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     code_page: str = "cp500"
     extends: str | None = None
+    # the DE 39 for what doesn't decode or lacks fields, and for messages the dialect hasn't
+    format_error: str = FORMAT_ERROR
+    invalid_transaction: str = INVALID_TRANSACTION
 
     def field_at(self, path: str) -> Field | None:
         """What the dictionary knows at `path`: field, tag, subfield or header part."""

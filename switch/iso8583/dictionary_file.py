@@ -35,7 +35,7 @@ from switch.iso8583.dictionary import (
     Text,
     TlvForm,
 )
-from switch.iso8583.errors import DialectError, Mistake
+from switch.iso8583.errors import FORMAT_ERROR, INVALID_TRANSACTION, DialectError, Mistake
 from switch.iso8583.inheritance import merged, removed
 from switch.iso8583.masks import Mask, standard_mask
 from switch.iso8583.toml_lines import KeyLines, KeyPath
@@ -244,6 +244,10 @@ class _Reader:
         description = self._title(head, "description")
         extends = head.text("extends") if "extends" in head else None
         head.texts("remove", default=[])
+        format_error = head.text("format_error", "[0-9A-Z]{2,4}", FORMAT_ERROR) or FORMAT_ERROR
+        invalid = (
+            head.text("invalid_transaction", "[0-9A-Z]{2,4}", INVALID_TRANSACTION) or INVALID_TRANSACTION
+        )
         self._code_page = head.choice("code_page", CODE_PAGES, default="cp500") or "cp500"
         mti = head.table("mti")
         mti_encoding = mti.choice("encoding", ("bcd", "ascii", "ebcdic"))
@@ -283,6 +287,8 @@ class _Reader:
             conditions,
             self._code_page,
             extends,
+            format_error,
+            invalid,
         )
 
     def _title(self, table: _Table, key: str = "title") -> Text:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from switch.iso8583.message import Message
 
-FORMAT_ERROR = "30"  # DE 39, ISO 8583:1987: format error
+# DE 39 of ISO 8583:1987; dialects of other versions say their own
+FORMAT_ERROR = "30"
+INVALID_TRANSACTION = "12"
 
 
 class DecodeError(ValueError):

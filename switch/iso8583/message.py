@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
+from switch.iso8583.dictionary import DEEPEST
 from switch.iso8583.errors import EncodeError
-from switch.iso8583.masks import HIDDEN, Mask, mask_joined, mask_text, mask_value, standard_mask
+from switch.iso8583.masks import Mask, mask_joined, mask_text, mask_value, standard_mask
 
 if TYPE_CHECKING:
     from switch.iso8583.dictionary import Dictionary, Field
@@ -26,6 +27,7 @@ SCHEMA = "vafa.message/1"
 # allow it (bitmap.empty_secondary).
 EMPTY_SECONDARY = "1"
 BYTES_MARK = "0x"
+DEEPEST_PATH = 2 * DEEPEST  # steps: a composite, and the number of a group in it
 LONGEST_JSON = 8_000_000  # characters; the greatest message as revealed JSON is far smaller
 # What masks put in the place of content, as `from_json` recognises it where it can't be content.
 _MASKED = re.compile(r"\[hidden\]|\[\d+ bytes hidden\]|.*[=^]\.\.\.|\d{2,6}\*+\d{2,4}", re.DOTALL)
@@ -93,7 +95,7 @@ class Message:
         message["48.01"]            "000000000250"
         message.get("35")           None
         "39" in message             True
-        list(message)               ["11", "39", "48.01"]; composites give what is in them, empty ones themselves
+        list(message)               ["11", "39", "48.01"]; composites give what is in them
         message.fields              the mapping as given
 
     The mapping is taken over, not copied: never change it afterwards, make a new message. Two messages are
@@ -290,6 +292,8 @@ def _plain(value: Value) -> Any:
 def _valued(path: str, plain: object, dictionary: Dictionary, is_told: bool) -> Value:
     """The value at `path` as the codec wants it. is_told: the document says that it isn't masked."""
     field = dictionary.field_at(path)
+    if path.count(".") > DEEPEST_PATH:
+        raise EncodeError(mask_text(path.partition(".")[0]), "composites of this dialect", "deeper ones")
     if isinstance(plain, dict):
         return {key: _valued(f"{path}.{key}", inner, dictionary, is_told) for key, inner in plain.items()}
     shown = mask_text(path)

@@ -13,7 +13,6 @@ from switch.iso8583.errors import FORMAT_ERROR
 from switch.iso8583.masks import mask_text
 from switch.iso8583.message import EMPTY_SECONDARY, Message
 
-INVALID_TRANSACTION = "12"  # DE 39: no such message
 PROCESSING_CODE = "3"
 ANY = "*"
 ALWAYS_ALLOWED = frozenset((HEADER, EMPTY_SECONDARY))
@@ -54,6 +53,8 @@ class Presence:
     """The presence rules of one dictionary."""
 
     def __init__(self, dictionary: Dictionary) -> None:
+        self._format_error = dictionary.format_error
+        self._invalid_transaction = dictionary.invalid_transaction
         self._rules: dict[str, dict[str | None, _Rule]] = {}
         # rules whose processing code holds "*" for single digits, those with the most digits first
         self._patterns: dict[str, list[tuple[str, _Rule]]] = {}
@@ -103,6 +104,8 @@ class Presence:
                 found.append(Problem(group[0], what))
         found += self._tag_problems(rule, message)
         found += _condition_problems(rule, message)
+        if self._format_error != FORMAT_ERROR:
+            found = [problem._replace(response_code=self._format_error) for problem in found]
         return sorted(found, key=_place)
 
     def name_of(self, message: Message) -> str | None:
@@ -113,12 +116,12 @@ class Presence:
     def _rule(self, message: Message) -> _Rule | Problem:
         rules = self._rules.get(message.mti)
         if rules is None:
-            return Problem("mti", "no message of this dialect", INVALID_TRANSACTION)
+            return Problem("mti", "no message of this dialect", self._invalid_transaction)
         if None in rules:
             return rules[None]
         code = message.fields.get(PROCESSING_CODE)
         if code is None:
-            return Problem(PROCESSING_CODE, "mandatory, missing")
+            return Problem(PROCESSING_CODE, "mandatory, missing", self._format_error)
         if isinstance(code, Mapping):  # DE 3 cut into its parts
             code = "".join(part for part in code.values() if isinstance(part, str))
         rule = rules.get(code) if isinstance(code, str) else None
@@ -127,7 +130,7 @@ class Presence:
                 (rule for pattern, rule in self._patterns.get(message.mti, ()) if _fits(pattern, code)), None
             )
         rule = rule or rules.get(ANY)
-        return rule or Problem(PROCESSING_CODE, "no message of this MTI", INVALID_TRANSACTION)
+        return rule or Problem(PROCESSING_CODE, "no message of this MTI", self._invalid_transaction)
 
     def _mac_name(self, names: Collection[str]) -> str | None:
         if self._mac_names is None:

@@ -639,9 +639,7 @@ DIALECTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
 
 def rendered(dialect: str) -> str:
     """The text of one dialect's samples."""
-    lines = [
-        f"# Sample messages of {dialect}: bytes and what stands in them. Made by tests/iso8583/sample_oracle.py.\n"
-    ]
+    lines = [f"# Sample messages of {dialect}, bytes and values. Made by tests/iso8583/sample_oracle.py.\n"]
     for entry in DIALECTS[dialect]():
         lines += ["[[sample]]", f"name = {quoted(entry['name'])}", f'mti = "{entry["mti"]}"']
         lines += [f'hex = "{entry["hex"]}"', "[sample.fields]"]

@@ -201,3 +201,25 @@ def test_samples_are_plain_json(name: str) -> None:
     for sample in iso8583.samples(name):
         assert json.loads(json.dumps(sample.document)) == sample.document
         assert bytes.fromhex(sample.hex) == sample.data
+
+
+@pytest.mark.parametrize(
+    ("name", "malformed", "unknown"),
+    [
+        ("vafa", "30", "12"),
+        ("iso87-ascii", "30", "12"),
+        ("ebcdic93", "904", "902"),
+        ("iso2003-ascii", "9104", "9102"),
+    ],
+)
+def test_the_answer_to_what_is_wrong_is_one_of_the_dialect(name: str, malformed: str, unknown: str) -> None:
+    dialect = iso8583.load(name)
+    for data in (b"", iso8583.samples(name)[0].data[:-1]):
+        with pytest.raises(iso8583.DecodeError) as caught:
+            dialect.decode(data)
+        assert caught.value.response_code == malformed
+    assert dialect.check(Message("0999", {}))[0].response_code == unknown
+    if name != "vafa":
+        mti = iso8583.samples(name)[0].document["mti"]
+        assert {problem.response_code for problem in dialect.check(Message(mti, {}))} == {malformed}
+        assert {malformed, unknown} <= set(dialect.response_codes)
