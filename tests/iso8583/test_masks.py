@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from switch.iso8583 import DecodeError, Mask, Message, mask_card_number, mask_text
-from switch.iso8583.masks import luhn_valid, mask_bytes, mask_track2, mask_value
+from switch.iso8583.masks import (
+    luhn_valid,
+    mask_bytes,
+    mask_joined,
+    mask_track1,
+    mask_track2,
+    mask_value,
+    standard_mask,
+)
 from tests.iso8583.oracle import sample
 from tests.iso8583.strategies import VAFA
 
@@ -56,6 +64,74 @@ def test_tracks_are_reduced_to_the_masked_card_number(track: str, masked: str) -
 )
 def test_card_numbers_in_free_text(text: str, masked: str) -> None:
     assert mask_text(text) == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("4111 1111 1111 1111", "4111 11** **** 1111"),
+        ("4111-1111-1111-1111.", "4111-11**-****-1111."),
+        ("card 3782 822463 10005 here", "card 37** ****** ***05 here"),
+        ("۴۱۱۱۱۱۱۱۱۱۱۱۱۱۱۱", "۴۱۱۱۱۱******۱۱۱۱"),
+        ("4111111111111111=29121010000", "411111******1111=..."),
+        ("9364001234567890D2912", "936400******7890=..."),  # a track, whatever its check digit
+        ("%B4111111111111111^DOE/J^2912101?", "411111******1111^..."),
+        ("34313131313131313131313131313131", "*" * 32),  # the digits as hex of ASCII
+        ("F4F1F1F1F1F1F1F1F1F1F1F1F1F1F1F1", "*" * 32),  # of EBCDIC
+        ("123378282246310005", "123378********0005"),
+        ("no card: 4111 1111 1111 1112", "no card: 4111 1111 1111 1112"),
+    ],
+)
+def test_card_numbers_in_disguise(text: str, masked: str) -> None:
+    assert mask_text(text) == masked
+
+
+@pytest.mark.parametrize(
+    ("number", "masked"), [("09121234567", "0912*****67"), ("+989121234567", "+989*******67"), ("123456", "******")]
+)
+def test_mobile_numbers(number: str, masked: str) -> None:
+    assert mask_value(Mask.MOBILE, number) == masked
+
+
+@pytest.mark.parametrize(
+    ("track", "masked"),
+    [
+        (f"%B{CARD}^DOE/JANE^2912101000?", "936400******7898^..."),
+        (f"B{CARD}^^2912", "936400******7898^..."),
+        ("anything else", "[hidden]"),
+        ("", "[hidden]"),
+    ],
+)
+def test_track_1(track: str, masked: str) -> None:
+    assert mask_track1(track) == masked
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "mask"),
+    [
+        ("2", "n", Mask.PAN),
+        ("2", "b", Mask.HIDDEN),
+        ("35", "z", Mask.TRACK2),
+        ("35", "b", Mask.HIDDEN),
+        ("45", "ans", Mask.TRACK1),
+        ("52", "b", Mask.HIDDEN),
+        ("55", "b", Mask.HIDDEN),
+        ("55", "tlv", Mask.NONE),
+        ("55.57", "z", Mask.TRACK2),
+        ("55.57", "b", Mask.HIDDEN),
+        ("48.70.5A#2", "n", Mask.PAN),
+        ("55.5F24", "n", Mask.HIDDEN),
+        ("48.2", "n", Mask.NONE),
+        ("11", "n", Mask.NONE),
+    ],
+)
+def test_what_is_masked_when_a_dictionary_forgets(path: str, content: str, mask: Mask) -> None:
+    assert standard_mask(path, content) is mask
+
+
+def test_a_card_number_across_values_is_masked_when_these_are_out_of_step() -> None:
+    assert mask_joined(["00 41", "1111111111", "1111 end"]) == ["00 41", "1111******", "**11 end"]
+    assert mask_joined(["", "12"]) == ["", "12"]
 
 
 def test_luhn() -> None:
