@@ -13,8 +13,8 @@ from typing import Any
 
 from switch.iso8583 import Dictionary, masks
 from switch.iso8583.characters import CLASSES, CODE_PAGES, HEX_CLASSES, CharacterClass
-from switch.iso8583.codec import size_bytes
 from switch.iso8583.dictionary import HEADER, Field
+from switch.iso8583.lengths import size_bytes
 from switch.link.framing import Framing
 from tools.spec_examples import codes_of
 

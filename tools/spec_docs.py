@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from switch.iso8583 import Dialect, Text
-from switch.iso8583.codec import bitmap_width
+from switch.iso8583.bitmaps import bitmap_width
 from switch.iso8583.dictionary import BitmapForm, Dictionary, Field, MessageRule, TlvForm
 from switch.link.framing import TPDU_BYTES, Framing
 from tools.spec_examples import REASON_NUMBER, Example, annotated

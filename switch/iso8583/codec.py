@@ -13,9 +13,33 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from switch.iso8583 import tag_names
-from switch.iso8583.characters import CLASSES, CODE_PAGES, HEX_CLASSES, CharacterClass
-from switch.iso8583.dictionary import BitmapForm, Field, Pad, TlvForm
+from switch.iso8583.bitmaps import bitmap_bytes, bitmap_reader, set_bits
+from switch.iso8583.characters import CODE_PAGES, HEX_CLASSES
+from switch.iso8583.contents import (
+    Read,
+    Write,
+    amount_content,
+    bytes_content,
+    character_fault,
+    characters_content,
+    digits_content,
+    track_content,
+)
+from switch.iso8583.dictionary import Field, TlvForm
 from switch.iso8583.errors import DecodeError, EncodeError
+from switch.iso8583.lengths import (
+    NoNumber,
+    count_bytes,
+    highest_number,
+    needs_even,
+    number_reader,
+    number_writer,
+    range_words,
+    shown_length,
+    size_bytes,
+    truncated,
+    units_of,
+)
 from switch.iso8583.message import Value
 
 Values = dict[str, Any]
@@ -23,18 +47,10 @@ Values = dict[str, Any]
 # -> offset behind the field
 Decode = Callable[[bytes, str, str, int, int, Values], int]
 Encode = Callable[[Any], bytes]
-# content of known size: (data, hex, characters, offset, stop, length in the field's unit) -> value
-Read = Callable[[bytes, str, str, int, int, int], Value]
 # the same, putting the value into a mapping under a key
 Take = Callable[[bytes, str, str, int, int, int, Values, str], None]
-# value -> its bytes, without a prefix
-Write = Callable[[Any], bytes]
-
-DIGITS = "0123456789"
-TRACK_CHARACTERS = DIGITS + "="
 # Prefixes of a field that are remembered once they were worked out: all that two digits can say, and more.
 TABLED_LENGTHS = 256
-SHOWN_LENGTH_DIGITS = 4  # a longer "length" may be part of a card number: not shown
 
 
 class Span(NamedTuple):
@@ -116,7 +132,7 @@ class FieldCodecs:
         ) -> None:
             text = characters[at:stop]
             if not hex_class.allows(text):
-                raise _character_fault(field.path, text, at, hex_class, None)
+                raise character_fault(field.path, text, at, hex_class, None)
             if len(text) % 2:
                 raise DecodeError(field.path, at, "an even number of hex digits", f"{len(text)}")
             inner = bytes.fromhex(text)
@@ -331,7 +347,7 @@ class FieldCodecs:
                     raise _tag_name_fault(field, form, data, place)
                 try:
                     size = length_of(data, hexed, characters, at + length_at, stop)
-                except _NoNumber as fault:
+                except NoNumber as fault:
                     raise fault.explained(f"{path}.{name}") from None
                 size -= covered
                 tag = known.get(name)
@@ -344,7 +360,7 @@ class FieldCodecs:
                     if size < 0:
                         words = f"a length of at least {covered}"
                         raise DecodeError(f"{path}.{name}", at + length_at, words, f"{size + covered}")
-                    got = f"a length of {_shown(size + covered, form.length_digits)}"
+                    got = f"a length of {shown_length(size + covered, form.length_digits)}"
                     words = f"at most {count_bytes(left + covered)}"
                     raise DecodeError(f"{path}.{name}", at + length_at, words, got)
                 end = start + size
@@ -528,7 +544,7 @@ def _simple_write(field: Field, form: TlvForm, known: Mapping[str, _Tag]) -> Wri
     path = field.path
     encode_tag = tag_names.encoder(form, field.code_page)
     encode_length = number_writer(form.length_encoding, form.length_digits, field.code_page)
-    longest = _highest(form.length_encoding, form.length_digits)
+    longest = highest_number(form.length_encoding, form.length_digits)
     covered = form.tag_bytes if form.length_covers_tag else 0
     longest -= covered
     if form.tag_encoding == "binary" and form.tag_bytes == 1:
@@ -613,48 +629,6 @@ def _tag_name_fault(field: Field, form: TlvForm, data: bytes, at: int) -> Decode
     raise AssertionError("a tag without fault was refused")
 
 
-# ---------------------------------------------------------------- sizes
-
-
-def size_bytes(field: Field, length: int) -> int:
-    """Bytes of content for a length in the field's unit."""
-    unit = field.unit
-    if field.encoding == "bcd":
-        if unit == "bytes":
-            return length
-        if field.content == "x+n" and field.sign_form != "nibble":
-            return 1 + length // 2
-        return (length + 1) // 2
-    if _doubles(field):
-        return length * 2
-    return length // 2 if unit == "nibbles" and not _in_hex_text(field) else length
-
-
-def units_of(field: Field, size: int) -> int:
-    """The length in the field's unit of so many bytes of content; of BCD the greater of the two."""
-    unit = field.unit
-    if field.encoding == "bcd":
-        if unit == "bytes":
-            return size
-        if field.content == "x+n" and field.sign_form != "nibble":
-            return size * 2 - 1
-        return size * 2
-    if _doubles(field):
-        return size // 2
-    return size * 2 if unit == "nibbles" and not _in_hex_text(field) else size
-
-
-def _in_hex_text(field: Field) -> bool:
-    """Whether bytes stand as hex digits."""
-    return (field.content == "b" and field.encoding != "binary") or (
-        field.is_composite and field.encoding == "hex"
-    )
-
-
-def _doubles(field: Field) -> bool:
-    return _in_hex_text(field) and field.unit == "bytes"
-
-
 def _is_plain_digits(field: Field) -> bool:
     return (
         field.unit != "bytes"
@@ -663,31 +637,6 @@ def _is_plain_digits(field: Field) -> bool:
         and not field.only
         and field.sizing == "fixed"
     )
-
-
-def _is_counted(field: Field) -> bool:
-    """Whether the length tells the number of digits exactly."""
-    return field.unit != "bytes" and field.sizing != "given"
-
-
-def _range_words(field: Field) -> str:
-    minimum, maximum, _digits = field.length
-    unit = field.unit
-    return f"{maximum} {unit}" if minimum == maximum else f"{minimum} to {maximum} {unit}"
-
-
-def count_bytes(count: int) -> str:
-    """ "1 byte", "2 bytes", as errors write it."""
-    return f"{count} byte" if count == 1 else f"{count} bytes"
-
-
-def truncated(path: str, at: int, wanted: int, got: int) -> DecodeError:
-    """The refusal of content that ends too early."""
-    return DecodeError(path, at, count_bytes(wanted), f"{got}")
-
-
-def _shown(number: int, digits: int) -> str:
-    return f"{number}" if digits <= SHOWN_LENGTH_DIGITS else "another number"
 
 
 def _fixed_decode(field: Field, content: _Content) -> Decode:
@@ -724,7 +673,7 @@ def _sized_write(field: Field, write: Write) -> Write:
     def sized(value: Any) -> bytes:
         content = write(value)
         if not minimum <= len(content) <= maximum:
-            raise EncodeError(field.path, _range_words(field), f"{units_of(field, len(content))}")
+            raise EncodeError(field.path, range_words(field), f"{units_of(field, len(content))}")
         return content
 
     return sized
@@ -763,92 +712,6 @@ def _rest_decode(field: Field, content: _Content) -> Decode:
     return decode
 
 
-# ---------------------------------------------------------------- numbers on the wire: lengths
-
-
-class _NoNumber(Exception):  # never leaves this module
-    """A length that is none: offset, expected, got; the path is its catcher's to say."""
-
-    def __init__(self, offset: int, expected: str, got: str) -> None:
-        super().__init__()
-        self.offset, self.expected, self.got = offset, expected, got
-
-    def explained(self, path: str) -> DecodeError:
-        return DecodeError(path, self.offset, self.expected, self.got)
-
-
-def _highest(encoding: str, digits: int) -> int:
-    return int({"binary": 256, "hex": 16}.get(encoding, 10) ** digits) - 1
-
-
-def number_reader(
-    encoding: str, digits: int, size: int, code_page: str
-) -> Callable[[bytes, str, str, int, int], int]:
-    """(data, hex, characters, offset, end) -> the number there, digits only: no sign, space or underscore."""
-    if encoding == "binary":
-
-        def read_binary(data: bytes, hexed: str, characters: str, at: int, end: int) -> int:
-            if at + size > end:
-                raise _NoNumber(at, count_bytes(size), f"{end - at}")
-            return int.from_bytes(data[at : at + size], "big") if size > 1 else data[at]
-
-        return read_binary
-    if encoding == "bcd":
-
-        def read_bcd(data: bytes, hexed: str, characters: str, at: int, end: int) -> int:
-            if at + size > end:
-                raise _NoNumber(at, count_bytes(size), f"{end - at}")
-            text = hexed[at * 2 : (at + size) * 2]
-            if not text.isdigit():
-                place = next(place for place, nibble in enumerate(text) if nibble not in DIGITS)
-                raise _NoNumber(at + place // 2, "a length in BCD", f"nibble {text[place].upper()}")
-            if digits % 2 and text[0] != "0" and digits > SHOWN_LENGTH_DIGITS:
-                raise _NoNumber(at, f"a length of {digits} digits", "one more")
-            return int(text)
-
-        return read_bcd
-    page = CODE_PAGES[code_page].decode if encoding == "ebcdic" else None
-    good = "0123456789ABCDEF" if encoding == "hex" else DIGITS
-    base = 16 if encoding == "hex" else 10
-    words = {
-        "ascii": "a length in ASCII digits",
-        "ebcdic": "a length in EBCDIC digits",
-        "hex": "a length in hex digits",
-    }[encoding]
-
-    def read_text(data: bytes, hexed: str, characters: str, at: int, end: int) -> int:
-        if at + size > end:
-            raise _NoNumber(at, count_bytes(size), f"{end - at}")
-        text = characters[at : at + size] if page is None else page(data[at : at + size])
-        if text.strip(good):
-            place = next(place for place, character in enumerate(text) if character not in good)
-            raise _NoNumber(at + place, words, f"byte 0x{data[at + place]:02X}")
-        for character in text:
-            if character not in good:
-                place = text.index(character)
-                raise _NoNumber(at + place, words, f"byte 0x{data[at + place]:02X}")
-        return int(text, base)
-
-    return read_text
-
-
-def number_writer(encoding: str, digits: int, code_page: str) -> Callable[[int], bytes]:
-    """number -> its bytes; the number is known to fit."""
-    if encoding == "binary":
-        return lambda number: number.to_bytes(digits, "big")
-    if encoding == "bcd":
-        places = (digits + 1) // 2 * 2
-        return lambda number: bytes.fromhex(f"{number:0{places}}")
-    if encoding == "hex":
-        return lambda number: b"%0*X" % (digits, number)
-    if encoding == "ebcdic":
-        return lambda number: (f"{number:0{digits}}").translate(_EBCDIC_DIGITS).encode("latin-1")
-    return lambda number: b"%0*d" % (digits, number)
-
-
-_EBCDIC_DIGITS = {ord(digit): 0xF0 + int(digit) for digit in DIGITS}  # in every code page
-
-
 def _prefixed_decode(field: Field, content: _Content) -> Decode:
     path, key = field.path, field.key
     minimum, maximum, _digits = field.length
@@ -858,7 +721,7 @@ def _prefixed_decode(field: Field, content: _Content) -> Decode:
     read, take = content.read, content.take
     number_at = number_reader(prefix.encoding, prefix.digits, width, field.code_page)
     in_bytes = width if prefix.inclusive else 0
-    halves = _needs_even(field)
+    halves = needs_even(field)
     # prefixes met, as their bytes -> (length, bytes of content); filled as they come
     known: dict[bytes, tuple[int, int]] = {}
 
@@ -866,7 +729,7 @@ def _prefixed_decode(field: Field, content: _Content) -> Decode:
         """(length, bytes) by the prefix at `at`; the slow look that explains."""
         try:
             number = number_at(data, hexed, characters, at, end)
-        except _NoNumber as fault:
+        except NoNumber as fault:
             raise fault.explained(path) from None
         if in_bytes:
             length = units_of(field, number - in_bytes) if number >= in_bytes else -1
@@ -874,7 +737,7 @@ def _prefixed_decode(field: Field, content: _Content) -> Decode:
             length = number
         if not minimum <= length <= maximum:
             raise DecodeError(
-                path, at, f"a length of {_prefix_words(field, in_bytes)}", _shown(number, prefix.digits)
+                path, at, f"a length of {_prefix_words(field, in_bytes)}", shown_length(number, prefix.digits)
             )
         if halves and length % 2:
             raise DecodeError(path, at, f"an even number of {field.unit}", f"{length}")
@@ -902,18 +765,9 @@ def _prefixed_decode(field: Field, content: _Content) -> Decode:
 
 def _prefix_words(field: Field, in_bytes: int) -> str:
     if not in_bytes:
-        return _range_words(field)
+        return range_words(field)
     low, high = (size_bytes(field, length) + in_bytes for length in field.length[:2])
     return f"{low} to {high} bytes, itself included" if low < high else f"{high} bytes, itself included"
-
-
-def _needs_even(field: Field) -> bool:
-    """Whether an odd length in the field's unit is no whole number of bytes."""
-    if field.encoding == "bcd":
-        return False
-    if _in_hex_text(field):
-        return field.unit != "bytes"
-    return field.unit == "nibbles"
 
 
 def _prefixed_encode(field: Field, write: Write) -> Encode:
@@ -922,13 +776,13 @@ def _prefixed_encode(field: Field, write: Write) -> Encode:
     assert prefix is not None, "a prefixed field has a prefix"
     number = number_writer(prefix.encoding, prefix.digits, field.code_page)
     if prefix.inclusive:
-        highest = _highest(prefix.encoding, prefix.digits)
+        highest = highest_number(prefix.encoding, prefix.digits)
 
         def encode_inclusive(value: Any) -> bytes:
             content = write(value)
             length = units_of(field, len(content))
             if not minimum <= length <= maximum or len(content) + prefix.size > highest:
-                raise EncodeError(field.path, _range_words(field), f"{length}")
+                raise EncodeError(field.path, range_words(field), f"{length}")
             return number(len(content) + prefix.size) + content
 
         return encode_inclusive
@@ -947,23 +801,20 @@ def _prefixed_encode(field: Field, write: Write) -> Encode:
         length = units_of(field, len(content))
         if minimum <= length <= maximum:
             return number(length) + content
-        raise EncodeError(field.path, _range_words(field), f"{length}")
+        raise EncodeError(field.path, range_words(field), f"{length}")
 
     return encode
 
 
-# ---------------------------------------------------------------- scalars
-
-
 def _scalar(field: Field) -> _Content:
     if field.content == "b":
-        read, write = _bytes_content(field)
+        read, write = bytes_content(field)
     elif field.content == "x+n":
-        read, write = _amount_content(field)
+        read, write = amount_content(field)
     elif field.encoding == "bcd":
-        read, write = _track_content(field) if field.content == "z" else _digits_content(field)
+        read, write = track_content(field) if field.content == "z" else digits_content(field)
     else:
-        read, write = _characters_content(field)
+        read, write = characters_content(field)
 
     def take(
         data: bytes, hexed: str, characters: str, at: int, stop: int, count: int, values: Values, key: str
@@ -1003,582 +854,3 @@ def _only(field: Field, content: _Content) -> _Content:
         values[key] = read(data, hexed, characters, at, stop, count)
 
     return _Content(take, write, read)
-
-
-def value_bounds(field: Field) -> tuple[int, int]:
-    """Fewest and most characters (of class b: bytes) a value has."""
-    minimum, maximum, _digits = field.length
-    if field.encoding == "bcd":
-        if field.unit != "bytes":
-            return minimum, maximum
-        if field.content == "x+n" and field.sign_form != "nibble":
-            return max(minimum * 2 - 2, 1), maximum * 2 - 1
-        return max(minimum * 2 - 1, 0), maximum * 2
-    if _needs_even(field):
-        return (minimum + 1) // 2, maximum // 2
-    return minimum, maximum
-
-
-def _value_units(field: Field, size: int) -> int:
-    """The length in the field's unit of a value of so many characters (bytes)."""
-    if field.encoding == "bcd" and field.unit == "bytes":
-        return (size + 1) // 2
-    return size * 2 if _needs_even(field) else size
-
-
-# ---------------------------------------------------------------- BCD content: n, h, z
-
-
-def _digits_content(field: Field) -> tuple[Read, Write]:
-    if field.fill is not None:
-        return _filled_digits_content(field)
-    if not _is_counted(field):
-        return _sized_nibbles_content(field, DIGITS if field.content == "n" else _hex_nibbles(field))
-    if field.content == "h":
-        return _hex_nibbles_content(field)
-    minimum, maximum = value_bounds(field)
-    left = field.pad is not None and field.pad.side == "left"
-    pad = field.pad.nibble if field.pad is not None else ""
-    fromhex = bytes.fromhex
-
-    def read(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
-        if length & 1:
-            end = stop * 2
-            if left:
-                value, nibble = hexed[end - length : end], hexed[end - length - 1 : end - length]
-            else:
-                value, nibble = hexed[end - length - 1 : end - 1], hexed[end - 1 : end]
-            if value.isdigit() and nibble == pad:
-                return value
-        else:
-            value = hexed[at * 2 : stop * 2]
-            if value.isdigit():
-                return value
-        if length == 0:
-            return ""
-        raise _nibble_fault(field, hexed, at, length, DIGITS)
-
-    def write(value: Any) -> bytes:
-        if (
-            isinstance(value, str)
-            and minimum <= len(value) <= maximum
-            and value.isdigit()
-            and value.isascii()
-        ):
-            if len(value) & 1:
-                return fromhex(pad + value if left else value + pad)
-            return fromhex(value)
-        if value == "" and minimum == 0:
-            return b""
-        raise _text_refusal(field, value, "digits", DIGITS)
-
-    return read, write
-
-
-def _filled_digits_content(field: Field) -> tuple[Read, Write]:
-    """Fixed digits, shorter values filled up with a nibble that is stripped again."""
-    fill, pad = field.fill, field.pad
-    assert fill is not None
-    nibble, least, size = fill.character.lower(), field.length.minimum, field.length.maximum
-    if field.unit == "bytes":
-        size *= 2
-    odd = pad.nibble if pad is not None and size % 2 else ""
-    is_left = fill.side == "left"
-    odd_left = pad is not None and pad.side == "left"
-
-    def read(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
-        value = hexed[at * 2 : stop * 2]
-        if odd:
-            edge = value[0] if odd_left else value[-1]
-            if edge != odd:
-                raise _nibble_fault(field, hexed, at, size, DIGITS)
-            value = value[1:] if odd_left else value[:-1]
-        stripped = _stripped(value, nibble, is_left, least)
-        if stripped and not stripped.isdigit():
-            start = at * 2 + (1 if odd and odd_left else 0)
-            start += len(value) - len(stripped) if is_left else 0
-            place = next(place for place, digit in enumerate(stripped) if digit not in DIGITS)
-            at = (start + place) // 2
-            raise DecodeError(field.path, at, "digits", _nibble_words(stripped[place]))
-        return stripped
-
-    def write(value: Any) -> bytes:
-        if not isinstance(value, str) or not least <= len(value) <= size or value.strip(DIGITS):
-            raise _text_refusal(field, value, "digits", DIGITS)
-        filled = value.rjust(size, nibble) if is_left else value.ljust(size, nibble)
-        return bytes.fromhex(odd + filled if odd_left else filled + odd)
-
-    return read, write
-
-
-def _stripped(value: str, character: str, is_left: bool, least: int) -> str:
-    stripped = value.lstrip(character) if is_left else value.rstrip(character)
-    if len(stripped) >= least:
-        return stripped
-    return value[len(value) - least :] if is_left else value[:least]
-
-
-def _hex_nibbles(field: Field) -> str:
-    return "0123456789abcdef"
-
-
-def _shown_nibbles(field: Field, nibbles: str) -> str:
-    return nibbles.upper() if field.hex_case == "upper" else nibbles
-
-
-def _hex_nibbles_content(field: Field) -> tuple[Read, Write]:
-    """Class h in BCD bytes with a length in digits: any nibble is content, the odd one is a pad."""
-    minimum, maximum = value_bounds(field)
-    pad = field.pad or Pad("left", "")
-    left = pad.side == "left"
-    hex_class = HEX_CLASSES[field.hex_case]
-
-    def read(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
-        value = hexed[at * 2 : stop * 2]
-        if length & 1:
-            nibble, value = (value[:1], value[1:]) if left else (value[-1:], value[:-1])
-            if nibble != pad.nibble:
-                raise _nibble_fault(field, hexed, at, length, _hex_nibbles(field))
-        return _shown_nibbles(field, value)
-
-    def write(value: Any) -> bytes:
-        if isinstance(value, str) and minimum <= len(value) <= maximum and hex_class.allows(value):
-            if len(value) & 1:
-                return bytes.fromhex(pad.nibble + value if left else value + pad.nibble)
-            return bytes.fromhex(value)
-        raise _text_refusal(field, value, hex_class.words, hex_class.characters)
-
-    return read, write
-
-
-def _sized_nibbles_content(field: Field, good: str) -> tuple[Read, Write]:
-    """n and h where only the number of bytes is known: an odd value shows by a pad that is no digit."""
-    minimum, maximum = value_bounds(field)
-    pad = field.pad
-    is_told = pad is not None and pad.nibble not in good
-    left = pad is not None and pad.side == "left"
-    characters_allowed = HEX_CLASSES[field.hex_case] if field.content == "h" else CLASSES["n"]
-    words = "digits" if field.content == "n" else characters_allowed.words
-
-    def read(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
-        value = hexed[at * 2 : stop * 2]
-        start = at * 2
-        if is_told and value:
-            assert pad is not None
-            if left and value[0] == pad.nibble:
-                value, start = value[1:], start + 1
-            elif not left and value[-1] == pad.nibble:
-                value = value[:-1]
-        if value.strip(good):
-            place = next(place for place, nibble in enumerate(value) if nibble not in good)
-            raise DecodeError(field.path, (start + place) // 2, words, _nibble_words(value[place]))
-        for place, nibble in enumerate(value):
-            if nibble not in good:
-                raise DecodeError(field.path, (start + place) // 2, words, _nibble_words(nibble))
-        if not minimum <= len(value) <= maximum:
-            raise DecodeError(field.path, at, _digit_range(field), f"{len(value)} digits")
-        return _shown_nibbles(field, value) if field.content == "h" else value
-
-    def write(value: Any) -> bytes:
-        if (
-            not isinstance(value, str)
-            or not minimum <= len(value) <= maximum
-            or (value and not characters_allowed.allows(value))
-        ):
-            raise _text_refusal(field, value, words, characters_allowed.characters)
-        if len(value) % 2:
-            if pad is None:
-                raise EncodeError(field.path, "an even number of digits", f"{len(value)}")
-            return bytes.fromhex(pad.nibble + value if left else value + pad.nibble)
-        return bytes.fromhex(value)
-
-    return read, write
-
-
-def _digit_range(field: Field) -> str:
-    minimum, maximum = value_bounds(field)
-    return f"{minimum} to {maximum} digits" if minimum < maximum else f"{maximum} digits"
-
-
-def _track_content(field: Field) -> tuple[Read, Write]:
-    minimum, maximum = value_bounds(field)
-    left = field.pad is not None and field.pad.side == "left"
-    pad = field.pad.nibble if field.pad is not None else ""
-    is_counted = _is_counted(field)
-    fromhex = bytes.fromhex
-
-    def read(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
-        start = at * 2
-        if not is_counted:
-            length = (stop - at) * 2
-            edge = hexed[start : start + 1] if left else hexed[stop * 2 - 1 : stop * 2]
-            if length and edge == pad and pad not in DIGITS:
-                length -= 1
-        if length & 1:
-            nibble = hexed[start : start + 1] if left else hexed[start + length : start + length + 1]
-            if nibble != pad:
-                raise _nibble_fault(field, hexed, at, length, DIGITS + "d")
-            start += left
-        value = hexed[start : start + length]
-        if value.replace("d", "").isdigit() or not value.strip("d"):
-            if minimum <= length <= maximum:
-                return value.replace("d", "=")
-            raise DecodeError(field.path, at, _digit_range(field), f"{length} digits")
-        raise _nibble_fault(field, hexed, at, length, DIGITS + "d")
-
-    def write(value: Any) -> bytes:
-        if isinstance(value, str) and minimum <= len(value) <= maximum and value.isascii():
-            digits = value.replace("=", "")
-            if digits.isdigit() or not digits:
-                nibbles = value.replace("=", "d")
-                if len(value) & 1:
-                    if not pad:
-                        raise EncodeError(field.path, "an even number of digits", f"{len(value)}")
-                    nibbles = pad + nibbles if left else nibbles + pad
-                return fromhex(nibbles)
-        raise _text_refusal(field, value, "digits and =", TRACK_CHARACTERS)
-
-    return read, write
-
-
-def _nibble_fault(field: Field, hexed: str, at: int, length: int, good: str) -> DecodeError:
-    """Why the digits at byte `at` are refused: the first wrong nibble in the order of bytes."""
-    size = (length + 1) // 2
-    raw = hexed[at * 2 : (at + size) * 2]
-    pad_place = -1
-    if length & 1:
-        assert field.pad is not None, "only a field with a pad has an odd length"
-        pad_place = 0 if field.pad.side == "left" else len(raw) - 1
-    for place, nibble in enumerate(raw):
-        if place == pad_place:
-            assert field.pad is not None
-            if nibble != field.pad.nibble:
-                expected = f"pad nibble {field.pad.nibble.upper()}"
-                return DecodeError(field.path, at + place // 2, expected, _nibble_words(nibble))
-        elif nibble not in good:
-            words = "digits" if good == DIGITS else "digits and separators"
-            return DecodeError(field.path, at + place // 2, words, _nibble_words(nibble))
-    raise AssertionError("a field without fault was refused")
-
-
-def _nibble_words(nibble: str) -> str:
-    # a digit may belong to a card number (a pad in the wrong place): not shown
-    return "a digit" if nibble in DIGITS else f"nibble {nibble.upper()}"
-
-
-# ---------------------------------------------------------------- x+n: sign and digits
-
-
-def _amount_content(field: Field) -> tuple[Read, Write]:
-    minimum, maximum = value_bounds(field)
-    signs = field.signs
-    words = f"{signs[0]} or {signs[1]}, then digits"
-    path = field.path
-    if field.encoding != "bcd":
-        page = CODE_PAGES[field.code_page]
-        is_ebcdic = field.encoding == "ebcdic"
-
-        def read_text(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
-            value = page.decode(data[at:stop]) if is_ebcdic else characters[at:stop]
-            if value[:1] not in signs:
-                if not value and minimum == 0:
-                    return value
-                raise DecodeError(path, at, f"{signs[0]} or {signs[1]}", "another sign")
-            _require_digits(path, value[1:], data, at + 1)
-            return value
-
-        def write_text(value: Any) -> bytes:
-            _require_amount(field, value, minimum, maximum, words)
-            encoded = page.encode(value) if is_ebcdic else value.encode("ascii")
-            assert encoded is not None, "signs and digits stand in every code page"
-            return encoded
-
-        return read_text, write_text
-    as_nibble = field.sign_form == "nibble"
-    sign_bytes = {sign: sign.encode("ascii") for sign in signs}
-    if field.sign_form == "ebcdic":
-        sign_bytes = {sign: CODE_PAGES[field.code_page].encode(sign) or b"" for sign in signs}
-    sign_at = {sign: place for place, sign in sign_bytes.items()}
-    digits_read, digits_write = _digits_content(_digits_of_amount(field))
-
-    def read(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
-        if as_nibble:
-            raw = hexed[at * 2 : stop * 2]
-            if length % 2 and field.pad is not None:
-                left = field.pad.side == "left"
-                edge = raw[0] if left else raw[-1]
-                if edge != field.pad.nibble:
-                    place = at if left else stop - 1
-                    raise DecodeError(
-                        path, place, f"pad nibble {field.pad.nibble.upper()}", _nibble_words(edge)
-                    )
-                raw = raw[1:] if left else raw[:-1]
-            start = at * 2 + (1 if length % 2 and field.pad is not None and field.pad.side == "left" else 0)
-            if raw[:1].upper() not in signs:
-                raise DecodeError(path, start // 2, f"sign nibble {signs[0]} or {signs[1]}", "another sign")
-            for place, nibble in enumerate(raw[1:], start=1):
-                if nibble not in DIGITS:
-                    raise DecodeError(path, (start + place) // 2, "digits", _nibble_words(nibble))
-            return raw[0].upper() + raw[1:]
-        if at == stop and minimum == 0:
-            return ""
-        sign = sign_at.get(data[at : at + 1])
-        if sign is None:
-            raise DecodeError(path, at, f"{signs[0]} or {signs[1]}", "another sign")
-        value = digits_read(data, hexed, characters, at + 1, stop, length - 1)
-        assert isinstance(value, str)
-        return sign + value
-
-    def write(value: Any) -> bytes:
-        _require_amount(field, value, minimum, maximum, words)
-        if value == "":
-            return b""
-        if as_nibble:
-            nibbles = value
-            if len(value) % 2:
-                if field.pad is None:
-                    raise EncodeError(path, "an even number of digits with the sign", f"{len(value)}")
-                left = field.pad.side == "left"
-                nibbles = field.pad.nibble + value if left else value + field.pad.nibble
-            return bytes.fromhex(nibbles)
-        return sign_bytes[value[0]] + digits_write(value[1:])
-
-    return read, write
-
-
-def _digits_of_amount(field: Field) -> Field:
-    """The digits behind a sign byte, as a field of their own."""
-    minimum, maximum, _digits = field.length
-    length = field.length._replace(minimum=max(minimum - 1, 0), maximum=max(maximum - 1, 1))
-    return Field(
-        path=field.path,
-        name=field.name,
-        title=field.title,
-        content="n",
-        encoding="bcd",
-        length=length,
-        pad=field.pad,
-        mask=field.mask,
-        tags={},
-        unit=field.unit,
-        sizing=field.sizing,
-    )
-
-
-def _require_amount(field: Field, value: Any, minimum: int, maximum: int, words: str) -> None:
-    if isinstance(value, str) and minimum <= len(value) <= maximum:
-        digits = value[1:]
-        if value == "" or (value[0] in field.signs and not digits.strip(DIGITS)):
-            return
-        if value[0] not in field.signs:
-            raise EncodeError(field.path, words, "another sign")
-    raise _text_refusal(field, value, words, DIGITS + "".join(field.signs))
-
-
-def _require_digits(path: str, value: str, data: bytes, at: int) -> None:
-    if not value or (value.isdigit() and value.isascii()):
-        return
-    place = next(place for place, character in enumerate(value) if character not in DIGITS)
-    raise DecodeError(path, at + place, "digits", f"byte 0x{data[at + place]:02X}")
-
-
-# ---------------------------------------------------------------- characters
-
-
-def _characters_content(field: Field) -> tuple[Read, Write]:
-    minimum, maximum = value_bounds(field)
-    character_class = HEX_CLASSES[field.hex_case] if field.content == "h" else CLASSES[field.content]
-    is_good, words, good = character_class
-    page = CODE_PAGES[field.code_page] if field.encoding == "ebcdic" else None
-    path = field.path
-    if field.fill is not None:
-        return _filled_characters_content(field, character_class)
-    if page is None:
-
-        def read(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
-            value = characters[at:stop]
-            if is_good(value):
-                return value
-            if value == "":
-                return value
-            raise _character_fault(path, value, at, character_class, None)
-
-        def write(value: Any) -> bytes:
-            if isinstance(value, str) and minimum <= len(value) <= maximum and is_good(value):
-                return value.encode("ascii")
-            if value == "" and minimum == 0:
-                return b""
-            raise _text_refusal(field, value, words, good)
-
-        return read, write
-    from_page, to_page = page
-
-    def read_page(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
-        value = from_page(data[at:stop])
-        if is_good(value) or value == "":
-            return value
-        raise _character_fault(path, value, at, character_class, data)
-
-    def write_page(value: Any) -> bytes:
-        if value == "" and minimum == 0:
-            return b""
-        if isinstance(value, str) and minimum <= len(value) <= maximum and is_good(value):
-            encoded = to_page(value)
-            if encoded is not None:
-                return encoded
-            raise EncodeError(path, f"characters of {field.code_page}", "another")
-        raise _text_refusal(field, value, words, good)
-
-    return read_page, write_page
-
-
-def _filled_characters_content(field: Field, character_class: CharacterClass) -> tuple[Read, Write]:
-    """Fixed characters, shorter values filled up; the fill is stripped by reading."""
-    fill = field.fill
-    assert fill is not None
-    is_good, words, good = character_class
-    page = CODE_PAGES[field.code_page] if field.encoding == "ebcdic" else None
-    size, least = field.length.maximum, field.length.minimum
-    if _needs_even(field):
-        size //= 2
-    is_left = fill.side == "left"
-
-    def read(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
-        value = characters[at:stop] if page is None else page.decode(data[at:stop])
-        stripped = _stripped(value, fill.character, is_left, least)
-        if stripped and not is_good(stripped):
-            start = at + len(value) - len(stripped) if is_left else at
-            raise _character_fault(field.path, stripped, start, character_class, data if page else None)
-        return stripped
-
-    def write(value: Any) -> bytes:
-        if not isinstance(value, str) or not least <= len(value) <= size or (value and not is_good(value)):
-            raise _text_refusal(field, value, words, good)
-        filled = value.rjust(size, fill.character) if is_left else value.ljust(size, fill.character)
-        encoded = filled.encode("ascii") if page is None else page.encode(filled)
-        if encoded is None:
-            raise EncodeError(field.path, f"characters of {field.code_page}", "another")
-        return encoded
-
-    return read, write
-
-
-def _character_fault(
-    path: str, value: str, at: int, character_class: CharacterClass, ebcdic: bytes | None
-) -> DecodeError:
-    """The first wrong character. `ebcdic`: the message's bytes when the characters were EBCDIC."""
-    words = character_class.words if ebcdic is None else f"{character_class.words} in EBCDIC"
-    for place, character in enumerate(value):
-        if character not in character_class.characters:
-            byte = ord(character) if ebcdic is None else ebcdic[at + place]
-            return DecodeError(path, at + place, words, f"byte 0x{byte:02X}")
-    raise AssertionError("characters without fault were refused")
-
-
-def _text_refusal(field: Field, value: Any, words: str, good: str) -> EncodeError:
-    """Why `value` can't be written: no text, wrong length, or the first wrong character."""
-    if not isinstance(value, str):
-        return EncodeError(field.path, f"a text of {words}", type(value).__name__)
-    minimum, maximum = value_bounds(field)
-    if not minimum <= len(value) <= maximum:
-        return EncodeError(field.path, _range_words(field), f"{_value_units(field, len(value))}")
-    for place, character in enumerate(value):
-        if character not in good:
-            return EncodeError(field.path, words, f"{character!a} at {place}")
-    return EncodeError(field.path, words, "another order")
-
-
-# ---------------------------------------------------------------- bytes: b
-
-
-def _bytes_content(field: Field) -> tuple[Read, Write]:
-    minimum, maximum = value_bounds(field)
-    path, fill = field.path, field.fill
-    page = CODE_PAGES[field.code_page] if field.encoding == "ebcdic" else None
-    in_hex = field.encoding != "binary"
-    hex_class = HEX_CLASSES[field.hex_case]
-    pad = bytes.fromhex(fill.character) if fill is not None else b""
-
-    def read(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> bytes:
-        value = data[at:stop]
-        if in_hex:
-            text = characters[at:stop] if page is None else page.decode(value)
-            if not hex_class.allows(text):
-                raise _character_fault(path, text, at, hex_class, data if page else None)
-            if len(text) % 2:
-                raise DecodeError(path, at, "an even number of hex digits", f"{len(text)}")
-            value = bytes.fromhex(text)
-        if fill is not None:
-            value = value.lstrip(pad) if fill.side == "left" else value.rstrip(pad)
-        return value
-
-    def write(value: object) -> bytes:
-        if not isinstance(value, bytes):
-            raise EncodeError(path, "bytes", type(value).__name__)
-        if fill is not None and len(value) <= maximum:
-            value = value.rjust(maximum, pad) if fill.side == "left" else value.ljust(maximum, pad)
-        if not minimum <= len(value) <= maximum:
-            raise EncodeError(path, _range_words(field), f"{_value_units(field, len(value))}")
-        if not in_hex:
-            return value
-        text = value.hex() if field.hex_case == "lower" else value.hex().upper()
-        if page is None:
-            return text.encode("ascii")
-        encoded = page.encode(text)
-        assert encoded is not None, "hex digits stand in every code page"
-        return encoded
-
-    return read, write
-
-
-# ---------------------------------------------------------------- bitmaps
-
-
-def set_bits(bitmap: bytes) -> list[int]:
-    """Numbers of the bits that are set, counted from 1."""
-    bits = int.from_bytes(bitmap, "big")
-    size = len(bitmap) * 8
-    return [number for number in range(1, size + 1) if bits >> (size - number) & 1]
-
-
-def bitmap_width(form: BitmapForm, size: int) -> int:
-    """Bytes on the wire of `size` bytes of bitmap."""
-    return size if form.encoding == "binary" else size * 2
-
-
-def bitmap_reader(
-    form: BitmapForm, path: str, code_page: str
-) -> Callable[[bytes, int, int, int], tuple[bytes, int]]:
-    """(data, offset, end, bytes of bitmap) -> (the bitmap, offset behind it)."""
-    if form.encoding == "binary":
-
-        def read_binary(data: bytes, at: int, end: int, size: int) -> tuple[bytes, int]:
-            if at + size > end:
-                raise truncated(path, at, size, max(end - at, 0))
-            return data[at : at + size], at + size
-
-        return read_binary
-    page = CODE_PAGES[code_page].decode if form.encoding == "ebcdic" else None
-    hex_class = HEX_CLASSES["upper"]
-
-    def read_hex(data: bytes, at: int, end: int, size: int) -> tuple[bytes, int]:
-        stop = at + size * 2
-        if stop > end:
-            raise truncated(path, at, size * 2, max(end - at, 0))
-        raw = data[at:stop]
-        text = raw.decode("latin-1") if page is None else page(raw)
-        if not hex_class.allows(text):
-            raise _character_fault(path, text, at, hex_class, data if page else None)
-        return bytes.fromhex(text), stop
-
-    return read_hex
-
-
-def bitmap_bytes(form: BitmapForm, bitmap: bytes, code_page: str) -> bytes:
-    """A bitmap as it stands on the wire."""
-    if form.encoding == "binary":
-        return bitmap
-    text = bitmap.hex().upper()
-    encoded = text.encode("ascii") if form.encoding == "hex" else CODE_PAGES[code_page].encode(text)
-    assert encoded is not None, "hex digits stand in every code page"
-    return encoded

@@ -12,24 +12,13 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from switch.iso8583 import dictionary_file, shapes
-from switch.iso8583.characters import CODE_PAGES
-from switch.iso8583.codec import (
-    DIGITS,
-    Decode,
-    Encode,
-    FieldCodec,
-    FieldCodecs,
-    Span,
-    bitmap_bytes,
-    bitmap_reader,
-    bitmap_width,
-    count_bytes,
-    set_bits,
-    truncated,
-)
+from switch.iso8583.bitmaps import bitmap_bytes, bitmap_reader, bitmap_width, set_bits
+from switch.iso8583.characters import CODE_PAGES, DIGITS
+from switch.iso8583.codec import Decode, Encode, FieldCodec, FieldCodecs, Span
 from switch.iso8583.dictionary import HEADER, HIGHEST_FIELD, Dictionary, ResponseCode, Text
 from switch.iso8583.dictionary_file import SHIPPED
 from switch.iso8583.errors import DecodeError, DialectError, EncodeError, Mistake
+from switch.iso8583.lengths import count_bytes, truncated
 from switch.iso8583.message import EMPTY_SECONDARY, Message, Value
 from switch.iso8583.presence import Presence, Problem
 

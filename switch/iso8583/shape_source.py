@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from switch.iso8583.characters import CLASSES, CODE_PAGES
-from switch.iso8583.codec import number_writer
 from switch.iso8583.dictionary import Field, Prefix
+from switch.iso8583.lengths import number_writer
 from switch.iso8583.message import Value
 
 # (data, offset of the field, its prefix included) -> value, offset behind it

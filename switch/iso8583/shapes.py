@@ -16,8 +16,10 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from switch.iso8583.codec import Decode, bitmap_width, number_writer, set_bits
+from switch.iso8583.bitmaps import bitmap_width, set_bits
+from switch.iso8583.codec import Decode
 from switch.iso8583.dictionary import HIGHEST_FIELD, Field
+from switch.iso8583.lengths import number_writer
 from switch.iso8583.message import Message, Value
 from switch.iso8583.presence import PROCESSING_CODE, Problem
 from switch.iso8583.shape_source import (

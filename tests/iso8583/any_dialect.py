@@ -11,8 +11,8 @@ from typing import Any
 from switch import iso8583
 from switch.iso8583 import Dialect, Field, Message
 from switch.iso8583.characters import CLASSES, HEX_DIGITS
-from switch.iso8583.codec import value_bounds
 from switch.iso8583.dictionary import TlvForm
+from switch.iso8583.lengths import value_bounds
 
 OWN = Path(__file__).parent / "dialects"
 OWN_NAMES = tuple(sorted(path.stem for path in OWN.glob("*.toml")))

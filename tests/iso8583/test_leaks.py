@@ -15,7 +15,7 @@ import pytest
 
 from switch import iso8583
 from switch.iso8583 import DecodeError, Dialect, EncodeError, Field, Message
-from switch.iso8583.codec import value_bounds
+from switch.iso8583.lengths import value_bounds
 from switch.iso8583.masks import luhn_valid
 from tests.iso8583 import any_dialect
 

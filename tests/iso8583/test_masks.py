@@ -87,7 +87,8 @@ def test_card_numbers_in_disguise(text: str, masked: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "masked"), [("09121234567", "0912*****67"), ("+989121234567", "+989*******67"), ("123456", "******")]
+    ("number", "masked"),
+    [("09121234567", "0912*****67"), ("+989121234567", "+989*******67"), ("123456", "******")],
 )
 def test_mobile_numbers(number: str, masked: str) -> None:
     assert mask_value(Mask.MOBILE, number) == masked
