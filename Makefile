@@ -12,7 +12,7 @@ SYSTEM_PACKAGES := tools/system-packages.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages micropython run test lint soak bench bench-codec bench-switch clean
+.PHONY: help setup system-packages micropython run test lint soak fuzz bench bench-codec bench-switch clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -79,11 +79,14 @@ soak: setup ## kill -9 of switch and firmware, garbage on the port: full campaig
 	@$(BIN)/python -m simulators.campaigns.firmware_kills --kills 100 --seed $(SEED)
 	@$(BIN)/python -m simulators.campaigns.garbage --attacks 300 --idle 1000 --seed $(SEED)
 
+SECONDS ?= 3600
+fuzz: setup ## damaged messages against every dialect for an hour (SECONDS=n, SEED=n)
+	@$(BIN)/python -m tests.iso8583.fuzz --seconds $(SECONDS) --seed $(SEED)
+
 bench: bench-codec bench-switch ## all benchmarks
 
 bench-codec: setup ## the message codec
-	@if [ -f benchmarks/codec.py ]; then $(BIN)/python -m benchmarks.codec; \
-	else echo "bench-codec: nothing to measure yet (benchmarks/codec.py is not written)"; fi
+	@$(BIN)/python -m benchmarks.codec
 
 bench-switch: setup ## authorizations per second over TCP, durable, and the ledger alone
 	@$(BIN)/python -m benchmarks.switch_authorizations
