@@ -557,7 +557,7 @@ def _simple_write(field: Field, form: TlvForm, known: Mapping[str, _Tag]) -> Wri
     if form.tag_encoding == "binary" and form.tag_bytes == 1:
         words = "tags of two upper-case hex digits"
     else:
-        words = f"tags: {tag_names.problem(form, '')}"
+        words = tag_names.problem(form, "").replace("write", "tags of")
 
     heads = {name: tag for name in known if (tag := encode_tag(name)) is not None}
 
