@@ -35,7 +35,7 @@ def bitmap_reader(
 
         return read_binary
     page = CODE_PAGES[code_page].decode if form.encoding == "ebcdic" else None
-    hex_class = HEX_CLASSES["upper"]
+    hex_class = HEX_CLASSES[form.hex_case]
 
     def read_hex(data: bytes, at: int, end: int, size: int) -> tuple[bytes, int]:
         stop = at + size * 2
@@ -54,7 +54,7 @@ def bitmap_bytes(form: BitmapForm, bitmap: bytes, code_page: str) -> bytes:
     """A bitmap as it stands on the wire."""
     if form.encoding == "binary":
         return bitmap
-    text = bitmap.hex().upper()
+    text = bitmap.hex().upper() if form.hex_case == "upper" else bitmap.hex()
     encoded = text.encode("ascii") if form.encoding == "hex" else CODE_PAGES[code_page].encode(text)
     assert encoded is not None, "hex digits stand in every code page"
     return encoded

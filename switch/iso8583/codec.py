@@ -9,7 +9,7 @@ slow look. Nothing here knows bitmaps of messages, or raises but the kit's own e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from switch.iso8583 import tag_names
@@ -470,7 +470,7 @@ class _Tag:
             raise DecodeError(f"{holder}.{name}", length_at, words, f"{size}")
         path = self.field.path
         count = self._count if self._count >= 0 else units_of(self.field, size)
-        if path == f"{holder}.{name}":
+        if tag_names.REPETITION not in name:
             self._take(data, hexed, characters, start, end, count, values, name)
             return
         try:  # a repetition: what goes wrong is told of "TAG#2"
@@ -522,9 +522,16 @@ def _ber_length_bytes(size: int) -> bytes:
 def _ber_write(field: Field, form: TlvForm, known: Mapping[str, _Tag]) -> Write:
     path = field.path
 
+    heads = {name: bytes.fromhex(name) for name in known}
+
     def write(value: Any) -> bytes:
         pieces: list[bytes] = []
         for name, scalar in _tag_items(path, value):
+            head = heads.get(name)
+            if head is not None:
+                content = known[name].write(scalar)
+                pieces += head, _ber_length_bytes(len(content)), content
+                continue
             base, again = _tag_base(path, name, form, value)
             if base in form.padding:
                 if not isinstance(scalar, bytes) or not scalar or scalar.strip(bytes.fromhex(base)):
@@ -550,16 +557,22 @@ def _simple_write(field: Field, form: TlvForm, known: Mapping[str, _Tag]) -> Wri
     if form.tag_encoding == "binary" and form.tag_bytes == 1:
         words = "tags of two upper-case hex digits"
     else:
-        words = f"tags: {tag_names.problem(form, '')}"
+        words = tag_names.problem(form, "").replace("write", "tags of")
+
+    heads = {name: tag for name in known if (tag := encode_tag(name)) is not None}
 
     def write(value: Any) -> bytes:
         pieces: list[bytes] = []
         for name, scalar in _tag_items(path, value):
-            base, again = _tag_base(path, name, form, value)
-            tag = encode_tag(base)
-            if tag is None:
-                raise EncodeError(path, words, "another name")
-            content = _tag_content(path, name, base, again, scalar, known, form)
+            tag = heads.get(name)
+            if tag is not None:
+                content = known[name].write(scalar)
+            else:
+                base, again = _tag_base(path, name, form, value)
+                tag = encode_tag(base)
+                if tag is None:
+                    raise EncodeError(path, words, "another name")
+                content = _tag_content(path, name, base, again, scalar, known, form)
             if len(content) > longest:
                 raise EncodeError(f"{path}.{name}", f"at most {longest} bytes", f"{len(content)}")
             length = encode_length(len(content) + covered)
@@ -569,17 +582,16 @@ def _simple_write(field: Field, form: TlvForm, known: Mapping[str, _Tag]) -> Wri
     return write
 
 
-def _tag_items(path: str, value: Any) -> list[tuple[str, Any]]:
+def _tag_items(path: str, value: Any) -> Iterable[tuple[Any, Any]]:
     if not isinstance(value, Mapping):
         raise EncodeError(path, "a mapping of tags", type(value).__name__)
-    items = list(value.items())
-    if any(not isinstance(name, str) for name, _scalar in items):
-        raise EncodeError(path, "tags named by text", "another name")
-    return items
+    return value.items()
 
 
-def _tag_base(path: str, name: str, form: TlvForm, value: Mapping[str, Any]) -> tuple[str, bool]:
+def _tag_base(path: str, name: object, form: TlvForm, value: Mapping[str, Any]) -> tuple[str, bool]:
     """The tag without its repetition's number, and whether it is one."""
+    if not isinstance(name, str):
+        raise EncodeError(path, "tags named by text", "another name")
     base, again, number = name.partition(tag_names.REPETITION)
     if not again:
         return base, False

@@ -425,7 +425,7 @@ class _Layout:
             return at < len(data) and data[at] >= 0x80
         first = data[at : at + 1]
         text = self._page.decode(first) if self._form.encoding == "ebcdic" else first.decode("latin-1")
-        return text in tuple("89ABCDEF")
+        return text in tuple("89ABCDEFabcdef")
 
     def is_long(self, bitmap: bytes) -> bool:
         """Whether the secondary bitmap counts: where it always stands, only with fields in it."""

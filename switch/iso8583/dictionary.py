@@ -110,6 +110,7 @@ class BitmapForm(NamedTuple):
     allows_empty: bool = False
     tertiary: int | None = None
     tertiary_in_field: bool = False
+    hex_case: str = "upper"  # of hex digits: "upper" or "lower"
 
 
 @dataclass(frozen=True, slots=True)

@@ -343,8 +343,14 @@ class _Reader:
             tertiary, in_field = table.integer("tertiary_field", 2, HIGHEST_FIELD), True
         if size == 24 and (tertiary is None or in_field):
             table.refuse("always", "24 bytes without a tertiary bitmap behind", "add tertiary = 65")
+        hex_case = self._bitmap_case(table, encoding)
         table.close()
-        return BitmapForm(encoding or "binary", size, first_bit, empty, tertiary, in_field)
+        return BitmapForm(encoding or "binary", size, first_bit, empty, tertiary, in_field, hex_case)
+
+    def _bitmap_case(self, table: _Table, encoding: str) -> str:
+        if encoding == "binary":
+            return "upper"  # it has no digits: the key is refused as unknown
+        return table.choice("hex_case", ("upper", "lower"), default="upper") or "upper"
 
     def _mac(self, head: _Table, fields: Mapping[int, Field]) -> MacPlace:
         table = head.table("mac")
@@ -624,8 +630,9 @@ class _Reader:
         encoding = table.choice("encoding", ("binary", "hex", "ebcdic"))
         size = table.integer("bytes", 1, LONGEST_BITMAP_BYTES)
         first_bit = table.choice("first_bit", ("field", "announces"), default="field")
+        hex_case = self._bitmap_case(table, encoding)
         table.close()
-        return BitmapForm(encoding or "binary", size, first_bit or "field")
+        return BitmapForm(encoding or "binary", size, first_bit or "field", hex_case=hex_case)
 
     def _parts(self, path: str, table: _Table, key: str, holder: _Holder) -> dict[str, Field]:
         parts: dict[str, Field] = {}

@@ -134,6 +134,19 @@ def test_bitmaps_as_text(tmp_path: Path, encoding: str, mti: str, data: bytes) -
     ]
 
 
+def test_bitmaps_in_lower_case(tmp_path: Path) -> None:
+    one = dialect(tmp_path, 'encoding = "hex", hex_case = "lower"', "ascii")
+    data = b"0200" + b"c000000000000000" + b"0400000000000000" + b"\x11\x22"
+    for _ in range(80):  # compiled too
+        message = one.decode(data)
+        assert message == Message("0200", {"2": "11", "70": "22"})
+        assert one.encode(message) == data
+    with pytest.raises(
+        DecodeError, match=r"^bitmap at byte 4: expected hex digits in lower case, got byte 0x43$"
+    ):
+        one.decode(data.replace(b"c", b"C"))
+
+
 REFUSED = (
     (PLAIN, "bcd", "0200" + "4000", "bitmap at byte 2: expected 8 bytes, got 2"),
     (PLAIN, "bcd", "0200" + "c000000000000000" + "00", "bitmap at byte 2: expected 16 bytes, got 9"),
