@@ -100,7 +100,7 @@ class Presence:
         for group in rule.one_of:
             present = [path for path in group if path in message]
             if len(present) != 1:
-                what = f"exactly one of {', '.join(group)} must be present, not {len(present)}"
+                what = f"exactly one of fields {', '.join(group)} must be present; there are {len(present)}"
                 found.append(Problem(group[0], what))
         found += self._tag_problems(rule, message)
         found += _condition_problems(rule, message)
