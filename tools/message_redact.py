@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from switch.iso8583 import Dialect, Mask, Message, Value, mask_text
 from switch.iso8583.dictionary import Field
-from switch.iso8583.masks import LONGEST_CARD_NUMBER, SHORTEST_CARD_NUMBER, luhn_valid
+from switch.iso8583.masks import BETWEEN_DIGITS, LONGEST_CARD_NUMBER, SHORTEST_CARD_NUMBER, luhn_valid
 from tools.message_view import shown
 
 _EBCDIC = "cp500"
-_DIGIT_RUN = re.compile(rf"[0-9](?:[ -]?[0-9]){{{SHORTEST_CARD_NUMBER - 1},}}")
+_DIGIT_RUN = re.compile(rf"[0-9](?:{BETWEEN_DIGITS}[0-9]){{{SHORTEST_CARD_NUMBER - 1},}}")
 _HEX_RUN = re.compile(rf"(?:3[0-9]){{{SHORTEST_CARD_NUMBER},}}|(?:[Ff][0-9]){{{SHORTEST_CARD_NUMBER},}}")
 _TRACK_1 = re.compile(r"(%?B)([0-9][0-9 ]{7,22}[0-9])(\^[^?\n]*\??)")
 _TRACK_2 = re.compile(r"(?<![0-9])([0-9]{8,19})([=Dd])([0-9]{4,})")
@@ -82,7 +82,7 @@ def bytes_without_cards(content: bytes) -> bytes:
 
 
 def _run_without_cards(run: re.Match[str]) -> str:
-    places = [place for place, character in enumerate(run[0]) if character not in " -"]
+    places = [place for place, character in enumerate(run[0]) if character in "0123456789"]
     digits = "".join(run[0][place] for place in places)
     made = list(run[0])
     for place, digit in zip(places, _digits_without_cards(digits), strict=True):

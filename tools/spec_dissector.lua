@@ -68,7 +68,7 @@ local function card_windows(digits, found)
     end
 end
 
--- `run`: digits with single spaces or dashes between some of them.
+-- `run`: digits with up to three characters between some of them that are neither letter nor digit.
 local function mask_run(run)
     local places, digits = {}, ""
     for place = 1, #run do
@@ -142,7 +142,7 @@ local function digit_part(text, at)
     if not text:find("^[0-9]", at) then return end
     local stop, count = at, 1
     while true do
-        local _, further = text:find("^[ %-]?[0-9]", stop + 1)
+        local _, further = text:find("^[%c%s%p]?[%c%s%p]?[%c%s%p]?[0-9]", stop + 1)
         if not further then break end
         stop, count = further, count + 1
     end

@@ -38,8 +38,11 @@ ISSUED_STARTS: dict[int, tuple[str, ...]] = {
     19: ("4", "5018", "5020", "5038", "56", "58", "6"),
 }
 
-# A run of digits, of any script, single spaces or dashes between them allowed.
-_DIGIT_RUN = re.compile(rf"\d(?:[ \-]?\d){{{SHORTEST_CARD_NUMBER - 1},}}")
+# What may stand between the digits of a card number that a person wrote: up to three ASCII characters that are
+# neither letter nor digit, such as a blank, a dash, a dot or a line end.
+BETWEEN_DIGITS = r"[\x00-/:-@\[-`{-\x7f]{0,3}"
+# A run of digits, of any script.
+_DIGIT_RUN = re.compile(rf"\d(?:{BETWEEN_DIGITS}\d){{{SHORTEST_CARD_NUMBER - 1},}}")
 # The same digits as characters written in hex: 0x30 to 0x39 in ASCII, 0xF0 to 0xF9 in EBCDIC.
 _HEX_RUN = re.compile(rf"(?:3\d){{{SHORTEST_CARD_NUMBER},}}|(?:[Ff]\d){{{SHORTEST_CARD_NUMBER},}}", re.ASCII)
 # Card number, separator, expiry and service code (ISO/IEC 7813), whatever check digit.
@@ -175,7 +178,7 @@ def mask_joined(values: list[str]) -> list[str]:
 
 
 def _mask_run(run: str) -> str:
-    places = [place for place, character in enumerate(run) if character not in " -"]
+    places = [place for place, character in enumerate(run) if character.isdecimal()]
     digits = "".join(run[place] for place in places)
     shown = list(run)
     if len(digits) <= LONGEST_CARD_NUMBER and luhn_valid(digits):

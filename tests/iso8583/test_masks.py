@@ -215,3 +215,17 @@ def test_a_decode_error_and_what_it_keeps_show_no_card_number() -> None:
         VAFA.decode(data)
     assert "35" in (caught.value.partial or ())
     assert "001234" not in f"{caught.value!r} {caught.value.partial!r}"
+
+
+@pytest.mark.parametrize(
+    "between", [".", "/", "_", ",", ":", "*", "|", "~", "=", "  ", " - ", "\t", "\n", "\r\n", " : ", "\x00"]
+)
+def test_whatever_a_person_puts_between_the_digits(between: str) -> None:
+    shown = mask_text("to " + between.join(("5288", "7319", "4027", "5615")) + " from")
+    assert "7319" not in shown
+    assert "4027" not in shown
+    assert shown.startswith("to 5288")
+
+
+def test_letters_end_a_run() -> None:
+    assert mask_text("5288a7319b4027c5615") == "5288a7319b4027c5615"
