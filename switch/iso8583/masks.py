@@ -38,8 +38,8 @@ ISSUED_STARTS: dict[int, tuple[str, ...]] = {
     19: ("4", "5018", "5020", "5038", "56", "58", "6"),
 }
 
-# What may stand between the digits of a card number that a person wrote: up to three ASCII characters that are
-# neither letter nor digit, such as a blank, a dash, a dot or a line end.
+# What may stand between the digits of a card number that a person wrote: up to three ASCII characters that
+# are neither letter nor digit, such as a blank, a dash, a dot or a line end.
 BETWEEN_DIGITS = r"[\x00-/:-@\[-`{-\x7f]{0,3}"
 # A run of digits, of any script.
 _DIGIT_RUN = re.compile(rf"\d(?:{BETWEEN_DIGITS}\d){{{SHORTEST_CARD_NUMBER - 1},}}")

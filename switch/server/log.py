@@ -15,7 +15,6 @@ import structlog
 
 from switch.iso8583.masks import mask_text
 
-
 # Made here and by the sockets, never of a message: a time must not be starred for looking like a card number.
 OUR_OWN = ("timestamp", "peer", "host", "data")
 
