@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import subprocess
@@ -56,7 +57,16 @@ def main() -> None:
             process.wait()
 
 
+def undisturbed() -> None:
+    """No collection of this process's garbage while it measures another one: its pauses would count as
+    theirs."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
 async def measure(settings: Settings, options: argparse.Namespace, peer: float, process: int) -> None:
+    undisturbed()
     port = int(settings.port_path.read_text(encoding="ascii"))
     cards = [card.number for card in Deck(seed=7).hand(options.members)]
     traffic = Traffic(settings, cards, datetime.now(BUSINESS_ZONE))
