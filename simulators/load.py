@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from switch import iso8583
-from switch.hsm import InProcessHsm
+from switch.hsm import StaticKeyHsm
 from switch.iso8583 import Message
 from switch.link.framing import frame
 from switch.server.pipeline import request_key
@@ -54,7 +54,7 @@ class Traffic:
         self.moment = moment
         self._stans: dict[str, int] = {}
         self._dialect = iso8583.load("vafa")
-        self._hsm = InProcessHsm(
+        self._hsm = StaticKeyHsm(
             {request_key(terminal.id): terminal.mac_request_key for terminal in settings.terminals}
         )
         self._random = random.Random(seed)

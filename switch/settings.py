@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from switch.hsm import InProcessHsm
+from switch.hsm import StaticKeyHsm
 
 CHECKPOINT_KEY = "ledger/checkpoint"
 SETTINGS_FILE = "switch.toml"
@@ -90,7 +90,7 @@ class Settings:
 
     def checkpoint_mac(self, data: bytes) -> bytes:
         """The MAC that stands on a checkpoint of the ledger (AES-CMAC, 8 bytes)."""
-        return InProcessHsm({CHECKPOINT_KEY: self.checkpoint_key}).mac(CHECKPOINT_KEY, data)
+        return StaticKeyHsm({CHECKPOINT_KEY: self.checkpoint_key}).mac(CHECKPOINT_KEY, data)
 
     @property
     def lock_path(self) -> Path:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from hmac import compare_digest
 from pathlib import Path
 
-from switch.hsm import InProcessHsm
+from switch.hsm import StaticKeyHsm
 from switch.iso8583 import Dialect, EncodeError, Message, Value
 from tools.cli import CommandError, ExitCode
 
@@ -33,7 +33,7 @@ class Terminal:
 
     id: str
     acceptor: str
-    hsm: InProcessHsm = field(repr=False)
+    hsm: StaticKeyHsm = field(repr=False)
 
     def signed(self, dialect: Dialect, message: Message) -> bytes:
         """`message` from this terminal, with its MAC. CommandError when the dialect has none."""
@@ -61,7 +61,7 @@ def read_terminal(file: Path) -> Terminal:
             REQUEST: bytes.fromhex(told["mac_request_key"]),
             ANSWER: bytes.fromhex(told["mac_answer_key"]),
         }
-        return Terminal(str(told["terminal_id"]), str(told["acceptor_id"]), InProcessHsm(keys))
+        return Terminal(str(told["terminal_id"]), str(told["acceptor_id"]), StaticKeyHsm(keys))
     except OSError as error:
         what = error.strerror
     except (ValueError, KeyError, TypeError):

@@ -3,7 +3,6 @@
 Nothing above this package is imported here, and no key leaves it: callers name keys, they don't hold them.
 """
 
-from switch.hsm.in_process import InProcessHsm
-from switch.hsm.port import MAC_BYTES, Hsm, UnknownKey
+from switch.hsm.static_keys import StaticKeyHsm, UnknownKey
 
-__all__ = ["MAC_BYTES", "Hsm", "InProcessHsm", "UnknownKey"]
+__all__ = ["StaticKeyHsm", "UnknownKey"]

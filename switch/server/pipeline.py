@@ -21,7 +21,7 @@ import structlog
 from switch.authorizer import Authorizer, Refusal, Repeat, Request, TooOld
 from switch.authorizer.decide import answer_fields, answer_mti
 from switch.authorizer.request import RequestReader
-from switch.hsm import Hsm
+from switch.hsm import StaticKeyHsm
 from switch.iso8583 import DecodeError, Dialect, Message
 from switch.ledger import Engine, Entry, FencedError, LedgerError, NotLoaded, State
 from switch.link.framing import Frame
@@ -125,7 +125,7 @@ class Pipeline:
         program: Program,
         terminals: tuple[Terminal, ...],
         directory_key: bytes,
-        hsm: Hsm,
+        hsm: StaticKeyHsm,
         engine: Engine,
         epoch: int,
         clock: Clock,

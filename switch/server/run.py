@@ -19,7 +19,7 @@ from typing import Any, TextIO
 import structlog
 
 from switch import iso8583
-from switch.hsm import InProcessHsm
+from switch.hsm import StaticKeyHsm
 from switch.ledger import LedgerUnavailable
 from switch.ledger.checkpoint import CheckpointFile
 from switch.ledger.sqlite import SqliteEngine
@@ -166,13 +166,13 @@ def log_defect(log: structlog.stdlib.BoundLogger, context: dict[str, Any]) -> No
     log.error("defect", what=str(context.get("message", "")), error=type(error).__name__, at=at)
 
 
-def hsm_of(settings: Settings) -> InProcessHsm:
+def hsm_of(settings: Settings) -> StaticKeyHsm:
     """The in-process HSM with the keys that the settings hold."""
     keys = {CHECKPOINT_KEY: settings.checkpoint_key}
     for terminal in settings.terminals:
         keys[request_key(terminal.id)] = terminal.mac_request_key
         keys[answer_key(terminal.id)] = terminal.mac_answer_key
-    return InProcessHsm(keys)
+    return StaticKeyHsm(keys)
 
 
 def _bind(listener: Listener) -> socket.socket:

@@ -16,7 +16,7 @@ from typing import Any
 
 from simulators.cards import Deck
 from switch import iso8583
-from switch.hsm import InProcessHsm
+from switch.hsm import StaticKeyHsm
 from switch.iso8583 import Message
 from switch.link.framing import Frame, FrameReader, frame
 from switch.server.pipeline import answer_key, request_key
@@ -149,7 +149,7 @@ class TerminalSide:
         self.switch = switch
         self.terminal: Terminal = switch.settings.terminals[number]
         self._stans = STANS
-        self._hsm = InProcessHsm(
+        self._hsm = StaticKeyHsm(
             {
                 request_key(self.terminal.id): self.terminal.mac_request_key,
                 answer_key(self.terminal.id): self.terminal.mac_answer_key,

@@ -1,5 +1,4 @@
-"""The HSM port without a box: keys in this process's memory. For the embedded defaults, tests and
-benchmarks."""
+"""MACs under static keys that this process holds by name; no part of the HSM port."""
 
 from __future__ import annotations
 
@@ -9,10 +8,14 @@ from collections.abc import Mapping
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.cmac import CMAC
 
-from switch.hsm.port import MAC_BYTES, UnknownKey
+from switch.hsm.port import MAC_BYTES
 
 
-class InProcessHsm:
+class UnknownKey(LookupError):
+    """No key has this name. The text is the name, never the key."""
+
+
+class StaticKeyHsm:
     """Holds AES keys (16, 24 or 32 bytes) by name. Its operations never wait."""
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
@@ -20,7 +23,7 @@ class InProcessHsm:
         self._macs = {name: CMAC(AES(key)) for name, key in keys.items()}
 
     def __repr__(self) -> str:
-        return f"InProcessHsm({len(self._macs)} keys)"
+        return f"StaticKeyHsm({len(self._macs)} keys)"
 
     def mac(self, key: str, data: bytes) -> bytes:
         """AES-CMAC of `data` cut to 8 bytes. Raises UnknownKey."""

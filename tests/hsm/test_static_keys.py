@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from switch.hsm import InProcessHsm, UnknownKey
+from switch.hsm import StaticKeyHsm, UnknownKey
 
 KEY = bytes.fromhex("2b7e151628aed2a6abf7158809cf4f3c")
 TEXT = bytes.fromhex(
@@ -21,7 +21,7 @@ TEXT = bytes.fromhex(
     [(0, "bb1d6929e9593728"), (16, "070a16b46b4d4144"), (40, "dfa66747de9ae630"), (64, "51f0bebf7e3b9d92")],
 )
 def test_cmac_matches_rfc_4493(size: int, mac: str) -> None:
-    hsm = InProcessHsm({"key": KEY})
+    hsm = StaticKeyHsm({"key": KEY})
     assert asyncio.run(hsm.mac_generate("key", TEXT[:size])).hex() == mac
     assert asyncio.run(hsm.mac_verify("key", TEXT[:size], bytes.fromhex(mac)))
 
@@ -30,11 +30,11 @@ def test_cmac_matches_rfc_4493(size: int, mac: str) -> None:
     "mac", [b"", b"\x00" * 8, bytes.fromhex("070a16b46b4d41"), bytes.fromhex("070a16b46b4d4145")]
 )
 def test_another_mac_is_refused(mac: bytes) -> None:
-    assert not asyncio.run(InProcessHsm({"key": KEY}).mac_verify("key", TEXT[:16], mac))
+    assert not asyncio.run(StaticKeyHsm({"key": KEY}).mac_verify("key", TEXT[:16], mac))
 
 
 def test_an_unknown_key_is_named_and_no_key_is_shown() -> None:
-    hsm = InProcessHsm({"key": KEY})
+    hsm = StaticKeyHsm({"key": KEY})
     with pytest.raises(UnknownKey, match="other"):
         asyncio.run(hsm.mac_generate("other", b""))
     assert KEY.hex() not in repr(hsm) + str(vars(hsm)).lower()
