@@ -1,0 +1,133 @@
+"""PIN blocks of ISO 9564-1: formats 0, 1, 2 and 3 in clear (8 bytes), format 4 enciphered (16 bytes).
+
+A PIN is 4 to 12 digits; card numbers are digits with their check digit. A PinBlockError never tells more than
+its kind: what is wrong inside a block must not become an oracle, and no digit of it may reach a log.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from switch.hsm.crypto.ciphers import AES_BLOCK_BYTES, AesKey, aes_ecb_decrypt
+
+SHORTEST_PIN = 4
+LONGEST_PIN = 12
+LONGEST_CARD = 19  # digits of a PAN, ISO/IEC 7812-1
+CLEAR_BLOCK_BYTES = 8
+
+_CARD_DIGITS = 12  # how many digits of the card number formats 0 and 3 bind
+_PIN_DIGITS = 14  # room for the PIN and its fill in the first 8 bytes
+_FILL_F = frozenset("f")
+_FILL_A = frozenset("a")
+_FILL_A_TO_F = frozenset("abcdef")
+_HEX = frozenset("0123456789abcdef")
+
+# Format: what may fill the room behind the PIN, and whether the card number is added.
+_CLEAR_FORMATS = {0: (_FILL_F, True), 1: (_HEX, False), 2: (_FILL_F, False), 3: (_FILL_A_TO_F, True)}
+_FORMAT_3_FILL = bytes.maketrans(bytes(range(6)), b"abcdef")
+
+Random = Callable[[int], bytes]
+
+
+class PinBlockError(ValueError):
+    """A PIN block, PIN or card number can't be used. The text is one of the constants below, nothing else."""
+
+
+BAD_BLOCK = "the PIN block is not valid"
+BAD_PIN = f"a PIN has {SHORTEST_PIN} to {LONGEST_PIN} digits"
+BAD_CARD = f"a card number has 1 to {LONGEST_CARD} digits"
+BAD_FORMAT = "this PIN block format is not known"
+
+
+def encode(block_format: int, pin: str, card: str = "", random: Random = os.urandom) -> bytes:
+    """A clear PIN block of format 0, 1, 2 or 3: 8 bytes. card: for formats 0 and 3. Raises PinBlockError."""
+    _check_pin(pin)
+    if block_format not in _CLEAR_FORMATS:
+        raise PinBlockError(BAD_FORMAT)
+    room = _PIN_DIGITS - len(pin)
+    if block_format == 1:
+        fill = random(_PIN_DIGITS // 2).hex()[:room]
+    elif block_format == 3:
+        fill = _random_letters(room, random)
+    else:
+        fill = "f" * room
+    block = bytes.fromhex(f"{block_format:x}{len(pin):x}{pin}{fill}")
+    return _with_card(block, card) if _CLEAR_FORMATS[block_format][1] else block
+
+
+def decode(block_format: int, block: bytes, card: str = "") -> str:
+    """The PIN of a clear block of format 0, 1, 2 or 3. Raises PinBlockError for any other content, a PIN that
+    doesn't fit the card number included."""
+    if block_format not in _CLEAR_FORMATS:
+        raise PinBlockError(BAD_FORMAT)
+    fill, uses_card = _CLEAR_FORMATS[block_format]
+    if len(block) != CLEAR_BLOCK_BYTES:
+        raise PinBlockError(BAD_BLOCK)
+    return _pin_of(block_format, _with_card(block, card) if uses_card else block, fill)
+
+
+def seal_iso_4(key: bytes, pin: str, card: str, random: Random = os.urandom) -> bytes:
+    """A format 4 block enciphered under an AES key: 16 bytes, new ones every time. Raises PinBlockError."""
+    _check_pin(pin)
+    field = bytes.fromhex(f"4{len(pin):x}{pin}{'a' * (_PIN_DIGITS - len(pin))}") + random(8)
+    encrypt = AesKey(key).encrypt
+    inner = int.from_bytes(encrypt(field)) ^ _card_field(card)
+    return encrypt(inner.to_bytes(AES_BLOCK_BYTES))
+
+
+def open_iso_4(key: bytes, block: bytes, card: str) -> str:
+    """The PIN of an enciphered format 4 block. Raises PinBlockError for a block that was not made under this
+    key for this card number."""
+    if len(block) != AES_BLOCK_BYTES:
+        raise PinBlockError(BAD_BLOCK)
+    inner = int.from_bytes(aes_ecb_decrypt(key, block)) ^ _card_field(card)
+    return _pin_of(4, aes_ecb_decrypt(key, inner.to_bytes(AES_BLOCK_BYTES)), _FILL_A)
+
+
+def _pin_of(block_format: int, field: bytes, fill: frozenset[str]) -> str:
+    digits = field.hex()
+    length = int(digits[1], 16)
+    pin = digits[2 : 2 + length]
+    if (
+        digits[0] != str(block_format)
+        or not SHORTEST_PIN <= length <= LONGEST_PIN
+        or not pin.isdigit()
+        or not fill.issuperset(digits[2 + length : 2 + _PIN_DIGITS])
+    ):
+        raise PinBlockError(BAD_BLOCK)
+    return pin
+
+
+def _check_pin(pin: str) -> None:
+    if not (SHORTEST_PIN <= len(pin) <= LONGEST_PIN and pin.isascii() and pin.isdigit()):
+        raise PinBlockError(BAD_PIN)
+
+
+def _check_card(card: str) -> None:
+    if not (1 <= len(card) <= LONGEST_CARD and card.isascii() and card.isdigit()):
+        raise PinBlockError(BAD_CARD)
+
+
+def _with_card(block: bytes, card: str) -> bytes:
+    """The block, added to the 12 rightmost card digits before the check digit (ISO 9564-1 clause 9.3.2.3)."""
+    _check_card(card)
+    account = card[:-1][-_CARD_DIGITS:].rjust(_CARD_DIGITS, "0")
+    return (int.from_bytes(block) ^ int(account, 16)).to_bytes(CLEAR_BLOCK_BYTES)
+
+
+def _card_field(card: str) -> int:
+    """The card number as format 4 adds it: how many digits beyond 12, then the number (a shorter one with
+    zeros before it), then zeros (ISO 9564-1 clause 9.4.2.3)."""
+    _check_card(card)
+    digits = card.rjust(_CARD_DIGITS, "0")
+    return int(f"{len(digits) - _CARD_DIGITS}{digits}".ljust(2 * AES_BLOCK_BYTES, "0"), 16)
+
+
+def _random_letters(count: int, random: Random) -> str:
+    """Hex digits A to F, all alike often: bytes that would favour some of them are thrown away."""
+    letters = ""
+    while len(letters) < count:
+        fair = bytes(byte % 6 for byte in random(2 * _PIN_DIGITS) if byte < 252)
+        letters += fair.translate(_FORMAT_3_FILL).decode()
+    return letters[:count]
