@@ -23,7 +23,7 @@ BELOW_THE_TOP = (
     "switch.settlement",
     "switch.events",
 )
-TOP_OF_SWITCH = (*BELOW_THE_TOP, "switch.settings")
+TOP_OF_SWITCH = (*BELOW_THE_TOP, "switch.settings", "switch.tls")
 ALLOWED: dict[str, tuple[str, ...]] = {
     "terminal": ("terminal.text",),
     "terminal.text": (),
@@ -37,8 +37,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "switch.authorizer": ("switch.iso8583", "switch.ledger", "switch.loyalty", "switch.hsm"),
     "switch.settlement": ("switch.ledger",),
     "switch.events": ("switch.ledger",),
-    "switch.hsm_sim": ("switch.hsm.crypto",),
-    "switch.settings": BELOW_THE_TOP,
+    "switch.hsm_sim": ("switch.hsm.crypto", "switch.tls"),
+    "switch.tls": (),
+    "switch.settings": (*BELOW_THE_TOP, "switch.tls"),
     "switch.console": TOP_OF_SWITCH,
     "switch.server": (*TOP_OF_SWITCH, "switch.console"),
     "simulators": ("terminal", "terminal.text", "switch", *TOP_OF_SWITCH, "switch.server", "switch.console"),
