@@ -36,16 +36,21 @@ FIELDS = {
     128: ("b", 0, 8, 8, -1),
 }
 
-# tagged field: tag byte: as above; a tag's length is always fixed
+# tagged field: tag byte: as above; a tag's own length says how long, from shortest to longest
 TAGS_48 = {
     0x01: ("n", 0, 12, 12, -1),
     0x02: ("n", 0, 12, 12, -1),
     0x03: ("n", 0, 12, 12, -1),
     0x04: ("n", 0, 4, 4, -1),
     0x05: ("n", 0, 12, 12, -1),
+    0x06: ("n", 0, 6, 6, -1),
+    0x07: ("n", 0, 8, 15, 31),
+    0x08: ("b", 0, 16, 16, -1),
     0x10: ("n", 0, 14, 14, -1),
     0x11: ("n", 0, 4, 4, -1),
     0x12: ("n", 0, 8, 8, -1),
+    0x13: ("n", 0, 12, 12, -1),
+    0x20: ("b", 0, 16, 128, -1),
 }
 TAGS = {
     48: TAGS_48,
@@ -57,9 +62,14 @@ TAG_BALANCE = 0x02
 TAG_DEBT = 0x03
 TAG_REASON = 0x04
 TAG_REASON_NUMBER = 0x05
+TAG_ONE_TIME_CODE = 0x06
+TAG_MOBILE = 0x07
+TAG_NEW_PIN_BLOCK = 0x08
 TAG_SWITCH_DATE_TIME = 0x10
 TAG_DICTIONARY_VERSION = 0x11
 TAG_REDEMPTION_RATIO = 0x12
+TAG_PIN_FROM_POINTS = 0x13
+TAG_ENCIPHERED_DATA = 0x20
 
 # the field of the MAC without and with a secondary bitmap
 MAC_PRIMARY = 64
@@ -74,12 +84,16 @@ RESPONSES = {
     "12": ("Invalid transaction", "تراکنش نامعتبر"),
     "13": ("Invalid amount", "مبلغ نامعتبر"),
     "14": ("Unknown card", "کارت ناشناخته"),
+    "1A": ("PIN or one-time code needed", "رمز یا رمز یک‌بارمصرف لازم است"),
     "21": ("Card is already active", "کارت از پیش فعال است"),
     "30": ("Format error", "خطای قالب پیام"),
     "51": ("Not enough points", "امتیاز کافی نیست"),
+    "55": ("Wrong PIN", "رمز نادرست است"),
     "58": ("Terminal not permitted", "پایانه مجاز نیست"),
     "63": ("Security error", "خطای امنیتی"),
+    "75": ("PIN locked after too many tries", "رمز قفل شده است"),
     "78": ("Card is not active", "کارت فعال نیست"),
+    "86": ("PIN can't be checked now", "بررسی رمز اکنون ممکن نیست"),
     "91": ("Service not available", "سرویس در دسترس نیست"),
     "94": ("Duplicate transaction", "تراکنش تکراری"),
     "96": ("System error", "خطای سامانه"),
