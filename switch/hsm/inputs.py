@@ -24,11 +24,13 @@ SERIAL_BYTES = 12
 INITIAL_KEY_ID_BYTES = 8
 MOST_COUNTER_ONES = 16  # ANSI X9.24-3: a counter with more one-bits is skipped by terminals
 CARD_DIGITS = range(1, 20)  # ISO/IEC 7812-1: 19 at most
-MOST_BINDING_BYTES = 64
+PVV_CARD_DIGITS = 12  # 11 and the check digit
+MOST_BINDING_BYTES = 255  # its length travels in one byte
 VERIFIER_BYTES = 16
 CARD_BLOCK_BYTES = 16  # PICC data, RndB: one AES block
 CARD_REPLY_BYTES = 32
 UID_BYTES = 7  # NTAG 424 DNA
+MOST_STATE_BYTES = 255  # what a host command can carry
 MOST_MIRRORED_BYTES = 256  # an NTAG 424 DNA file has 256 bytes
 LONGEST_BLOCK = 9999  # characters of a key block: what its length field can say
 
@@ -129,7 +131,10 @@ def check_binding(operation: str, binding: bytes) -> None:
         raise refuse(operation, f"a binding has 1 to {MOST_BINDING_BYTES} bytes")
 
 
-def check_pin_value(operation: str, index: int, value: str) -> None:
+def check_pin_value(operation: str, card: str, index: int, value: str) -> None:
+    check_card(operation, card)
+    if len(card) < PVV_CARD_DIGITS:
+        raise refuse(operation, f"a PVV takes a card number of {PVV_CARD_DIGITS} digits or more")
     if not 0 <= index <= 9 or len(value) != 4 or not is_digits(value):
         raise refuse(operation, "a PVV has 4 digits and its key index one")
 
@@ -152,6 +157,22 @@ def check_tap(operation: str, mirrored: bytes) -> None:
 def check_card_identifier(operation: str, identifier: bytes) -> None:
     if len(identifier) != UID_BYTES:
         raise refuse(operation, f"a card's identifier has {UID_BYTES} bytes, not {len(identifier)}")
+
+
+def check_challenge(operation: str, identifier: bytes, enciphered: bytes) -> None:
+    check_card_identifier(operation, identifier)
+    if len(enciphered) != CARD_BLOCK_BYTES:
+        raise refuse(operation, f"an enciphered RndB has {CARD_BLOCK_BYTES} bytes, not {len(enciphered)}")
+
+
+def check_state(operation: str, state: bytes) -> None:
+    if not 0 < len(state) <= MOST_STATE_BYTES:
+        raise refuse(operation, "the state of a challenge is not one of ours")
+
+
+def check_verifier(operation: str, verifier: bytes) -> None:
+    if len(verifier) != VERIFIER_BYTES:
+        raise refuse(operation, f"a verifier has {VERIFIER_BYTES} bytes, not {len(verifier)}")
 
 
 def check_key_block(operation: str, block: str) -> None:

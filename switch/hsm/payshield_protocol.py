@@ -1,0 +1,425 @@
+"""The client's side of payShield host commands: request bodies, reply bodies, and whose reply it is.
+
+Bytes in, values out: no socket, clock or task. A reply belongs to the request whose header it echoes, never
+to the oldest one; a header is used once in a connection's life. Whatever doesn't fit ends the conversation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from switch.hsm.port import Direction, DukptPin, EncipheredPin, Fault, KeyAlgorithm, MacAlgorithm
+
+LENGTH_BYTES = 2
+MOST_FRAME_BYTES = 0xFFFF  # what the length can say
+CODE_BYTES = 2  # of a command, of a response, of an error
+HEADER_ALPHABET = (
+    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # printable, no `%` or control
+)
+HEADER_BYTES = range(1, 256)
+
+OK = "00"
+VERIFICATION_FAILED = "01"
+
+# What an error code means to the switch. Codes of commands that a box of ours is never sent are left out;
+# a code that is not here is UNAVAILABLE: nobody can say what was done.
+FAULTS: dict[str, Fault] = {
+    "01": Fault.BAD_INPUT,  # where nothing is verified: a length or a mode
+    "02": Fault.BAD_INPUT,
+    "03": Fault.BAD_INPUT,
+    "04": Fault.BAD_INPUT,
+    "05": Fault.BAD_INPUT,
+    "06": Fault.BAD_INPUT,
+    "09": Fault.BAD_INPUT,
+    "10": Fault.KEY_DAMAGED,  # parity of the source key
+    "11": Fault.KEY_DAMAGED,  # parity of the destination key, or zeros
+    "12": Fault.UNAVAILABLE,  # no keys loaded
+    "13": Fault.UNKNOWN_KEY,  # no such master key
+    "14": Fault.BAD_PIN_BLOCK,
+    "15": Fault.BAD_INPUT,
+    "17": Fault.NOT_AUTHORISED,
+    "20": Fault.BAD_PIN_BLOCK,
+    "22": Fault.BAD_INPUT,  # account number
+    "23": Fault.BAD_INPUT,  # PIN block format code
+    "24": Fault.BAD_PIN_BLOCK,  # PIN of less than 4 or more than 12 digits
+    "25": Fault.BAD_INPUT,
+    "26": Fault.BAD_INPUT,  # key scheme
+    "27": Fault.KEY_USE,  # key length
+    "28": Fault.BAD_INPUT,  # key type
+    "29": Fault.KEY_USE,
+    "30": Fault.UNSUPPORTED,
+    "40": Fault.UNAVAILABLE,
+    "41": Fault.UNAVAILABLE,
+    "42": Fault.UNAVAILABLE,
+    "47": Fault.UNSUPPORTED,
+    "51": Fault.BAD_INPUT,
+    "67": Fault.UNSUPPORTED,
+    "68": Fault.UNSUPPORTED,
+    "69": Fault.UNSUPPORTED,
+    "75": Fault.KEY_DAMAGED,
+    "80": Fault.BAD_INPUT,
+    "82": Fault.BAD_INPUT,
+    "83": Fault.KEY_DAMAGED,
+    "84": Fault.KEY_DAMAGED,
+    "90": Fault.UNAVAILABLE,
+    "91": Fault.UNAVAILABLE,
+    "92": Fault.UNAVAILABLE,
+    "A1": Fault.UNKNOWN_KEY,
+    "A2": Fault.UNKNOWN_KEY,
+    "A3": Fault.UNKNOWN_KEY,
+    "A4": Fault.KEY_DAMAGED,
+    "A5": Fault.KEY_USE,
+    "A6": Fault.KEY_USE,
+    "A7": Fault.KEY_USE,
+    "A8": Fault.KEY_USE,
+    "A9": Fault.KEY_DAMAGED,
+    "AA": Fault.KEY_USE,  # export is not allowed
+    "AB": Fault.KEY_DAMAGED,
+    "AC": Fault.KEY_DAMAGED,
+    "AD": Fault.KEY_DAMAGED,
+    "AE": Fault.KEY_DAMAGED,
+    "AF": Fault.KEY_DAMAGED,
+    "B0": Fault.BAD_INPUT,
+    "B1": Fault.BAD_INPUT,
+    "B2": Fault.KEY_DAMAGED,
+    "B3": Fault.KEY_DAMAGED,
+    "B4": Fault.KEY_DAMAGED,
+    "B5": Fault.BAD_INPUT,
+    "B6": Fault.KEY_DAMAGED,
+    "BB": Fault.KEY_USE,  # what wraps must not be weaker than what is wrapped
+    "BC": Fault.KEY_DAMAGED,
+    "BD": Fault.KEY_USE,
+    "BE": Fault.KEY_DAMAGED,
+}
+# After these the box itself is ill: its connection is closed, others may be fine.
+ILL = frozenset(("12", "40", "41", "42", "90", "91", "92"))
+
+
+class ProtocolAnomaly(Exception):
+    """The peer broke the protocol: nothing it sends counts any more. Text: what, never bytes of it."""
+
+
+class Reply(NamedTuple):
+    """One reply. header: as sent. error: 2 characters. body: what follows, without an echo of the request."""
+
+    header: bytes
+    error: str
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"Reply(error={self.error!r}, {len(self.body)} bytes)"
+
+
+class Exhausted(Exception):
+    """Every header was used: the connection has to be replaced."""
+
+
+class Conversation:
+    """One connection's requests under way. After a ProtocolAnomaly it says nothing more.
+
+    A header identifies a request; it is never used again in this conversation, so that a late or doubled
+    reply can't be taken for another one's. What can't be seen from here: a peer that answers one open request
+    under another open one's header with the same command. Only TLS keeps such a peer out.
+    """
+
+    __slots__ = ("_buffer", "_dead", "_header_bytes", "_headers", "_next", "_open")
+
+    def __init__(self, header_bytes: int) -> None:
+        if header_bytes not in HEADER_BYTES:
+            raise ValueError("a header has 1 to 255 bytes: it is what replies are told apart by")
+        self._header_bytes = header_bytes
+        self._headers: int = len(HEADER_ALPHABET) ** header_bytes
+        self._next = 0
+        self._open: dict[bytes, bytes] = {}  # header -> response code
+        self._buffer = bytearray()
+        self._dead = False
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._open)
+
+    @property
+    def headers_left(self) -> int:
+        return self._headers - self._next
+
+    def request(self, command: bytes, body: bytes) -> tuple[bytes, bytes]:
+        """(header, frame to send). Raises Exhausted."""
+        header = self._fresh_header()
+        size = len(header) + len(command) + len(body)
+        if len(command) != CODE_BYTES or size > MOST_FRAME_BYTES:
+            raise ValueError(f"a request of {size} bytes can't be framed")
+        self._open[header] = response_code(command)
+        return header, b"".join((size.to_bytes(LENGTH_BYTES), header, command, body))
+
+    def receive(self, data: bytes) -> Iterator[Reply]:
+        """Replies that are whole now. Raises ProtocolAnomaly; replies yielded before are good."""
+        if self._dead:
+            raise ProtocolAnomaly("the conversation is over")
+        buffer = self._buffer
+        buffer += data
+        while len(buffer) >= LENGTH_BYTES:
+            end = LENGTH_BYTES + int.from_bytes(buffer[:LENGTH_BYTES])
+            if end < LENGTH_BYTES + self._header_bytes + 2 * CODE_BYTES:
+                raise self._anomaly("a reply too short for header, code and error")
+            if len(buffer) < end:
+                return
+            frame = bytes(buffer[LENGTH_BYTES:end])
+            del buffer[:end]
+            yield self._reply(frame)
+
+    def _reply(self, frame: bytes) -> Reply:
+        at = self._header_bytes
+        header, code = frame[:at], frame[at : at + CODE_BYTES]
+        expected = self._open.pop(header, None)
+        if expected is None:
+            raise self._anomaly("a reply to no open request")
+        if code != expected:
+            raise self._anomaly("a reply to another command")
+        error = frame[at + CODE_BYTES : at + 2 * CODE_BYTES]
+        if not (error.isascii() and error.isalnum()):
+            raise self._anomaly("an error code that is none")
+        return Reply(header, error.decode("ascii"), frame[at + 2 * CODE_BYTES :])
+
+    def _anomaly(self, what: str) -> ProtocolAnomaly:
+        self._dead = True
+        self._buffer.clear()
+        return ProtocolAnomaly(what)
+
+    def _fresh_header(self) -> bytes:
+        if self.headers_left <= 0:
+            raise Exhausted
+        number, self._next = self._next, self._next + 1
+        places = bytearray(HEADER_ALPHABET[:1] * self._header_bytes)
+        place = self._header_bytes
+        while number:
+            place -= 1
+            number, digit = divmod(number, len(HEADER_ALPHABET))
+            places[place] = HEADER_ALPHABET[digit]
+        return bytes(places)
+
+
+def response_code(command: bytes) -> bytes:
+    """The code a reply carries: the command's with its last character one further."""
+    return command[:1] + bytes((command[1] + 1,))
+
+
+# ---------------------------------------------------------------- request bodies
+# The master key's id (`%nn`) stands behind each of those with a key in it.
+
+
+_ALGORITHMS = {
+    KeyAlgorithm.AES_128: b"A1",
+    KeyAlgorithm.AES_192: b"A2",
+    KeyAlgorithm.AES_256: b"A3",
+    KeyAlgorithm.TDES_2: b"T2",
+    KeyAlgorithm.TDES_3: b"T3",
+    KeyAlgorithm.HMAC_256: b"H5",
+}
+_DIRECTIONS = {Direction.REQUEST: b"1", Direction.RESPONSE: b"2"}
+_GENERATE, _VERIFY = b"4", b"1"
+_ENCRYPT, _DECRYPT = b"0", b"1"
+# Mode whole message, binary input, 16 hex digits out; algorithm and padding digit by kind.
+_MAC_MODES = {MacAlgorithm.CMAC: b"00160", MacAlgorithm.RETAIL: b"00131"}
+_KEY_BLOCK_TYPE = b"FFF"
+_KEY_BLOCK_SCHEME = b"S"
+_X9_143_SCHEME = b"R"
+
+
+def with_master_key(body: bytes, master_key_id: str) -> bytes:
+    return body + b"%" + _ascii(master_key_id)
+
+
+def random(size: int) -> bytes:
+    """N0."""
+    return b"%03d" % size
+
+
+def generate_key(use: str, algorithm: KeyAlgorithm, exportable: bool) -> bytes:
+    """XY."""
+    return use.encode("ascii") + _ALGORITHMS[algorithm] + (b"E" if exportable else b"N")
+
+
+def import_key(under: str, block: str) -> bytes:
+    """A6 with an X9.143 block."""
+    return _KEY_BLOCK_TYPE + _ascii(under) + _X9_143_SCHEME + _ascii(block) + _KEY_BLOCK_SCHEME
+
+
+def export_key(under: str, key: str) -> bytes:
+    """A8 to an X9.143 block."""
+    return _KEY_BLOCK_TYPE + _ascii(under) + _ascii(key) + _X9_143_SCHEME
+
+
+def check_value(key: str) -> bytes:
+    """BU, 6 digits."""
+    return b"FFF" + _ascii(key) + b";" + _KEY_BLOCK_TYPE + b";001"
+
+
+def derive_initial_key(base_key: str, initial_key_id: bytes, under: str) -> bytes:
+    """XE."""
+    return _ascii(base_key) + _hex(initial_key_id) + _ascii(under)
+
+
+def mac(key: str, data: bytes, algorithm: MacAlgorithm, verified: bytes | None = None) -> bytes:
+    """M6, or M8 with the MAC to verify."""
+    behind = b"" if verified is None else _hex(verified)
+    return _MAC_MODES[algorithm] + _KEY_BLOCK_TYPE + _ascii(key) + _counted(data) + behind
+
+
+def hmac(key: str, data: bytes, verified: bytes | None = None) -> bytes:
+    """XU."""
+    mode = _GENERATE if verified is None else _VERIFY
+    shown = b"" if verified is None else _hex(verified)
+    return mode + _ascii(key) + shown + _counted(data)
+
+
+def dukpt_mac(
+    base_key: str, serial: bytes, data: bytes, direction: Direction, verified: bytes | None = None
+) -> bytes:
+    """XA."""
+    mode = _GENERATE if verified is None else _VERIFY
+    shown = b"" if verified is None else _hex(verified)
+    head = mode + _DIRECTIONS[direction] + _ascii(base_key)
+    return head + _hex(serial) + shown + _counted(data)
+
+
+def dukpt_data(base_key: str, serial: bytes, data: bytes, direction: Direction, decrypt: bool) -> bytes:
+    """XC."""
+    mode = _DECRYPT if decrypt else _ENCRYPT
+    return mode + _DIRECTIONS[direction] + _ascii(base_key) + _hex(serial) + _counted(data)
+
+
+def pin_translate(pin: EncipheredPin, card: str, to: str, to_format: str) -> bytes:
+    """XG."""
+    formats = _ascii(pin.format.value) + _ascii(to_format)
+    return _source(pin) + _ascii(to) + formats + _hex(pin.block) + _card(card)
+
+
+def pin_verifier(
+    pin: EncipheredPin, card: str, key: str, binding: bytes, verified: bytes | None = None
+) -> bytes:
+    """XI, or XK with the verifier."""
+    bound = b"%02X" % len(binding) + _hex(binding)
+    behind = b"" if verified is None else _hex(verified)
+    return _pin_under(pin, card, key) + bound + behind
+
+
+def pin_value(pin: EncipheredPin, card: str, key: str, index: int, value: str) -> bytes:
+    """XW."""
+    return _pin_under(pin, card, key) + b"%d" % index + _ascii(value)
+
+
+def card_value(key: str, card: str, expiry: str, service: str, verified: str = "") -> bytes:
+    """CW, or CY with the value to verify."""
+    return _ascii(key) + _ascii(verified) + _ascii(card) + b";" + _ascii(expiry) + _ascii(service)
+
+
+def card_tap(key: str, enciphered: bytes, seen: bytes, mirrored: bytes) -> bytes:
+    """XM."""
+    return _ascii(key) + _hex(enciphered) + _hex(seen) + _counted(mirrored)
+
+
+def card_challenge(key: str, identifier: bytes, enciphered: bytes) -> bytes:
+    """XO."""
+    return _ascii(key) + _hex(identifier) + _hex(enciphered)
+
+
+def card_confirm(key: str, identifier: bytes, state: bytes, enciphered: bytes) -> bytes:
+    """XQ."""
+    return _ascii(key) + _hex(identifier) + b"%02X" % len(state) + _hex(state) + _hex(enciphered)
+
+
+def _source(pin: EncipheredPin) -> bytes:
+    if isinstance(pin, DukptPin):
+        return b"D" + _ascii(pin.base_key.reference) + _hex(pin.serial)
+    return b"Z" + _ascii(pin.key.reference)
+
+
+def _pin_under(pin: EncipheredPin, card: str, key: str) -> bytes:
+    return _source(pin) + _ascii(key) + _ascii(pin.format.value) + _hex(pin.block) + _card(card)
+
+
+def _card(card: str) -> bytes:
+    return b"%02d" % len(card) + _ascii(card)
+
+
+def _counted(data: bytes) -> bytes:
+    return b"%04X" % len(data) + data
+
+
+def _hex(data: bytes) -> bytes:
+    return data.hex().upper().encode("ascii")
+
+
+def _ascii(text: str) -> bytes:
+    return text.encode("ascii")
+
+
+# ---------------------------------------------------------------- reply bodies
+
+
+class BodyReader:
+    """Takes a reply's body apart from its left. Raises ProtocolAnomaly for anything short, long or not as
+    declared: then it is no reply to what was asked."""
+
+    __slots__ = ("_at", "_body")
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._at = 0
+
+    def raw(self, size: int) -> bytes:
+        taken = self._body[self._at : self._at + size]
+        if len(taken) != size:
+            raise ProtocolAnomaly("a reply shorter than its command's")
+        self._at += size
+        return taken
+
+    def text(self, size: int) -> str:
+        taken = self.raw(size)
+        if not taken.isascii():
+            raise ProtocolAnomaly("a reply with other bytes than text")
+        return taken.decode("ascii")
+
+    def digits(self, size: int) -> str:
+        taken = self.text(size)
+        if not taken.isdigit():
+            raise ProtocolAnomaly("a reply with other characters than digits")
+        return taken
+
+    def hexadecimal(self, size: int) -> bytes:
+        """`size` bytes in twice as many hex digits."""
+        taken = self.text(2 * size)
+        try:
+            value = bytes.fromhex(taken)
+        except ValueError:
+            raise ProtocolAnomaly("a reply with other characters than hex digits") from None
+        if len(value) != size:  # blanks are skipped by fromhex
+            raise ProtocolAnomaly("a reply with other characters than hex digits")
+        return value
+
+    def number(self, hex_digits: int) -> int:
+        return int.from_bytes(self.hexadecimal(hex_digits // 2))
+
+    def check_digits(self) -> str:
+        """6 hex digits."""
+        return self.hexadecimal(3).hex().upper()
+
+    def key(self, scheme: str) -> str:
+        """A key block behind its scheme letter, with the letter; its length is in its own characters 2-5."""
+        head = self.text(6)
+        if head[0] != scheme or not head[2:].isdigit():
+            raise ProtocolAnomaly("a reply without the key that was asked for")
+        return head + self.text(max(int(head[2:]) - 5, 0))
+
+    def nothing(self) -> None:
+        """For replies that are a code alone."""
+
+    def rest(self) -> bytes:
+        taken = self._body[self._at :]
+        self._at = len(self._body)
+        return taken
+
+    def end(self) -> None:
+        if self._at != len(self._body):
+            raise ProtocolAnomaly("a reply longer than its command's")
