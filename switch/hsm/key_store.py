@@ -349,7 +349,7 @@ def _parse_version(where: str, name: str, number: int, row: object) -> KeyVersio
         raise KeyStoreError(f"{where}: officers are a list")
     _check_officers(where, row["officers"])
     state = row["state"]
-    if state not in {one.value for one in KeyState}:
+    if state not in [one.value for one in KeyState]:
         raise KeyStoreError(f"{where}: state is one of {', '.join(one.value for one in KeyState)}")
     try:
         datetime.fromisoformat(row["created"])
