@@ -257,6 +257,11 @@ class PayShieldHsm:
         """Known after `start`: without the private range less is offered."""
         return self._capabilities
 
+    @property
+    def connected(self) -> int:
+        """How many connections there are now."""
+        return sum(not connection.lost for connection in self._up)
+
     # -------------------------------------------------- connections
 
     async def start(self) -> None:
