@@ -1,0 +1,297 @@
+"""Commands over data: MAC (M6 M8 GW), data blocks (M0 M2), card verification values (CW CY), and the private
+ones for AES DUKPT, HMAC and chip cards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from switch.hsm.crypto import dukpt_tdes, ntag424, verification
+from switch.hsm.crypto.ciphers import (
+    aes_cbc_decrypt,
+    aes_cbc_encrypt,
+    aes_ecb_decrypt,
+    aes_ecb_encrypt,
+    same,
+    tdes_cbc_decrypt,
+    tdes_cbc_encrypt,
+    tdes_ecb_decrypt,
+    tdes_ecb_encrypt,
+    xor,
+)
+from switch.hsm.crypto.dukpt_aes import Usage
+from switch.hsm.crypto.macs import algorithm_3, cmac, hmac_sha256, pad_1, pad_2, tdes_cmac, unpad_2
+from switch.hsm_sim.call import Answer, Call
+from switch.hsm_sim.errors import Refused
+from switch.hsm_sim.pin_commands import working_key
+from switch.hsm_sim.slots import OpenKey
+
+WHOLE, FIRST, MIDDLE, LAST = "0123"
+GENERATE = "4"
+CMAC = "6"
+BINARY, HEX, TEXT = "012"
+MAC_BYTES = 8
+
+
+# ------------------------------------------------------------------ M6, M8
+
+
+def generate_mac(call: Call) -> Answer:
+    """M6."""
+    request = call.request
+    result = _mac_or_chain(call)
+    if request.mode in (FIRST, MIDDLE):
+        return Answer({"mac": result.hex().upper().encode("ascii")})
+    digits = 16 if request.size == "1" else 8
+    return Answer({"mac": result.hex().upper()[:digits].encode("ascii")})
+
+
+def verify_mac(call: Call) -> Answer:
+    """M8."""
+    request = call.request
+    result = _mac_or_chain(call)
+    if request.mode in (FIRST, MIDDLE):
+        return Answer({"vector": result.hex().upper().encode("ascii")})
+    if not same(result.hex().upper()[: len(request.mac)], request.mac):
+        raise Refused("01")
+    return Answer({"vector": b""})
+
+
+def _mac_or_chain(call: Call) -> bytes:
+    """The MAC of the whole message, or where the chain stands after a part that is not the last."""
+    request = call.request
+    key = call.key("key", f"algorithm {request.algorithm}", request.type)
+    if request.algorithm == "3" and len(key.key) < 16:
+        raise Refused("27", "algorithm 3 takes a double length key")
+    data = _unpacked(request.data, request.input, "03")
+    block = 16 if key.algorithm == "A" else 8
+    vector = bytes.fromhex(request.vector) if request.vector is not None else bytes(block)
+    if request.mode in (FIRST, MIDDLE):
+        if not data or len(data) % block:
+            raise Refused("06", f"a part that is not the last has whole blocks of {block} bytes")
+        chain_key = key.key[:8] if request.algorithm == "3" else key.key
+        return _cbc(key, chain_key, data, vector)[-block:]
+    if request.algorithm == CMAC:
+        return _cmac(key, data, vector, block)
+    padded = _padded(data, request.padding)
+    if request.algorithm == "1":
+        return _cbc(key, key.key, padded, vector)[-block:]
+    body, last = padded[:-8], padded[-8:]
+    chained = tdes_cbc_encrypt(key.key[:8], body, vector)[-8:] if body else vector
+    return tdes_cbc_encrypt(key.key, last, chained)
+
+
+def _cmac(key: OpenKey, data: bytes, vector: bytes, block: int) -> bytes:
+    plain = cmac if key.algorithm == "A" else tdes_cmac
+    if not any(vector):
+        return plain(key.key, data)
+    # A chain is carried on by adding where it stands to the first block (a chain over nothing is none).
+    if len(data) <= block:
+        if len(data) < block:
+            raise Refused("06", "the last part of a CMAC has at least one whole block")
+        return plain(key.key, xor(data, vector))
+    return plain(key.key, xor(data[:block], vector) + data[block:])
+
+
+def _padded(data: bytes, method: str) -> bytes:
+    if method == "1":
+        return pad_1(data)
+    if method == "2":
+        return pad_2(data)
+    if not data or len(data) % 8:
+        raise Refused("06", "without padding the data are whole blocks")
+    return data
+
+
+def _cbc(key: OpenKey, secret: bytes, data: bytes, vector: bytes) -> bytes:
+    if key.algorithm == "A":
+        return aes_cbc_encrypt(secret, data, vector)
+    return tdes_cbc_encrypt(secret, data, vector)
+
+
+def _unpacked(data: bytes, form: str, code: str) -> bytes:
+    """The bytes that data stand for. code: given when they are not hex."""
+    if form != HEX:
+        return data
+    try:
+        text = data.decode("ascii")
+        if len(text) % 2 or not text.isalnum():
+            raise ValueError
+        return bytes.fromhex(text)
+    except ValueError:
+        raise Refused(code, "the data are not whole bytes in hex") from None
+
+
+# ------------------------------------------------------------------ M0, M2
+
+
+def encipher_data(call: Call) -> Answer:
+    """M0."""
+    return _data_block(call, enciphering=True)
+
+
+def decipher_data(call: Call) -> Answer:
+    """M2."""
+    return _data_block(call, enciphering=False)
+
+
+_Cipher = Callable[[bytes, bytes, bytes], bytes]
+_MODES: dict[tuple[str, bool, bool], _Cipher] = {
+    # mode of the request, AES, enciphering
+    ("00", False, True): lambda key, data, _: tdes_ecb_encrypt(key, data),
+    ("00", False, False): lambda key, data, _: tdes_ecb_decrypt(key, data),
+    ("00", True, True): lambda key, data, _: aes_ecb_encrypt(key, data),
+    ("00", True, False): lambda key, data, _: aes_ecb_decrypt(key, data),
+    ("01", False, True): tdes_cbc_encrypt,
+    ("01", False, False): tdes_cbc_decrypt,
+    ("01", True, True): aes_cbc_encrypt,
+    ("01", True, False): aes_cbc_decrypt,
+}
+
+
+def _data_block(call: Call, *, enciphering: bool) -> Answer:
+    request = call.request
+    key = call.key("key", key_type=request.type)
+    aes = key.algorithm == "A"
+    block = 16 if aes else 8
+    data = _unpacked(request.data, request.input, "35")
+    if not data or len(data) % block:
+        raise Refused("06", f"the data are whole blocks of {block} bytes")
+    vector = bytes.fromhex(request.vector) if request.vector is not None else bytes(block)
+    if len(vector) != block:
+        raise Refused("15", "the vector is as long as a block")
+    done = _MODES[(request.mode, aes, enciphering)](key.key, data, vector)
+    fields: dict[str, object] = {"vector": None}
+    if request.mode == "01":
+        chain = done if enciphering else data
+        fields = {"vector": chain[-block:].hex().upper(), "_digits": 2 * block}
+    packed = done.hex().upper().encode("ascii") if request.output == HEX else done
+    if len(packed) > 0xFFFF:
+        raise Refused("06", "the result is longer than its length field can say")
+    return Answer({**fields, "data": packed})
+
+
+# ------------------------------------------------------------------ GW
+
+
+def dukpt_mac(call: Call) -> Answer:
+    """GW: the MAC request key, ISO/IEC 9797-1 algorithm 3, padding 1."""
+    request = call.request
+    key = working_key(call.key("bdk"), request.serial, dukpt_tdes.Use.MAC_REQUEST)
+    return _generated_or_verified(call, algorithm_3(key, request.data))
+
+
+def _generated_or_verified(call: Call, tag: bytes) -> Answer:
+    text = tag[:MAC_BYTES].hex().upper()
+    if call.request.mode == GENERATE:
+        return Answer({"mac": text.encode("ascii")})
+    if not same(text, call.request.mac.upper()):
+        raise Refused("01")
+    return Answer({"mac": b""})
+
+
+# ------------------------------------------------------------------ CW, CY
+
+
+def card_value(call: Call) -> Answer:
+    """CW."""
+    return Answer({"cvv": _card_value(call)})
+
+
+def verify_card_value(call: Call) -> Answer:
+    """CY."""
+    if not same(_card_value(call), call.request.cvv):
+        raise Refused("01")
+    return Answer({})
+
+
+def _card_value(call: Call) -> str:
+    request, key = call.request, call.key("cvk")
+    if len(key.key) != 16:
+        raise Refused("27", "a CVK is a key pair")
+    try:
+        return verification.cvv(key.key, request.card, request.expiry, request.service)
+    except ValueError:
+        raise Refused("15", "card number, expiry and service code don't make a value") from None
+
+
+# ------------------------------------------------------------------ private
+
+
+def aes_dukpt_mac(call: Call) -> Answer:
+    """XA."""
+    usage = Usage.MAC_GENERATION if call.request.direction == "1" else Usage.MAC_VERIFICATION
+    return _generated_or_verified(call, cmac(_aes_working_key(call, usage), call.request.data))
+
+
+def aes_dukpt_data(call: Call) -> Answer:
+    """XC."""
+    request = call.request
+    usage = Usage.DATA_ENCRYPT if request.direction == "1" else Usage.DATA_DECRYPT
+    key = _aes_working_key(call, usage)
+    if request.mode == "0":
+        done = aes_cbc_encrypt(key, pad_2(request.data, 16))
+        if len(done) > 0xFFFF:
+            raise Refused("15", "too long to pad")
+        return Answer({"data": done})
+    try:
+        return Answer({"data": unpad_2(aes_cbc_decrypt(key, request.data), 16)})
+    except ValueError:
+        raise Refused("15", "the data are not what this key enciphered") from None
+
+
+def _aes_working_key(call: Call, usage: Usage) -> bytes:
+    base = call.key("bdk")
+    try:
+        return call.state.deriver(base.key).working_keys(bytes.fromhex(call.request.serial), (usage,))[0]
+    except ValueError:
+        raise Refused("15", "no terminal uses this key serial number") from None
+
+
+def hmac(call: Call) -> Answer:
+    """XU."""
+    key = call.key("key", "generate" if call.request.mode == GENERATE else "verify")
+    return _generated_or_verified(call, hmac_sha256(key.key, call.request.data))
+
+
+def verify_tap(call: Call) -> Answer:
+    """XM."""
+    request, master = call.request, _card_master(call)
+    enciphered, tag = bytes.fromhex(request.enciphered), bytes.fromhex(request.mac)
+    picc = ntag424.verify_tap(master, enciphered, tag, request.mirrored)
+    if picc is None:
+        raise Refused("01")
+    return Answer({"identifier": picc.identifier.hex().upper(), "counter": f"{picc.counter:06X}"})
+
+
+def card_challenge(call: Call) -> Answer:
+    """XO."""
+    request, master = call.request, _card_master(call)
+    to_card, state = ntag424.challenge(
+        master, bytes.fromhex(request.identifier), bytes.fromhex(request.enciphered), call.state.random
+    )
+    return Answer({"to_card": to_card.hex().upper(), "state": state.hex().upper()})
+
+
+def card_confirm(call: Call) -> Answer:
+    """XQ."""
+    request, master = call.request, _card_master(call)
+    try:
+        genuine = ntag424.confirm(
+            master,
+            bytes.fromhex(request.identifier),
+            bytes.fromhex(request.state),
+            bytes.fromhex(request.enciphered),
+        )
+    except ValueError:
+        raise Refused("15", "the state was not made for this card") from None
+    if not genuine:
+        raise Refused("01")
+    return Answer({})
+
+
+def _card_master(call: Call) -> bytes:
+    key = call.key("master").key
+    if len(key) != 16:
+        raise Refused("27", "a card master key has 16 bytes")
+    return key
