@@ -18,15 +18,17 @@ from terminal.flows.wait import (
     DEVICE,
     KEY,
     KEYS,
+    KEYS_LOADED,
     LINE_DOWN,
     LINE_UP,
     MESSAGE,
     PRINTER,
     TIMEOUT,
 )
-from terminal.journal import Journal, Stans
-from terminal.line import FrameError, Frames
-from terminal.security import Keys, Seal
+from terminal.journal import Journal, JournalError, Stans
+from terminal.keys import Keys, LoadError
+from terminal.line import FrameError, Frames, Request
+from terminal.security import Seal
 from terminal.ui.screens import Screens
 
 SIGN_ON_MS = 24 * 3600 * 1000  # then date, time and ratio are asked for again
@@ -46,12 +48,16 @@ class Application:
         self.clock = board.clock
         self.ports = ports
         self.emit = board.emit
-        self.keys = Keys(board.aes, settings.mac_request_key, settings.mac_answer_key)
         self.screens = Screens(board.display, board.emit, settings.locale)
-        self.journal = Journal(board.storage, Seal(board.aes, settings.storage_key, board.random), self.log)
+        self.keys = Keys(board, settings.transport_key, self.log)
+        self._provide_keys()
+        self.journal = None  # until there is a key that its records are sealed under
         self.stans = Stans(board.storage, board.random, self.log)
         self.line_is_up = False
         self.ratio = 0  # rial per point when redeeming; 0 before sign-on
+        self.pin_from_points = None  # redemptions above this need a proof; None: none does
+        self._board = board
+        self._service = None
         self._describe_fault = board.fault
         self._stripe = MagneticStripe()
         self._frames = None
@@ -78,6 +84,18 @@ class Application:
         for byte in data:
             if chr(byte) in KEYS:
                 self._deliver(KEY, chr(byte))
+
+    def serviced(self, data):
+        """Bytes of the service port; returns what to answer. New keys count at once."""
+        if self._service is None:
+            from terminal.injection import Service
+
+            self._service = Service(self.keys, self.settings.terminal_id, self.log)
+        loaded = self._service.loaded
+        answer = self._service.feed(data)
+        if self._service.loaded != loaded:
+            self._deliver(KEYS_LOADED)
+        return answer
 
     def printer_said(self, data):
         """Bytes of the printer."""
@@ -163,10 +181,34 @@ class Application:
         self.log("info", "line: dropped")
         self.ports.hang_up()
 
-    def signed_on(self, moment, ratio):
-        """The switch has told date, time and redemption ratio."""
+    def opened_journal(self):
+        """The journal; opened when the first keys have come. Raises JournalError."""
+        if self.journal is None:
+            seal = Seal(self._board.aes, self.keys.storage_key, self._board.random)
+            self.journal = Journal(self._board.storage, seal, self.log)
+        return self.journal
+
+    def heading(self, processing_code, moment=None):
+        """The fields that every request of the terminal has, but for its STAN."""
+        moment = moment or self.clock.wall()
+        return {
+            3: processing_code,
+            12: "%02d%02d%02d" % tuple(moment[3:]),
+            13: "%02d%02d" % tuple(moment[1:3]),
+            41: self.settings.terminal_id,
+            42: self.settings.acceptor_id,
+        }
+
+    def request(self, mti, fields, transmission=None):
+        """A line.Request under its own key serial. Raises keys.NoKey, JournalError."""
+        transmission = transmission or self.keys.transmission()
+        return Request(mti, fields, transmission, self.settings.tpdu, self.settings.tls is not None)
+
+    def signed_on(self, moment, ratio, pin_from_points):
+        """The switch has told date, time, redemption ratio and from how many points on a proof is needed."""
         self.clock.set_wall(moment)
         self.ratio = ratio
+        self.pin_from_points = pin_from_points
         self._signed_on_until_ms = self.clock.now_ms() + SIGN_ON_MS
         self.log("info", "signed on")
 
@@ -190,6 +232,15 @@ class Application:
             if name in self._missing:
                 return name
         return None
+
+    def _provide_keys(self):
+        """Take the key block of the settings, when there is one and it is new."""
+        if self.settings.key_block is None:
+            return
+        try:
+            self.keys.provide(self.settings.key_block, self.settings.key_serial)
+        except (LoadError, JournalError) as error:
+            self.log("error", "keys: " + str(error))
 
     # ---------------------------------------------------------------- running the flow
 

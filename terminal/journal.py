@@ -145,10 +145,10 @@ class Journal:
         self._remove(SEGMENTS[1 - self._segment])
 
     def _record(self, kind, stan, content):
-        sealed = self._seal.close(content) if content else b""
+        number = binascii.unhexlify("%06d" % stan)
+        sealed = self._seal.close(content, bytes([kind]) + number) if content else b""
         if len(sealed) > CONTENT_BYTES:
             raise JournalError("journal: record too long")
-        number = binascii.unhexlify("%06d" % stan)
         frame = len(sealed).to_bytes(2, "big") + bytes([kind]) + number + sealed
         return frame + _check(frame)
 
@@ -207,24 +207,24 @@ class Journal:
             if candidate.stan == stan:
                 entry = candidate
         if kind == SENT and entry is None:
-            content = self._content(sealed, stan)
+            content = self._content(sealed, kind, stan)
             if content is not None:
                 self._open.append(Open(stan, content))
         elif entry is not None and kind in NEXT_STATES[entry.state]:
             if kind != APPROVED:
                 self._open.remove(entry)
                 return
-            content = self._content(sealed, stan)
+            content = self._content(sealed, kind, stan)
             if content is not None:
                 entry.state = APPROVED
                 entry.answer = content
 
-    def _content(self, sealed, stan):
-        """The plain content; None (logged) when it was sealed under another key: nobody can act on it."""
+    def _content(self, sealed, kind, stan):
+        """The plain content; None (logged) when changed or sealed under another key: nobody can act on it."""
         try:
-            return self._seal.open(sealed)
+            return self._seal.open(sealed, bytes([kind]) + binascii.unhexlify("%06d" % stan))
         except ValueError:
-            self._log("error", "journal: STAN %06d was sealed under another key" % stan)
+            self._log("error", "journal: STAN %06d was changed, or sealed under another key" % stan)
             return None
 
 

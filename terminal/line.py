@@ -5,7 +5,8 @@ no clock here. An answer counts only when its MAC is verified and it names the r
 ignores all others.
 """
 
-from terminal.message import DecodeError, pack, split_mac, unpack
+from terminal.message import DecodeError, pack, pack_tags, split_mac, unpack
+from terminal.message_tables import TAG_ENCIPHERED_DATA, TAG_MOBILE
 
 LONGEST_FRAME_BYTES = 400  # the largest answer of the dictionary is about 350; more is not our switch
 SHORTEST_MESSAGE_BYTES = 10  # MTI and primary bitmap
@@ -13,6 +14,8 @@ TPDU_BYTES = 5
 
 # What of a request its answer repeats.
 _ECHOED = (11, 12, 41)
+_KEY_SET = b"\x01"  # DE 53 before the serial
+_PERSONAL = (TAG_MOBILE,)  # tags of DE 48 that a line without TLS carries enciphered
 
 
 class FrameError(Exception):
@@ -58,18 +61,30 @@ def framed(message, tpdu):
 
 
 class Request:
-    """A request ready to leave: its frame, and what its answer must say."""
+    """A request ready to leave, once: its frame, and what its answer must say.
 
-    def __init__(self, mti, fields, keys, tpdu):
-        self.frame = framed(pack(mti, fields, keys.mac), tpdu)
+    fields: of the transaction; key serial, MAC and enciphering belong to the sending and are added here.
+    transmission: a dukpt.Transmission nothing was sent under yet; is_private: the line hides by itself (TLS).
+    """
+
+    def __init__(self, mti, fields, transmission, tpdu, is_private=False):
+        sent = dict(fields)
+        sent[53] = _KEY_SET + transmission.serial
+        try:
+            if not is_private and 48 in sent:
+                sent[48] = _without_personal(sent[48], transmission)
+            self.frame = framed(pack(mti, sent, transmission.mac), tpdu)
+        finally:
+            transmission.close()
+        self._transmission = transmission
         self._answer_mti = mti[:2] + chr(ord(mti[2]) + 1) + "0"
         self._echoes = [(number, fields[number]) for number in _ECHOED if number in fields]
 
-    def answered_by(self, message, keys):
+    def answered_by(self, message):
         """The answer's fields when `message` (bytes) answers this request. Raises Ignored."""
         try:
             body, mac = split_mac(message)
-            if not keys.verify(body, mac):
+            if not self._transmission.verify(body, mac):
                 raise Ignored("its MAC is missing or wrong")
             mti, fields = unpack(message)
         except DecodeError:
@@ -82,6 +97,16 @@ class Request:
         if 39 not in fields:
             raise Ignored("it has no response code")
         return fields
+
+
+def _without_personal(tags, transmission):
+    """The tags with the personal ones enciphered into one."""
+    personal = {tag: tags[tag] for tag in tags if tag in _PERSONAL}
+    if not personal:
+        return tags
+    open_tags = {tag: tags[tag] for tag in tags if tag not in _PERSONAL}
+    open_tags[TAG_ENCIPHERED_DATA] = transmission.encipher(pack_tags(48, personal))
+    return open_tags
 
 
 class Ignored(Exception):

@@ -50,6 +50,8 @@ class Driver:
             asyncio.create_task(self._forever(self._listen, "printer", board.printer, app.printer_said)),
             asyncio.create_task(self._forever(self._print)),
         ]
+        if board.service is not None:
+            tasks.append(asyncio.create_task(self._forever(self._serve, board.service)))
         await self._forever(self._pass_time)
         return tasks
 
@@ -102,6 +104,23 @@ class Driver:
         finally:
             port.close()
         self._tell(self._app.device, name, False)
+        await asyncio.sleep(REOPEN_S)
+
+    async def _serve(self, port):
+        """Answer whoever is plugged into the service port, until he has gone."""
+        try:
+            port.open()
+            while True:
+                data = await port.read()
+                if not data:
+                    break
+                answer = self._app.serviced(data)
+                self._changed.set()
+                await port.write(answer)
+        except OSError:
+            pass
+        finally:
+            port.close()
         await asyncio.sleep(REOPEN_S)
 
     async def _print(self):

@@ -134,6 +134,11 @@ def _to_bytes(path, kind, shortest, longest, pad, value):
     return unhexlify(value)
 
 
+def pack_tags(number, tags):
+    """The content of a tagged field alone, as bytes. Raises EncodeError."""
+    return bytes(_tags_to_bytes(number, tags))
+
+
 def _tags_to_bytes(number, tags):
     if not isinstance(tags, dict):
         raise EncodeError(str(number), "a mapping of tags", type(tags).__name__)
@@ -284,16 +289,34 @@ def _tags_from_bytes(data, at, end, number):
         if size > end - start:
             raise DecodeError(path, at + 1, "at most " + _count_bytes(end - start), "a length of %d" % size)
         if tag in known:
-            kind, _prefix, _shortest, length, pad = known[tag]
-            if size != _size(kind, length):
-                raise DecodeError(
-                    path, at + 1, "a length of " + _count_bytes(_size(kind, length)), "%d" % size
-                )
+            kind, _prefix, shortest, longest, pad = known[tag]
+            least, most = _size(kind, shortest), _size(kind, longest)
+            if not least <= size <= most:
+                words = _count_bytes(most) if least == most else "%d to %s" % (least, _count_bytes(most))
+                raise DecodeError(path, at + 1, "a length of " + words, "%d" % size)
+            length = longest
+            if shortest != longest:
+                length = _count_units(data, start, path, kind, size, shortest, longest, pad)
             tags[tag] = _from_bytes(data, start, path, kind, length, pad)
         else:
             tags[tag] = bytes(data[start : start + size])
         at = start + size
     return tags
+
+
+def _count_units(data, at, path, kind, size, shortest, longest, pad):
+    """The length of a tag that has no fixed one: of digits the filler tells whether they are odd."""
+    if kind != "n" and kind != "z":
+        return size
+    filled = data[at + size - 1] & 15 == pad & 15
+    length = 2 * size - 1 if filled else 2 * size
+    if not shortest <= length <= longest:
+        for place in range(length):  # what is no digit is told first
+            nibble = data[at + (place >> 1)] >> (0 if place & 1 else 4) & 15
+            if nibble > 9:
+                raise DecodeError(path, at + (place >> 1), "digits", _nibble("%x" % nibble))
+        raise DecodeError(path, at, _range(kind, shortest, longest), "%d digits" % length)
+    return length
 
 
 # ---------------------------------------------------------------- small parts

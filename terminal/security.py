@@ -1,15 +1,14 @@
-"""MACs on messages and the sealing of card data at rest, over the AES that the board gives.
+"""CMAC, check values and the sealing of records at rest, over the AES that the board gives.
 
 A key lives in one object here and leaves it nowhere: not in an error, a log or a repr.
 """
 
-import binascii
+from terminal.hal.crypto import BLOCK, CBC, ECB
 
-ECB = 1
-CBC = 2
-BLOCK = 16
 MAC_BYTES = 8
-_CHECK_BYTES = 4
+CHECK_VALUE_BYTES = 3  # of a key, as people compare it
+# What a seal's key is made into: one key that hides, one that proves.
+_HIDING, _PROVING = b"vafa seal hides", b"vafa seal proves"
 
 
 class Cmac:
@@ -27,60 +26,53 @@ class Cmac:
         whole = len(data) - (len(data) % BLOCK or (BLOCK if data else 0))
         last = bytes(data[whole:])
         if len(last) == BLOCK:
-            last = _xor(last, self._last_whole)
+            last = xor(last, self._last_whole)
         else:
-            last = _xor(last + b"\x80" + bytes(BLOCK - 1 - len(last)), self._last_padded)
+            last = xor(last + b"\x80" + bytes(BLOCK - 1 - len(last)), self._last_padded)
         chain = self._aes(self._key, CBC, bytes(BLOCK))
         if whole:
             chain.encrypt(bytes(data[:whole]))
         return chain.encrypt(last)
 
 
-class Keys:
-    """The terminal's MAC keys: one for what it sends, one for what it receives."""
-
-    def __init__(self, aes, request_key, answer_key):
-        self._request = Cmac(aes, request_key)
-        self._answer = Cmac(aes, answer_key)
-
-    def mac(self, data):
-        """The 8 bytes that close a request: the left half of its CMAC."""
-        return self._request.tag(data)[:MAC_BYTES]
-
-    def verify(self, data, mac):
-        """Whether `mac` closes the answer `data`; takes the same time for every wrong one."""
-        return mac is not None and same(self._answer.tag(data)[:MAC_BYTES], mac)
-
-
 class Seal:
-    """AES-CBC with a random vector and a check sum, for records that hold card data.
+    """Hides records and proves that nobody changed them: AES-CBC with a random vector, then CMAC.
 
-    It hides; it does not authenticate: whoever can write the storage can make it unreadable, not readable.
+    Whoever can write the storage can put back an old record, or take one away; nothing else goes unnoticed.
     """
 
     def __init__(self, aes, key, random):
         self._aes = aes
-        self._key = key
         self._random = random
+        cmac = Cmac(aes, key)
+        self._key = cmac.tag(_HIDING)
+        self._proof = Cmac(aes, cmac.tag(_PROVING))
 
-    def close(self, plain):
-        """Vector and sealed bytes of `plain`; 16 to 36 bytes longer."""
-        checked = (binascii.crc32(plain) & 0xFFFFFFFF).to_bytes(_CHECK_BYTES, "big") + plain
-        fill = BLOCK - len(checked) % BLOCK
+    def close(self, plain, place=b""):
+        """Vector, hidden bytes of `plain` and proof; 25 to 40 bytes longer.
+
+        place: what the record is, at most 255 bytes; it opens for the same `place` only.
+        """
         vector = self._random(BLOCK)
-        return vector + self._aes(self._key, CBC, vector).encrypt(checked + bytes([fill]) * fill)
+        sealed = vector + self._aes(self._key, CBC, vector).encrypt(padded(plain))
+        return sealed + self._prove(sealed, place)
 
-    def open(self, sealed):
-        """The plain bytes again. Raises ValueError when damaged or sealed under another key."""
-        if len(sealed) < 2 * BLOCK or len(sealed) % BLOCK:
+    def open(self, sealed, place=b""):
+        """The plain bytes again. Raises ValueError when changed, or sealed under another key or place."""
+        hidden = len(sealed) - MAC_BYTES
+        if hidden < 2 * BLOCK or hidden % BLOCK:
             raise ValueError("sealed record: length")
-        plain = self._aes(self._key, CBC, sealed[:BLOCK]).decrypt(sealed[BLOCK:])
-        fill = plain[-1]
-        content = plain[_CHECK_BYTES : len(plain) - fill]
-        check = (binascii.crc32(content) & 0xFFFFFFFF).to_bytes(_CHECK_BYTES, "big")
-        if not 1 <= fill <= BLOCK or not same(check, plain[:_CHECK_BYTES]):
-            raise ValueError("sealed record: check")
-        return content
+        if not same(self._prove(sealed[:hidden], place), sealed[hidden:]):
+            raise ValueError("sealed record: proof")
+        return unpadded(self._aes(self._key, CBC, sealed[:BLOCK]).decrypt(sealed[BLOCK:hidden]))
+
+    def _prove(self, sealed, place):
+        return self._proof.tag(bytes([len(place)]) + place + sealed)[:MAC_BYTES]
+
+
+def check_value(aes, key):
+    """What may be told of a key: 6 hexadecimal digits, from the CMAC of a zero block (X9.24-1 annex A)."""
+    return "".join(["%02X" % byte for byte in Cmac(aes, key).tag(bytes(BLOCK))[:CHECK_VALUE_BYTES]])
 
 
 def same(left, right):
@@ -93,7 +85,29 @@ def same(left, right):
     return difference == 0
 
 
-def _xor(left, right):
+def wipe(buffer):
+    """Overwrite a bytearray that held a secret; what an AES object made of a key stays until collected."""
+    for place in range(len(buffer)):
+        buffer[place] = 0
+
+
+def padded(data):
+    """Whole blocks: `data`, a byte 80, zeros. ISO/IEC 9797-1 padding method 2."""
+    return bytes(data) + b"\x80" + bytes(BLOCK - 1 - len(data) % BLOCK)
+
+
+def unpadded(data):
+    """Opposite of `padded`. Raises ValueError."""
+    end = len(data) - 1
+    while end > 0 and data[end] == 0:
+        end -= 1
+    if end < 0 or data[end] != 0x80 or len(data) - end > BLOCK:
+        raise ValueError("padding")
+    return data[:end]
+
+
+def xor(left, right):
+    """Both bit by bit; as long as the shorter one."""
     return bytes([a ^ b for a, b in zip(left, right)])
 
 

@@ -10,10 +10,15 @@ from terminal.text import is_digits
 
 LOCALES = ("en", "fa")
 BOARD_PATHS = ("settings", "storage", "reader", "keypad", "printer")
+OPTIONAL_PATHS = ("service",)  # the serial port that keys are injected through
 
 _TERMINAL_ID = 8  # DE 41
 _ACCEPTOR_ID = 15  # DE 42
 _KEY_BYTES = 16
+_SERIAL_BYTES = 12
+_BLOCK_SHORTEST, _BLOCK_LONGEST = 112, 512  # letters of a key block: the bare one; with optional blocks
+TLS_PATHS = ("ca", "certificate", "key")
+_PATH_LONGEST = 256
 _TPDU_BYTES = 5
 _TEXT_LONGEST = 64
 _PREFIXES_MOST = 32
@@ -31,7 +36,9 @@ class Settings:
 def board(path):
     """The paths of a board file: settings, storage directory, serial ports. Raises SettingsError."""
     paths = read(path)
-    for name in BOARD_PATHS:
+    for name in BOARD_PATHS + OPTIONAL_PATHS:
+        if name in OPTIONAL_PATHS and paths.get(name) is None:
+            continue
         if not isinstance(paths.get(name), str) or not paths[name]:
             raise SettingsError(path + ": " + name + ": expected a path")
     return paths
@@ -63,10 +70,14 @@ def check(values):
         try:
             value = convert(values[name])
         except KeyError:
-            raise SettingsError(name + ": missing; expected " + expected)
+            if name not in OPTIONAL:
+                raise SettingsError(name + ": missing; expected " + expected)
+            value = None
         except (ValueError, TypeError, AttributeError):
             raise SettingsError(name + ": expected " + expected)
         setattr(settings, name, value)
+    if (settings.key_block is None) != (settings.key_serial is None):
+        raise SettingsError("key_block, key_serial: expected both or none")
     return settings
 
 
@@ -94,10 +105,16 @@ def _number(least, most):
     return convert
 
 
-def _text(value):
-    if not isinstance(value, str) or not 0 < len(value) <= _TEXT_LONGEST:
-        raise ValueError
-    return value
+def _text_of(longest):
+    def convert(value):
+        if not isinstance(value, str) or not 0 < len(value) <= longest:
+            raise ValueError
+        return value
+
+    return convert
+
+
+_text = _text_of(_TEXT_LONGEST)
 
 
 def _both_languages(value):
@@ -127,6 +144,30 @@ def _hex(length):
     return convert
 
 
+def _printable(shortest, longest):
+    def convert(value):
+        if not isinstance(value, str) or not shortest <= len(value) <= longest:
+            raise ValueError
+        return _identifier(len(value))(value)
+
+    return convert
+
+
+def _serial(value):
+    _hex(_SERIAL_BYTES)(value)
+    return value
+
+
+def _tls(value):
+    if not isinstance(value, dict):
+        raise ValueError
+    return tuple([_text_of(_PATH_LONGEST)(value.get(name)) for name in TLS_PATHS])
+
+
+def _optional(convert):
+    return lambda value: None if value is None else convert(value)
+
+
 def _tpdu(value):
     return None if value is None else _hex(_TPDU_BYTES)(value)
 
@@ -152,8 +193,10 @@ FIELDS = (
     ("reversal_interval_ms", "milliseconds from 10 to 600000", _number(10, 600000)),
     ("locale", '"en" or "fa"', _locale),
     ("receipt_locales", 'a list of "en", "fa"', _locales),
-    ("mac_request_key", "32 hexadecimal digits", _hex(_KEY_BYTES)),
-    ("mac_answer_key", "32 hexadecimal digits", _hex(_KEY_BYTES)),
-    ("storage_key", "32 hexadecimal digits", _hex(_KEY_BYTES)),
     ("card_prefixes", "a list of digit strings", _prefixes),
+    ("transport_key", "32 hexadecimal digits", _hex(_KEY_BYTES)),
+    ("key_block", "an X9.143 key block or null", _optional(_printable(_BLOCK_SHORTEST, _BLOCK_LONGEST))),
+    ("key_serial", "24 hexadecimal digits or null", _optional(_serial)),
+    ("tls", 'an object with the paths "ca", "certificate" and "key", or null', _optional(_tls)),
 )
+OPTIONAL = ("key_block", "key_serial", "tls")

@@ -18,6 +18,10 @@ HEAP = "heapsize=160k"  # on a 64-bit machine; as much as about 80 KiB on a 32-b
 TIMEOUT_SECONDS = 120  # far more than any module needs: only ends a test that hangs
 
 TEST_MODULES = sorted(TESTS.glob("test_*.py"))
+RUNNER = TESTS / "run_on_micropython.py"
+SHARED_MODULES = sorted(
+    set(TESTS.glob("*.py")) - set(TEST_MODULES) - {RUNNER}
+)  # imported as tests.terminal.NAME
 
 # Imports each module named on the command line with nothing of the firmware loaded before it.
 IMPORT_PROGRAM = """\
@@ -63,8 +67,10 @@ def run_micropython(tree: Path, *arguments: str) -> subprocess.CompletedProcess[
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An import root: the compiled firmware and runner, the shared vectors at the path they have here."""
     target = firmware_tree.compile_tree(TERMINAL, tmp_path_factory.mktemp("firmware"))
-    firmware_tree.compile_module(TESTS / "run_on_micropython.py", target)
-    (target / "tests").mkdir()
+    firmware_tree.compile_module(RUNNER, target)
+    (target / "tests" / "terminal").mkdir(parents=True)
+    for module in SHARED_MODULES:
+        firmware_tree.compile_module(module, target / "tests" / "terminal")
     (target / "tests" / "vectors").symlink_to(CHECKOUT / "tests" / "vectors")
     return target
 

@@ -3,8 +3,9 @@
 Each returns what was given, or None when it was cancelled or nobody came.
 """
 
+from terminal.flows.member import CARD_DIGITS, MOBILE_DIGITS, by_number, by_swipe
 from terminal.flows.wait import BAD_CARD, CARD, KEY, TIMEOUT, Wait
-from terminal.text import is_digits, luhn_valid
+from terminal.text import masked
 
 ENTRY_MS = 60000  # a half-typed amount is dropped when the cashier walks away
 MESSAGE_MS = 3000
@@ -15,8 +16,9 @@ CANCEL = "*"
 ENTER = "#"
 # Key at idle: the flow it starts.
 MENU = {"A": "earn", "B": "redeem", "C": "balance", "D": "activate"}
+MORE = "#"  # key at idle: the menu of what is wanted seldom
 
-CARD_DIGITS = 16
+_SHOWN_DIGITS = 4  # of a number being typed: within the mask of a card and of a mobile number
 
 
 class Cancelled(Exception):
@@ -40,18 +42,39 @@ async def ask_number(app, screen, title):
             digits += key
 
 
-async def ask_card(app, title):
-    """Track 2 of a swipe. Raises Cancelled."""
+async def ask_member(app, title):
+    """The member by a swipe, or by a typed card or mobile number. Raises Cancelled."""
     text = "swipe"
+    digits = ""
     while True:
-        app.screens.show("swipe", title, text=text)
+        if digits:
+            app.screens.show("card_number", title, typed(digits))
+        else:
+            app.screens.show("swipe", title, text=text)
         kind, value = await Wait((CARD, BAD_CARD, KEY), ENTRY_MS)
         if kind == CARD:
-            return value
-        if kind == TIMEOUT or value == CANCEL:
+            return by_swipe(value)
+        if kind == TIMEOUT or (value == CANCEL and not digits):
             raise Cancelled
-        if kind == BAD_CARD:
-            text = "swipe_again"
+        if kind == BAD_CARD or value == CANCEL:
+            text = "swipe_again" if kind == BAD_CARD else text
+            digits = ""
+        elif value == ENTER:
+            member = by_number(digits)
+            if member is not None:
+                return member
+            if len(digits) >= MOBILE_DIGITS:
+                app.screens.show("message", text="number_wrong")
+                await Wait((KEY,), MESSAGE_MS)
+        elif "0" <= value <= "9" and len(digits) < CARD_DIGITS:
+            digits += value
+
+
+def typed(digits):
+    """What a screen may show of a number being typed: in all its states together no more than its mask."""
+    if len(digits) == CARD_DIGITS:
+        return masked(digits)
+    return digits[:_SHOWN_DIGITS] + "*" * (len(digits) - _SHOWN_DIGITS)
 
 
 async def tell(app, text, *values):
@@ -66,13 +89,3 @@ async def hold(time_ms):
     if kind == TIMEOUT or (kind == KEY and value not in MENU):
         return None
     return kind, value
-
-
-def is_program_card(track2, prefixes):
-    """Whether track 2 is of a card of the program: 16 digits, one of the prefixes, Luhn, then digits only."""
-    number, _, rest = track2.partition("=")
-    if len(number) != CARD_DIGITS or not luhn_valid(number):
-        return False
-    if not is_digits("0" + rest.replace("=", "")):
-        return False
-    return any(number.startswith(prefix) for prefix in prefixes)

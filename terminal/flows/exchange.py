@@ -6,7 +6,7 @@ from terminal.line import Ignored
 CONNECT_MS = 8000  # how long a cashier is kept waiting for a line before anything was sent
 
 # Transient refusals (DE 39): the switch remembers nothing of them, the same request may succeed later.
-TRANSIENT = ("63", "91", "96")
+TRANSIENT = ("63", "86", "91", "96")
 
 
 class NotSent(Exception):
@@ -45,6 +45,6 @@ async def exchange(app, request):
                 app.drop_line()
             raise NoAnswer
         try:
-            return request.answered_by(message, app.keys), message
+            return request.answered_by(message), message
         except Ignored as why:
             app.ignored(str(why))

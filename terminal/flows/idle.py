@@ -2,31 +2,49 @@
 
 import gc
 
-from terminal.flows.dialogue import MENU, Cancelled, tell
+from terminal.flows.dialogue import ENTRY_MS, MENU, MORE, Cancelled, tell
+from terminal.flows.pin_change import change_pin
 from terminal.flows.present import present
 from terminal.flows.reverse import reverse
 from terminal.flows.sign_on import sign_on
 from terminal.flows.trade import trade
-from terminal.flows.wait import BAD_CARD, CARD, DEVICE, KEY, TIMEOUT, Wait
-from terminal.journal import SENT
+from terminal.flows.wait import BAD_CARD, CARD, DEVICE, KEY, KEYS_LOADED, TIMEOUT, Wait
+from terminal.journal import SENT, JournalError
+from terminal.keys import NoKey
 from terminal.ui.strings import STRINGS
 
 
 async def run(app):
-    """The terminal's life; never returns. Pending requests go before everything else."""
+    """The terminal's life; never returns. Keys and pending requests go before everything else."""
     event = None
     while True:
-        pending = app.journal.pending()
-        if pending is not None:
-            if pending.state == SENT:
-                event = await reverse(app, pending)
-            else:
-                await present(app, pending, again=True)
-        elif app.sign_on_due():
-            event = None  # whoever swiped before may have left
-            await sign_on(app)
-        else:
-            event = await handle(app, event or await idle(app))
+        try:
+            event = await step(app, event)
+        except NoKey:
+            event = None  # the next step says so and waits for one
+
+
+async def step(app, event):
+    """The next thing to do; returns an event that is left to handle, or None."""
+    if app.keys.trouble:
+        return await stop(app)
+    pending = app.opened_journal().pending()
+    if pending is not None:
+        if pending.state == SENT:
+            return await reverse(app, pending)
+        await present(app, pending, again=True)
+        return None
+    if app.sign_on_due():
+        await sign_on(app)
+        return None  # whoever swiped before may have left
+    return await handle(app, event or await idle(app))
+
+
+async def stop(app):
+    """There is no key to send under: say so until one was loaded."""
+    app.log("error", app.keys.trouble)
+    app.screens.show(app.keys.trouble)
+    await Wait((KEYS_LOADED,))
 
 
 async def idle(app):
@@ -41,7 +59,7 @@ async def idle(app):
         kind, value = await Wait((CARD, BAD_CARD, KEY, DEVICE), app.sign_on_left_ms())
         if kind == TIMEOUT:
             return None
-        if kind in (CARD, BAD_CARD) or value in MENU:
+        if kind in (CARD, BAD_CARD) or value in MENU or value == MORE:
             return kind, value
 
 
@@ -53,8 +71,20 @@ async def handle(app, event):
     try:
         if kind == CARD:
             return await trade(app, "earn", value)
+        if kind == KEY and value == MORE:
+            return await more(app)
         if kind == KEY:
             return await trade(app, MENU[value])
         return await tell(app, "swipe_again")
     except Cancelled:
         return None
+    except JournalError as error:
+        app.log("error", str(error))
+        return await tell(app, "storage")
+
+
+async def more(app):
+    """What is wanted seldom, by number."""
+    app.screens.show("menu")
+    _, key = await Wait((KEY,), ENTRY_MS)
+    return await change_pin(app) if key == "1" else None

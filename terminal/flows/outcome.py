@@ -6,10 +6,12 @@ must be sent, shown or printed can be made from it and the answer alone.
 
 from binascii import hexlify, unhexlify
 
+from terminal.flows.member import card_number
 from terminal.message import pack, unpack
 from terminal.message_tables import (
     TAG_BALANCE,
     TAG_DEBT,
+    TAG_MOBILE,
     TAG_POINTS,
     TAG_REASON,
     TAG_REASON_NUMBER,
@@ -18,7 +20,9 @@ from terminal.text import masked
 
 APPROVED_CODE = "00"
 _MOMENT_BYTES = 7
-_COPIED = (3, 4, 12, 13, 35, 41, 42, 49, 60)  # fields of a request that its reversal repeats
+_COPIED = (2, 3, 4, 12, 13, 35, 41, 42, 49, 60)  # fields of a request that its reversal repeats
+
+_COPIED_TAGS = (TAG_POINTS, TAG_MOBILE)  # never a code, a PIN, a serial: those belong to one sending
 
 # flow: MTI, processing code (DE 3)
 MESSAGES = {
@@ -26,6 +30,8 @@ MESSAGES = {
     "redeem": ("0200", "006000"),
     "balance": ("0100", "306000"),
     "activate": ("0300", "720000"),
+    "pin_change": ("0300", "700000"),
+    "code": ("0100", "336000"),
 }
 # What the cashier keys in for a flow that moves points: the screen that asks for it.
 ASKED = {"earn": "amount", "redeem": "points"}
@@ -37,8 +43,10 @@ def record_of(mti, fields, reversal_stan, moment):
     reversal = {number: fields[number] for number in _COPIED if number in fields}
     reversal[11] = "%06d" % reversal_stan
     reversal[90] = mti + fields[11] + fields[13] + fields[12] + "0" * 22
-    if 48 in fields:
-        reversal[48] = {TAG_POINTS: fields[48][TAG_POINTS]}
+    tags = fields.get(48, {})
+    tags = {tag: tags[tag] for tag in _COPIED_TAGS if tag in tags}
+    if tags:
+        reversal[48] = tags
     return unhexlify("%04d%02d%02d%02d%02d%02d" % moment) + pack("0420", reversal)
 
 
@@ -63,9 +71,10 @@ class Outcome:
         request = reversal_of(record)
         self.flow = _FLOWS[request[3]]
         self.stan = original_stan(request)
-        self.card = masked(request[35].split("=")[0])
+        number = card_number(request)
+        self.card = masked(number) if number else ""
         self.amount = int(request.get(4, "0"))
-        _, fields = unpack(answer)
+        fields = self.answer = unpack(answer)[1]
         self.response_code = fields[39]
         self.rrn = fields.get(37, "")
         tags = fields.get(48, {})
@@ -77,14 +86,20 @@ class Outcome:
 
     def event(self, flow=None):
         """The `transaction` event. flow: instead of the request's own."""
-        return {
-            "event": "transaction",
-            "flow": flow or self.flow,
-            "stan": self.stan,
-            "rrn": self.rrn,
-            "response_code": self.response_code,
-            "approved": self.response_code == APPROVED_CODE,
-            "points": str(self.points),
-            "balance": str(self.balance),
-            "debt": str(self.debt),
-        }
+        return event_of(flow or self.flow, self.stan, self.answer)
+
+
+def event_of(flow, stan, answer):
+    """The `transaction` event of an answer's fields."""
+    tags = answer.get(48, {})
+    return {
+        "event": "transaction",
+        "flow": flow,
+        "stan": stan,
+        "rrn": answer.get(37, ""),
+        "response_code": answer[39],
+        "approved": answer[39] == APPROVED_CODE,
+        "points": str(int(tags.get(TAG_POINTS, "0"))),
+        "balance": str(int(tags.get(TAG_BALANCE, "0"))),
+        "debt": str(int(tags.get(TAG_DEBT, "0"))),
+    }

@@ -47,6 +47,4 @@ def show(app, screen, outcome, again=False):
     text = "last" if again else "approved" if outcome.flow in ASKED else "approved_balance"
     if outcome.debt and not again:
         text += "_debt"
-    app.screens.show(
-        screen, title_of(outcome.flow), outcome.points, outcome.balance, outcome.debt, text=text
-    )
+    app.screens.show(screen, title_of(outcome.flow), outcome.points, outcome.balance, outcome.debt, text=text)

@@ -4,8 +4,7 @@ from terminal.flows.dialogue import ENTER, tell
 from terminal.flows.exchange import TRANSIENT, NoAnswer, NotSent, exchange, line_up
 from terminal.flows.outcome import APPROVED_CODE, Outcome, original_stan, reversal_of
 from terminal.flows.wait import KEY, Wait
-from terminal.journal import REFUSED, REVERSED
-from terminal.line import Request
+from terminal.journal import REFUSED, REVERSED, JournalError
 
 
 async def reverse(app, pending):
@@ -21,10 +20,12 @@ async def reverse(app, pending):
         answer = message = None
         if await line_up(app):
             try:
-                answer, message = await exchange(app, Request(mti, fields, app.keys, app.settings.tpdu))
+                answer, message = await exchange(app, app.request(mti, fields))
                 mti = "0421"
             except NotSent:
                 pass
+            except JournalError as error:
+                app.log("error", str(error))  # no key serial can be reserved: later, then
             except NoAnswer:
                 mti = "0421"
         if answer is not None and answer[39] not in TRANSIENT:

@@ -1,11 +1,18 @@
-"""Sign-on (0800/001): brings date, time and the redemption ratio. There is no trading before it."""
+"""Sign-on (0800/001): brings date, time, redemption ratio and the limit of redemptions without a proof.
+
+There is no trading before it.
+"""
 
 from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
 from terminal.flows.outcome import APPROVED_CODE
 from terminal.flows.wait import LINE_UP, Wait
 from terminal.journal import JournalError
-from terminal.line import Request
-from terminal.message_tables import RESPONSES, TAG_REDEMPTION_RATIO, TAG_SWITCH_DATE_TIME
+from terminal.message_tables import (
+    RESPONSES,
+    TAG_PIN_FROM_POINTS,
+    TAG_REDEMPTION_RATIO,
+    TAG_SWITCH_DATE_TIME,
+)
 from terminal.text import is_date
 
 SIGN_ON = "001"  # DE 70
@@ -37,7 +44,7 @@ async def attempt(app):
             42: app.settings.acceptor_id,
             70: SIGN_ON,
         }
-        answer, _ = await exchange(app, Request("0800", fields, app.keys, app.settings.tpdu))
+        answer, _ = await exchange(app, app.request("0800", fields))
     except (NotSent, NoAnswer):
         return "", ""
     except JournalError as error:
@@ -52,7 +59,8 @@ async def attempt(app):
     if moment is None or not ratio:
         app.log("error", "sign-on: the answer brings no date or no ratio")
         return "", ""
-    app.signed_on(moment, ratio)
+    limit = tags.get(TAG_PIN_FROM_POINTS)
+    app.signed_on(moment, ratio, None if limit is None else int(limit))
     return None
 
 

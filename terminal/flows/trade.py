@@ -1,28 +1,23 @@
-"""Earn, redeem, balance and activate: card, number, request, answer. They differ by tables only."""
+"""Earn, redeem, balance and activate: member, number, proof, request, answer. They differ by tables only."""
 
-from terminal.flows.dialogue import (
-    LONGEST_NUMBER,
-    RESULT_MS,
-    ask_card,
-    ask_number,
-    hold,
-    is_program_card,
-    tell,
-)
+from terminal.flows.dialogue import LONGEST_NUMBER, RESULT_MS, ask_member, ask_number, hold, tell
 from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
+from terminal.flows.member import by_swipe, card_number, has_card, is_of_program, joined
 from terminal.flows.outcome import APPROVED_CODE, ASKED, MESSAGES, Outcome, record_of
 from terminal.flows.present import present
+from terminal.flows.proof import ask_new_pin, ask_proof, enciphered
 from terminal.flows.reverse import reverse
 from terminal.flows.wait import KEY, Wait
 from terminal.journal import DECLINED, NOT_SENT, JournalError
-from terminal.line import Request
 from terminal.message_tables import RESPONSES, TAG_POINTS
 from terminal.ui.strings import title_of
 
-ENTRY_MODE = "022"  # DE 22: magnetic stripe, no PIN pad
 CURRENCY = "364"  # rial
 BATCH = "000001"  # until batches are closed
 INVALID_AMOUNT = "13"
+PROOF_NEEDED = "1A"  # PIN or one-time code
+PROVEN = ("redeem",)  # flows that may need one
+CARD_ONLY = ("activate",)  # flows that a mobile number can't name the member for
 
 STORAGE_RETRY_MS = 2000
 SENDINGS = 2  # a connection found dead before a byte left it is replaced once
@@ -31,70 +26,92 @@ SENDINGS = 2  # a connection found dead before a byte left it is replaced once
 async def trade(app, flow, track2=None):
     """One transaction of the flow from card to receipt; return an event that is left to handle, or None.
 
-    Raises Cancelled. track2: of a card that was swiped already.
+    Raises Cancelled, JournalError. track2: of a card that was swiped already.
     """
     title = title_of(flow)
-    if track2 is None:
-        track2 = await ask_card(app, title)
-    if not is_program_card(track2, app.settings.card_prefixes):
+    member = await ask_member(app, title) if track2 is None else by_swipe(track2)
+    if not is_of_program(member, app.settings.card_prefixes) or (
+        flow in CARD_ONLY and card_number(member) is None
+    ):
         app.log("info", "card: not of the program")
         return await tell(app, "card_refused")
     number = await ask_number(app, ASKED[flow], title) if flow in ASKED else 0
     if flow == "redeem" and len(str(number * app.ratio)) > LONGEST_NUMBER:
         return await tell(app, "too_much")
-    app.screens.show("processing", title)
+    proof = await first_proof(app, flow, title, member, number)
+    code, left = await attempt(app, flow, member, number, proof)
+    if code == PROOF_NEEDED and flow in PROVEN and proof is None:
+        proof = await ask_proof(app, title, member)
+        _, left = await attempt(app, flow, member, number, proof)
+    return left
+
+
+async def first_proof(app, flow, title, member, number):
+    """What goes along from the start: proof of a redemption, the first PIN of a new member; else None."""
+    if flow in PROVEN:
+        limit = app.pin_from_points
+        if not has_card(member) or (limit is not None and number > limit):
+            return await ask_proof(app, title, member)
+    if flow == "activate":
+        pin = await ask_new_pin(app, "first_pin", title, other="#")
+        if pin is not None:
+            return enciphered(app, pin, card_number(member))
+    return None
+
+
+async def attempt(app, flow, member, number, proof):
+    """One request of the flow and what comes of it: (response code or None, event left to handle or None)."""
+    app.screens.show("processing", title_of(flow))
     if not await line_up(app):
-        return await tell(app, "no_line")
+        return None, await tell(app, "no_line")
     moment = app.clock.wall()
-    mti, fields = request_fields(app, flow, track2, number, moment)
-    try:
-        stan = app.stans.take()
-        fields[11] = "%06d" % stan
-        record = record_of(mti, fields, app.stans.take(), moment)
-        app.journal.begin(stan, record)
-    except JournalError as error:
-        app.log("error", str(error))
-        return await tell(app, "storage")
-    return await settle(app, Request(mti, fields, app.keys, app.settings.tpdu))
+    mti, fields = request_fields(app, flow, member, number, moment)
+    stan = app.stans.take()
+    fields[11] = "%06d" % stan
+    record = record_of(mti, fields, app.stans.take(), moment)
+    transmission = proof.transmission if proof else None
+    request = app.request(mti, joined(fields, proof.fields) if proof else fields, transmission)
+    app.journal.begin(stan, record)
+    return await settle(app, request, proof is None and flow in PROVEN)
 
 
-def request_fields(app, flow, track2, number, moment):
-    """MTI and fields of a request, without STAN. number: rial for earn, points for redeem."""
+def request_fields(app, flow, member, number, moment):
+    """MTI and fields of a request, without STAN and proof. number: rial for earn, points for redeem."""
     mti, code = MESSAGES[flow]
-    fields = {
-        3: code,
-        12: "%02d%02d%02d" % moment[3:],
-        13: "%02d%02d" % moment[1:3],
-        22: ENTRY_MODE,
-        35: track2,
-        41: app.settings.terminal_id,
-        42: app.settings.acceptor_id,
-    }
+    fields = joined(app.heading(code, moment), member)
     if flow in ASKED:
         fields[4] = "%012d" % (number * app.ratio if flow == "redeem" else number)
         fields[49] = CURRENCY
         fields[60] = BATCH
     if flow == "redeem":
-        fields[48] = {TAG_POINTS: "%012d" % number}
+        fields = joined(fields, {48: {TAG_POINTS: "%012d" % number}})
     return mti, fields
 
 
-async def settle(app, request):
-    """Send the request that the journal holds as SENT, and act on what comes of it."""
+async def settle(app, request, may_prove):
+    """Send the request that the journal holds as SENT, and act on what comes of it; returns as attempt().
+
+    may_prove: a demand for PIN or code is not the end, the caller asks for one.
+    """
     pending = app.journal.pending()
     try:
         answer, message = await send(app, request)
     except NotSent:
         app.journal.close(pending.stan, NOT_SENT)
-        return await tell(app, "no_line")
+        return None, await tell(app, "no_line")
     except NoAnswer:
-        return await reverse(app, pending)
-    if answer[39] == APPROVED_CODE:
+        return None, await reverse(app, pending)
+    code = answer[39]
+    if code == APPROVED_CODE:
         await keep(app, pending, message)
         await present(app, pending)
-        return await hold(RESULT_MS)
+        return code, await hold(RESULT_MS)
     app.journal.close(pending.stan, DECLINED)
-    return await declined(app, Outcome(pending.request, message))
+    outcome = Outcome(pending.request, message)
+    if may_prove and code == PROOF_NEEDED:
+        app.emit(outcome.event())
+        return code, None
+    return code, await declined(app, outcome)
 
 
 async def send(app, request):

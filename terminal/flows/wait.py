@@ -11,6 +11,7 @@ LINE_DOWN = "line_down"
 MESSAGE = "message"  # value: bytes without frame and TPDU, not verified yet
 PRINTER = "printer"  # value: the paper status, see drivers.printer
 DEVICE = "device"  # a reader, keypad or printer came or went
+KEYS_LOADED = "keys_loaded"  # the terminal was given new keys
 TIMEOUT = "timeout"
 
 KEYS = "0123456789ABCD*#"

@@ -97,28 +97,34 @@ class aes:
         self._keys = _round_keys(bytes(key))
         self._chain = bytes(iv) if mode == CBC else None
 
-    def encrypt(self, data):
-        """Whole blocks in, as many out. Raises ValueError for a part of a block."""
-        out = bytearray()
-        for block in _blocks(data):
-            if self._chain is not None:
-                block = _xor(block, self._chain)
-            block = self._encrypt_block(block)
-            if self._chain is not None:
-                self._chain = block
-            out += block
-        return bytes(out)
+    def encrypt(self, data, out=None):
+        """Whole blocks in, as many out, or into the buffer `out`. Raises ValueError for a part of a block."""
+        return self._through(data, out, self._encrypt_next)
 
-    def decrypt(self, data):
-        """Whole blocks in, as many out. Raises ValueError for a part of a block."""
-        out = bytearray()
+    def decrypt(self, data, out=None):
+        """As encrypt(), back."""
+        return self._through(data, out, self._decrypt_next)
+
+    def _through(self, data, out, step):
+        result = bytearray(len(data)) if out is None else out
+        at = 0
         for block in _blocks(data):
-            plain = self._decrypt_block(block)
-            if self._chain is not None:
-                plain = _xor(plain, self._chain)
-                self._chain = block
-            out += plain
-        return bytes(out)
+            result[at : at + BLOCK] = step(block)
+            at += BLOCK
+        return bytes(result) if out is None else out
+
+    def _encrypt_next(self, block):
+        if self._chain is None:
+            return self._encrypt_block(block)
+        self._chain = self._encrypt_block(_xor(block, self._chain))
+        return self._chain
+
+    def _decrypt_next(self, block):
+        plain = self._decrypt_block(block)
+        if self._chain is not None:
+            plain = _xor(plain, self._chain)
+            self._chain = block
+        return plain
 
     def _encrypt_block(self, block):
         state = _xor(block, self._keys[0])

@@ -15,12 +15,8 @@ import termios
 import time
 from binascii import hexlify
 
+from terminal.hal.crypto import aes
 from terminal.text import later
-
-try:
-    from cryptolib import aes
-except ImportError:
-    from terminal.hal.aes import aes
 
 WIDTH, HEIGHT = 128, 64  # dots
 PIECE_BYTES = 64  # read from a serial port or written to one at once
@@ -34,7 +30,8 @@ _LETTER = 8  # dots, either way
 
 
 class Board:
-    """The doors of this machine. paths: of "storage", "reader", "keypad", "printer". Raises OSError."""
+    """The doors of this machine. paths: of "storage", "reader", "keypad", "printer" and, if there is one,
+    "service". Raises OSError."""
 
     def __init__(self, paths):
         _outlive_hang_ups()
@@ -46,6 +43,7 @@ class Board:
         self.reader = SerialPort(paths["reader"])
         self.keypad = SerialPort(paths["keypad"])
         self.printer = SerialPort(paths["printer"])
+        self.service = SerialPort(paths["service"]) if paths.get("service") else None
         self.line = TcpLine
         self.emit = emit
         self.fault = fault

@@ -32,7 +32,8 @@ def lines(outcome, settings, locale, again=False):
     if outcome.rrn:
         # Letters and digits of an RRN belong together: it stays Latin.
         out.append(spread(text_of("receipt_rrn", locale), outcome.rrn))
-    out.append(row("receipt_card", outcome.card, locale))
+    if outcome.card:  # a mobile number is not printed
+        out.append(row("receipt_card", outcome.card, locale))
     out.append(_RULE)
     if outcome.amount:
         amount = text_of("rial", locale).format(grouped(outcome.amount, locale))

@@ -3,6 +3,7 @@
 import os
 from binascii import crc32
 
+from terminal.hal.crypto import aes
 from terminal.journal import (
     APPROVED,
     DECLINED,
@@ -21,11 +22,6 @@ from terminal.journal import (
     Stans,
 )
 from terminal.security import Seal
-
-try:
-    from cryptolib import aes
-except ImportError:
-    from terminal.hal.aes import aes
 
 KEY = bytes(range(16))
 REQUEST = b"request with 9364001234567890=29121010000"
@@ -184,7 +180,7 @@ def test_another_storage_key_is_told_and_stops_nothing():
     heard = []
     journal = journal_on(storage, bytes(16), heard)
     assert state_of(journal) is None
-    assert heard == ["journal: STAN 000001 was sealed under another key"]
+    assert heard == ["journal: STAN 000001 was changed, or sealed under another key"]
 
 
 def test_segments_change_and_stay_small():

@@ -1,6 +1,10 @@
 """Frames cut out of a stream, requests as bytes, answers matched; the printer's bytes too."""
 
+import os
+
 from terminal.drivers.printer import OK, PAPER_OUT, paper_status, receipt_bytes
+from terminal.dukpt import Transmission, from_initial_key
+from terminal.hal.crypto import aes
 from terminal.line import (
     LONGEST_FRAME_BYTES,
     SHORTEST_MESSAGE_BYTES,
@@ -10,13 +14,8 @@ from terminal.line import (
     Request,
     framed,
 )
-from terminal.message import pack, unpack
-from terminal.security import Keys
-
-try:
-    from cryptolib import aes
-except ImportError:
-    from terminal.hal.aes import aes
+from terminal.message import pack, pack_tags, split_mac, unpack
+from tests.terminal.host_keys import INITIAL_KEY, INITIAL_KEY_ID, HostKeys
 
 TPDU = b"\x60\x00\x03\x00\x00"
 MESSAGES = [bytes([65 + place]) * length for place, length in enumerate((10, 11, 100, 255, 256, 395))]
@@ -71,19 +70,25 @@ def test_impossible_lengths_end_the_connection():
         raise AssertionError(length)
 
 
-def keys_of_both_ends():
-    return Keys(aes, bytes(16), b"a" * 16), Keys(aes, b"a" * 16, bytes(16))
+def both_ends(counter=1):
+    """The terminal's keys of one message, and the switch's."""
+    registers = from_initial_key(aes, INITIAL_KEY_ID, bytearray(INITIAL_KEY), counter)
+    transmission = Transmission(aes, INITIAL_KEY_ID, *registers.take(), os.urandom)
+    return transmission, HostKeys(transmission.serial)
 
 
 def test_answers_by_what_they_must_repeat():
-    here, switch = keys_of_both_ends()
+    here, switch = both_ends()
     asked = {3: "306000", 11: "000007", 12: "235959", 13: "1231", 41: "10000001", 42: "1" * 15}
     request = Request("0100", asked, here, TPDU)
     assert request.frame[2:7] == TPDU
     mti, fields = unpack(request.frame[7:])
     assert mti == "0100" and fields[11] == "000007"
+    assert fields[53] == b"\x01" + INITIAL_KEY_ID + b"\x00\x00\x00\x01" and 53 not in asked
+    body, mac = split_mac(request.frame[7:])
+    assert mac == switch.request_mac(body)
     good = {11: "000007", 12: "235959", 39: "00", 41: "10000001"}
-    assert request.answered_by(pack("0110", good, switch.mac), here)[39] == "00"
+    assert request.answered_by(pack("0110", good, switch.answer_mac))[39] == "00"
     rows = (
         ("0110", {11: "000008"}, "another request"),
         ("0110", {12: "235958"}, "another request"),
@@ -94,29 +99,44 @@ def test_answers_by_what_they_must_repeat():
     for mti, values, why in rows:
         fields = dict(good)
         fields.update(values)
-        assert why in ignored(request, pack(mti, fields, switch.mac), here)
-    message = pack("0110", good, switch.mac)
-    assert "MAC" in ignored(request, message[:-1] + bytes([message[-1] ^ 1]), here)
-    assert "MAC" in ignored(request, pack("0110", good), here)
-    assert "MAC" in ignored(request, pack("0110", good, here.mac), here)
-    assert "MAC" in ignored(request, b"", here)
+        assert why in ignored(request, pack(mti, fields, switch.answer_mac))
+    message = pack("0110", good, switch.answer_mac)
+    assert "MAC" in ignored(request, message[:-1] + bytes([message[-1] ^ 1]))
+    assert "MAC" in ignored(request, pack("0110", good))
+    assert "MAC" in ignored(request, pack("0110", good, switch.request_mac))
+    assert "MAC" in ignored(request, pack("0110", good, both_ends(2)[1].answer_mac))
+    assert "MAC" in ignored(request, b"")
     del good[39]
-    assert "response code" in ignored(request, pack("0110", good, switch.mac), here)
+    assert "response code" in ignored(request, pack("0110", good, switch.answer_mac))
 
 
-def ignored(request, message, keys):
+def test_personal_tags_leave_in_clear_only_where_the_line_hides_them():
+    mobile = {7: "989121234567"}
+    for is_private in (False, True):
+        here, switch = both_ends()
+        fields = {11: "000007", 48: {7: "989121234567", 6: "123456"}}
+        tags = unpack(Request("0100", fields, here, None, is_private).frame[2:])[1][48]
+        if is_private:
+            assert tags == fields[48]
+        else:
+            assert sorted(tags) == [6, 0x20]
+            assert switch.data_of(tags[0x20]) == pack_tags(48, mobile)
+        assert fields[48][7] == mobile[7]
+
+
+def ignored(request, message):
     try:
-        request.answered_by(message, keys)
+        request.answered_by(message)
     except Ignored as why:
         return str(why)
     return "answered"
 
 
 def test_a_verified_message_that_is_none_is_ignored():
-    here, switch = keys_of_both_ends()
+    here, switch = both_ends()
     request = Request("0800", {11: "000007", 41: "10000001", 42: "1" * 15, 70: "001"}, here, None)
     body = b"\x08\x10" + b"\x00" * 7 + b"\x01" + b"junk"
-    assert ignored(request, body + switch.mac(body), here) == "it can't be read"
+    assert ignored(request, body + switch.answer_mac(body)) == "it can't be read"
 
 
 def test_receipts_as_bytes():

@@ -70,7 +70,7 @@ def test_a_pause_in_the_middle_makes_two_bad_halves():
     driver = MagneticStripe()
     half = GOOD.index(b";") + 5
     assert driver.feed(GOOD[:half], 0) == []
-    (event,) = driver.feed(GOOD[half:], GAP_MS) [:1]
+    (event,) = driver.feed(GOOD[half:], GAP_MS)[:1]
     assert event.reason == "end"
 
 

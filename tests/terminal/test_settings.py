@@ -1,6 +1,6 @@
 """Settings: what is taken, and what an error says."""
 
-from terminal.settings import FIELDS, SettingsError, check
+from terminal.settings import FIELDS, OPTIONAL, SettingsError, check
 
 GOOD = {
     "terminal_id": "10000001",
@@ -13,10 +13,11 @@ GOOD = {
     "reversal_interval_ms": 5000,
     "locale": "en",
     "receipt_locales": ["en", "fa"],
-    "mac_request_key": "0123456789abcdef0123456789ABCDEF",
-    "mac_answer_key": "11" * 16,
-    "storage_key": "22" * 16,
     "card_prefixes": ["936400"],
+    "transport_key": "0123456789abcdef0123456789ABCDEF",
+    "key_block": "D0112" + "0" * 107,
+    "key_serial": "12" * 12,
+    "tls": {"ca": "ca.pem", "certificate": "terminal.pem", "key": "terminal.key"},
 }
 
 WRONG = (
@@ -30,9 +31,10 @@ WRONG = (
     ("reversal_interval_ms", (9, 600001, None)),
     ("locale", ("de", "", None, 1)),
     ("receipt_locales", ([], ["de"], "en", ["en", "fa", "en"], None)),
-    ("mac_request_key", ("", "00" * 15, "00" * 17, "zz" * 16, 5)),
-    ("mac_answer_key", ("00" * 15,)),
-    ("storage_key", ("00" * 15,)),
+    ("transport_key", ("", "00" * 15, "00" * 17, "zz" * 16, 5, None)),
+    ("key_block", ("", "D" * 111, "D" * 513, "D\n" * 60, 5)),
+    ("key_serial", ("", "12" * 11, "12" * 13, "zz" * 12, 5)),
+    ("tls", ("", True, {}, {"ca": "ca.pem"}, {"ca": "", "certificate": "c", "key": "k"})),
     ("card_prefixes", ([], "936400", ["x"], [""], ["1" * 13], [936400], ["1"] * 33)),
 )
 
@@ -49,8 +51,9 @@ def test_good_settings():
     settings = check(dict(GOOD, newer="left alone"))
     assert settings.acceptor_name == ("Vafa Shop", "فروشگاه وفا")
     assert settings.tpdu == b"\x60\x00\x03\x00\x00"
-    assert settings.mac_request_key == b"\x01\x23\x45\x67\x89\xab\xcd\xef" * 2
+    assert settings.transport_key == b"\x01\x23\x45\x67\x89\xab\xcd\xef" * 2
     assert settings.card_prefixes == ("936400",) and settings.receipt_locales == ("en", "fa")
+    assert settings.tls == ("ca.pem", "terminal.pem", "terminal.key")
     assert check(dict(GOOD, tpdu=None)).tpdu is None
 
 
@@ -59,6 +62,8 @@ def test_every_missing_setting_is_named_with_what_is_expected():
     for name, expected, _ in FIELDS:
         values = dict(GOOD)
         del values[name]
+        if name in OPTIONAL:
+            continue
         assert error_of(values) == name + ": missing; expected " + expected
 
 
@@ -71,3 +76,16 @@ def test_every_wrong_setting_is_named_and_not_quoted():
             error = error_of(values)
             assert error is not None and error.startswith(name + ": expected "), (name, value)
             assert not isinstance(value, str) or len(value) < 10 or value not in error
+
+
+def test_what_may_be_left_out():
+    for absent in (lambda values, name: values.pop(name), lambda values, name: values.update({name: None})):
+        values = dict(GOOD)
+        for name in OPTIONAL:
+            absent(values, name)
+        settings = check(values)
+        assert (settings.key_block, settings.key_serial, settings.tls) == (None, None, None)
+    for name in ("key_block", "key_serial"):
+        values = dict(GOOD)
+        del values[name]
+        assert error_of(values) == "key_block, key_serial: expected both or none"

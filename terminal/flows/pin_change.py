@@ -1,0 +1,51 @@
+"""A new PIN for the member: proved by the PIN of now or a one-time code, keyed in twice.
+
+Not reversed when no answer comes: the cashier is told that either PIN may be the valid one.
+"""
+
+from terminal.flows.dialogue import RESULT_MS, ask_member, hold, tell
+from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
+from terminal.flows.member import card_number, is_of_program, joined
+from terminal.flows.outcome import APPROVED_CODE, MESSAGES, event_of
+from terminal.flows.proof import ask_new_pin, ask_proof
+from terminal.message_tables import RESPONSES, TAG_NEW_PIN_BLOCK
+from terminal.security import wipe
+from terminal.ui.strings import title_of
+
+FLOW = "pin_change"
+
+
+async def change_pin(app):
+    """From card to result; return an event left to handle, or None. Raises Cancelled, JournalError."""
+    title = title_of(FLOW)
+    member = await ask_member(app, title)
+    number = card_number(member)
+    if number is None or not is_of_program(member, app.settings.card_prefixes):
+        return await tell(app, "card_refused")
+    proof = await ask_proof(app, title, member)
+    pin = await ask_new_pin(app, "new_pin", title)
+    try:
+        transmission = proof.transmission or app.keys.transmission()
+        block = transmission.pin_block(pin, number)
+    finally:
+        wipe(pin)
+    app.screens.show("processing", title)
+    if not await line_up(app):
+        return await tell(app, "no_line")
+    mti, processing_code = MESSAGES[FLOW]
+    fields = joined(joined(app.heading(processing_code), member), proof.fields)
+    fields = joined(fields, {48: {TAG_NEW_PIN_BLOCK: block}})
+    fields[11] = "%06d" % app.stans.take()
+    try:
+        answer, _ = await exchange(app, app.request(mti, fields, transmission))
+    except NotSent:
+        return await tell(app, "no_line")
+    except NoAnswer:
+        app.log("warning", "PIN change without an answer")
+        return await tell(app, "pin_unknown")
+    app.emit(event_of(FLOW, fields[11], answer))
+    code = answer[39]
+    if code == APPROVED_CODE:
+        return await tell(app, "pin_changed")
+    app.screens.show("declined", title, code, RESPONSES.get(code, ("", "")))
+    return await hold(RESULT_MS)

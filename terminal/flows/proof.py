@@ -1,0 +1,126 @@
+"""That it is really the member: PIN or one-time code; and PINs chosen anew.
+
+A clear PIN lives in one bytearray from its first key to its block and is overwritten then. Screens and events
+show stars.
+"""
+
+from terminal.flows.dialogue import CANCEL, ENTER, ENTRY_MS, MESSAGE_MS, Cancelled, tell
+from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
+from terminal.flows.member import card_number, joined
+from terminal.flows.outcome import APPROVED_CODE, MESSAGES
+from terminal.flows.wait import KEY, TIMEOUT, Wait
+from terminal.message_tables import RESPONSES, TAG_ONE_TIME_CODE
+from terminal.pin import LONGEST_PIN, SHORTEST_PIN
+from terminal.security import same, wipe
+from terminal.ui.strings import title_of
+
+CODE_DIGITS = 6
+CODE_INSTEAD = "A"  # key at a PIN screen: a one-time code, please
+
+
+class Proof:
+    """Fields that prove the member; transmission: the one they are enciphered for, None when any will do."""
+
+    def __init__(self, fields, transmission=None):
+        self.fields = fields
+        self.transmission = transmission
+
+
+async def ask_proof(app, title, member):
+    """A Proof by PIN, or by a code when the member wants or has no card. Raises Cancelled, JournalError."""
+    number = card_number(member)
+    while True:
+        if number is not None:
+            pin = await ask_secret(app, "pin", title, SHORTEST_PIN, LONGEST_PIN, other=CODE_INSTEAD)
+            if pin is not None:
+                return enciphered(app, pin, number)
+        code = await ask_code(app, title, member)
+        if code is not None:
+            return Proof({48: {TAG_ONE_TIME_CODE: code}})
+        if number is None:
+            raise Cancelled
+
+
+def enciphered(app, pin, number):
+    """The Proof of a PIN, which is overwritten."""
+    try:
+        transmission = app.keys.transmission()
+        return Proof({52: transmission.pin_block(pin, number)}, transmission)
+    finally:
+        wipe(pin)
+
+
+async def ask_secret(app, screen, title, shortest, longest, other=None):
+    """Digits as numbers in a bytearray, shown as stars; None: the key `other` came first. Raises Cancelled."""
+    digits = bytearray(longest)
+    count = 0
+    try:
+        while True:
+            app.screens.show(screen, title, "*" * count)
+            kind, key = await Wait((KEY,), ENTRY_MS)
+            if kind == TIMEOUT or (key == CANCEL and not count):
+                raise Cancelled
+            if key == CANCEL:
+                wipe(digits)
+                count = 0
+            elif key == other and not count:
+                return None
+            elif key == ENTER:
+                if count >= shortest:
+                    return bytearray(memoryview(digits)[:count])
+            elif "0" <= key <= "9" and count < longest:
+                digits[count] = ord(key) - ord("0")
+                count += 1
+    finally:
+        wipe(digits)
+
+
+async def ask_new_pin(app, screen, title, other=None):
+    """A PIN keyed in twice, as ask_secret()."""
+    while True:
+        first = await ask_secret(app, screen, title, SHORTEST_PIN, LONGEST_PIN, other)
+        if first is None:
+            return None
+        agreed = False
+        try:
+            second = await ask_secret(app, "new_pin_again", title, SHORTEST_PIN, LONGEST_PIN)
+            agreed = same(first, second)
+            wipe(second)
+            if agreed:
+                return first
+        finally:
+            if not agreed:
+                wipe(first)
+        app.screens.show("message", text="pins_differ")
+        await Wait((KEY,), MESSAGE_MS)
+
+
+async def ask_code(app, title, member):
+    """Have a one-time code sent to the member and take it (str); None when none was sent.
+
+    Raises Cancelled, JournalError.
+    """
+    app.screens.show("processing", title)
+    if not await line_up(app):
+        await tell(app, "no_line")
+        return None
+    mti, processing_code = MESSAGES["code"]
+    fields = joined(app.heading(processing_code), member)
+    fields[11] = "%06d" % app.stans.take()
+    try:
+        answer, _ = await exchange(app, app.request(mti, fields))
+    except NotSent:
+        await tell(app, "no_line")
+        return None
+    except NoAnswer:
+        await tell(app, "no_answer")
+        return None
+    code = answer[39]
+    if code != APPROVED_CODE:
+        app.screens.show("declined", title_of("code"), code, RESPONSES.get(code, ("", "")))
+        await Wait((KEY,), MESSAGE_MS)
+        return None
+    secret = await ask_secret(app, "one_time_code", title, CODE_DIGITS, CODE_DIGITS)
+    text = "".join([chr(ord("0") + digit) for digit in secret])
+    wipe(secret)
+    return text

@@ -1,0 +1,282 @@
+"""A terminal on a scripted desk: card, keys, line, printer, storage and time obey the test.
+
+For test modules of either interpreter. The host here answers under the keys of `host_keys`; the card is test data.
+"""
+
+import os
+
+from terminal.app import Application
+from terminal.drivers.printer import PAPER_STATUS_REQUEST
+from terminal.hal.crypto import aes
+from terminal.line import framed
+from terminal.message import pack, split_mac, unpack
+from terminal.settings import check
+from terminal.text import later
+from tests.terminal.host_keys import (
+    FIRST_SERIAL,
+    INITIAL_KEY,
+    INITIAL_KEY_ID,
+    KEY_BLOCK,
+    TRANSPORT_KEY,
+    HostKeys,
+)
+
+CARD = "9364001234567898"
+TRACK2 = CARD + "=29121010000"
+SWIPE = b";9364001234567898=29121010000?0\r"
+SETTINGS = {
+    "terminal_id": "10000001",
+    "acceptor_id": "100000000000001",
+    "acceptor_name": {"en": "Vafa Shop", "fa": "فروشگاه وفا"},
+    "host": "127.0.0.1",
+    "port": 8583,
+    "tpdu": "6000030000",
+    "answer_timeout_ms": 15000,
+    "reversal_interval_ms": 5000,
+    "locale": "en",
+    "receipt_locales": ["en"],
+    "card_prefixes": ["936400"],
+    "transport_key": TRANSPORT_KEY,
+    "key_block": KEY_BLOCK,
+    "key_serial": FIRST_SERIAL,
+}
+SIGN_ON_TAGS = {0x10: "20260824140305", 0x11: "0001", 0x12: "00000100"}
+OK, PAPER_OUT = b"\x12", b"\x72"
+
+
+class Full(OSError):
+    """What a full storage raises."""
+
+
+class Desk:
+    """One terminal. Its surroundings behave well until a test says otherwise."""
+
+    def __init__(self, files=None, switch=None, reachable=True, **changed):
+        self.files = dict(files or {})
+        self.full = False
+        self.snapshots = None  # [files after a write, what had been sent, shown and printed by then]
+        self.now = 1000
+        self.moment = None
+        self.screens = []
+        self.lines = []  # of the last screen
+        self.logs = []
+        self.transactions = []
+        self.requests = []  # (mti, fields) as the switch got them, without key serial and MAC
+        self.serials = []  # of the requests, as they came
+        self.events = []  # as JSON would tell them
+        self.printed = []
+        self.reachable = reachable
+        self.connected = False
+        self.wanted = True
+        self.takes = None  # bytes that the next sendings take; None: all
+        self.switch = switch or approve
+        self.paper = OK
+        self.draws = None
+        self.initial_key = INITIAL_KEY
+        self._replies = []
+        self._said = []
+        values = dict(SETTINGS)
+        values.update(changed)
+        self.app = Application(self, check(values), self)
+        self.app.start()
+        self.run()
+
+    # the board
+
+    clock = storage = display = property(lambda self: self)
+    aes = staticmethod(lambda *arguments: aes(*arguments))
+    random = staticmethod(lambda count: os.urandom(count))
+
+    def now_ms(self):
+        return self.now
+
+    def set_wall(self, moment):
+        self.moment = later(moment, -(self.now // 1000))
+
+    def wall(self):
+        return self.moment and later(self.moment, self.now // 1000)
+
+    def read(self, name):
+        return self.files.get(name)
+
+    def append(self, name, data):
+        self._write(name, self.files[name] + data)
+
+    def replace(self, name, data):
+        self._write(name, data)
+
+    def remove(self, name):
+        self.files.pop(name, None)
+
+    def _write(self, name, data):
+        if self.full:
+            raise Full(28)
+        self.files[name] = data
+        if self.snapshots is not None:
+            done = (len(self.requests), "approved" in self.screens, len(self.printed))
+            self.snapshots.append((dict(self.files), done))
+
+    def clear(self):
+        if self.draws:
+            self.draws()
+
+    def text(self, letters, x, y):
+        assert len(letters) <= 16 and x == 0 and 0 <= y <= 56
+
+    def line(self, y):
+        assert 0 < y < 64
+
+    def show(self):
+        return "frame"
+
+    def emit(self, event):
+        self.events.append(str(event))
+        assert CARD not in str(event) and "=2912" not in str(event)
+        if event["event"] == "screen":
+            self.screens.append(event["name"])
+            self.lines = event["lines"]
+        elif event["event"] == "log":
+            self.logs.append(event["what"])
+        elif event["event"] == "transaction":
+            self.transactions.append(event)
+
+    def fault(self, error):
+        return type(error).__name__
+
+    # the ports
+
+    def connect(self):
+        self.wanted = True
+
+    def hang_up(self):
+        self.connected = False
+
+    def send(self, data):
+        assert self.connected
+        if self.takes is not None:
+            return self.takes
+        assert data[2:7] == b"\x60\x00\x03\x00\x00"
+        body, mac = split_mac(data[7:])
+        mti, fields = unpack(data[7:])
+        key_set = fields.pop(53)
+        assert key_set[0] == 1 and key_set[1:9] == INITIAL_KEY_ID
+        keys = HostKeys(key_set[1:], self.initial_key)
+        assert not self.serials or keys.serial > self.serials[-1]
+        assert fields.pop(128 if 128 in fields else 64) == mac == keys.request_mac(body)
+        self.serials.append(keys.serial)
+        self.requests.append((mti, fields))
+        answer = self.switch(mti, fields)
+        if answer is not None:
+            self._replies.append((answer, keys))
+        return len(data)
+
+    def print(self, data):
+        assert data.endswith(PAPER_STATUS_REQUEST)
+        self.printed.append(str(data[:-3], "utf-8").rstrip("\n").split("\n"))
+        if self.paper:
+            self._said.append(self.paper)
+
+    # what the test does
+
+    def run(self):
+        """Let everything that is under way arrive."""
+        while True:
+            if self.wanted and self.reachable and not self.connected:
+                self.wanted = False
+                self.connected = True
+                self.app.line_up()
+            elif self._replies:
+                (mti, fields), keys = self._replies.pop(0)
+                self.answer(mti, fields, keys.answer_mac)
+            elif self._said:
+                self.app.printer_said(self._said.pop(0))
+            else:
+                return
+
+    def answer(self, mti, fields, mac=None):
+        """The switch says something, now; mac: instead of the answer MAC of the last request."""
+        message = pack(mti, fields, mac or self.host_keys().answer_mac)
+        self.app.received(framed(message, b"\x60\x00\x00\x00\x03"))
+
+    def wait(self, time_ms):
+        end = self.now + time_ms
+        while self.app.deadline_ms() is not None and self.app.deadline_ms() <= end:
+            self.now = max(self.now, self.app.deadline_ms())
+            self.app.tick()
+            self.run()
+        self.now = end
+
+    def swipe(self, data=SWIPE):
+        self.app.read(data)
+        self.run()
+
+    def keys(self, keys):
+        self.app.pressed(keys.encode())
+        self.run()
+
+    def lose_line(self):
+        self.connected = False
+        self.app.line_down()
+        self.run()
+
+    def earn(self, keys="2500000#"):
+        self.swipe()
+        self.keys(keys)
+
+    def host_keys(self, place=-1):
+        """The switch's keys for a request that came."""
+        return HostKeys(self.serials[place], self.initial_key)
+
+    # what the test sees
+
+    def mtis(self):
+        return [mti for mti, _ in self.requests]
+
+
+def echoes(fields):
+    return {number: fields[number] for number in (11, 12, 41) if number in fields}
+
+
+def approve(mti, fields):
+    """A switch that knows every card and has given it 250 points."""
+    answer = echoes(fields)
+    answer[39] = "00"
+    if mti == "0800":
+        answer[48] = dict(SIGN_ON_TAGS)
+        return "0810", answer
+    answer[37] = "0A0000012345"
+    answer[48] = {2: "%012d" % 250}
+    if fields[3] == "210060" and mti == "0200":
+        answer[48].update({1: "%012d" % (int(fields[4]) // 10000), 4: "0101", 5: "%012d" % 10000})
+    if fields[3] == "006000":
+        answer[48].update({1: fields[48][1], 4: "0102", 5: "%012d" % 100})
+    return mti[:2] + chr(ord(mti[2]) + 1) + "0", answer
+
+
+def decline(code, tags=None):
+    def switch(mti, fields):
+        return (approve if mti in ("0800", "0420", "0421") else always(code, tags))(mti, fields)
+
+    return switch
+
+
+def silent(mti, fields):
+    """Signs on, reverses, and never answers anything else."""
+    return approve(mti, fields) if mti in ("0800", "0420", "0421") else None
+
+
+def dead(mti, fields):
+    return None
+
+
+def always(code, tags):
+    """Answers everything with the same code."""
+
+    def switch(mti, fields):
+        answer = echoes(fields)
+        answer[39] = code
+        if tags:
+            answer[48] = tags
+        return mti[:2] + "10", answer
+
+    return switch
