@@ -54,6 +54,7 @@ NAMES: tuple[tuple[str, str, tuple[KeyUse, ...]], ...] = (
     ("card/value", r"card/value", (KeyUse.CARD_VALUE,)),
     ("card/master", r"card/master", (KeyUse.CARD_MASTER,)),
     ("ledger/checkpoint", r"ledger/checkpoint", (KeyUse.MAC,)),
+    ("keys/log", r"keys/log", (KeyUse.MAC,)),
     ("zone/<partner>/zmk", _PARTNER + r"zmk", (KeyUse.ZONE,)),
     ("zone/<partner>/pin-send", _PARTNER + r"pin-(?:send|receive)", (KeyUse.PIN,)),
     ("zone/<partner>/mac-send", _PARTNER + r"mac-(?:send|receive)", _MACS),
@@ -213,6 +214,11 @@ class KeyStore:
             f"{self._path}: no key {name!r}{missing}; `vafa keys list` shows what there is,"
             " `vafa keys` how to make or import one"
         )
+
+
+def uses_of(name: str) -> tuple[KeyUse, ...]:
+    """What a key of this name may be for, the usual use first; empty when no key is called so."""
+    return next((uses for pattern, uses in _NAMES if pattern.fullmatch(name)), ())
 
 
 def _check_name(where: str, name: str, use: KeyUse) -> None:
