@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
-from switch.ledger.model import Account, Entry, Member
+from switch.ledger.model import Account, Credential, Entry, Member, Mobile
 
 
 class LedgerError(Exception):
@@ -69,8 +70,22 @@ class BalanceLoad:
     account: Account
 
 
-Load = EntryLoad | ReversedLoad | IdentifierLoad | MemberLoad | BalanceLoad
-Loaded = Entry | Member | int | bool | None
+@dataclass(frozen=True, slots=True)
+class CredentialLoad:
+    """Look up what a member proves itself with: `Credential`, an empty one when nothing was ever set."""
+
+    member: int
+
+
+@dataclass(frozen=True, slots=True)
+class MobileLoad:
+    """Look up a member's mobile number: `Mobile`, or None."""
+
+    member: int
+
+
+Load = EntryLoad | ReversedLoad | IdentifierLoad | MemberLoad | BalanceLoad | CredentialLoad | MobileLoad
+Loaded = Entry | Member | Credential | Mobile | int | bool | None
 
 
 class Start(NamedTuple):
@@ -78,12 +93,14 @@ class Start(NamedTuple):
 
     last_identity and last_reversed are the greatest ones stored: whatever is greater isn't in the store.
     member_counts: highest member number of each bucket that has members.
+    key_marks: highest counter of each initial key id (8 bytes) in the entries.
     """
 
     last_entry_id: int
     last_identity: bytes
     last_reversed: bytes
     member_counts: Mapping[int, int]
+    key_marks: Mapping[bytes, int] = MappingProxyType({})
 
 
 class Head(NamedTuple):

@@ -97,7 +97,81 @@ class OriginalReversed(NamedTuple):
     original: bytes
 
 
-Side = MemberAdded | MemberStatusSet | OriginalReversed
+class PinSet(NamedTuple):
+    """The member's PIN has this verifier (16 bytes; empty: no PIN) instead of `before`; wrong tries start
+    over."""
+
+    member: int
+    verifier: bytes
+    before: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"PinSet(member={self.member})"
+
+
+class PinTried(NamedTuple):
+    """So many wrong PINs in a row; 0 after a right one."""
+
+    member: int
+    wrong: int
+
+
+class CodeSent(NamedTuple):
+    """A one-time code was made, known by its keyed hash (16 bytes). wrong: tries an earlier one leaves."""
+
+    member: int
+    hashed: bytes
+    expires_ms: int
+    wrong: int
+
+    def __repr__(self) -> str:
+        return f"CodeSent(member={self.member}, expires_ms={self.expires_ms}, wrong={self.wrong})"
+
+
+class CodeTried(NamedTuple):
+    """So many wrong tries of the one-time code that is out."""
+
+    member: int
+    wrong: int
+
+
+class CodeSpent(NamedTuple):
+    """The one-time code was used: it is worth nothing from now on."""
+
+    member: int
+
+
+class MobileSet(NamedTuple):
+    """The member, who has none yet, is found by `identifier` (keyed hash of its mobile number) too.
+
+    sealed: the number enciphered, for sending a code to it. None of the three is in the sealed chain.
+    """
+
+    member: int
+    identifier: bytes
+    masked: str
+    sealed: bytes
+
+
+class MobileRemoved(NamedTuple):
+    """The member is no longer found by this keyed hash of a mobile number (not in the sealed chain)."""
+
+    member: int
+    identifier: bytes
+
+
+Side = (
+    MemberAdded
+    | MemberStatusSet
+    | OriginalReversed
+    | PinSet
+    | PinTried
+    | CodeSent
+    | CodeTried
+    | CodeSpent
+    | MobileSet
+    | MobileRemoved
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +183,8 @@ class Entry:
     fingerprint: 16 bytes over the request's fields (keyed).
     answer: the encoded answer without its MAC.
     member: member id, or 0 when no member was found.
+    key_serial: the request's key serial number (12 bytes), request_mac: its MAC (8 bytes): one sending's
+    mark; empty in entries from before there were any.
     """
 
     id: int
@@ -124,6 +200,8 @@ class Entry:
     answer: bytes
     transfers: tuple[Transfer, ...] = ()
     sides: tuple[Side, ...] = ()
+    key_serial: bytes = b""
+    request_mac: bytes = b""
 
     def __post_init__(self) -> None:
         assert 0 <= self.bucket < BUCKETS
@@ -140,6 +218,45 @@ class Member:
     id: int
     status: MemberStatus
     masked_card: str
+
+
+class Credential(NamedTuple):
+    """What a member can prove itself with. verifier: of the PIN, empty when there is none; code: keyed hash
+    of the one-time code that is out, or empty; wrong tries of both."""
+
+    verifier: bytes = b""
+    pin_wrong: int = 0
+    code: bytes = b""
+    code_expires_ms: int = 0
+    code_wrong: int = 0
+
+    def __repr__(self) -> str:
+        return f"Credential(pin_wrong={self.pin_wrong}, code_wrong={self.code_wrong})"
+
+    def after(self, side: Side) -> Credential:
+        """What one change makes of it; the only place that knows."""
+        if isinstance(side, PinSet):
+            return self._replace(verifier=side.verifier, pin_wrong=0)
+        if isinstance(side, PinTried):
+            return self._replace(pin_wrong=side.wrong)
+        if isinstance(side, CodeSent):
+            return self._replace(code=side.hashed, code_expires_ms=side.expires_ms, code_wrong=side.wrong)
+        if isinstance(side, CodeTried):
+            return self._replace(code_wrong=side.wrong)
+        if isinstance(side, CodeSpent):
+            return self._replace(code=b"", code_expires_ms=0, code_wrong=0)
+        return self
+
+
+CREDENTIAL_SIDES = (PinSet, PinTried, CodeSent, CodeTried, CodeSpent)
+
+
+class Mobile(NamedTuple):
+    """A member's mobile number: keyed hash, what people may see of it, the number enciphered."""
+
+    identifier: bytes
+    masked: str
+    sealed: bytes
 
 
 def bucket_of_member(member: int) -> int:

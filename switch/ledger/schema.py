@@ -1,17 +1,18 @@
 """The tables of the SQLite ledger. Keys are time-ordered, the bucket a plain column: trees grow at their end.
 
 No foreign keys, triggers, sequences or per-account index: ids are made by the application, and such an index
-would halve the rate. All values are NOT NULL, absent ones are 0 or empty.
+would halve the rate. All values are NOT NULL, absent ones are 0 or empty. An older ledger is brought forward
+by the same statements that a new one is made by, so both have one schema.
 """
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # Sealed in the bucket's chain: entry, transfer, posting, side.
-# Derived from these: account, member, reversed, bucket_head.
-# With a seal in each row: directory (personal, can be erased), owner, meta.
-TABLES = """
+# Derived from these: account, member, reversed, bucket_head, credential, key_mark.
+# With a seal in each row: directory and mobile (personal, can be erased), owner, meta.
+_VERSION_1 = """
 CREATE TABLE entry (
     id INTEGER PRIMARY KEY,
     bucket INTEGER NOT NULL,
@@ -98,3 +99,30 @@ CREATE TABLE meta (
     seal BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+# Marks of key serials, PINs, one-time codes, mobile numbers.
+_VERSION_2 = """
+ALTER TABLE entry ADD COLUMN key_serial BLOB NOT NULL DEFAULT x'';
+ALTER TABLE entry ADD COLUMN request_mac BLOB NOT NULL DEFAULT x'';
+CREATE TABLE key_mark (
+    initial_key BLOB PRIMARY KEY NOT NULL,
+    counter INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE credential (
+    member INTEGER PRIMARY KEY,
+    verifier BLOB NOT NULL,
+    pin_wrong INTEGER NOT NULL,
+    code BLOB NOT NULL,
+    code_expires_ms INTEGER NOT NULL,
+    code_wrong INTEGER NOT NULL
+) STRICT;
+CREATE TABLE mobile (
+    identifier BLOB PRIMARY KEY NOT NULL,
+    member INTEGER NOT NULL UNIQUE,
+    masked TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    seal BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+# What brings a ledger from one version to the next; the first makes a new one.
+VERSIONS = (_VERSION_1, _VERSION_2)
+TABLES = "".join(VERSIONS)

@@ -3,7 +3,8 @@
 What is sealed is the very row that is stored. The encoding never changes: old seals could not be verified.
 
 Canonical bytes of an entry: the previous seal of its bucket (32 bytes), then its entry row, transfer rows by
-number, posting rows by transfer and leg, side rows by number. A row is its letter (E, T, P, S), its whole
+number, posting rows by transfer and leg, side rows by number. A row is its letter (E, T, P, S; F for an entry
+with the mark of its sending, key serial and request MAC), its whole
 numbers as big-endian two's complement (8 bytes, small ones 2), the lengths of its byte strings (in bytes) and
 texts (in characters; 4 bytes each), then these (texts as UTF-8), all in the order written below. So every row
 says where it ends, and no two entries have equal bytes.
@@ -20,9 +21,9 @@ SHORTEST_KEY_BYTES = 32  # as strong as the seal itself
 
 _BLOCK_BYTES = 64  # of SHA-256, where RFC 2104 pads the key to
 
-EntryRow = tuple[int, int, int, bytes, bytes, str, str, str, int, int, str, bytes]
+EntryRow = tuple[int, int, int, bytes, bytes, str, str, str, int, int, str, bytes, bytes, bytes]
 """id, bucket, sequence, identity, fingerprint, terminal, acceptor, business date, decided ms, member,
-response code, answer."""
+response code, answer, key serial, request MAC."""
 TransferRow = tuple[int, int, int, int]
 """entry, number, kind, reverses."""
 PostingRow = tuple[int, int, int, int, int, str, str, int, int]
@@ -31,6 +32,7 @@ SideRow = tuple[int, int, int, int, int, bytes]
 """entry, number, kind, member, status, original."""
 
 _ENTRY = Struct(">cqhqqqLLLLLLL")  # E id bucket sequence decided_ms member, lengths
+_MARKED_ENTRY = Struct(">cqhqqqLLLLLLLLL")  # F, then as E with two more lengths
 _TRANSFER = Struct(">cqhhq")  # T entry number kind reverses
 _POSTING = Struct(">cqhhhhhqLL")  # P entry transfer leg bucket kind unit amount, lengths
 _SIDE = Struct(">cqhhqhL")  # S entry number kind member status, length
@@ -105,8 +107,10 @@ def canonical(
         member,
         response_code,
         answer,
+        key_serial,
+        request_mac,
     ) = entry
-    lengths = (
+    lengths: tuple[int, ...] = (
         len(identity),
         len(fingerprint),
         len(terminal),
@@ -115,13 +119,19 @@ def canonical(
         len(response_code),
         len(answer),
     )
+    layout, letter = _ENTRY, b"E"
+    if key_serial or request_mac:
+        layout, letter = _MARKED_ENTRY, b"F"
+        lengths += (len(key_serial), len(request_mac))
     parts = [
         previous,
-        _ENTRY.pack(b"E", entry_id, bucket, sequence, decided_ms, member, *lengths),
+        layout.pack(letter, entry_id, bucket, sequence, decided_ms, member, *lengths),
         identity,
         fingerprint,
         (terminal + acceptor + business_date + response_code).encode(),
         answer,
+        key_serial,
+        request_mac,
     ]
     for transfer in transfers:
         parts.append(_TRANSFER.pack(b"T", *transfer))

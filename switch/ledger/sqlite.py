@@ -20,6 +20,7 @@ import apsw
 
 from switch.ledger.engine import (
     ConflictError,
+    CredentialLoad,
     EntryLoad,
     FencedError,
     Head,
@@ -28,6 +29,7 @@ from switch.ledger.engine import (
     Load,
     Loaded,
     MemberLoad,
+    MobileLoad,
     ReversedLoad,
     Start,
 )
@@ -35,19 +37,28 @@ from switch.ledger.model import (
     BUCKETS,
     Account,
     AccountKind,
+    CodeSent,
+    CodeSpent,
+    CodeTried,
+    Credential,
     Entry,
     Member,
     MemberAdded,
     MemberStatus,
     MemberStatusSet,
+    Mobile,
+    MobileRemoved,
+    MobileSet,
     OriginalReversed,
+    PinSet,
+    PinTried,
     Posting,
     Side,
     Transfer,
     TransferKind,
     Unit,
 )
-from switch.ledger.schema import SCHEMA_VERSION, TABLES
+from switch.ledger.schema import SCHEMA_VERSION, VERSIONS
 from switch.ledger.seal import EntryRow, PostingRow, Sealer, SideRow, TransferRow
 
 # Before it two connections that checkpoint at once can corrupt a write-ahead log.
@@ -66,11 +77,24 @@ LONGEST_LOG_PAGES = 16_000
 # Page cache of the writing and of the reading connection, KiB: the hot part of a million accounts.
 PAGE_CACHE_KIB = 65_536
 
-SIDE_KINDS: dict[type[Side], int] = {MemberAdded: 1, MemberStatusSet: 2, OriginalReversed: 3}
+SIDE_KINDS: dict[type[Side], int] = {
+    MemberAdded: 1,
+    MemberStatusSet: 2,
+    OriginalReversed: 3,
+    PinSet: 4,
+    PinTried: 5,
+    CodeSent: 6,
+    CodeTried: 7,
+    CodeSpent: 8,
+    MobileSet: 9,
+    MobileRemoved: 10,
+}
+INITIAL_KEY_BYTES = 8  # of a key serial: BDK id and derivation id; the counter follows
+_EXPIRY_BYTES = 8  # when a one-time code expires, milliseconds big-endian, before its hash
 
 _MEMBER_KIND = int(AccountKind.MEMBER)
 
-_INSERT_ENTRY = "INSERT INTO entry VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+_INSERT_ENTRY = "INSERT INTO entry VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _INSERT_TRANSFER = "INSERT INTO transfer VALUES (?,?,?,?)"
 _INSERT_POSTING = "INSERT INTO posting VALUES (?,?,?,?,?,?,?,?,?)"
 _INSERT_SIDE = "INSERT INTO side VALUES (?,?,?,?,?,?)"
@@ -78,10 +102,13 @@ _ADD_TO_ACCOUNT = (
     "INSERT INTO account (bucket, kind, holder, program, unit, balance) VALUES (?,?,?,?,?,?)"
     " ON CONFLICT DO UPDATE SET balance = balance + excluded.balance"
 )
+_RAISE_MARK = (
+    "INSERT INTO key_mark VALUES (?,?) ON CONFLICT DO UPDATE SET counter = max(counter, excluded.counter)"
+)
 _SET_HEAD = "UPDATE bucket_head SET sequence = ?, seal = ?, members = ? WHERE bucket = ?"
 _ENTRY_BY_IDENTITY = (
     "SELECT id, bucket, identity, fingerprint, terminal, acceptor, business_date, decided_ms, member,"
-    " response_code, answer FROM entry WHERE identity = ?"
+    " response_code, answer, key_serial, request_mac FROM entry WHERE identity = ?"
 )
 _TRANSFERS = "SELECT number, kind, reverses FROM transfer WHERE entry = ? ORDER BY number"
 _POSTINGS = (
@@ -94,11 +121,16 @@ _BALANCE = (
     "SELECT balance FROM account WHERE bucket = ? AND kind = ? AND holder = ? AND program = ? AND unit = ?"
 )
 _SIDES = (
-    "SELECT side.kind, side.member, side.status, side.original, directory.identifier, directory.masked_card"
+    "SELECT side.kind, side.member, side.status, side.original, directory.identifier, directory.masked_card,"
+    " mobile.identifier, mobile.masked, mobile.sealed"
     f" FROM side LEFT JOIN directory ON side.kind = {SIDE_KINDS[MemberAdded]}"
     " AND directory.member = side.member"
+    f" LEFT JOIN mobile ON side.kind = {SIDE_KINDS[MobileSet]} AND mobile.member = side.member"
     " WHERE side.entry = ? ORDER BY side.number"
 )
+_BY_MOBILE = "SELECT member, masked, sealed, seal FROM mobile WHERE identifier = ?"
+_MOBILE = "SELECT identifier, masked, sealed, seal FROM mobile WHERE member = ?"
+_CREDENTIAL = "SELECT verifier, pin_wrong, code, code_expires_ms, code_wrong FROM credential WHERE member = ?"
 _MEMBER = (
     "SELECT member.status, directory.masked_card FROM member"
     " LEFT JOIN directory ON directory.member = member.id WHERE member.id = ?"
@@ -137,6 +169,7 @@ class _Rows(NamedTuple):
     postings: list[PostingRow]
     sides: list[SideRow]
     balances: dict[tuple[int, int, str, str, int], int]  # bucket, kind, holder, program, unit
+    marks: dict[bytes, int]
     heads: dict[int, _Chain]
 
 
@@ -231,10 +264,16 @@ class SqliteEngine:
                 raise LedgerUnavailable(
                     f"{self._path}: is another program's database; check the data directory"
                 )
-            return read_meta(self._writer, self._path, self._sealer)
+            ledger, version = read_meta(self._writer, self._path, self._sealer)
+            if version != SCHEMA_VERSION:
+                for statements in VERSIONS[version:]:
+                    self._writer.execute(statements)
+                self._write_meta("schema", str(SCHEMA_VERSION))
+            return ledger
 
     def _create(self) -> None:
-        self._writer.execute(TABLES)
+        for statements in VERSIONS:
+            self._writer.execute(statements)
         ledger = secrets.token_hex(16)
         for name, value in zip(META_NAMES, (ledger, str(SCHEMA_VERSION), "0:"), strict=True):
             self._write_meta(name, value)
@@ -315,6 +354,7 @@ class SqliteEngine:
         posting_rows: list[PostingRow] = []
         side_rows: list[SideRow] = []
         balances: dict[tuple[int, int, str, str, int], int] = {}
+        marks: dict[bytes, int] = {}
         staged: dict[int, _Chain] = {}
         for entry in entries:
             entry_id = entry.id
@@ -330,6 +370,11 @@ class SqliteEngine:
             sides = [_side_row(entry_id, number, side) for number, side in enumerate(entry.sides)]
             sequence, previous, members = staged.get(bucket) or heads[bucket]
             sequence += 1
+            serial = entry.key_serial
+            if serial:
+                initial_key = serial[:INITIAL_KEY_BYTES]
+                counter = int.from_bytes(serial[INITIAL_KEY_BYTES:], "big")
+                marks[initial_key] = max(counter, marks.get(initial_key, 0))
             row: EntryRow = (
                 entry_id,
                 bucket,
@@ -343,16 +388,18 @@ class SqliteEngine:
                 entry.member,
                 entry.response_code,
                 entry.answer,
+                serial,
+                entry.request_mac,
             )
             seal = seal_entry(previous, row, transfers, postings, sides)
             if sides:
                 members += sum(isinstance(side, MemberAdded) for side in entry.sides)
                 side_rows += sides
             staged[bucket] = (sequence, seal, members)
-            entry_rows.append((*row, seal))
+            entry_rows.append((*row[:-2], seal, *row[-2:]))
             transfer_rows += transfers
             posting_rows += postings
-        return _Rows(entry_rows, transfer_rows, posting_rows, side_rows, balances, staged)
+        return _Rows(entry_rows, transfer_rows, posting_rows, side_rows, balances, marks, staged)
 
     def _write(self, rows: _Rows) -> None:
         many = self._writer.executemany
@@ -361,6 +408,7 @@ class SqliteEngine:
         many(_INSERT_POSTING, rows.postings)
         many(_INSERT_SIDE, rows.sides)
         many(_ADD_TO_ACCOUNT, ((*account, amount) for account, amount in rows.balances.items()))
+        many(_RAISE_MARK, rows.marks.items())
         many(_SET_HEAD, ((*head, bucket) for bucket, head in rows.heads.items()))
 
     def _write_sides(self, entry: Entry) -> None:
@@ -376,8 +424,19 @@ class SqliteEngine:
                     raise ConflictError(
                         f"{self._path}: entry {entry.id} changes member {side.member}, who is not there"
                     )
-            else:
+            elif isinstance(side, OriginalReversed):
                 execute("INSERT INTO reversed VALUES (?,?)", (side.original, entry.id))
+            elif isinstance(side, MobileSet):
+                of_mobile = (side.identifier, side.member, side.masked, side.sealed)
+                seal = self._sealer.row("mobile", of_mobile)
+                execute("INSERT INTO mobile VALUES (?,?,?,?,?)", (*of_mobile, seal))
+            elif isinstance(side, MobileRemoved):
+                execute("DELETE FROM mobile WHERE member = ?", (side.member,))
+            else:
+                # The writer sees what earlier entries of the batch made of it.
+                stored = self._writer.execute(_CREDENTIAL, (side.member,)).fetchone()
+                credential = Credential(*stored or ()).after(side)
+                execute("REPLACE INTO credential VALUES (?,?,?,?,?,?)", (side.member, *credential))
 
     def sync(self) -> None:
         """See `Engine.sync`. Raises LedgerUnavailable: the outcome is then unknown."""
@@ -450,7 +509,8 @@ class SqliteEngine:
             last_identity = get("SELECT max(identity) FROM entry").get or b""
             last_reversed = get("SELECT max(original) FROM reversed").get or b""
             members = dict(get("SELECT bucket, members FROM bucket_head WHERE members > 0"))
-        return Start(last_entry_id, last_identity, last_reversed, members)
+            marks = dict(get("SELECT initial_key, counter FROM key_mark"))
+        return Start(last_entry_id, last_identity, last_reversed, members, marks)
 
     def load(self, load: Load) -> Loaded:
         """See `Engine.load`. Raises LedgerUnavailable, also when what is stored contradicts itself."""
@@ -463,6 +523,10 @@ class SqliteEngine:
                 return self._load_identifier(load.identifier)
             if isinstance(load, MemberLoad):
                 return self._load_member(load.member)
+            if isinstance(load, CredentialLoad):
+                return Credential(*self._reader.execute(_CREDENTIAL, (load.member,)).fetchone() or ())
+            if isinstance(load, MobileLoad):
+                return self._load_mobile(load.member)
             return self._load_balance(load.account)
         except apsw.Error as error:
             raise _unavailable(self._path, error) from error
@@ -473,7 +537,8 @@ class SqliteEngine:
         row = self._reader.execute(_ENTRY_BY_IDENTITY, (identity,)).fetchone()
         if row is None:
             return None
-        fields = (*row, self._transfers(row[0]), self._sides(row[0]))
+        *of_entry, key_serial, request_mac = row
+        fields = (*of_entry, self._transfers(row[0]), self._sides(row[0]), key_serial, request_mac)
         return Entry(*fields)
 
     def _transfers(self, entry_id: int) -> tuple[Transfer, ...]:
@@ -489,17 +554,40 @@ class SqliteEngine:
         )
 
     def _sides(self, entry_id: int) -> tuple[Side, ...]:
-        return tuple(_side(*row) for row in self._reader.execute(_SIDES, (entry_id,)))
+        rows = self._reader.execute(_SIDES, (entry_id,))
+        return tuple(
+            side_of(kind, member, status, original, personal)
+            for kind, member, status, original, *personal in rows
+        )
 
     def _load_identifier(self, identifier: bytes) -> int | None:
         row = self._reader.execute(_DIRECTORY, (identifier,)).fetchone()
         if row is None:
-            return None
+            return self._load_by_mobile(identifier)
         member, masked_card, seal = row
         if self._sealer.row("directory", (identifier, member, masked_card)) != seal:
             raise self._contradiction(f"the directory row of member {member} was changed")
         assert isinstance(member, int)
         return member
+
+    def _load_by_mobile(self, identifier: bytes) -> int | None:
+        row = self._reader.execute(_BY_MOBILE, (identifier,)).fetchone()
+        if row is None:
+            return None
+        member, masked, sealed, seal = row
+        if self._sealer.row("mobile", (identifier, member, masked, sealed)) != seal:
+            raise self._contradiction(f"the mobile row of member {member} was changed")
+        assert isinstance(member, int)
+        return member
+
+    def _load_mobile(self, member: int) -> Mobile | None:
+        row = self._reader.execute(_MOBILE, (member,)).fetchone()
+        if row is None:
+            return None
+        identifier, masked, sealed, seal = row
+        if self._sealer.row("mobile", (identifier, member, masked, sealed)) != seal:
+            raise self._contradiction(f"the mobile row of member {member} was changed")
+        return Mobile(identifier, masked, sealed)
 
     def _load_member(self, member: int) -> Member:
         row = self._reader.execute(_MEMBER, (member,)).fetchone()
@@ -542,8 +630,8 @@ class SqliteEngine:
             connection.close()
 
 
-def read_meta(connection: apsw.Connection, path: Path, sealer: Sealer) -> str:
-    """The ledger's id, after checking schema version and seal key. Raises LedgerUnavailable."""
+def read_meta(connection: apsw.Connection, path: Path, sealer: Sealer) -> tuple[str, int]:
+    """The ledger's id and schema version, after checking both and the seal key. Raises LedgerUnavailable."""
     rows = {name: (value, seal) for name, value, seal in connection.execute("SELECT * FROM meta")}
     for name, (value, seal) in rows.items():
         if sealer.row("meta", (name, value)) != seal:
@@ -554,28 +642,60 @@ def read_meta(connection: apsw.Connection, path: Path, sealer: Sealer) -> str:
     if not rows.keys() >= set(META_NAMES):
         raise LedgerUnavailable(f"{path}: meta rows are missing; restore a backup")
     version = int(rows["schema"][0])
-    if version != SCHEMA_VERSION:
+    if not 1 <= version <= SCHEMA_VERSION:
         raise LedgerUnavailable(
             f"{path}: schema version {version}, this program knows {SCHEMA_VERSION};"
             " use the program that wrote it"
         )
-    return str(rows["ledger"][0])
+    return str(rows["ledger"][0]), version
 
 
 def _side_row(entry_id: int, number: int, side: Side) -> SideRow:
-    kind = SIDE_KINDS[type(side)]
+    member = 0 if isinstance(side, OriginalReversed) else side.member
+    return entry_id, number, SIDE_KINDS[type(side)], member, *_side_values(side)
+
+
+def _side_values(side: Side) -> tuple[int, bytes]:
+    """The columns `status` and `original` of a side row. Nothing personal is in them."""
     if isinstance(side, MemberAdded):
-        return entry_id, number, kind, side.member, MemberStatus.ACTIVE, b""
+        return MemberStatus.ACTIVE, b""
     if isinstance(side, MemberStatusSet):
-        return entry_id, number, kind, side.member, side.status, b""
-    return entry_id, number, kind, 0, 0, side.original
+        return side.status, b""
+    if isinstance(side, OriginalReversed):
+        return 0, side.original
+    if isinstance(side, PinSet):
+        return len(side.verifier), side.verifier + side.before
+    if isinstance(side, PinTried | CodeTried):
+        return side.wrong, b""
+    if isinstance(side, CodeSent):
+        return side.wrong, side.expires_ms.to_bytes(_EXPIRY_BYTES, "big") + side.hashed
+    return 0, b""
 
 
-def _side(
-    kind: int, member: int, status: int, original: bytes, identifier: bytes | None, masked_card: str | None
-) -> Side:
+def side_of(kind: int, member: int, status: int, original: bytes, personal: Sequence[object] = ()) -> Side:
+    """The side that a row holds. personal: identifier and masked card, identifier, masked and sealed mobile,
+    as far as they stand in directory and mobile. Raises ValueError for a kind that there isn't."""
+    card_identifier, masked_card, *mobile = personal or (None,) * 5
     if kind == SIDE_KINDS[MemberAdded]:
-        return MemberAdded(member, identifier or b"", masked_card or "")
+        return MemberAdded(member, card_identifier or b"", masked_card or "")  # type: ignore[arg-type]
     if kind == SIDE_KINDS[MemberStatusSet]:
         return MemberStatusSet(member, MemberStatus(status))
-    return OriginalReversed(original)
+    if kind == SIDE_KINDS[OriginalReversed]:
+        return OriginalReversed(original)
+    if kind == SIDE_KINDS[PinSet]:
+        return PinSet(member, original[:status], original[status:])
+    if kind == SIDE_KINDS[PinTried]:
+        return PinTried(member, status)
+    if kind == SIDE_KINDS[CodeSent]:
+        expires_ms = int.from_bytes(original[:_EXPIRY_BYTES], "big")
+        return CodeSent(member, original[_EXPIRY_BYTES:], expires_ms, status)
+    if kind == SIDE_KINDS[CodeTried]:
+        return CodeTried(member, status)
+    if kind == SIDE_KINDS[CodeSpent]:
+        return CodeSpent(member)
+    if kind == SIDE_KINDS[MobileSet]:
+        identifier, masked, sealed = mobile
+        return MobileSet(member, identifier or b"", masked or "", sealed or b"")  # type: ignore[arg-type]
+    if kind == SIDE_KINDS[MobileRemoved]:
+        return MobileRemoved(member, b"")
+    raise ValueError(f"no side has kind {kind}")

@@ -14,23 +14,30 @@ from typing import Generic, TypeVar, cast
 
 from switch.ledger.engine import (
     BalanceLoad,
+    CredentialLoad,
     EntryLoad,
     IdentifierLoad,
     Load,
     Loaded,
     MemberLoad,
+    MobileLoad,
     ReversedLoad,
     Start,
 )
 from switch.ledger.model import (
+    CREDENTIAL_SIDES,
     Account,
     AccountKind,
+    Credential,
     Entry,
     Member,
     MemberAdded,
     MemberStatus,
-    MemberStatusSet,
+    Mobile,
+    MobileRemoved,
+    MobileSet,
     OriginalReversed,
+    Side,
     bucket_of_member,
 )
 
@@ -49,6 +56,7 @@ CACHE_GENERATION = 100_000
 ABSENT_IDENTITIES = 10_000
 
 _MEMBER_NUMBER_BITS = 40
+_NO_MOBILE = Mobile(b"", "", b"")
 
 Value = TypeVar("Value")
 Key = TypeVar("Key")
@@ -153,6 +161,8 @@ class State:
         self._identifiers: _Generations[bytes, int] = _Generations(cache_generation)  # 0: no such member
         self._members: _Generations[int, Member] = _Generations(cache_generation)
         self._balances: _Generations[Account, int] = _Generations(cache_generation)
+        self._credentials: _Generations[int, Credential] = _Generations(cache_generation)
+        self._mobiles: _Generations[int, Mobile] = _Generations(cache_generation)
         self._uncommitted: deque[Entry] = deque()
 
     # ---------------------------------------------------------------- look-ups
@@ -182,6 +192,20 @@ class State:
         if member is None:
             raise NotLoaded(MemberLoad(member_id))
         return member
+
+    def credential(self, member_id: int) -> Credential:
+        """What this member can prove itself with; an empty one when nothing was ever set."""
+        credential = self._credentials.get(member_id)
+        if credential is None:
+            raise NotLoaded(CredentialLoad(member_id))
+        return credential
+
+    def mobile(self, member_id: int) -> Mobile | None:
+        """The member's mobile number, or None."""
+        mobile = self._mobiles.get(member_id)
+        if mobile is None:
+            raise NotLoaded(MobileLoad(member_id))
+        return mobile if mobile.identifier else None
 
     def balance(self, account: Account) -> int:
         """Balance of a member's account; 0 when nothing was ever posted to it."""
@@ -222,7 +246,7 @@ class State:
             self._apply_side(side)
         self._uncommitted.append(entry)
 
-    def _check_side(self, entry: Entry, side: MemberAdded | MemberStatusSet | OriginalReversed) -> None:
+    def _check_side(self, entry: Entry, side: Side) -> None:
         if isinstance(side, OriginalReversed):
             assert not self.is_reversed(side.original), "an original is reversed once"
             return
@@ -230,10 +254,18 @@ class State:
         if isinstance(side, MemberAdded):
             assert side.member == self.next_member_id(entry.bucket), "member numbers have no gaps"
             assert self.member_of(side.identifier) is None, "an identifier names one member"
-        elif not any(isinstance(other, MemberAdded) and other.member == side.member for other in entry.sides):
+            return
+        if not any(isinstance(other, MemberAdded) and other.member == side.member for other in entry.sides):
             self.member(side.member)
+        if isinstance(side, MobileSet):
+            assert self.mobile(side.member) is None, "a member has one mobile number"
+            assert self.member_of(side.identifier) is None, "a mobile number names one member"
+        elif isinstance(side, MobileRemoved):
+            assert self.member_of(side.identifier) == side.member, "only what is there is removed"
+        elif isinstance(side, CREDENTIAL_SIDES):
+            self.credential(side.member)
 
-    def _apply_side(self, side: MemberAdded | MemberStatusSet | OriginalReversed) -> None:
+    def _apply_side(self, side: Side) -> None:
         if isinstance(side, OriginalReversed):
             self._reversed.add(side.original, True)
         elif isinstance(side, MemberAdded):
@@ -241,9 +273,17 @@ class State:
             self._member_counts[bucket] = self._member_counts.get(bucket, 0) + 1
             self._identifiers.put(side.identifier, side.member)
             self._members.put(side.member, Member(side.member, MemberStatus.ACTIVE, side.masked_card))
+        elif isinstance(side, MobileSet):
+            self._identifiers.put(side.identifier, side.member)
+            self._mobiles.put(side.member, Mobile(side.identifier, side.masked, side.sealed))
+        elif isinstance(side, MobileRemoved):
+            self._identifiers.put(side.identifier, 0)
+            self._mobiles.put(side.member, _NO_MOBILE)
+        elif isinstance(side, CREDENTIAL_SIDES):
+            self._credentials.put(side.member, self.credential(side.member).after(side))
         else:
-            before = self.member(side.member)
-            self._members.put(side.member, Member(before.id, side.status, before.masked_card))
+            member = self.member(side.member)
+            self._members.put(side.member, Member(member.id, side.status, member.masked_card))
 
     def _moved_balances(self, entry: Entry) -> dict[Account, int]:
         balances: dict[Account, int] = {}
@@ -266,6 +306,12 @@ class State:
         elif isinstance(load, MemberLoad):
             if load.member not in self._members:
                 self._members.put(load.member, cast(Member, value))
+        elif isinstance(load, CredentialLoad):
+            if load.member not in self._credentials:
+                self._credentials.put(load.member, cast(Credential, value))
+        elif isinstance(load, MobileLoad):
+            if load.member not in self._mobiles:
+                self._mobiles.put(load.member, cast("Mobile | None", value) or _NO_MOBILE)
         elif load.account not in self._balances:
             self._balances.put(load.account, cast(int, value))
 
@@ -281,6 +327,10 @@ class State:
             self._balances.turn(self._uncommitted_accounts())
         if self._members.full:
             self._members.turn(self._uncommitted_members())
+        if self._credentials.full:
+            self._credentials.turn(self._uncommitted_members())
+        if self._mobiles.full:
+            self._mobiles.turn(self._uncommitted_members())
         if self._identifiers.full:
             self._identifiers.turn(self._uncommitted_identifiers())
 
@@ -300,5 +350,5 @@ class State:
     def _uncommitted_identifiers(self) -> Iterator[bytes]:
         for entry in self._uncommitted:
             for side in entry.sides:
-                if isinstance(side, MemberAdded):
+                if isinstance(side, MemberAdded | MobileSet | MobileRemoved):
                     yield side.identifier

@@ -19,10 +19,27 @@ import apsw
 
 from switch.ledger.checkpoint import Checkpoint, Mac, digest_heads, read_checkpoints
 from switch.ledger.engine import Head, LedgerUnavailable
-from switch.ledger.model import BUCKETS, AccountKind, MemberAdded, MemberStatusSet, OriginalReversed
+from switch.ledger.model import (
+    BUCKETS,
+    CREDENTIAL_SIDES,
+    AccountKind,
+    Credential,
+    MemberAdded,
+    MemberStatusSet,
+    MobileRemoved,
+    MobileSet,
+    OriginalReversed,
+)
 from switch.ledger.schema import SCHEMA_VERSION, TABLES
 from switch.ledger.seal import Sealer
-from switch.ledger.sqlite import ALL_BUCKETS, META_NAMES, SIDE_KINDS, open_connection
+from switch.ledger.sqlite import (
+    ALL_BUCKETS,
+    INITIAL_KEY_BYTES,
+    META_NAMES,
+    SIDE_KINDS,
+    open_connection,
+    side_of,
+)
 
 # A report is for people: beyond this the ledger is past naming rows. Counting goes on.
 MOST_PROBLEMS = 1_000
@@ -61,10 +78,13 @@ _ENTRY = _Table(
         "member",
         "response_code",
         "answer",
+        "key_serial",
+        "request_mac",
         "seal",
     ),
     ("terminal", "acceptor", "business_date", "response_code"),
 )
+_SEAL_PLACE = _ENTRY.columns.index("seal")
 _TRANSFER = _Table("transfer", ("entry", "number"), ("entry", "number", "kind", "reverses"))
 _POSTING = _Table(
     "posting",
@@ -101,6 +121,25 @@ _LOST_ORIGINALS = (
 )
 _HEADS = "SELECT bucket, sequence, seal, members FROM bucket_head ORDER BY bucket"
 _DIRECTORY = "SELECT identifier, member, CAST(masked_card AS BLOB), seal FROM directory"
+_SUMMED_MARKS = (
+    f"SELECT substr(key_serial, 1, {INITIAL_KEY_BYTES}) AS initial_key, max(key_serial) FROM entry"
+    " WHERE key_serial != x'' GROUP BY initial_key ORDER BY initial_key"
+)
+_MARKS = "SELECT initial_key, counter FROM key_mark ORDER BY initial_key"
+_PROOFS = (
+    "SELECT member, kind, status, original FROM side"
+    f" WHERE kind IN ({', '.join(str(SIDE_KINDS[side]) for side in CREDENTIAL_SIDES)})"
+    " ORDER BY member, entry, number"
+)
+_CREDENTIALS = (
+    "SELECT member, verifier, pin_wrong, code, code_expires_ms, code_wrong FROM credential ORDER BY member"
+)
+_MOBILE_CHANGES = (
+    f"SELECT member, kind FROM side WHERE kind IN ({SIDE_KINDS[MobileSet]}, {SIDE_KINDS[MobileRemoved]})"
+    " ORDER BY member, entry, number"
+)
+_MOBILE_MEMBERS = "SELECT member, 1 FROM mobile ORDER BY member"
+_MOBILES = "SELECT identifier, member, CAST(masked AS BLOB), sealed, seal FROM mobile"
 _STRANGERS = (
     "SELECT member FROM directory WHERE NOT EXISTS (SELECT 1 FROM member WHERE id = directory.member)"
 )
@@ -244,6 +283,9 @@ class _Verification:
             ("reversed", self._check_reversed),
             ("transfer", self._check_originals),
             ("directory", self._check_directory),
+            ("key_mark", self._check_marks),
+            ("credential", self._check_credentials),
+            ("mobile", self._check_mobiles),
             ("database", self._check_pages),
         )
         with self._connection:
@@ -291,9 +333,10 @@ class _Verification:
             )
         version = values.get("schema", str(SCHEMA_VERSION))
         if version != str(SCHEMA_VERSION):
+            older = version.isdecimal() and int(version) < SCHEMA_VERSION
+            remedy = "start the switch once to bring it forward" if older else "use the program that wrote it"
             raise LedgerUnavailable(
-                f"{self._database}: schema version {version}, this program knows {SCHEMA_VERSION};"
-                " verify it with the program that wrote it"
+                f"{self._database}: schema version {version}, this program knows {SCHEMA_VERSION}; {remedy}"
             )
         for name in sorted(rows.keys() | set(META_NAMES)):
             if name not in rows:
@@ -355,7 +398,7 @@ class _Verification:
         self._chains_whole = True
 
     def _check_entry(self, row: _Row, transfers: list[_Row], postings: list[_Row], sides: list[_Row]) -> None:
-        bucket, sequence, seal = row[1], row[2], row[12]
+        bucket, sequence, seal = row[1], row[2], row[_SEAL_PLACE]
         if not 0 <= bucket < BUCKETS:
             self._report.add("entry", _name_entry(row), "there is no such bucket")
             return
@@ -384,15 +427,15 @@ class _Verification:
     ) -> bytes:
         """The seal these rows should have; b"" when they can't be sealed at all."""
         if not chain.stored:
-            return bytes(row[12])  # the ledger's id was changed: first entries can't be checked
-        entry: Any = row[:12]
+            return bytes(row[_SEAL_PLACE])  # the ledger's id was changed: first entries can't be checked
+        entry: Any = row[:_SEAL_PLACE]
         rows: Any = (transfers, postings, sides)
         try:
             computed = self._sealer.entry(chain.stored, entry, *rows)
-            if computed != row[12] and chain.computed != chain.stored:
+            if computed != row[_SEAL_PLACE] and chain.computed != chain.stored:
                 # The entry before was reported; whether its seal or its rows were changed shows here.
                 other = self._sealer.entry(chain.computed, entry, *rows)
-                if other == row[12]:
+                if other == row[_SEAL_PLACE]:
                     return other
         except _UNREADABLE:
             return b""
@@ -536,6 +579,49 @@ class _Verification:
                 what = f"names entry {row[0]}, entry {entries[0]} reverses it"
             self._report.add("reversed", name, what)
 
+    def _check_marks(self) -> None:
+        """A mark that was lowered would let old sendings in again."""
+        marks = self._connection.execute(_SUMMED_MARKS)
+        expected = ((key, int.from_bytes(serial[INITIAL_KEY_BYTES:], "big")) for key, serial in marks)
+        for key, should, counter in _differences(expected, iter(self._connection.execute(_MARKS))):
+            if counter is None:
+                what = f"is missing, entries used counters up to {should}"
+            elif should is None:
+                what = "was added: no entry used this key"
+            else:
+                what = f"says counter {counter}, entries used counters up to {should}"
+            self._report.add("key_mark", f"of initial key {key.hex()}", what)
+
+    def _check_credentials(self) -> None:
+        """PIN verifiers, codes and tries are what the entries made of them."""
+        changes = groupby(self._connection.execute(_PROOFS), itemgetter(0))
+        expected = ((member, _credential(rows)) for member, rows in changes)
+        stored = ((member, tuple(values)) for member, *values in self._connection.execute(_CREDENTIALS))
+        for member, should, values in _differences(expected, stored):
+            if values is None:
+                what = "is missing"
+            elif should is None:
+                what = "was added: no entry sets it"
+            else:
+                names = zip(Credential._fields, should, values, strict=True)
+                changed = [name for name, one, other in names if one != other]
+                what = f"is not what the entries made of it: {', '.join(changed)}"
+            self._report.add("credential", f"of member {member}", what)
+
+    def _check_mobiles(self) -> None:
+        for identifier, member, masked, sealed, seal in self._connection.execute(_MOBILES):
+            if not self._row_fits("mobile", (identifier, member, _text(masked), sealed), seal):
+                what = "its seal does not match: it was changed or added"
+                self._report.add("mobile", f"of member {member}", what)
+        last = (
+            (member, list(rows)[-1][1])
+            for member, rows in groupby(self._connection.execute(_MOBILE_CHANGES), itemgetter(0))
+        )
+        expected = ((member, 1) for member, kind in last if kind == SIDE_KINDS[MobileSet])
+        for member, _, stored in _differences(expected, iter(self._connection.execute(_MOBILE_MEMBERS))):
+            what = "is missing" if stored is None else "was added: no entry sets it"
+            self._report.add("mobile", f"of member {member}", what)
+
     def _check_originals(self) -> None:
         for entry, number, reverses in self._connection.execute(_LOST_ORIGINALS):
             self._report.add("transfer", f"{entry}.{number}", f"reverses entry {reverses}, which is missing")
@@ -545,6 +631,14 @@ class _Verification:
         for (text,) in self._connection.execute(f"PRAGMA integrity_check({MOST_PROBLEMS})"):
             if text != "ok":
                 self._report.add("database", self._database.name, str(text))
+
+
+def _credential(rows: Iterable[_Row]) -> tuple[Any, ...]:
+    """What these side rows of one member, in order, come to."""
+    credential = Credential()
+    for member, kind, status, original in rows:
+        credential = credential.after(side_of(kind, member, status, original))
+    return tuple(credential)
 
 
 def _stream(connection: apsw.Connection, table: _Table) -> Iterator[_Row]:

@@ -42,6 +42,12 @@ class Request(NamedTuple):
     points: int = 0
     original: bytes = b""
     acceptor: str = "100000000000001"
+    change: Callable[[int], Sequence[Side]] | None = None  # of "change": what becomes of the card's member
+
+    @property
+    def serial(self) -> bytes:
+        """Its key serial number: one initial key for every three cards."""
+        return b"\xbd\xbd\xbd\xbd" + (self.card % 3).to_bytes(4, "big") + self.number.to_bytes(4, "big")
 
     @property
     def identity(self) -> bytes:
@@ -71,6 +77,7 @@ class Book:
         self._open_engine = open_engine
         self.now_ms = now_ms
         self.gathered: list[Entry] = []
+        self.unmarked = False  # whether entries are as before there were key serials
         self.open()
 
     def open(self) -> None:
@@ -144,6 +151,8 @@ class Book:
                 )
             elif state.member(member).status is MemberStatus.INACTIVE:
                 code, sides = APPROVED, [MemberStatusSet(member, MemberStatus.ACTIVE)]
+        elif request.operation == "change" and request.change is not None:
+            code, sides = APPROVED, request.change(member)
         elif request.operation == "reverse":
             code = APPROVED
             transfers, sides = self._undo(request)
@@ -171,6 +180,8 @@ class Book:
             answer=b"answer " + request.identity,
             transfers=tuple(transfers),
             sides=tuple(sides),
+            key_serial=b"" if self.unmarked else request.serial,
+            request_mac=b"" if self.unmarked else request.number.to_bytes(8, "big"),
         )
 
     def _undo(self, request: Request) -> tuple[list[Transfer], list[Side]]:

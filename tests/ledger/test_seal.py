@@ -11,7 +11,22 @@ from hypothesis import strategies as st
 from switch.ledger.seal import EntryRow, PostingRow, Sealer, SideRow, TransferRow, canonical
 
 KEY = bytes(range(32))
-ENTRY: EntryRow = (5, 7, 1, b"identity", b"fp", "10000001", "1", "2026-09-21", 9, 11, "00", b"answer")
+UNMARKED = (b"", b"")  # as in entries from before there were marks
+ENTRY: EntryRow = (
+    5,
+    7,
+    1,
+    b"identity",
+    b"fp",
+    "10000001",
+    "1",
+    "2026-09-21",
+    9,
+    11,
+    "00",
+    b"answer",
+    *UNMARKED,
+)
 TRANSFERS: list[TransferRow] = [(5, 0, 1, 0)]
 POSTINGS: list[PostingRow] = [
     (5, 0, 0, 7, 1, "11", "vafa", 60, 250),
@@ -35,12 +50,20 @@ CANONICAL = (
     + b"original".hex()
 )
 
+MARKED: EntryRow = (*ENTRY[:12], b"serial", b"mac")
+MARKED_CANONICAL = (
+    "00" * 32
+    + "46 0000000000000005 0007 0000000000000001 0000000000000009 000000000000000b"
+    + "00000008 00000002 00000008 00000001 0000000a 00000002 00000006 00000006 00000003"
+    + b"identityfp1000000112026-09-2100answerserialmac".hex()
+)
+
 numbers = st.integers(-(2**63), 2**63 - 1)
 small = st.integers(-(2**15), 2**15 - 1)
 texts = st.text(max_size=3)
 blobs = st.binary(max_size=3)
 entries = st.tuples(
-    numbers, small, numbers, blobs, blobs, texts, texts, texts, numbers, numbers, texts, blobs
+    numbers, small, numbers, blobs, blobs, texts, texts, texts, numbers, numbers, texts, blobs, blobs, blobs
 )
 transfers = st.lists(st.tuples(numbers, small, small, numbers), max_size=2)
 postings = st.lists(st.tuples(numbers, small, small, small, small, texts, texts, small, numbers), max_size=2)
@@ -50,6 +73,7 @@ sealed = st.tuples(st.binary(min_size=32, max_size=32), entries, transfers, post
 
 def test_the_canonical_bytes_are_these_for_ever() -> None:
     assert canonical(bytes(32), ENTRY, TRANSFERS, POSTINGS, SIDES) == bytes.fromhex(CANONICAL)
+    assert canonical(bytes(32), MARKED, [], [], []) == bytes.fromhex(MARKED_CANONICAL)
 
 
 @given(st.binary(min_size=32, max_size=200), st.binary(max_size=500))

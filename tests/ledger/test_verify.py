@@ -13,7 +13,15 @@ from typing import Any, NamedTuple
 import apsw
 import pytest
 
-from switch.ledger import LedgerUnavailable
+from switch.ledger import (
+    CodeSent,
+    CodeTried,
+    LedgerUnavailable,
+    MobileRemoved,
+    MobileSet,
+    PinSet,
+    PinTried,
+)
 from switch.ledger.checkpoint import CheckpointFile
 from switch.ledger.seal import Sealer
 from switch.ledger.sqlite import SqliteEngine
@@ -36,6 +44,9 @@ KEYS = {
     "bucket_head": ("bucket",),
     "owner": ("first_bucket",),
     "meta": ("name",),
+    "key_mark": ("initial_key",),
+    "credential": ("member",),
+    "mobile": ("identifier",),
 }
 # The column whose value a report names a row by.
 NAMES = {
@@ -50,6 +61,9 @@ NAMES = {
     "bucket_head": "bucket",
     "owner": "first_bucket",
     "meta": "name",
+    "key_mark": "initial_key",
+    "credential": "member",
+    "mobile": "member",
 }
 
 
@@ -103,6 +117,17 @@ def write_ledger(files: Files) -> None:
     first = checkpoints.append(book.engine.heads(), book.now_ms)
     assert first is not None
     book.engine.note_checkpoint(first.number, first.mac)
+    book.book(
+        Request("change", 40, 1, change=lambda member: [PinSet(member, b"v" * 16), CodeTried(member, 1)]),
+        Request("change", 41, 1, change=lambda member: [MobileSet(member, b"m" * 16, "98**12", b"sealed")]),
+        Request("change", 42, 2, change=lambda member: [CodeSent(member, b"h" * 16, 1_790_000_000_000, 0)]),
+        Request("change", 43, 2, change=lambda member: [MobileSet(member, b"n" * 16, "98**13", b"other")]),
+    )
+    book.book(
+        Request("change", 44, 1, change=lambda member: [PinSet(member, b"w" * 16, b"v" * 16)]),
+        Request("change", 45, 1, change=lambda member: [PinTried(member, 2)]),
+        Request("change", 46, 2, change=lambda member: [MobileRemoved(member, b"n" * 16)]),
+    )
     book.book(
         Request("redeem", 20, 2, points=9999),
         Request("reverse", 21, 1, original=Request("redeem", 11, 1).identity),
@@ -159,7 +184,7 @@ def named(report: Report, table: str, *rows: Row) -> bool:
 def test_an_honest_ledger_has_no_problem(files: Files) -> None:
     report = files.verify()
     assert report.problems == []
-    assert (report.entries, report.transfers, report.postings) == (12, 5, 10)
+    assert (report.entries, report.transfers, report.postings) == (19, 5, 10)
     assert (report.members, report.checkpoints, report.found) == (3, 2, 0)
 
 
@@ -210,7 +235,9 @@ def test_every_added_row_is_found(original: Files, tmp_path: Path, table: str) -
     for number, row in enumerate(some_rows(original, table)):
         files = copy(original, tmp_path / str(number))
         added = dict(row)
-        for column in {"entry": ("id", "identity")}.get(table, KEYS[table][-1:]):
+        for column in {"entry": ("id", "identity"), "mobile": ("identifier", "member")}.get(
+            table, KEYS[table][-1:]
+        ):
             added[column] = other_value(added[column])
         marks = ",".join("?" * len(added))
         files.edit(f"INSERT INTO {table} VALUES ({marks})", tuple(added.values()))
@@ -311,6 +338,13 @@ def cut_entries(files: Files, count: int) -> None:
         " FROM posting GROUP BY 1, 2, 3, 4, 5 ON CONFLICT DO UPDATE SET balance = excluded.balance"
     )
     connection.execute("DELETE FROM account WHERE balance = 0")
+    connection.execute("DELETE FROM key_mark")
+    connection.execute(
+        "INSERT INTO key_mark SELECT DISTINCT substr(key_serial, 1, 8), 0 FROM entry ORDER BY key_serial"
+    )
+    for (serial,) in connection.execute("SELECT key_serial FROM entry ORDER BY key_serial").fetchall():
+        counter = int.from_bytes(serial[8:], "big")
+        connection.execute("UPDATE key_mark SET counter = ? WHERE initial_key = ?", (counter, serial[:8]))
     seal = connection.execute("SELECT seal FROM entry WHERE id = ?", (cut[-count - 1],)).get
     connection.execute(
         "UPDATE bucket_head SET sequence = ?, seal = ? WHERE bucket = ?", (left - count, seal, bucket)
