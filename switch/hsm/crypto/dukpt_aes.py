@@ -137,6 +137,11 @@ class Deriver:
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a key is not copied or stored")
 
+    @property
+    def parents(self) -> int:
+        """How many keys are kept."""
+        return len(self._parents)
+
     def initial_key(self, initial_key_id: bytes) -> bytes:
         """See the function of this name."""
         return initial_key(self._base_key, initial_key_id)
@@ -146,6 +151,8 @@ class Deriver:
         ValueError for a serial that no terminal may use."""
         heads = self._wanted.get(usages)
         if heads is None:
+            for usage in usages:
+                _check_working(usage, Algorithm.AES_128, self._own)
             heads = self._wanted[usages] = [_head(usage, Algorithm.AES_128) for usage in usages]
         tail = serial[4:12]
         keys = self._transaction_key(serial).encrypt(tail.join(heads) + tail)
@@ -203,8 +210,8 @@ def _algorithm_of(key: bytes) -> Algorithm:
 
 
 def _check_working(usage: Usage, algorithm: Algorithm, own: Algorithm) -> None:
-    if usage in (Usage.DERIVATION, Usage.INITIAL_KEY):
-        raise ValueError("derivation keys are no working keys")
+    if usage is Usage.INITIAL_KEY:
+        raise ValueError("an initial key is no working key")
     if _STRENGTH.get(algorithm, algorithm.bits) > own.bits:
         raise ValueError(f"{algorithm.name} is stronger than the key it would come from")
 

@@ -29,6 +29,7 @@ from switch.hsm.crypto.macs import algorithm_1, cmac, tdes_cmac
 
 HEADER_CHARACTERS = 16
 LONGEST_BLOCK = 9999  # characters: the length field has four digits
+_LONGEST_KEY = 0xFFFF // 8  # bytes: the length inside is 16 bits of bits
 MOST_OPTIONAL_BLOCKS = 99
 
 Random = Callable[[int], bytes]
@@ -55,7 +56,7 @@ _ALL_MODES = frozenset("BCDEGNSTVXY")
 
 # Key usage: the algorithms and modes of use it can go with (X9.143 tables 2 to 4).
 _USAGES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
-    "B0": (_SYMMETRIC, _DERIVE_MODES),
+    "B0": (_SYMMETRIC, _DERIVE_MODES | {"V"}),  # V: the example of ISO 20038 annex B.2
     "B1": (_SYMMETRIC, _DERIVE_MODES),
     "B2": (_SYMMETRIC, frozenset("XYN")),
     "B3": (_SYMMETRIC | {"H"}, _DERIVE_MODES),
@@ -99,7 +100,6 @@ _HIDDEN_KEY_BYTES = {
     "T": 24,
     "D": 24,
 }  # shorter keys are filled up to the longest of their algorithm
-_LONGEST_KEY = 1024
 
 # Optional blocks: what their data look like (X9.143 clause 6.3.6); those not listed take any printable text.
 _HEX = "[0-9A-F]"
@@ -120,6 +120,8 @@ _OPTIONAL = {
     "WP": re.compile("00[0-3]"),
 }
 _OPTIONAL["TS"] = _OPTIONAL["TC"]
+# An extended length of four digits: X9.143's examples count its bytes (02), others its characters (04).
+_EXTENDED_LENGTHS = (2, 4)
 _DUKPT_USAGES = ("B0", "B1")
 _OPTIONAL_ID = re.compile("[0-9A-Z]{2}")
 _PRINTABLE = re.compile("[ -~]*")
@@ -459,9 +461,9 @@ def _read_optional(block: str, count: int, cipher_block: int) -> tuple[tuple[Opt
 
 
 def _check_padding(padding: OptionalBlock, total: int, cipher_block: int) -> None:
-    """PB is there only where it is needed, and not longer than that takes."""
+    """PB is there only where it is needed, and adds one cipher block at most to what that takes."""
     size = 4 + len(padding.data)
-    if (total - size) % cipher_block == 0 or size >= cipher_block + 4:
+    if (total - size) % cipher_block == 0 or size > cipher_block + 4:
         raise KeyBlockError("optional block PB has not the length that fills up the header")
 
 
@@ -473,7 +475,7 @@ def _read_one_optional(block: str, at: int) -> tuple[OptionalBlock, int]:
     data_at = at + 4
     if size == 0:  # extended: how long the length is, then the length
         digits = _hex_number(block[at + 4 : at + 6], 2, identifier)
-        if digits not in (2, 4):  # X9.143 counts characters (04), TR-31 was read as counting bytes (02)
+        if digits not in _EXTENDED_LENGTHS:
             raise KeyBlockError(f"optional block {identifier}: an extended length has 4 digits")
         size = _hex_number(block[at + 6 : at + 10], 4, identifier)
         data_at = at + 10
@@ -504,7 +506,7 @@ def _optional_one(block: OptionalBlock) -> str:
         raise KeyBlockError("an optional block has a name of two capitals or digits, and printable data")
     if len(block.data) + 4 <= 0xFF:
         return f"{block.identifier}{len(block.data) + 4:02X}{block.data}"
-    return f"{block.identifier}0004{len(block.data) + 10:04X}{block.data}"
+    return f"{block.identifier}0002{len(block.data) + 10:04X}{block.data}"
 
 
 # ---------------------------------------------------------------- small parts
@@ -519,7 +521,7 @@ def _protection_keys(binding: Binding, protection_key: bytes) -> _ProtectionKeys
 
 def _check_key_bytes(algorithm: str, size: int) -> None:
     sizes = _KEY_BYTES.get(algorithm)
-    if (sizes and size not in sizes) or not 0 < size <= _LONGEST_KEY:
+    if size not in sizes if sizes else not 0 < size <= _LONGEST_KEY:
         raise KeyBlockError(f"a key of algorithm {algorithm} can't have {size} bytes")
 
 

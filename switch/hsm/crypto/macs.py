@@ -32,8 +32,8 @@ def pad_2(data: bytes, block_bytes: int = TDES_BLOCK_BYTES) -> bytes:
 
 
 def pad_3(data: bytes, block_bytes: int = TDES_BLOCK_BYTES) -> bytes:
-    """ISO/IEC 9797-1 padding method 3: a first block with the data's length in bits, then zeros behind."""
-    return (len(data) * 8).to_bytes(block_bytes) + data + bytes(-len(data) % block_bytes)
+    """ISO/IEC 9797-1 padding method 3: a first block with the data's length in bits, then as method 1."""
+    return (len(data) * 8).to_bytes(block_bytes) + pad_1(data, block_bytes)
 
 
 def unpad_2(data: bytes, block_bytes: int = TDES_BLOCK_BYTES) -> bytes:
