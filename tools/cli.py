@@ -54,6 +54,7 @@ COMMANDS = (
     Command("demo", "tools.demo", "demo", "Play one scripted visit: real firmware, line, switch, ledger."),
     Command("switch", "tools.switch", "app", "Run the switch."),
     Command("keys", "tools.keys", "app", "Keys and certificates: make, load, rotate, revoke."),
+    Command("hsm", "tools.hsm", "app", "Run a simulated HSM, be its officers."),
     Command("ledger", "tools.ledger", "app", "Verify the ledger."),
     Command("sim", "tools.sim", "app", "Simulated readers, keypads and printers for a running firmware."),
     Command("message", "tools.message", "app", "Look at messages, check, convert, send and answer them."),

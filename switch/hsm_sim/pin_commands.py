@@ -321,7 +321,7 @@ def _check_length(call: Call) -> int:
 
 def _validation(call: Call) -> str:
     """12 characters of which one is N, the place of the account's last five digits: 16 hex digits."""
-    text = call.request.validation.upper()
+    text: str = call.request.validation.upper()
     account = _card(call.request.account).account
     whole = text.replace("N", account[-5:])
     if text.count("N") != 1 or not set(whole) <= set("0123456789ABCDEF"):

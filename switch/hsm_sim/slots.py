@@ -98,7 +98,7 @@ def block_slot(identifier: str, key: bytes, *, is_public: bool = False) -> Slot:
 PUBLISHED_CHECK_VALUES: Final = {"variant": "268604"}
 
 
-def test_slot(identifier: str, kind: str) -> Slot:
+def public_slot(identifier: str, kind: str) -> Slot:
     """A public test LMK: whoever protects real keys with it has protected nothing."""
     if kind == "variant":
         return variant_slot(identifier, TEST_VARIANT_PAIRS, is_public=True)

@@ -1,0 +1,319 @@
+"""The asyncio shell: listening sockets (TCP, TLS with client certificates), one protocol object a connection,
+limits on everything a peer can make us hold.
+
+Requests of a connection are answered in their order, many per write. A peer that does not read is not read
+from; a peer that stops in the middle of a frame, sends nothing for long or sends what can't be a frame is let
+go, with one log line. No field of a request is ever logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from switch.hsm_sim.framing import FrameReader, FramingError
+from switch.hsm_sim.machine import Machine, Refusal
+
+# Requests answered before other connections get their turn: some ms of work.
+BATCH_REQUESTS: Final = 64
+# Answers waiting for a slow reader; beyond it the peer is not read from. One large answer fits.
+WRITE_HIGH_WATER_BYTES: Final = 128 * 1024
+SWEEP_S: Final = 1.0  # how often timeouts are looked after
+REFUSAL_LINES_A_SECOND: Final = 20  # the rest is counted; garbage must not fill the disk
+QUIET_CODES: Final = frozenset({"01"})  # a wrong PIN or MAC is an answer, not an event
+WAITING_CONNECTIONS: Final = 1024  # backlog of the listening socket
+
+
+class Log(Protocol):
+    """What of a structlog logger is used."""
+
+    def info(self, event: str, **fields: Any) -> Any: ...
+
+    def warning(self, event: str, **fields: Any) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where to listen and how much to bear. header_bytes: length of the hosts' message header. lmk_ports:
+    listen on port + 1 + n too for every LMK n, where requests that name no LMK mean this one."""
+
+    host: str = "127.0.0.1"
+    port: int = 1500
+    header_bytes: int = 4
+    max_connections: int = 2048
+    idle_timeout_s: float = 3600.0
+    frame_timeout_s: float = 10.0  # from the first byte of a frame to its last
+    write_timeout_s: float = 20.0  # for a peer that reads nothing
+    lmk_ports: bool = False
+
+
+class TlsError(Exception):
+    """The certificates can't be used; the text says which file."""
+
+
+def tls_context(certificate: Path, key: Path, clients: Path) -> ssl.SSLContext:
+    """TLS 1.2 with AEAD or 1.3; a client must show a certificate of `clients` (PEM). Raises TlsError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
+    context.verify_mode = ssl.CERT_REQUIRED
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise TlsError(f"{certificate} and {key} can't be used: {error}") from None
+    try:
+        context.load_verify_locations(clients)
+    except (OSError, ssl.SSLError) as error:
+        raise TlsError(f"{clients} can't be used: {error}") from None
+    return context
+
+
+class HsmServer:
+    """Listens for hosts until `stop`."""
+
+    def __init__(
+        self, machine: Machine, settings: ServerSettings, log: Log, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.machine = machine
+        self.settings = settings
+        self._log = log
+        self._tls = tls
+        self._connections: set[_Connection] = set()
+        self._servers: list[asyncio.Server] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._second = -1
+        self._lines = self._left_out = 0
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Ports listened on; the first is that of the default LMK."""
+        return tuple(server.sockets[0].getsockname()[1] for server in self._servers)
+
+    @property
+    def has_tls(self) -> bool:
+        return self._tls is not None
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    async def start(self) -> None:
+        """Listen. Raises OSError."""
+        slots = self.machine.state.slots
+        await self._listen(self.settings.port, slots.default)
+        if self.settings.lmk_ports:
+            first = self.ports[0]
+            for identifier in slots.identifiers:
+                await self._listen(first + 1 + int(identifier), identifier)
+        self._sweep()
+
+    async def _listen(self, port: int, default: str) -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: _Connection(self, default),
+            self.settings.host,
+            port,
+            ssl=self._tls,
+            ssl_handshake_timeout=self.settings.frame_timeout_s if self._tls else None,
+            backlog=WAITING_CONNECTIONS,
+        )
+        self._servers.append(server)
+        self._log.info(
+            "listening",
+            host=self.settings.host,
+            port=server.sockets[0].getsockname()[1],
+            lmk=default,
+            tls=self._tls is not None,
+        )
+
+    async def stop(self) -> None:
+        """Close everything; answers already made are written first."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for server in self._servers:
+            server.close()
+        for connection in list(self._connections):
+            connection.close()
+        for server in self._servers:
+            await server.wait_closed()
+
+    def admit(self, connection: _Connection) -> bool:
+        """Whether one more connection is borne."""
+        if len(self._connections) >= self.settings.max_connections:
+            self.say("connection refused", reason="too many connections")
+            return False
+        self._connections.add(connection)
+        return True
+
+    def leave(self, connection: _Connection) -> None:
+        self._connections.discard(connection)
+
+    def refused(self, refusal: Refusal, peer: str) -> None:
+        """One line for a request that got an error."""
+        if refusal.code not in QUIET_CODES:
+            self.say(
+                "request refused",
+                peer=peer,
+                command=refusal.command,
+                code=refusal.code,
+                bytes=refusal.size,
+                detail=refusal.detail,
+            )
+
+    def say(self, event: str, **fields: Any) -> None:
+        """A warning, unless this second had its share already."""
+        second = int(asyncio.get_running_loop().time())
+        if second != self._second:
+            if self._left_out:
+                self._log.warning("lines left out", count=self._left_out)
+            self._second, self._lines, self._left_out = second, 0, 0
+        self._lines += 1
+        if self._lines > REFUSAL_LINES_A_SECOND:
+            self._left_out += 1
+        else:
+            self._log.warning(event, **fields)
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in list(self._connections):
+            connection.check_time(now)
+        self._sweeper = loop.call_later(SWEEP_S, self._sweep)
+
+
+class _Connection(asyncio.Protocol):
+    """One host. Times are of the event loop's clock."""
+
+    __slots__ = (
+        "_default",
+        "_ended",
+        "_frame_since",
+        "_idle_since",
+        "_loop",
+        "_peer",
+        "_queued",
+        "_reader",
+        "_server",
+        "_stalled_since",
+        "_transport",
+    )
+
+    def __init__(self, server: HsmServer, default: str) -> None:
+        self._server = server
+        self._default = default
+        self._reader = FrameReader(server.settings.header_bytes)
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._peer = ""
+        self._queued = False  # a turn of _work is already waiting
+        self._ended = False  # the peer sends no more
+        self._frame_since: float | None = None
+        self._stalled_since: float | None = None
+        self._idle_since = self._loop.time()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._peer = _name_of(transport.get_extra_info("peername"))
+        if not self._server.admit(self):
+            transport.abort()
+            return
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
+        self._transport = transport
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
+        self._server.leave(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._idle_since = self._loop.time()
+        self._reader.feed(data)
+        if not self._queued:
+            self._work()
+
+    def eof_received(self) -> bool:
+        self._ended = True
+        if (self._queued or self._stalled_since is not None) and not self._server.has_tls:
+            return True  # what came before the end is answered first; then the last turn closes
+        if self._reader.pending_bytes:
+            self._server.say("connection closed", peer=self._peer, reason="it ended inside a frame")
+        return False
+
+    def pause_writing(self) -> None:
+        self._stalled_since = self._loop.time()
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._stalled_since = None
+        if not self._queued:
+            self._queued = True
+            self._loop.call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._queued = False
+        self._work()
+
+    def _work(self) -> None:
+        """Answer up to a batch of requests; the rest waits for the next turn, unread bytes in the kernel."""
+        transport = self._transport
+        if transport is None or transport.is_closing() or self._stalled_since is not None:
+            return
+        machine, answers, failure, taken = self._server.machine, [], None, 0
+        try:
+            for message in self._reader.messages(BATCH_REQUESTS):
+                taken += 1
+                answer, refusal = machine.answer(message, self._default)
+                answers.append(answer)
+                if refusal is not None:
+                    self._server.refused(refusal, self._peer)
+        except FramingError as error:
+            failure = str(error)
+        if answers:
+            transport.write(b"".join(answers))
+        if failure is not None:
+            self._server.say("connection closed", peer=self._peer, reason=failure)
+            transport.close()
+            return
+        self._after_turn(transport, taken)
+
+    def _after_turn(self, transport: asyncio.Transport, taken: int) -> None:
+        if taken == BATCH_REQUESTS:
+            transport.pause_reading()
+            self._queued = True
+            self._loop.call_soon(self._next_turn)
+            return
+        if taken or not self._reader.pending_bytes:
+            self._frame_since = None
+        if self._reader.pending_bytes and self._frame_since is None:
+            self._frame_since = self._loop.time()
+        if self._stalled_since is not None:
+            return
+        if self._ended:
+            transport.close()
+        else:
+            transport.resume_reading()
+
+    def check_time(self, now: float) -> None:
+        """Let a peer go that stalls, or that has been silent for too long."""
+        settings = self._server.settings
+        reason = ""
+        if self._stalled_since is not None and now - self._stalled_since > settings.write_timeout_s:
+            reason = "it does not read its answers"
+        elif self._frame_since is not None and now - self._frame_since > settings.frame_timeout_s:
+            reason = "a frame did not come to its end"
+        elif now - self._idle_since > settings.idle_timeout_s:
+            reason = "it was silent for too long"
+        if reason and self._transport is not None:
+            self._server.say("connection closed", peer=self._peer, reason=reason)
+            self._transport.abort()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+def _name_of(peer: Any) -> str:
+    return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) and len(peer) >= 2 else "unknown"

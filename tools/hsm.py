@@ -1,0 +1,266 @@
+"""`vafa hsm`: run the simulated HSM, make its LMK, and be its officers. Options in, exit codes out; the work
+is in `switch.hsm_sim`.
+
+Passphrases are asked on the terminal without echo, or read one a line from stdin when it is no terminal; they
+are never options, for those show in the process list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from switch.hsm_sim import settings as hsm_settings
+from switch.hsm_sim.console import ask
+from switch.hsm_sim.reference import reference
+from switch.hsm_sim.service import CONSOLE_FILE, PortError, StartError, public_keys, sealed_keys
+from switch.hsm_sim.service import run as serve
+from switch.hsm_sim.settings import ENVIRONMENT_VARIABLE, Settings, SettingsError
+from switch.hsm_sim.vault import FILE, Officer, OpenedVault, VaultError, read, seal
+from tools.cli import CommandError, ExitCode
+
+app = typer.Typer(no_args_is_help=True, help="A simulated HSM, for everything but production.")
+
+DEFAULT_DATA = Path("data/hsm")
+
+Data = Annotated[Path, typer.Option(help="Directory of the sealed LMK, audit log and officers' console.")]
+
+
+@app.command()
+def run(
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with a table [hsm_simulator] and `environment`.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Directory of LMK, audit log, console. Default: data/hsm.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Listen here. Without TLS loopback only.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Listen here; 0 takes any free port. Default: 1500.")
+    ] = None,
+    header: Annotated[
+        int | None, typer.Option(min=0, max=255, help="Length of the message header. Default: 4.")
+    ] = None,
+    test_lmk: Annotated[
+        bool, typer.Option("--test-lmk", help="The public test LMKs: 00 variant, 01 TDES, 02 AES key blocks.")
+    ] = False,
+    authorised: Annotated[
+        int, typer.Option(min=0, max=720, help="With --test-lmk: start with everything authorised, minutes.")
+    ] = 0,
+    default_lmk: Annotated[
+        str | None, typer.Option(help="LMK of requests that name none. Default: the first.")
+    ] = None,
+    lmk_ports: Annotated[
+        bool | None, typer.Option("--lmk-ports", help="Also listen on port + 1 + n for LMK n.")
+    ] = None,
+    allow_format: Annotated[
+        list[str] | None, typer.Option(help="A PIN block format translation takes besides 01 47 48: 03, 05.")
+    ] = None,
+    tls_certificate: Annotated[Path | None, typer.Option(help="The box's certificate (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None,
+    tls_clients: Annotated[Path | None, typer.Option(help="Authority of the clients' certificates.")] = None,
+    environment: Annotated[str | None, typer.Option(help="Where this is; `production` is refused.")] = None,
+) -> None:
+    """Serve hosts until SIGTERM or Ctrl-C.
+
+    Example: vafa hsm run --test-lmk --port 1500
+
+    Without --test-lmk two officers open the LMK of --data with their passphrases (make it with
+    `vafa hsm create`).
+    """
+    options: dict[str, Any] = {
+        "data": data,
+        "host": host,
+        "port": port,
+        "header_bytes": header,
+        "test_lmk": test_lmk or None,
+        "authorised_minutes": authorised or None,
+        "default_lmk": default_lmk,
+        "lmk_ports": lmk_ports,
+        "allowed_pin_formats": tuple(allow_format) if allow_format else None,
+        "tls_certificate": tls_certificate,
+        "tls_key": tls_key,
+        "tls_clients": tls_clients,
+        "environment": environment,
+    }
+    from switch.server.log import open_log  # imported late so that `vafa --help` stays quick
+
+    try:
+        told = hsm_settings.from_file(config) if config is not None else Settings()
+        settings = hsm_settings.checked(
+            hsm_settings.overridden(told, options), os.environ.get(ENVIRONMENT_VARIABLE)
+        )
+        if settings.test_lmk:
+            keys = public_keys(settings.default_lmk)
+        else:
+            settings = hsm_settings.overridden(settings, {"data": settings.data or DEFAULT_DATA})
+            assert settings.data is not None
+            keys = sealed_keys(settings.data, _opened(settings.data), settings.default_lmk)
+        asyncio.run(serve(settings, keys, open_log()))
+    except PortError as error:
+        raise CommandError(
+            str(error), ExitCode.NETWORK, "another --port, or stop what listens there"
+        ) from None
+    except (SettingsError, StartError, VaultError) as error:
+        raise CommandError(str(error), ExitCode.CONFIGURATION) from None
+
+
+@app.command()
+def create(
+    data: Data = DEFAULT_DATA,
+    lmk: Annotated[str, typer.Option(help="The LMK's identifier, two digits.")] = "00",
+) -> None:
+    """Make a random AES LMK and seal it under two officers' passphrases.
+
+    Example: vafa hsm create --data data/hsm
+    """
+    if not (len(lmk) == 2 and lmk.isascii() and lmk.isdigit()):
+        raise CommandError("an LMK identifier is two digits", ExitCode.USAGE)
+    if (data / FILE).exists():
+        raise CommandError(f"{data / FILE} exists", ExitCode.CONFIGURATION, "an LMK is never overwritten")
+    first, second = _officers(twice=True)
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        seal(lmk, secrets.token_bytes(32), first, second).write(data / FILE)
+    except VaultError as error:
+        raise CommandError(str(error), ExitCode.CONFIGURATION) from None
+    typer.echo(f"LMK {lmk} is sealed in {data / FILE} for {first.name} and {second.name}")
+
+
+@app.command()
+def authorise(
+    activities: Annotated[
+        list[str], typer.Argument(help="generate, component, import, export or *; then .K0, .002 or nothing.")
+    ],
+    data: Data = DEFAULT_DATA,
+    minutes: Annotated[int, typer.Option(min=1, max=720, help="How long.")] = 15,
+) -> None:
+    """Two officers allow key management activities of a running box.
+
+    Example: vafa hsm authorise export.P0 generate.K0 --minutes 10
+    """
+    first, second = _officers()
+    answer = _asked(
+        data,
+        {
+            "word": "authorise",
+            "activities": activities,
+            "minutes": minutes,
+            "officers": [officer._asdict() for officer in (first, second)],
+        },
+    )
+    typer.echo(f"authorised for {minutes} min: {', '.join(answer['authorised'])}")
+
+
+@app.command()
+def cancel(data: Data = DEFAULT_DATA) -> None:
+    """End the authorised state of a running box.
+
+    Example: vafa hsm cancel
+    """
+    _asked(data, {"word": "cancel"})
+    typer.echo("nothing is authorised any more")
+
+
+@app.command()
+def status(data: Data = DEFAULT_DATA) -> None:
+    """What a running box is doing.
+
+    Example: vafa hsm status
+    """
+    answer = _asked(data, {"word": "status"})
+    for identifier, (kind, shown) in answer["lmk"].items():
+        default = ", default" if identifier == answer["default"] else ""
+        typer.echo(f"LMK {identifier}: {kind}, check value {shown}{default}")
+    for name, left in answer["authorised"].items():
+        typer.echo(f"authorised: {name}, {left} s")
+    for name, count in answer["counters"].items():
+        typer.echo(f"{name}: {count}")
+
+
+@app.command()
+def audit(data: Data = DEFAULT_DATA) -> None:
+    """Let a running box verify its whole audit log.
+
+    Example: vafa hsm audit
+    """
+    answer = _asked(data, {"word": "verify-audit"})
+    typer.echo(f"{answer['records']} records, nothing changed, nothing missing")
+
+
+@app.command("reference")
+def show_reference() -> None:
+    """Print the commands, fields and error codes as docs/hsm_simulator.md has them.
+
+    Example: vafa hsm reference
+    """
+    typer.echo(reference(), nl=False)
+
+
+def _asked(data: Path, request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        answer = ask(data / CONSOLE_FILE, request)
+    except OSError as error:
+        raise CommandError(
+            f"no box answers at {data / CONSOLE_FILE}: {error.strerror or error}",
+            ExitCode.NETWORK,
+            "start it with vafa hsm run --data, or name its --data here",
+        ) from None
+    if "error" in answer:
+        raise CommandError(answer["error"], ExitCode.NEGATIVE)
+    return answer
+
+
+def _opened(data: Path) -> OpenedVault:
+    if not (data / FILE).exists():
+        raise CommandError(
+            f"there is no LMK in {data}",
+            ExitCode.CONFIGURATION,
+            f"vafa hsm create --data {data}, or vafa hsm run --test-lmk",
+        )
+    vault = read(data / FILE)
+    officers = [Officer(name, _secret(f"Passphrase of {name}: ")) for name in vault.names]
+    return vault.open(officers[0], officers[1])
+
+
+def _officers(*, twice: bool = False) -> tuple[Officer, Officer]:
+    first, second = (_officer(which, twice) for which in ("First", "Second"))
+    return first, second
+
+
+def _officer(which: str, twice: bool) -> Officer:
+    name = _line(f"{which} officer's name: ")
+    passphrase = _secret(f"Passphrase of {name}: ")
+    if twice and sys.stdin.isatty() and _secret("Once more: ") != passphrase:
+        raise CommandError("the two passphrases differ", ExitCode.USAGE)
+    return Officer(name, passphrase)
+
+
+def _line(prompt: str) -> str:
+    if sys.stdin.isatty():
+        return input(prompt)
+    return _next_line()
+
+
+def _secret(prompt: str) -> str:
+    if sys.stdin.isatty():
+        return getpass.getpass(prompt)
+    return _next_line()
+
+
+def _next_line() -> str:
+    line = sys.stdin.readline()
+    if not line:
+        raise CommandError(
+            "stdin ended before two officers were heard",
+            ExitCode.USAGE,
+            "a name and a passphrase each, one a line",
+        )
+    return line.rstrip("\n")
