@@ -1,4 +1,4 @@
-"""The adapters of the HSM port as the contract suite meets them: each with a way to hold keys a test knows."""
+"""The adapters of the HSM port as the contract suite meets them, each with a way to bring known keys in."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import pytest
+
 from switch.hsm.crypto.check_values import check_value
+from switch.hsm.crypto.ciphers import odd_parity
 from switch.hsm.crypto.key_blocks import Header
 from switch.hsm.crypto.master_keys import BlockMasterKey
 from switch.hsm.inputs import ALGORITHMS
-from switch.hsm.port import Capability, Fault, Hsm, HsmError, Key, KeyAlgorithm, KeyUse
+from switch.hsm.port import Capability, Fault, Hsm, HsmError, Key, KeyUse
 
 Result = TypeVar("Result")
 
@@ -31,7 +34,39 @@ MODES = {
     KeyUse.CARD_MASTER: "X",
 }
 
-Known = dict[KeyUse, Key]
+EVERYTHING = (
+    Capability.RANDOM
+    | Capability.KEYS
+    | Capability.MAC
+    | Capability.MAC_TDES
+    | Capability.MAC_HMAC
+    | Capability.DUKPT
+    | Capability.DUKPT_PIN
+    | Capability.INITIAL_KEY
+    | Capability.PIN_TRANSLATE
+    | Capability.PIN_VALUE
+    | Capability.PIN_VERIFIER
+    | Capability.CARD_VALUE
+    | Capability.CARD_TAP
+    | Capability.CARD_CHALLENGE
+)
+# What each adapter must offer, no more and no less.
+OFFERED = {
+    "in-process": EVERYTHING,
+    "payshield": EVERYTHING,
+    "payshield over TLS": EVERYTHING,
+    "pkcs11": Capability.RANDOM | Capability.MAC | Capability.MAC_HMAC | Capability.DUKPT,
+}
+
+
+def for_boxes(*needed: Capability) -> pytest.MarkDecorator:
+    """Runs a test on each adapter that offers all of these."""
+    names = [name for name, offered in OFFERED.items() if all(one in offered for one in needed)]
+    return pytest.mark.parametrize("box", names, indirect=True)
+
+
+def without(capability: Capability) -> list[str]:
+    return [name for name, offered in OFFERED.items() if capability not in offered]
 
 
 @dataclass(frozen=True)
@@ -41,7 +76,7 @@ class Box:
     name: str
     hsm: Hsm
     runner: asyncio.Runner
-    put: Callable[[KeyUse, bytes, str], Key]
+    put: Callable[[KeyUse, bytes, str, str], Key]
     tokens: bool
 
     def run(self, call: Coroutine[Any, Any, Result]) -> Result:
@@ -58,13 +93,19 @@ class Box:
     def can(self, capability: Capability) -> bool:
         return capability in self.hsm.capabilities
 
-    def key(self, use: KeyUse, clear: bytes, *, exportable: bool = False) -> Key:
-        return self.put(use, clear, "E" if exportable else "N")
+    def key(self, use: KeyUse, clear: bytes, *, exportable: bool = False, letter: str = "") -> Key:
+        """letter: of the algorithm, where the size fits AES and TDES; AES otherwise."""
+        return self.put(use, clear, "E" if exportable else "N", letter or letter_of(use, len(clear)))
 
     def a_key(self, use: KeyUse, *, exportable: bool = False) -> Key:
         """Any key of a use."""
-        _, size = ALGORITHMS[use][0].value
-        return self.key(use, bytes(range(1, size + 1)), exportable=exportable)
+        return self.key(use, some_clear(use), exportable=exportable)
+
+
+def some_clear(use: KeyUse) -> bytes:
+    letter, size = ALGORITHMS[use][0].value
+    clear = bytes(range(1, size + 1))
+    return odd_parity(clear) if letter == "T" else clear
 
 
 def letter_of(use: KeyUse, size: int) -> str:
@@ -73,10 +114,9 @@ def letter_of(use: KeyUse, size: int) -> str:
 
 
 def token(
-    master: BlockMasterKey, use: KeyUse, clear: bytes, exportability: str, letter: str = "", mode: str = ""
+    master: BlockMasterKey, use: KeyUse, clear: bytes, exportability: str, letter: str, mode: str = ""
 ) -> Key:
     """A token made outside the box, under a master key that the test knows too."""
-    letter = letter or letter_of(use, len(clear))
     header = Header(
         version="1",
         usage=use.value,
@@ -85,7 +125,3 @@ def token(
         exportability=exportability,
     )
     return Key(master.wrap(header, clear), use, check_value(clear, letter))
-
-
-def algorithms(use: KeyUse) -> tuple[KeyAlgorithm, ...]:
-    return ALGORITHMS[use]

@@ -66,7 +66,7 @@ _CREATED = {
 
 
 def put_key(module: str, use: KeyUse, clear: bytes) -> Key:
-    """A known key as the adapter would have made it. Uses the adapter knows nothing of: a MAC key's object."""
+    """A known key as the adapter would have made it; of uses it can't make: an object like a MAC key's."""
     key_type, allowed = _CREATED.get(use, _CREATED[KeyUse.MAC])
     identifier = os.urandom(IDENTIFIER_BYTES)
     # The process is logged in as soon as the adapter is; a session of our own needs no PIN then.
