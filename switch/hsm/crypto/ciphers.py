@@ -7,6 +7,7 @@ K K K, double length as K1 K2 K1 (ISO/IEC 18033-3).
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -50,6 +51,12 @@ class AesKey:
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a key is not copied or stored")
+
+
+def aes_block_decryptor(key: bytes) -> Callable[[bytes], bytes]:
+    """Block decryption (ECB) set up once, without state between calls. Only for whole blocks. Raises
+    ValueError for a key that AES doesn't know."""
+    return Cipher(_aes(key), _ECB).decryptor().update
 
 
 def aes_ecb_encrypt(key: bytes, data: bytes) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from switch.hsm.crypto.ciphers import AES_BLOCK_BYTES, AesKey, aes_ecb_decrypt
+from switch.hsm.crypto.ciphers import AES_BLOCK_BYTES, AesKey, aes_block_decryptor
 
 SHORTEST_PIN = 4
 LONGEST_PIN = 12
@@ -81,16 +81,17 @@ def open_iso_4(key: bytes, block: bytes, card: str) -> str:
     key for this card number."""
     if len(block) != AES_BLOCK_BYTES:
         raise PinBlockError(BAD_BLOCK)
-    inner = int.from_bytes(aes_ecb_decrypt(key, block)) ^ _card_field(card)
-    return _pin_of(4, aes_ecb_decrypt(key, inner.to_bytes(AES_BLOCK_BYTES)), _FILL_A)
+    decrypt = aes_block_decryptor(key)
+    inner = int.from_bytes(decrypt(block)) ^ _card_field(card)
+    return _pin_of(4, decrypt(inner.to_bytes(AES_BLOCK_BYTES)), _FILL_A)
 
 
 def _pin_of(block_format: int, field: bytes, fill: frozenset[str]) -> str:
+    control, length = field[0] >> 4, field[0] & 15
     digits = field.hex()
-    length = int(digits[1], 16)
     pin = digits[2 : 2 + length]
     if (
-        digits[0] != str(block_format)
+        control != block_format
         or not SHORTEST_PIN <= length <= LONGEST_PIN
         or not pin.isdigit()
         or not fill.issuperset(digits[2 + length : 2 + _PIN_DIGITS])
