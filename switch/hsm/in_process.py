@@ -73,7 +73,6 @@ _MODES = {
 _WRAPPING, _UNWRAPPING = "BEN", "BDN"
 _GENERATING, _VERIFYING = "CGN", "CVN"
 _DERIVING = "XN"
-_OWN = "CGVNX"  # usages of our own: their operations are named by the usage alone
 
 _CLEAR_FORMATS = {PinFormat.ISO_0: 0, PinFormat.ISO_1: 1, PinFormat.ISO_3: 3}
 _MAC_USAGE = {Direction.REQUEST: Usage.MAC_GENERATION, Direction.RESPONSE: Usage.MAC_VERIFICATION}
@@ -117,11 +116,21 @@ class _WorkingKeys(NamedTuple):
 
 
 class InProcessHsm:
-    """master_key: 32 bytes. random: for tests that need the same bytes twice, never elsewhere."""
+    """master_key: 32 bytes. master_key_id: two digits, put into every token; a box with this master key
+    knows it by them. random: for tests that need the same bytes twice, never elsewhere."""
 
-    def __init__(self, master_key: bytes, *, random: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(
+        self,
+        master_key: bytes,
+        *,
+        master_key_id: str = "00",
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
         if len(master_key) != MASTER_KEY_BYTES:
             raise ValueError(f"the master key has {MASTER_KEY_BYTES} bytes, not {len(master_key)}")
+        if len(master_key_id) != 2 or not inputs.is_digits(master_key_id):
+            raise ValueError("a master key's id has two digits")
+        self._master_key_id = master_key_id
         self._master = BlockMasterKey(master_key)
         self._master_check_value = check_value(master_key, "A")
         self._random = random
@@ -166,8 +175,7 @@ class InProcessHsm:
         operation = "import_key"
         zone = self._hold(operation, under, KeyUse.ZONE, _UNWRAPPING)
         inputs.check_key_block(operation, block)
-        if block[0] != _block_version(zone):
-            raise HsmError(operation, Fault.KEY_DAMAGED, "a block of another version than its zone key's")
+        inputs.check_block_version(operation, block, zone.algorithm)
         try:
             header, clear = key_blocks.unwrap(zone.key, block)
         except KeyBlockError:
@@ -305,7 +313,7 @@ class InProcessHsm:
     async def pin_verifier(self, pin: EncipheredPin, card: str, key: Key, binding: bytes) -> bytes:
         operation = "pin_verifier"
         inputs.check_binding(operation, binding)
-        verifier = self._hold(operation, key, KeyUse.PIN_VERIFIER, _OWN).verifier
+        verifier = self._hold(operation, key, KeyUse.PIN_VERIFIER, _GENERATING).verifier
         assert verifier is not None
         return verifier.make(self._pin(operation, pin, card), binding)
 
@@ -315,7 +323,7 @@ class InProcessHsm:
         operation = "pin_verify"
         inputs.check_verifier(operation, verifier)
         inputs.check_binding(operation, binding)
-        own = self._hold(operation, key, KeyUse.PIN_VERIFIER, _OWN).verifier
+        own = self._hold(operation, key, KeyUse.PIN_VERIFIER, _VERIFYING).verifier
         assert own is not None
         return own.matches(self._pin(operation, pin, card), binding, verifier)
 
@@ -351,19 +359,19 @@ class InProcessHsm:
 
     async def tap_verify(self, key: Key, enciphered: bytes, mac: bytes, mirrored: bytes = b"") -> Tap | None:
         inputs.check_tap("tap_verify", mirrored)
-        held = self._hold("tap_verify", key, KeyUse.CARD_MASTER, _OWN)
+        held = self._hold("tap_verify", key, KeyUse.CARD_MASTER, _DERIVING)
         picc = ntag424.verify_tap(held.key, enciphered, mac, mirrored)
         return None if picc is None else Tap(picc.identifier, picc.counter)
 
     async def card_challenge(self, key: Key, identifier: bytes, enciphered: bytes) -> Challenge:
         inputs.check_challenge("card_challenge", identifier, enciphered)
-        held = self._hold("card_challenge", key, KeyUse.CARD_MASTER, _OWN)
+        held = self._hold("card_challenge", key, KeyUse.CARD_MASTER, _DERIVING)
         return Challenge(*ntag424.challenge(held.key, identifier, enciphered, self._random))
 
     async def card_confirm(self, key: Key, identifier: bytes, state: bytes, enciphered: bytes) -> bool:
         inputs.check_card_identifier("card_confirm", identifier)
         inputs.check_state("card_confirm", state)
-        held = self._hold("card_confirm", key, KeyUse.CARD_MASTER, _OWN)
+        held = self._hold("card_confirm", key, KeyUse.CARD_MASTER, _DERIVING)
         try:
             return ntag424.confirm(held.key, identifier, state, enciphered)
         except ValueError:
@@ -409,6 +417,7 @@ class InProcessHsm:
             algorithm=algorithm,
             mode=mode,
             exportability=exportability,
+            reserved=self._master_key_id,
         )
         try:
             token = self._master.wrap(header, clear, self._random)

@@ -43,7 +43,7 @@ ALGORITHMS: dict[KeyUse, tuple[KeyAlgorithm, ...]] = {
     KeyUse.ZONE: (*_AES, *_TDES),
     KeyUse.TRANSPORT: _AES,
     KeyUse.BASE_DERIVATION: _AES,
-    KeyUse.INITIAL: _AES,
+    KeyUse.INITIAL: (),  # derived for a terminal, never made or brought in here
     KeyUse.PIN: (*_AES, *_TDES),
     KeyUse.MAC: _AES,
     KeyUse.MAC_TDES: _TDES,
@@ -173,6 +173,12 @@ def check_state(operation: str, state: bytes) -> None:
 def check_verifier(operation: str, verifier: bytes) -> None:
     if len(verifier) != VERIFIER_BYTES:
         raise refuse(operation, f"a verifier has {VERIFIER_BYTES} bytes, not {len(verifier)}")
+
+
+def check_block_version(operation: str, block: str, algorithm: str) -> None:
+    """algorithm: the zone key's letter. The older versions A and C bind too little to be taken."""
+    if block[:1] != ("D" if algorithm == "A" else "B"):
+        raise HsmError(operation, Fault.KEY_DAMAGED, "a block of another version than its zone key's")
 
 
 def check_key_block(operation: str, block: str) -> None:

@@ -470,6 +470,7 @@ class PayShieldHsm:
         operation = "import_key"
         zone = _reference(operation, under, KeyUse.ZONE)
         inputs.check_key_block(operation, block)
+        inputs.check_block_version(operation, block, _algorithm_of(zone))
         token, check_value = await self._ask(
             operation, _IMPORT_KEY, protocol.import_key(zone, block), _token_and_check_value, _IMPORT_FAULTS
         )
@@ -650,12 +651,15 @@ def _error(operation: str, code: str, faults: Mapping[str, Fault] = protocol.FAU
 
 
 def _reference(operation: str, key: Key, *uses: KeyUse) -> str:
-    """The token, when it has the form of one: nothing may ride behind it. What it may do, the box knows."""
+    """The token, when it has the form of one, so that nothing rides behind it, and says the use it is taken
+    for. Whether it may be believed, the box knows."""
     inputs.check_declared_use(operation, key, *uses)
     token = key.reference
     if token[:1] != "S":
         raise HsmError(operation, Fault.UNKNOWN_KEY, "no token of a master key")
     inputs.check_key_block(operation, token[1:])
+    if _usage_of(token) != key.use.value:
+        raise HsmError(operation, Fault.KEY_USE, "the token is for another use")
     return token
 
 
@@ -685,6 +689,10 @@ def _mac_body(
 
 def _usage_of(token: str) -> str:
     return token[6:8]
+
+
+def _algorithm_of(token: str) -> str:
+    return token[8]
 
 
 def _mac(reader: BodyReader) -> bytes:

@@ -78,6 +78,7 @@ class Box:
     runner: asyncio.Runner
     put: Callable[[KeyUse, bytes, str, str], Key]
     tokens: bool
+    master_key_id: str = "00"
 
     def run(self, call: Coroutine[Any, Any, Result]) -> Result:
         return self.runner.run(call)
@@ -102,26 +103,36 @@ class Box:
         return self.key(use, some_clear(use), exportable=exportable)
 
 
+MADE = tuple(use for use in KeyUse if ALGORITHMS[use])  # all but a terminal's initial key
+
+
 def some_clear(use: KeyUse) -> bytes:
-    letter, size = ALGORITHMS[use][0].value
+    letter, size = ALGORITHMS[use][0].value if ALGORITHMS[use] else ("A", 16)
     clear = bytes(range(1, size + 1))
     return odd_parity(clear) if letter == "T" else clear
 
 
 def letter_of(use: KeyUse, size: int) -> str:
     """The algorithm of a key of this use and size; where both fit: AES."""
-    return next(one.value[0] for one in ALGORITHMS[use] if one.value[1] == size)
+    return next((one.value[0] for one in ALGORITHMS[use] if one.value[1] == size), "A")
 
 
 def token(
-    master: BlockMasterKey, use: KeyUse, clear: bytes, exportability: str, letter: str, mode: str = ""
+    master: BlockMasterKey,
+    use: KeyUse,
+    clear: bytes,
+    exportability: str,
+    letter: str,
+    *,
+    master_key_id: str = "00",
 ) -> Key:
     """A token made outside the box, under a master key that the test knows too."""
     header = Header(
         version="1",
         usage=use.value,
         algorithm=letter,
-        mode=mode or MODES[use],
+        mode=MODES[use],
         exportability=exportability,
+        reserved=master_key_id,
     )
     return Key(master.wrap(header, clear), use, check_value(clear, letter))

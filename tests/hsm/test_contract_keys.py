@@ -14,7 +14,7 @@ from switch.hsm.crypto.key_blocks import Header, OptionalBlock
 from switch.hsm.crypto.master_keys import TEST_AES_BLOCK_KEY, BlockMasterKey
 from switch.hsm.inputs import ALGORITHMS
 from switch.hsm.port import Capability, Fault, Key, KeyAlgorithm, KeyUse
-from tests.hsm.boxes import EVERYTHING, MODES, OFFERED, Box, for_boxes, token
+from tests.hsm.boxes import EVERYTHING, MADE, MODES, OFFERED, Box, for_boxes, token
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 ZONE_KEY = bytes.fromhex("88E1AB2A2E3DD38C1FA039A536500CC8A87AB9D62DC92C01058FA79F44657DE6")
@@ -59,7 +59,7 @@ def test_random_bytes_come_as_asked_for(box: Box) -> None:
 
 
 @for_boxes(Capability.KEYS)
-@pytest.mark.parametrize("use", KeyUse)
+@pytest.mark.parametrize("use", MADE)
 def test_a_generated_key_has_its_use_and_check_value(box: Box, use: KeyUse) -> None:
     for algorithm in ALGORITHMS[use]:
         key = box.run(box.hsm.generate_key(use, algorithm))
@@ -116,12 +116,13 @@ def test_no_character_of_a_token_can_be_changed(box: Box) -> None:
         for other in {chr(ord(character) ^ 1), "0", "F"} - {character}:
             changed = key.reference[:at] + other + key.reference[at + 1 :]
             fault = box.fault_of(box.hsm.check_value(Key(changed, KeyUse.ZONE, key.check_value)))
-            assert fault in (Fault.KEY_DAMAGED, Fault.UNKNOWN_KEY), (at, other)
+            assert fault in (Fault.KEY_DAMAGED, Fault.UNKNOWN_KEY, Fault.KEY_USE), (at, other)
 
 
 @for_boxes(Capability.KEYS)
 def test_a_token_of_another_master_key_is_of_no_use(box: Box) -> None:
-    foreign = token(BlockMasterKey(bytes(range(32))), KeyUse.MAC, bytes(16), "N", "A")
+    master = BlockMasterKey(bytes(range(32)))
+    foreign = token(master, KeyUse.MAC, bytes(16), "N", "A", master_key_id=box.master_key_id)
     assert box.fault_of(box.hsm.check_value(foreign)) is Fault.KEY_DAMAGED
     assert box.fault_of(box.hsm.mac_generate(foreign, b"data")) is Fault.KEY_DAMAGED
 
@@ -146,7 +147,7 @@ def test_nothing_rides_behind_a_token(box: Box) -> None:
 
 
 @for_boxes(Capability.KEYS)
-@pytest.mark.parametrize("use", KeyUse)
+@pytest.mark.parametrize("use", MADE)
 def test_an_exported_key_is_the_key_and_says_its_use(box: Box, use: KeyUse) -> None:
     zone = box.key(KeyUse.ZONE, ZONE_KEY)
     key = box.a_key(use, exportable=True)
@@ -160,7 +161,7 @@ def test_an_exported_key_is_the_key_and_says_its_use(box: Box, use: KeyUse) -> N
 
 
 @for_boxes(Capability.KEYS)
-@pytest.mark.parametrize("use", KeyUse)
+@pytest.mark.parametrize("use", MADE)
 def test_an_exported_key_can_be_imported_again(box: Box, use: KeyUse) -> None:
     zone = box.key(KeyUse.ZONE, ZONE_KEY)
     exported = box.run(box.hsm.export_key(box.a_key(use, exportable=True), zone))
@@ -187,7 +188,7 @@ def test_an_aes_key_never_goes_under_a_tdes_key(box: Box) -> None:
 
 
 @for_boxes(Capability.KEYS)
-@pytest.mark.parametrize("use", KeyUse)
+@pytest.mark.parametrize("use", MADE)
 def test_a_key_that_is_not_exportable_stays(box: Box, use: KeyUse) -> None:
     zone = box.key(KeyUse.ZONE, ZONE_KEY)
     assert box.fault_of(box.hsm.export_key(box.a_key(use), zone)) is Fault.KEY_USE
@@ -231,10 +232,6 @@ def test_no_bit_of_a_block_can_be_changed(box: Box) -> None:
     for at, character in enumerate(block):
         for bit in range(8):
             changed = block[:at] + chr(ord(character) ^ 1 << bit) + block[at + 1 :]
-            if (
-                changed.upper() == block
-            ):  # the other case of a hex digit is refused too, but is no other block
-                continue
             fault = box.fault_of(box.hsm.import_key(changed, zone, KeyUse.PIN))
             assert fault is Fault.KEY_DAMAGED, (at, bit)
 
