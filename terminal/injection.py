@@ -77,7 +77,7 @@ class Service:
                 return "ERR|COMMAND|expected ASCII"
         parts = str(payload, "ascii").split("|")
         if parts == ["V1?"]:
-            state = "loaded" if self._keys.identifier else "empty"
+            state = "loaded" if self._keys.storage_key else "empty"
             return "|".join(("V1", self._terminal_id, state, self._keys.transport_check_value))
         if parts[0] != "K1" or len(parts) != 5:
             return "ERR|COMMAND|expected V1? or K1 with terminal, KSN, check value and key block"

@@ -4,24 +4,14 @@ A counter is used only after the storage holds a bound above it, and what the st
 below that bound. So neither a power cut nor a stolen storage brings a used key back. Nothing here sends.
 """
 
-from terminal.dukpt import (
-    FIRST_COUNTER,
-    ID_BYTES,
-    KEY_BYTES,
-    LAST_COUNTER,
-    SERIAL_BYTES,
-    Registers,
-    Transmission,
-    from_initial_key,
-    usable,
-)
+import terminal
+from terminal.dukpt import ID_BYTES, KEY_BYTES, LAST_COUNTER, Registers, Transmission, usable
 from terminal.journal import JournalError
 from terminal.security import CHECK_VALUE_BYTES, Cmac, Seal, check_value, same, wipe
 
 FILE = "keys"
 COUNTER_BLOCK = 64  # counters reserved by one write; so many may be lost by a power cut, of 2 448 023 842
-RETIRED_MOST = 8  # keys remembered after their time, so that none starts over at a counter it has used
-INITIAL_KEY_USAGE = "B1"  # X9.143
+MARK_BYTES = 8
 
 # Why the terminal can't work; also the names of the screens that say so.
 NO_KEYS = "no_keys"
@@ -30,10 +20,8 @@ SPENT = "keys_spent"
 
 _VERSION = 1
 _PLACE = b"keys"
-_MARK_BYTES = 8
 _COUNTER_BYTES = 5  # a bound may lie just above the last counter
 _MASK_BYTES = 4
-_RETIRED_BYTES = ID_BYTES + CHECK_VALUE_BYTES + _COUNTER_BYTES
 
 
 class NoKey(Exception):
@@ -52,6 +40,21 @@ class LoadError(Exception):
         self.code = code
 
 
+class Held:
+    """What a terminal holds: registers; the key they came from by its check value (3 bytes); the storage key.
+
+    mark: of the settings' key block that was taken last; retired: keys of before, as (initial key id, check
+    value, first counter not used).
+    """
+
+    def __init__(self, registers, value, storage_key, mark, retired):
+        self.registers = registers
+        self.value = value
+        self.storage_key = storage_key
+        self.mark = mark
+        self.retired = retired
+
+
 class Keys:
     """board: aes, storage, random. Raises JournalError when the storage can't be read."""
 
@@ -60,26 +63,22 @@ class Keys:
         self._transport_key = transport_key
         self._seal = Seal(board.aes, transport_key, board.random)
         self._log = log
-        self._registers = None
-        self._bound = 0
-        self._check_value = b""
-        self._mark = bytes(_MARK_BYTES)
-        self._retired = []
+        self._held = None
+        self._bound = 0  # counters below it may be used
         self._damaged = False
-        self.storage_key = None  # of the journal's seal; None until keys were loaded
         self._open()
 
     @property
     def trouble(self):
         """Why no message can be sent: NO_KEYS, DAMAGED or SPENT; None when one can."""
-        if self._registers is None:
+        if self._held is None:
             return DAMAGED if self._damaged else NO_KEYS
-        return SPENT if self._registers.counter > LAST_COUNTER else None
+        return SPENT if self._held.registers.counter > LAST_COUNTER else None
 
     @property
-    def identifier(self):
-        """The initial key id, 8 bytes; None without keys."""
-        return self._registers.identifier if self._registers else None
+    def storage_key(self):
+        """Of the journal's seal; None until keys were loaded."""
+        return self._held and self._held.storage_key
 
     @property
     def transport_check_value(self):
@@ -90,17 +89,18 @@ class Keys:
         """The keys of the next message. Raises NoKey; JournalError when no counter can be reserved."""
         if self.trouble:
             raise NoKey(self.trouble)
-        registers = self._registers
+        registers = self._held.registers
         if registers.counter >= self._bound:
             self._reserve()
         counter, key = registers.take()
         return Transmission(self._board.aes, registers.identifier, counter, key, self._board.random)
 
     def _reserve(self):
-        bound = usable((self._registers.counter // COUNTER_BLOCK + 1) * COUNTER_BLOCK)
-        later = self._registers.later(bound)
+        registers = self._held.registers
+        bound = usable((registers.counter // COUNTER_BLOCK + 1) * COUNTER_BLOCK)
+        later = registers.later(bound)
         try:
-            self._write(later, self._check_value, self._mark, self._retired, self.storage_key)
+            self._write(self._held, later)
         finally:
             later.wipe()
         self._bound = bound
@@ -109,8 +109,8 @@ class Keys:
 
     def provide(self, block, serial):
         """Load the key block of the settings; one that was taken is not taken again. Raises as load()."""
-        mark = Cmac(self._board.aes, self._transport_key).tag((block + serial).encode())[:_MARK_BYTES]
-        if same(mark, self._mark):
+        mark = Cmac(self._board.aes, self._transport_key).tag((block + serial).encode())[:MARK_BYTES]
+        if self._held is not None and same(mark, self._held.mark):
             return
         if self._damaged:
             raise LoadError("STORAGE", "the stored keys are damaged; a new start is for service to decide")
@@ -123,68 +123,34 @@ class Keys:
         expected: the check value it should have. The random storage key is made when there is none yet.
         Raises LoadError, JournalError.
         """
-        identifier, counter = _serial(serial)
-        key = self._unwrap(block, identifier)
+        from terminal.key_loading import loaded
+
         try:
-            value = check_value(self._board.aes, key)
-            if expected is not None and not same(expected.encode(), value.encode()):
-                raise LoadError("KCV", "the key has another check value")
-            value = bytes.fromhex(value)
-            retired = self._retired_by(identifier, value, counter)
-            registers = from_initial_key(self._board.aes, identifier, key, counter)
+            held = loaded(self._board, self._transport_key, self._held, block, serial, expected, mark)
         finally:
-            wipe(key)
-        storage_key = self.storage_key or self._board.random(KEY_BYTES)
-        self._write(registers, value, mark or self._mark, retired, storage_key)
-        if self._registers is not None:
-            self._registers.wipe()
-        self._use(registers, value, mark or self._mark, retired, storage_key)
-        return "".join(["%02X" % byte for byte in value])
+            terminal.forget("terminal.key_loading")
+        self._write(held, held.registers)
+        if self._held is not None:
+            self._held.registers.wipe()
+        self._use(held)
+        return "".join(["%02X" % byte for byte in held.value])
 
-    def _unwrap(self, block, identifier):
-        from terminal.key_block import KeyBlockError, unwrap
-
-        try:
-            key, optional = unwrap(self._board.aes, self._transport_key, block, INITIAL_KEY_USAGE)
-        except KeyBlockError as error:
-            raise LoadError("BLOCK", str(error))
-        if "IK" in optional and optional["IK"] != "".join(["%02X" % byte for byte in identifier]):
-            wipe(key)
-            raise LoadError("KSN", "the key block is of another initial key id")
-        return key
-
-    def _retired_by(self, identifier, value, counter):
-        """The keys that have served once this one is taken: [(id, check value, next counter)]."""
-        retired = list(self._retired)
-        if self._registers is not None:
-            bound = max(self._bound, self._registers.counter)
-            retired.append((self._registers.identifier, self._check_value, bound))
-        for other in retired:
-            if same(other[0], identifier) and same(other[1], value) and counter < other[2]:
-                raise LoadError("KSN", "this key has been used beyond this serial")
-        others = [other for other in retired if not (same(other[0], identifier) and same(other[1], value))]
-        return others[-RETIRED_MOST:]
-
-    def _use(self, registers, value, mark, retired, storage_key):
-        self._registers = registers
-        self._bound = registers.counter
-        self._check_value = value
-        self._mark = mark
-        self._retired = retired
-        self.storage_key = storage_key
+    def _use(self, held):
+        self._held = held
+        self._bound = held.registers.counter
         self._damaged = False
 
     # ---------------------------------------------------------------- storage
 
-    def _write(self, registers, value, mark, retired, storage_key):
+    def _write(self, held, registers):
         """Version, storage key, mark, retired keys, id, check value, bound, which registers, registers."""
-        parts = [bytes([_VERSION]), storage_key, mark, bytes([len(retired)])]
-        for identifier, old_value, counter in retired:
-            parts.append(identifier + old_value + counter.to_bytes(_COUNTER_BYTES, "big"))
+        parts = [bytes([_VERSION]), held.storage_key, held.mark, bytes([len(held.retired)])]
+        for identifier, value, counter in held.retired:
+            parts.append(identifier + value + counter.to_bytes(_COUNTER_BYTES, "big"))
         mask = 0
         for bit in registers.keys:
             mask |= 1 << bit
-        parts.append(registers.identifier + value + registers.counter.to_bytes(_COUNTER_BYTES, "big"))
+        parts.append(registers.identifier + held.value + registers.counter.to_bytes(_COUNTER_BYTES, "big"))
         parts.append(mask.to_bytes(_MASK_BYTES, "big"))
         parts += [registers.keys[bit] for bit in sorted(registers.keys)]
         plain = bytearray(b"".join(parts))
@@ -210,12 +176,12 @@ class Keys:
             self._damaged = True
             self._log("error", "keys: changed, or sealed under another transport key")
             return
-        self._use(*self._parsed(_Reader(plain)))
+        self._use(self._parsed(_Reader(plain)))
 
     def _parsed(self, reader):
         reader.take(1)
         storage_key = reader.take(KEY_BYTES)
-        mark = reader.take(_MARK_BYTES)
+        mark = reader.take(MARK_BYTES)
         retired = []
         for _ in range(reader.number(1)):
             retired.append(
@@ -226,7 +192,8 @@ class Keys:
         counter = reader.number(_COUNTER_BYTES)
         mask = reader.number(_MASK_BYTES)
         keys = {bit: bytearray(reader.take(KEY_BYTES)) for bit in range(32) if mask >> bit & 1}
-        return Registers(self._board.aes, identifier, counter, keys), value, mark, retired, storage_key
+        registers = Registers(self._board.aes, identifier, counter, keys)
+        return Held(registers, value, storage_key, mark, retired)
 
 
 class _Reader:
@@ -242,17 +209,3 @@ class _Reader:
 
     def number(self, count):
         return int.from_bytes(self.take(count), "big")
-
-
-def _serial(text):
-    """(initial key id, first counter that may be used) of a KSN in hexadecimal digits."""
-    try:
-        data = bytes.fromhex(text)
-    except ValueError:
-        data = b""
-    if len(data) != SERIAL_BYTES:
-        raise LoadError("KSN", "expected a serial of 24 hexadecimal digits")
-    counter = usable(max(FIRST_COUNTER, int.from_bytes(data[ID_BYTES:], "big")))
-    if counter > LAST_COUNTER:
-        raise LoadError("KSN", "no counter is left after this serial")
-    return data[:ID_BYTES], counter

@@ -7,7 +7,7 @@ are handed over as they come: no queue could overflow, and a device waits while 
 import asyncio
 import sys
 
-from terminal import settings
+import terminal
 from terminal.app import Application
 from terminal.hal.unix import Board, emit
 from terminal.journal import JournalError
@@ -194,10 +194,9 @@ class Driver:
 async def main(board_path):
     """Run the terminal that a board file describes. Returns an exit code when that file is wrong."""
     try:
-        paths = settings.board(board_path)
-        terminal_settings = settings.load(paths["settings"])
+        paths, terminal_settings = read_settings(board_path)
         board = Board(paths)
-    except settings.SettingsError as error:
+    except ValueError as error:
         return refuse(str(error))
     except OSError:
         return refuse(board_path + ": the storage directory can't be made")
@@ -210,6 +209,19 @@ async def main(board_path):
             await asyncio.sleep(STORAGE_RETRY_S)
     await driver.run()
     return 0
+
+
+def read_settings(board_path):
+    """(paths, settings) of a board file. Raises ValueError: what is wrong with them."""
+    from terminal import settings
+
+    try:
+        paths = settings.board(board_path)
+        return paths, settings.load(paths["settings"])
+    except settings.SettingsError as error:
+        raise ValueError(str(error))
+    finally:
+        terminal.forget("terminal.settings")
 
 
 def refuse(what):

@@ -11,7 +11,7 @@ from terminal.flows.trade import trade
 from terminal.flows.wait import BAD_CARD, CARD, DEVICE, KEY, KEYS_LOADED, TIMEOUT, Wait
 from terminal.journal import SENT, JournalError
 from terminal.keys import NoKey
-from terminal.ui.strings import STRINGS
+from terminal.ui.strings import pair_of
 
 
 async def run(app):
@@ -54,7 +54,7 @@ async def idle(app):
     while True:
         if kind == DEVICE:
             missing = app.missing_device()
-            status = STRINGS["no_" + missing] if missing else ("", "")
+            status = pair_of("no_" + missing) if missing else ("", "")
             app.screens.show("idle", app.settings.acceptor_name, status)
         kind, value = await Wait((CARD, BAD_CARD, KEY, DEVICE), app.sign_on_left_ms())
         if kind == TIMEOUT:

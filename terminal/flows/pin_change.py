@@ -10,14 +10,14 @@ from terminal.flows.outcome import APPROVED_CODE, MESSAGES, event_of
 from terminal.flows.proof import ask_new_pin, ask_proof
 from terminal.message_tables import RESPONSES, TAG_NEW_PIN_BLOCK
 from terminal.security import wipe
-from terminal.ui.strings import title_of
+from terminal.ui.strings import pair_of
 
 FLOW = "pin_change"
 
 
 async def change_pin(app):
     """From card to result; return an event left to handle, or None. Raises Cancelled, JournalError."""
-    title = title_of(FLOW)
+    title = pair_of(FLOW)
     member = await ask_member(app, title)
     number = card_number(member)
     if number is None or not is_of_program(member, app.settings.card_prefixes):

@@ -6,7 +6,7 @@ from terminal.flows.outcome import ASKED, Outcome
 from terminal.flows.wait import KEY, PRINTER, TIMEOUT, Wait
 from terminal.journal import PRESENTED
 from terminal.ui import receipt
-from terminal.ui.strings import title_of
+from terminal.ui.strings import pair_of
 
 PRINTER_MS = 3000  # beyond the time that the bytes themselves take
 MS_PER_BYTE = 2  # 1.04 at 9600 baud, and a slow head
@@ -47,4 +47,4 @@ def show(app, screen, outcome, again=False):
     text = "last" if again else "approved" if outcome.flow in ASKED else "approved_balance"
     if outcome.debt and not again:
         text += "_debt"
-    app.screens.show(screen, title_of(outcome.flow), outcome.points, outcome.balance, outcome.debt, text=text)
+    app.screens.show(screen, pair_of(outcome.flow), outcome.points, outcome.balance, outcome.debt, text=text)

@@ -12,7 +12,7 @@ from terminal.flows.wait import KEY, TIMEOUT, Wait
 from terminal.message_tables import RESPONSES, TAG_ONE_TIME_CODE
 from terminal.pin import LONGEST_PIN, SHORTEST_PIN
 from terminal.security import same, wipe
-from terminal.ui.strings import title_of
+from terminal.ui.strings import pair_of
 
 CODE_DIGITS = 6
 CODE_INSTEAD = "A"  # key at a PIN screen: a one-time code, please
@@ -51,7 +51,7 @@ def enciphered(app, pin, number):
 
 
 async def ask_secret(app, screen, title, shortest, longest, other=None):
-    """Digits as numbers in a bytearray, shown as stars; None: the key `other` came first. Raises Cancelled."""
+    """Digits as numbers in a bytearray, shown as stars; None: `other` was pressed first. Raises Cancelled."""
     digits = bytearray(longest)
     count = 0
     try:
@@ -117,7 +117,7 @@ async def ask_code(app, title, member):
         return None
     code = answer[39]
     if code != APPROVED_CODE:
-        app.screens.show("declined", title_of("code"), code, RESPONSES.get(code, ("", "")))
+        app.screens.show("declined", pair_of("code"), code, RESPONSES.get(code, ("", "")))
         await Wait((KEY,), MESSAGE_MS)
         return None
     secret = await ask_secret(app, "one_time_code", title, CODE_DIGITS, CODE_DIGITS)

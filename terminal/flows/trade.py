@@ -10,7 +10,7 @@ from terminal.flows.reverse import reverse
 from terminal.flows.wait import KEY, Wait
 from terminal.journal import DECLINED, NOT_SENT, JournalError
 from terminal.message_tables import RESPONSES, TAG_POINTS
-from terminal.ui.strings import title_of
+from terminal.ui.strings import pair_of
 
 CURRENCY = "364"  # rial
 BATCH = "000001"  # until batches are closed
@@ -28,7 +28,7 @@ async def trade(app, flow, track2=None):
 
     Raises Cancelled, JournalError. track2: of a card that was swiped already.
     """
-    title = title_of(flow)
+    title = pair_of(flow)
     member = await ask_member(app, title) if track2 is None else by_swipe(track2)
     if not is_of_program(member, app.settings.card_prefixes) or (
         flow in CARD_ONLY and card_number(member) is None
@@ -61,7 +61,7 @@ async def first_proof(app, flow, title, member, number):
 
 async def attempt(app, flow, member, number, proof):
     """One request of the flow and what comes of it: (response code or None, event left to handle or None)."""
-    app.screens.show("processing", title_of(flow))
+    app.screens.show("processing", pair_of(flow))
     if not await line_up(app):
         return None, await tell(app, "no_line")
     moment = app.clock.wall()
@@ -142,6 +142,6 @@ async def declined(app, outcome):
     if outcome.response_code == INVALID_AMOUNT:
         app.sign_on_again()  # the redemption ratio may have changed
     code = outcome.response_code
-    app.screens.show("declined", title_of(outcome.flow), code, RESPONSES.get(code, ("", "")))
+    app.screens.show("declined", pair_of(outcome.flow), code, RESPONSES.get(code, ("", "")))
     app.emit(outcome.event())
     return await hold(RESULT_MS)

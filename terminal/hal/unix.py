@@ -4,7 +4,6 @@ Runs on MicroPython's unix port and on CPython: what one of them lacks is looked
 Other modules get a Board (see `terminal.hal`) and never ask which interpreter or machine it is.
 """
 
-import asyncio
 import errno
 import hashlib
 import json
@@ -26,7 +25,6 @@ LINE_BYTES = 512  # read from the line at once: more than one frame
 _CS8, _CREAD, _CLOCAL, _B9600 = 0o60, 0o200, 0o4000, 0o15
 _VTIME, _VMIN = 5, 6
 _SIGHUP, _IGNORE = 1, 1
-_LETTER = 8  # dots, either way
 
 
 class Board:
@@ -193,40 +191,13 @@ class Display:
         return str(hexlify(hashlib.sha256(self._dots).digest()), "ascii")
 
 
-class _Dots:
-    """What the display needs of `framebuf.FrameBuffer`, for an interpreter without it.
-
-    Letters are bit patterns made of their codes: equal texts look equal, others differ, nobody can read them.
-    """
-
-    def __init__(self, dots):
-        self._dots = dots
-
-    def fill(self, _):
-        for place in range(len(self._dots)):
-            self._dots[place] = 0
-
-    def hline(self, x, y, width, _):
-        for column in range(x, min(x + width, WIDTH)):
-            self._dots[y // 8 * WIDTH + column] |= 1 << y % 8
-
-    def text(self, letters, x, y, _):
-        for letter in letters:
-            pattern = ord(letter) * 0x9E3779B1 if letter != " " else 0
-            for column in range(x, min(x + _LETTER, WIDTH)):
-                bits = (pattern >> 4 * (column - x) & 0xFF) << y % 8
-                place = y // 8 * WIDTH + column
-                self._dots[place] |= bits & 0xFF
-                if bits > 0xFF and place + WIDTH < len(self._dots):
-                    self._dots[place + WIDTH] |= bits >> 8
-            x += _LETTER
-
-
 def _frame_buffer(dots):
     try:
         import framebuf
     except ImportError:
-        return _Dots(dots)
+        from terminal.hal.cpython import Dots
+
+        return Dots(dots, WIDTH)
     return framebuf.FrameBuffer(dots, WIDTH, HEIGHT, framebuf.MONO_VLSB)
 
 
@@ -385,27 +356,8 @@ if _core:
         yield _core._io_queue.queue_write(stream)
 
 else:
-
-    async def _readable(stream):
-        loop = asyncio.get_running_loop()
-        await _ready(stream, loop.add_reader, loop.remove_reader)
-
-    async def _writable(stream):
-        loop = asyncio.get_running_loop()
-        await _ready(stream, loop.add_writer, loop.remove_writer)
-
-    async def _ready(stream, add, remove):
-        descriptor = stream.fileno()
-        ready = asyncio.get_running_loop().create_future()
-        add(descriptor, _set, ready)
-        try:
-            await ready
-        finally:
-            remove(descriptor)
-
-    def _set(ready):
-        if not ready.done():
-            ready.set_result(None)
+    from terminal.hal.cpython import readable as _readable
+    from terminal.hal.cpython import writable as _writable
 
 
 # ---------------------------------------------------------------- events
@@ -432,8 +384,7 @@ def fault(error):
         places = [line for line in text.getvalue().split("\n") if line.startswith("  File ")]
         place = places[-1].split('"')[1] + ":" + places[-1].split("line ")[1].split(",")[0] if places else "?"
     else:
-        trace = error.__traceback__
-        while trace.tb_next:
-            trace = trace.tb_next
-        place = "%s:%d" % (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+        from terminal.hal.cpython import place_of
+
+        place = place_of(error)
     return kind + " at " + place

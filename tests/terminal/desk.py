@@ -1,18 +1,21 @@
 """A terminal on a scripted desk: card, keys, line, printer, storage and time obey the test.
 
-For test modules of either interpreter. The host here answers under the keys of `host_keys`; the card is test data.
+For test modules of either interpreter. The host here answers under the keys of `host_keys`.
 """
 
 import os
 
+import terminal
 from terminal.app import Application
 from terminal.drivers.printer import PAPER_STATUS_REQUEST
+from terminal.flows.outcome import reversal_of
 from terminal.hal.crypto import aes
+from terminal.keys import Keys
 from terminal.line import framed
 from terminal.message import pack, split_mac, unpack
-from terminal.settings import check
 from terminal.text import later
 from tests.terminal.host_keys import (
+    CHECK_VALUE,
     FIRST_SERIAL,
     INITIAL_KEY,
     INITIAL_KEY_ID,
@@ -37,11 +40,40 @@ SETTINGS = {
     "receipt_locales": ["en"],
     "card_prefixes": ["936400"],
     "transport_key": TRANSPORT_KEY,
-    "key_block": KEY_BLOCK,
-    "key_serial": FIRST_SERIAL,
 }
 SIGN_ON_TAGS = {0x10: "20260824140305", 0x11: "0001", 0x12: "00000100"}
 OK, PAPER_OUT = b"\x12", b"\x72"
+
+
+def _prepared():
+    """(settings, storage with loaded keys), made once: what does it is gone afterwards, as in a shop."""
+    from terminal.settings import check
+
+    class Board:
+        random = staticmethod(lambda count: os.urandom(count))
+        aes = staticmethod(lambda *arguments: aes(*arguments))
+        read = staticmethod(lambda name: None)
+        replace = staticmethod(lambda name, data: files.update({name: data}))
+
+    files = {}
+    board = Board()
+    board.storage = board
+    settings = check(SETTINGS)
+    Keys(board, settings.transport_key, print).load(KEY_BLOCK, FIRST_SERIAL, CHECK_VALUE)
+    return settings, files
+
+
+_SETTINGS, LOADED = _prepared()
+terminal.forget("terminal.settings")
+
+
+def settings_with(changed):
+    """The settings with other values, given as they are after the check."""
+    settings = type(_SETTINGS)()
+    for values in (_SETTINGS.__dict__, changed):
+        for name in values:
+            setattr(settings, name, values[name])
+    return settings
 
 
 class Full(OSError):
@@ -49,10 +81,10 @@ class Full(OSError):
 
 
 class Desk:
-    """One terminal. Its surroundings behave well until a test says otherwise."""
+    """One terminal. Its surroundings behave well until a test says otherwise. files: LOADED unless given."""
 
     def __init__(self, files=None, switch=None, reachable=True, **changed):
-        self.files = dict(files or {})
+        self.files = dict(LOADED if files is None else files)
         self.full = False
         self.snapshots = None  # [files after a write, what had been sent, shown and printed by then]
         self.now = 1000
@@ -75,9 +107,7 @@ class Desk:
         self.initial_key = INITIAL_KEY
         self._replies = []
         self._said = []
-        values = dict(SETTINGS)
-        values.update(changed)
-        self.app = Application(self, check(values), self)
+        self.app = Application(self, settings_with(changed), self)
         self.app.start()
         self.run()
 
@@ -229,6 +259,11 @@ class Desk:
 
     # what the test sees
 
+    def records(self):
+        """The fields of all requests that the journal holds now, as they stand there."""
+        pending = self.app.journal.pending()
+        return [] if pending is None else [reversal_of(pending.request)]
+
     def mtis(self):
         return [mti for mti, _ in self.requests]
 
@@ -280,3 +315,9 @@ def always(code, tags):
         return mti[:2] + "10", answer
 
     return switch
+
+
+def changed(fields, values):
+    fields = dict(fields)
+    fields.update(values)
+    return fields

@@ -1,4 +1,4 @@
-"""The terminal's keys on a storage that is cut, full, changed or stolen; and the service port that loads them."""
+"""The terminal's keys on a storage that is cut, full, changed or stolen; the service port that loads them."""
 
 import os
 from binascii import unhexlify
@@ -28,7 +28,7 @@ class Power(Exception):
 
 
 class Board:
-    """A board with files in memory. cut_after: so many writings succeed, then the power goes; fails: all fail."""
+    """A board with files in memory. cut_after: after so many writings the power goes; fails: all fail."""
 
     aes = staticmethod(lambda *arguments: aes(*arguments))
     random = staticmethod(lambda count: os.urandom(count))
@@ -73,7 +73,7 @@ def counter_of(transmission):
 
 def stored_registers(board):
     """What a thief of storage and transport key would hold."""
-    return keys_on(board)._registers
+    return keys_on(board)._held.registers
 
 
 def refusal(call, *arguments):
@@ -88,7 +88,7 @@ def refusal(call, *arguments):
 
 
 def test_serials_begin_at_the_first_and_rise():
-    board, keys = loaded()
+    _, keys = loaded()
     serials = [keys.transmission().serial for _ in range(3)]
     assert serials == [INITIAL_KEY_ID + bytes((0, 0, 0, count)) for count in (1, 2, 3)]
 
@@ -136,7 +136,7 @@ def test_power_cut_at_every_writing_never_brings_a_serial_back():
 
 
 def test_power_cut_at_every_byte_of_a_writing():
-    """On the unix board's files: a replacement is a new file and a renaming; the cut leaves a part of the new one."""
+    """On the unix board's files: a replacement is a new file and a renaming; the cut leaves a part of it."""
     path = (os.getenv("TMPDIR") or "/tmp") + "/vafa-keys-" + os.urandom(8).hex()
     os.mkdir(path)
     try:
@@ -213,7 +213,7 @@ def test_without_the_transport_key_nothing_is_read():
 
 
 def test_a_changed_bit_is_noticed():
-    board, keys = loaded()
+    board, _ = loaded()
     data = board.files[FILE]
     for place in range(0, len(data), 5):
         changed = bytearray(data)
