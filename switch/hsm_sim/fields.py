@@ -11,7 +11,13 @@ import io
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from construct import Construct, SizeofError, Struct, Subconstruct  # type: ignore[import-untyped]
+from construct import (  # type: ignore[import-untyped]
+    Construct,
+    Container,
+    SizeofError,
+    Struct,
+    Subconstruct,
+)
 
 from switch.hsm_sim.errors import Refused
 
@@ -58,6 +64,34 @@ class Token(NamedTuple):
     def usage(self) -> str:
         """X9.143 usage of a key block, empty for other tokens."""
         return self.value[5:7] if self.is_block else ""
+
+
+class Values(Container):  # type: ignore[misc]
+    """Fields by name, as attributes too."""
+
+    # Container's own goes through two calls and an exception; this is the hottest place of a request.
+    __getattr__ = dict.__getitem__
+
+
+class Record(Struct):  # type: ignore[misc]
+    """A Struct whose fields see the ones before them, without the bookkeeping for nesting that it would do
+    for each request: three times as fast."""
+
+    def __init__(self, *fields: Construct) -> None:
+        super().__init__(*fields)
+        self._named = tuple((field.name, field.subcon) for field in self.subcons)
+
+    def _parse(self, stream: io.BytesIO, context: Any, path: str) -> Values:
+        values = Values()
+        for name, field in self._named:
+            values[name] = field._parse(stream, values, name)
+        return values
+
+    def _build(self, value: Any, stream: io.BytesIO, context: Any, path: str) -> Any:
+        values = Values(value)
+        for name, field in self._named:
+            field._build(values.get(name), stream, values, name)
+        return value
 
 
 class Field(Construct):  # type: ignore[misc]
@@ -265,7 +299,7 @@ class Part(Subconstruct):  # type: ignore[misc]
                 if character:
                     stream.seek(-1, io.SEEK_CUR)
                 return None
-        return self.subcon._parsereport(stream, context, path)
+        return self.subcon._parse(stream, context, path)
 
     def _build(self, value: Any, stream: io.BytesIO, context: Any, path: str) -> Any:
         if value is None:
@@ -342,30 +376,37 @@ class Suffix(NamedTuple):
     trailer: bytes | None = None  # given back with the answer
 
 
+NO_SUFFIX: Final = Suffix()
+
+
 class SuffixField(Field):
     """`%` LMK identifier, `&` exportability, `#` key block attributes, X'19' and a trailer; nothing after."""
 
     shape = "[% 2n] [& 1A] [# …] [X'19' trailer]"
 
-    def __init__(self, attributes: Struct | None) -> None:
+    def __init__(self, attributes: Record | None) -> None:
         super().__init__()
         self.attributes = attributes
 
     def _parse(self, stream: io.BytesIO, context: Any, path: str) -> Suffix:
         master_key = export = attributes = trailer = None
-        while mark := stream.read(1):
+        mark = stream.read(1)
+        if not mark:
+            return NO_SUFFIX
+        while mark:
             if mark == b"%" and master_key is None:
                 master_key = _TWO_DIGITS._parse(stream, context, "LMK identifier")
             elif mark == b"&" and export is None:
                 export = _ONE_CHARACTER._parse(stream, context, "exportability")
             elif mark == b"#" and attributes is None and self.attributes is not None:
-                attributes = self.attributes._parsereport(stream, context, path)
+                attributes = self.attributes._parse(stream, context, path)
             elif mark == TRAILER_MARK:
                 trailer = stream.read()
                 if len(trailer) > LONGEST_TRAILER:
                     raise Refused("15", "the trailer is too long")
             else:
                 raise Refused("15", "more data than the command has fields for")
+            mark = stream.read(1)
         return Suffix(master_key, export, attributes, trailer)
 
     def _build(self, value: Suffix | None, stream: io.BytesIO, context: Any, path: str) -> Suffix | None:

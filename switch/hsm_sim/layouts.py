@@ -7,7 +7,7 @@ from __future__ import annotations
 import io
 from typing import Any, Final, NamedTuple
 
-from construct import Array, Construct, Container, Struct  # type: ignore[import-untyped]
+from construct import Array, Construct  # type: ignore[import-untyped]
 
 from switch.hsm_sim.errors import Refused
 from switch.hsm_sim.fields import (
@@ -18,10 +18,12 @@ from switch.hsm_sim.fields import (
     MasterKeyPin,
     Part,
     Raw,
+    Record,
     Sized,
     SuffixField,
     Text,
     Until,
+    Values,
 )
 
 SMALLEST_RANDOM, LARGEST_RANDOM = 1, 256  # bytes that N0 gives
@@ -33,38 +35,43 @@ class Layout(NamedTuple):
 
     code: str
     title: str
-    request: Struct
-    answer: Struct
+    request: Record
+    answer: Record
     warnings: tuple[str, ...]
     note: str
 
-    def parse_request(self, body: bytes) -> Container:
+    def parse_request(self, body: bytes) -> Values:
         """The fields of a request. Raises Refused."""
-        parsed: Container = self.request.parse(body)
-        return parsed
+        return self.request._parse(io.BytesIO(body), None, "")
 
     def build_request(self, **fields: Any) -> bytes:
         """A request's body; fields that are not given are left out."""
         names = {field.name for field in self.request.subcons}
         unknown = fields.keys() - names
         assert not unknown, unknown
-        built: bytes = self.request.build(dict.fromkeys(names) | fields)
-        return built
+        stream = io.BytesIO()
+        self.request._build(fields, stream, None, "")
+        return stream.getvalue()
 
-    def parse_answer(self, body: bytes) -> tuple[str, Container | None, bytes]:
+    def parse_answer(self, body: bytes) -> tuple[str, Values | None, bytes]:
         """Error code, the answer's fields (None after an error), what stands behind them (the trailer)."""
         code = body[:2].decode("ascii")
         stream = io.BytesIO(body[2:])
         if code != "00" and code not in self.warnings:
             return code, None, stream.read()
-        fields = self.answer.parse_stream(stream)
+        fields = self.answer._parse(stream, None, "")
         return code, fields, stream.read()
 
     def build_answer(self, code: str, fields: dict[str, Any] | None) -> bytes:
         """An answer's body from its error code on."""
         if fields is None:
             return code.encode("ascii")
-        return code.encode("ascii") + (self.answer.build(fields) if self.answer.subcons else b"")
+        if not self.answer.subcons:
+            return code.encode("ascii")
+        stream = io.BytesIO()
+        stream.write(code.encode("ascii"))
+        self.answer._build(fields, stream, None, "")
+        return stream.getvalue()
 
 
 COMMANDS: Final[dict[str, Layout]] = {}
@@ -76,13 +83,13 @@ def _command(
     request: list[Construct],
     answer: list[Construct],
     *,
-    attributes: Struct | None = None,
+    attributes: Record | None = None,
     warnings: tuple[str, ...] = (),
     note: str = "",
 ) -> None:
     assert code not in COMMANDS, code
-    whole = Struct(*request, "suffix" / SuffixField(attributes))
-    COMMANDS[code] = Layout(code, title, whole, Struct(*answer), warnings, note)
+    whole = Record(*request, "suffix" / SuffixField(attributes))
+    COMMANDS[code] = Layout(code, title, whole, Record(*answer), warnings, note)
 
 
 # ------------------------------------------------------------------ parts that many commands share
@@ -127,7 +134,7 @@ OFFSET: Final = Text(12, "H")
 TABLE: Final = Text(16, "H", code="25")
 PIN_LENGTH: Final = Text(2, "n")
 
-NEW_KEY: Final = Struct(
+NEW_KEY: Final = Record(
     "usage" / Text(2, "A"),
     "algorithm" / Text(2, "A"),
     "mode" / Text(1, "A"),
@@ -135,8 +142,8 @@ NEW_KEY: Final = Struct(
     "export" / Text(1, "A"),
     "options" / Text(2, "n"),
 )
-FORMED_KEY: Final = Struct("version" / Text(2, "A"), "options" / Text(2, "n"))
-IMPORTED_KEY: Final = Struct(
+FORMED_KEY: Final = Record("version" / Text(2, "A"), "options" / Text(2, "n"))
+IMPORTED_KEY: Final = Record(
     "usage" / Text(2, "A"),
     "mode" / Text(1, "A"),
     "version" / Text(2, "A"),

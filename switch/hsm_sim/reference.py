@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from construct import Struct  # type: ignore[import-untyped]
-
 from switch.hsm_sim.errors import ERRORS
-from switch.hsm_sim.fields import Part
+from switch.hsm_sim.fields import Part, Record
 from switch.hsm_sim.key_usage import OPERANDS, Operand
 from switch.hsm_sim.layouts import COMMANDS, Layout
 
@@ -42,7 +40,7 @@ def _command(layout: Layout) -> list[str]:
     return [*lines, ""]
 
 
-def _fields(struct: Struct) -> list[str]:
+def _fields(struct: Record) -> list[str]:
     return [text for field in struct.subcons if (text := _field(field))]
 
 
