@@ -42,7 +42,7 @@ class AesKey:
     __slots__ = ("_encryptor", "encrypt")
 
     def __init__(self, key: bytes) -> None:
-        self._encryptor = Cipher(_aes(key), _ECB).encryptor()
+        self._encryptor = Cipher(aes(key), _ECB).encryptor()
         # The bound method itself: one call less in the hottest place. Only for whole blocks.
         self.encrypt = self._encryptor.update
 
@@ -56,47 +56,47 @@ class AesKey:
 def aes_block_decryptor(key: bytes) -> Callable[[bytes], bytes]:
     """Block decryption (ECB) set up once, without state between calls. Only for whole blocks. Raises
     ValueError for a key that AES doesn't know."""
-    return Cipher(_aes(key), _ECB).decryptor().update
+    return Cipher(aes(key), _ECB).decryptor().update
 
 
 def aes_ecb_encrypt(key: bytes, data: bytes) -> bytes:
     """Whole 16-byte blocks. Raises ValueError for another length of key or data."""
-    return Cipher(_aes(key), _ECB).encryptor().update(_whole(data, AES_BLOCK_BYTES))
+    return Cipher(aes(key), _ECB).encryptor().update(_whole(data, AES_BLOCK_BYTES))
 
 
 def aes_ecb_decrypt(key: bytes, data: bytes) -> bytes:
     """Whole 16-byte blocks. Raises ValueError for another length of key or data."""
-    return Cipher(_aes(key), _ECB).decryptor().update(_whole(data, AES_BLOCK_BYTES))
+    return Cipher(aes(key), _ECB).decryptor().update(_whole(data, AES_BLOCK_BYTES))
 
 
 def aes_cbc_encrypt(key: bytes, data: bytes, vector: bytes = _AES_ZEROS) -> bytes:
     """Whole 16-byte blocks, 16-byte vector. Raises ValueError for another length."""
-    return Cipher(_aes(key), CBC(vector)).encryptor().update(_whole(data, AES_BLOCK_BYTES))
+    return Cipher(aes(key), CBC(vector)).encryptor().update(_whole(data, AES_BLOCK_BYTES))
 
 
 def aes_cbc_decrypt(key: bytes, data: bytes, vector: bytes = _AES_ZEROS) -> bytes:
     """Whole 16-byte blocks, 16-byte vector. Raises ValueError for another length."""
-    return Cipher(_aes(key), CBC(vector)).decryptor().update(_whole(data, AES_BLOCK_BYTES))
+    return Cipher(aes(key), CBC(vector)).decryptor().update(_whole(data, AES_BLOCK_BYTES))
 
 
 def tdes_ecb_encrypt(key: bytes, data: bytes) -> bytes:
     """Whole 8-byte blocks; key of 8, 16 or 24 bytes, parity ignored. Raises ValueError."""
-    return Cipher(_tdes(key), _ECB).encryptor().update(_whole(data, TDES_BLOCK_BYTES))
+    return Cipher(tdes(key), _ECB).encryptor().update(_whole(data, TDES_BLOCK_BYTES))
 
 
 def tdes_ecb_decrypt(key: bytes, data: bytes) -> bytes:
     """Whole 8-byte blocks; key of 8, 16 or 24 bytes, parity ignored. Raises ValueError."""
-    return Cipher(_tdes(key), _ECB).decryptor().update(_whole(data, TDES_BLOCK_BYTES))
+    return Cipher(tdes(key), _ECB).decryptor().update(_whole(data, TDES_BLOCK_BYTES))
 
 
 def tdes_cbc_encrypt(key: bytes, data: bytes, vector: bytes = _TDES_ZEROS) -> bytes:
     """Whole 8-byte blocks, 8-byte vector; key of 8, 16 or 24 bytes. Raises ValueError."""
-    return Cipher(_tdes(key), CBC(vector)).encryptor().update(_whole(data, TDES_BLOCK_BYTES))
+    return Cipher(tdes(key), CBC(vector)).encryptor().update(_whole(data, TDES_BLOCK_BYTES))
 
 
 def tdes_cbc_decrypt(key: bytes, data: bytes, vector: bytes = _TDES_ZEROS) -> bytes:
     """Whole 8-byte blocks, 8-byte vector; key of 8, 16 or 24 bytes. Raises ValueError."""
-    return Cipher(_tdes(key), CBC(vector)).decryptor().update(_whole(data, TDES_BLOCK_BYTES))
+    return Cipher(tdes(key), CBC(vector)).decryptor().update(_whole(data, TDES_BLOCK_BYTES))
 
 
 def tdes_stretched(key: bytes) -> bytes:
@@ -126,13 +126,15 @@ def xor(left: bytes, right: bytes) -> bytes:
     return (int.from_bytes(left) ^ int.from_bytes(right)).to_bytes(len(left))
 
 
-def _aes(key: bytes) -> AES:
+def aes(key: bytes) -> AES:
+    """The key as an algorithm object. Raises ValueError for a length that AES doesn't know."""
     if len(key) not in AES_KEY_BYTES:
         raise ValueError(f"an AES key has 16, 24 or 32 bytes, not {len(key)}")
     return AES(key)
 
 
-def _tdes(key: bytes) -> TripleDES:
+def tdes(key: bytes) -> TripleDES:
+    """The key as an algorithm object, always of 24 bytes. Raises ValueError."""
     return TripleDES(tdes_stretched(key))
 
 

@@ -7,16 +7,9 @@ from __future__ import annotations
 
 import hmac
 
-from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.cmac import CMAC
 
-from switch.hsm.crypto.ciphers import (
-    AES_KEY_BYTES,
-    TDES_BLOCK_BYTES,
-    tdes_cbc_encrypt,
-    tdes_stretched,
-)
+from switch.hsm.crypto.ciphers import TDES_BLOCK_BYTES, aes, tdes, tdes_cbc_encrypt
 
 PADDINGS = (0, 1, 2, 3)  # 0: data that is whole blocks already; 1, 2, 3: the methods of ISO/IEC 9797-1
 
@@ -52,7 +45,7 @@ class KeyedCmac:
     __slots__ = ("_keyed",)
 
     def __init__(self, key: bytes) -> None:
-        self._keyed = CMAC(_aes(key))
+        self._keyed = CMAC(aes(key))
 
     def __repr__(self) -> str:
         return "KeyedCmac(hidden)"
@@ -69,14 +62,14 @@ class KeyedCmac:
 
 def cmac(key: bytes, data: bytes) -> bytes:
     """AES-CMAC (NIST SP 800-38B): 16 bytes. Raises ValueError for a key that AES doesn't know."""
-    running = CMAC(_aes(key))
+    running = CMAC(aes(key))
     running.update(data)
     return running.finalize()
 
 
 def tdes_cmac(key: bytes, data: bytes) -> bytes:
     """TDES-CMAC (NIST SP 800-38B; ISO/IEC 9797-1 algorithm 5): 8 bytes; key of 8, 16 or 24 bytes."""
-    running = CMAC(TripleDES(tdes_stretched(key)))
+    running = CMAC(tdes(key))
     running.update(data)
     return running.finalize()
 
@@ -117,9 +110,3 @@ def _padded(data: bytes, padding: int) -> bytes:
     if not data or len(data) % TDES_BLOCK_BYTES:
         raise ValueError(f"{len(data)} bytes without padding are no whole blocks")
     return data
-
-
-def _aes(key: bytes) -> AES:
-    if len(key) not in AES_KEY_BYTES:
-        raise ValueError(f"an AES key has 16, 24 or 32 bytes, not {len(key)}")
-    return AES(key)
