@@ -8,7 +8,7 @@ for production with real PINs.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from switch.hsm import inputs
@@ -47,6 +47,7 @@ from switch.hsm.port import (
 )
 
 MASTER_KEY_BYTES = 32
+LEAST_COMPONENTS = 2
 KEYS_KEPT = 1024  # unwrapped keys: BDKs, zone keys and a few of our own; transport keys pass through
 SERIALS_KEPT = 1024  # working keys of the latest serials of one BDK: those of transactions under way
 FIRMWARE = "IN-PROCESS"
@@ -170,6 +171,21 @@ class InProcessHsm:
             "E" if exportable else "N",
             odd_parity(clear) if letter == "T" else clear,
         )
+
+    def form_key(self, components: Sequence[bytes], use: KeyUse, algorithm: KeyAlgorithm) -> Key:
+        """A key that is the exclusive or of its components, not exportable. Not of the port: a box takes
+        components at its own console only."""
+        inputs.check_algorithm("form_key", use, algorithm)
+        letter, size = algorithm.value
+        if len(components) < LEAST_COMPONENTS or any(len(component) != size for component in components):
+            raise inputs.refuse("form_key", f"{LEAST_COMPONENTS} or more components of {size} bytes")
+        clear = bytes(size)
+        for component in components:
+            clear = bytes(a ^ b for a, b in zip(clear, component, strict=True))
+        if not any(clear):
+            raise inputs.refuse("form_key", "the components cancel each other out")
+        clear = odd_parity(clear) if letter == "T" else clear
+        return self._wrapped("form_key", use, letter, _MODES[use], "N", clear)
 
     async def import_key(self, block: str, under: Key, use: KeyUse) -> Key:
         operation = "import_key"
@@ -296,7 +312,7 @@ class InProcessHsm:
         operation = "pin_translate"
         inputs.check_translation(operation, to_format, card, to_card)
         target = self._hold(operation, to, KeyUse.PIN, _WRAPPING)
-        _check_format_of(operation, target, to_format)
+        inputs.check_zone_algorithm(operation, target.algorithm, to_format)
         clear = self._pin(operation, pin, card)
         if to_format is PinFormat.ISO_4:
             return pin_blocks.seal_iso_4(target.key, clear, card, self._random)
@@ -334,7 +350,7 @@ class InProcessHsm:
             key = self._working(operation, pin.base_key, pin.serial).pin
         else:
             held = self._hold(operation, pin.key, KeyUse.PIN, _UNWRAPPING)
-            _check_format_of(operation, held, pin.format)
+            inputs.check_zone_algorithm(operation, held.algorithm, pin.format)
             key = held.key
         try:
             if pin.format is PinFormat.ISO_4:
@@ -375,7 +391,7 @@ class InProcessHsm:
         try:
             return ntag424.confirm(held.key, identifier, state, enciphered)
         except ValueError:
-            return False
+            raise inputs.refuse("card_confirm", "the state of another challenge") from None
 
     # -------------------------------------------------- tokens
 
@@ -447,9 +463,3 @@ class InProcessHsm:
 
 def _block_version(protection: _Held) -> str:
     return "D" if protection.algorithm == "A" else "B"
-
-
-def _check_format_of(operation: str, held: _Held, pin_format: PinFormat) -> None:
-    """Format 4 is AES's, the others are TDES's."""
-    if (held.algorithm == "A") is not (pin_format is PinFormat.ISO_4):
-        raise HsmError(operation, Fault.KEY_USE, "the key's algorithm has no such PIN block format")

@@ -25,6 +25,7 @@ INITIAL_KEY_ID_BYTES = 8
 MOST_COUNTER_ONES = 16  # ANSI X9.24-3: a counter with more one-bits is skipped by terminals
 CARD_DIGITS = range(1, 20)  # ISO/IEC 7812-1: 19 at most
 PVV_CARD_DIGITS = 12  # 11 and the check digit
+TRACK_CARD_DIGITS = 12  # what host commands take
 MOST_BINDING_BYTES = 255  # its length travels in one byte
 VERIFIER_BYTES = 16
 CARD_BLOCK_BYTES = 16  # PICC data, RndB: one AES block
@@ -126,6 +127,12 @@ def block_bytes(pin_format: PinFormat) -> int:
     return 16 if pin_format is PinFormat.ISO_4 else 8
 
 
+def check_zone_algorithm(operation: str, algorithm: str, pin_format: PinFormat) -> None:
+    """algorithm: the zone key's letter. Format 4 is enciphered by AES, the others by TDES."""
+    if (algorithm == "A") is not (pin_format is PinFormat.ISO_4):
+        raise HsmError(operation, Fault.KEY_USE, "the key's algorithm has no such PIN block format")
+
+
 def check_binding(operation: str, binding: bytes) -> None:
     if not 1 <= len(binding) <= MOST_BINDING_BYTES:
         raise refuse(operation, f"a binding has 1 to {MOST_BINDING_BYTES} bytes")
@@ -141,6 +148,8 @@ def check_pin_value(operation: str, card: str, index: int, value: str) -> None:
 
 def check_track(operation: str, card: str, expiry: str, service: str) -> None:
     check_card(operation, card)
+    if len(card) < TRACK_CARD_DIGITS:
+        raise refuse(operation, f"a card number on a track has {TRACK_CARD_DIGITS} digits or more")
     if len(expiry) != 4 or len(service) != 3 or not is_digits(expiry + service):
         raise refuse(operation, "expiry has 4 digits and service code 3")
 

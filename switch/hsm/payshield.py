@@ -551,6 +551,7 @@ class PayShieldHsm:
         inputs.check_translation(operation, to_format, card, to_card)
         _check_pin(operation, pin, card)
         target = _reference(operation, to, KeyUse.PIN)
+        inputs.check_zone_algorithm(operation, _algorithm_of(target), to_format)
         body = protocol.pin_translate(pin, card, target, to_format.value)
 
         def block(reader: BodyReader) -> bytes:
@@ -668,7 +669,8 @@ def _check_pin(operation: str, pin: EncipheredPin, card: str) -> None:
     if isinstance(pin, DukptPin):
         _reference(operation, pin.base_key, KeyUse.BASE_DERIVATION)
     else:
-        _reference(operation, pin.key, KeyUse.PIN)
+        zone = _reference(operation, pin.key, KeyUse.PIN)
+        inputs.check_zone_algorithm(operation, _algorithm_of(zone), pin.format)
 
 
 def _dukpt(operation: str, base_key: Key, serial: bytes, data: bytes) -> str:
