@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from switch.hsm import KeyNotFound, KeyStore, KeyStoreError, KeyVersion
+from switch.hsm import InProcessHsm, KeyNotFound, KeyStore, KeyStoreError, KeyVersion
 from switch.hsm.port import ExportedKey, Fault, Hsm, HsmError, Key, KeyAlgorithm, KeyUse
 from switch.hsm_sim.audit import AuditError, AuditEvent, AuditLog
 from tools.cli import CommandError, ExitCode
@@ -121,7 +121,13 @@ class KeyRoom:
         officers: Sequence[str],
     ) -> KeyVersion:
         """A new version of a name out of its components."""
-        key = await _ask(self.hsm.form_key(components, use, algorithm, exportable=False))
+        if not isinstance(self.hsm, InProcessHsm):
+            raise CommandError(
+                "this HSM takes key components at its own console only",
+                ExitCode.CONFIGURATION,
+                "form the key there and import its token",
+            )
+        key = self.hsm.form_key(components, use, algorithm)
         return self.keep("ceremony", name, key, algorithm, officers, custodians=", ".join(custodians))
 
     def revoke(self, name: str, version: int, officers: Sequence[str]) -> KeyVersion:
