@@ -186,7 +186,7 @@ def export(name: Name, under: Under, data: Data = None, config: Config = None) -
 def import_key(
     name: Name,
     under: Under,
-    block: Annotated[str, typer.Option(help="The X9.143 block, or - to read it from the standard input.")] = "-",
+    block: Annotated[str, typer.Option(help="The X9.143 block, or - for the standard input.")] = "-",
     algorithm: Algorithm = KeyAlgorithm.AES_128.name,
     use: Use = None,
     data: Data = None,
@@ -297,7 +297,9 @@ def inject(
             found = keys_inject.identify(line)
             if found.identifier != terminal:
                 raise CommandError(
-                    f"on {port} is terminal {found.identifier}, not {terminal}", ExitCode.NEGATIVE, "check the cable"
+                    f"on {port} is terminal {found.identifier}, not {terminal}",
+                    ExitCode.NEGATIVE,
+                    "check the cable",
                 )
             if found.transport_check_value != room.key(f"transport/{terminal}").check_value:
                 raise CommandError(
@@ -314,7 +316,8 @@ def inject(
             check_value = made.exported.check_value
             keys_inject.load(line, terminal, made.serial, check_value, made.exported.block)
         room.record("inject", officers, terminal=terminal, ksn=made.serial, check_value=check_value)
-        typer.echo(f"terminal {terminal}: KSN {made.serial}, KCV {check_value}, officers {', '.join(officers)}")
+        names = ", ".join(officers)
+        typer.echo(f"terminal {terminal}: KSN {made.serial}, KCV {check_value}, officers {names}")
 
     _in_room(data, config, load)
 
@@ -325,13 +328,13 @@ def inject(
 @app.command("ca")
 def certificates(
     directory: Annotated[Path, typer.Argument(help="Where the authority and its certificates are.")],
-    terminal: Annotated[list[str] | None, typer.Option(help="A terminal's client certificate: DE 41.")] = None,
-    partner: Annotated[list[str] | None, typer.Option(help="A bank's or partner's certificate: its name.")] = None,
+    terminal: Annotated[list[str] | None, typer.Option(help="A terminal's certificate: DE 41.")] = None,
+    partner: Annotated[list[str] | None, typer.Option(help="A partner's certificate: its name.")] = None,
     switch: Annotated[list[str] | None, typer.Option(help="A switch's certificate: its name.")] = None,
     hsm: Annotated[list[str] | None, typer.Option(help="An HSM's certificate: its name.")] = None,
     address: Annotated[
         list[str] | None,
-        typer.Option(help="Host name or IP address of the servers issued now. Default: localhost, 127.0.0.1."),
+        typer.Option(help="Name or IP address of the servers issued now. Default: localhost, 127.0.0.1."),
     ] = None,
     days: Annotated[
         int, typer.Option(min=1, max=keys_authority.LONGEST_DAYS, help="How long they live.")

@@ -18,6 +18,7 @@ from tools.keys_prompt import Prompt
 COMPONENTS = 3
 CUSTODIANS_NEEDED = 2
 TRIES = 3
+TDES = (KeyAlgorithm.TDES_2, KeyAlgorithm.TDES_3)
 GROUP = 4  # digits; what people read aloud and type back with few slips
 
 LETTER = """\
@@ -67,7 +68,7 @@ def component_owner(custodians: Sequence[str], number: int) -> str:
 
 def make_share(fresh: bytes, algorithm: KeyAlgorithm, number: int, custodian: str) -> Share:
     """A component out of fresh random bytes; of a TDES key with odd parity."""
-    return Share(number, custodian, odd_parity(fresh) if algorithm.value[0] == "T" else fresh)
+    return Share(number, custodian, odd_parity(fresh) if algorithm in TDES else fresh)
 
 
 def letter(name: str, share: Share, algorithm: KeyAlgorithm) -> str:
@@ -120,7 +121,7 @@ def take_in(prompt: Prompt, algorithm: KeyAlgorithm, number: int, custodian: str
         if component is None or len(component) != wanted:
             prompt.say(f"a component of this key has {2 * wanted} hexadecimal digits")
             continue
-        if algorithm.value[0] == "T" and odd_parity(component) != component:
+        if algorithm in TDES and odd_parity(component) != component:
             prompt.say("the component's parity is wrong: a digit was mistyped")
             continue
         prompt.say(f"check value {check_value(component, algorithm.value[0])}")

@@ -62,7 +62,7 @@ class Answers:
 
     def feed(self, data: bytes) -> list[str]:
         self._data += data
-        found = []
+        found: list[str] = []
         while True:
             start = self._data.find(STX)
             end = self._data.find(ETX, start + 1)
