@@ -205,7 +205,7 @@ def check_key_block(operation: str, block: str) -> None:
 
 
 def check_declared_use(operation: str, key: Key, *uses: KeyUse) -> None:
-    if key.use not in uses:
+    if key.use not in uses or not ALGORITHMS[key.use]:
         raise HsmError(operation, Fault.KEY_USE, f"a {key.use.name} key can't do this")
 
 

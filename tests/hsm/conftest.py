@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -67,6 +67,7 @@ def on_softhsm(directory: Path) -> Iterator[Box]:
         hsm = Pkcs11Hsm(module, softhsm.LABEL, softhsm.USER_PIN, timeout_s=PATIENCE_S)
         runner.run(hsm.status())  # logs in
 
+        @cache  # a token of files gets slow with many objects
         def put(use: KeyUse, clear: bytes, exportability: str, letter: str) -> Key:
             return softhsm.put_key(module, use, clear)
 
