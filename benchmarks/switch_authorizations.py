@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import gc
 import json
 import os
@@ -28,8 +29,10 @@ import apsw
 
 from simulators.cards import Deck
 from simulators.load import Figures, Traffic, arrive, saturate
+from switch.defaults import DEMO_ACCEPTOR, create_defaults
+from switch.keys import BDK_ID_BYTES
 from switch.server.clock import BUSINESS_ZONE
-from switch.settings import DEMO_ACCEPTOR, Settings, create_defaults, load
+from switch.settings import Settings
 
 SECONDS = 5
 
@@ -120,24 +123,20 @@ def commits_per_second(path: Path, seconds: float) -> float:
 
 def many_terminals(directory: Path, terminals: int) -> Settings:
     """Settings with one terminal for each line."""
-    create_defaults(directory)
+    bdk_id = create_defaults(directory).terminals[0].initial_key_id[:BDK_ID_BYTES].hex()
     lines = []
     for number in range(terminals):
         lines += [
             "[[terminals]]",
             f'id = "2{number:07d}"',
             f'acceptor = "{DEMO_ACCEPTOR}"',
-            f'mac_request_key = "{os.urandom(16).hex()}"',
-            f'mac_answer_key = "{os.urandom(16).hex()}"',
+            f'initial_key_id = "{bdk_id}2{number:07d}"',
         ]
     path = directory / "switch.toml"
     path.write_text(path.read_text(encoding="utf-8") + "\n".join(lines) + "\n", encoding="utf-8")
-    settings = load(path)
+    settings = create_defaults(directory)
     extra = tuple(terminal for terminal in settings.terminals if terminal.id.startswith("2"))
-    return Settings(
-        **{name: getattr(settings, name) for name in Settings.__slots__ if name != "terminals"},
-        terminals=extra,
-    )
+    return dataclasses.replace(settings, terminals=extra)
 
 
 def start(settings: Settings, profile: Path | None) -> subprocess.Popen[str]:

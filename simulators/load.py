@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from simulators.terminal_keys import TerminalKeys
 from switch import iso8583
-from switch.hsm import StaticKeyHsm
-from switch.iso8583 import Message
+from switch.defaults import read_terminal_settings
+from switch.iso8583 import Message, Value
 from switch.link.framing import frame
-from switch.server.pipeline import request_key
 from switch.settings import Settings
 
 TICK_S = 0.001  # how often an open loop looks what is due; far below the latencies it measures
@@ -45,8 +45,8 @@ class Figures:
 
 
 class Traffic:
-    """Makes requests of the settings' terminals for one set of cards. `moment`: what the terminals' clocks
-    say."""
+    """Makes requests of the settings' terminals for one set of cards, in the order they have to be sent.
+    `moment`: what the terminals' clocks say."""
 
     def __init__(self, settings: Settings, cards: Sequence[str], moment: datetime, seed: int = 1) -> None:
         self.settings = settings
@@ -54,9 +54,9 @@ class Traffic:
         self.moment = moment
         self._stans: dict[str, int] = {}
         self._dialect = iso8583.load("vafa")
-        self._hsm = StaticKeyHsm(
-            {request_key(terminal.id): terminal.mac_request_key for terminal in settings.terminals}
-        )
+        self._keys = [
+            TerminalKeys.of(read_terminal_settings(settings, terminal)) for terminal in settings.terminals
+        ]
         self._random = random.Random(seed)
 
     def activations(self) -> list[tuple[int, bytes]]:
@@ -79,7 +79,7 @@ class Traffic:
             card = self._random.choice(self.cards)
             if self._random.random() < redeem_share:
                 amount = program.rial_per_redeemed_point
-                fields: dict[str, str | dict[str, str]] = {"4": f"{amount:012d}", "48": {"01": f"{1:012d}"}}
+                fields: dict[str, Value] = {"4": f"{amount:012d}", "48": {"01": f"{1:012d}"}}
                 requests.append(self._request(number, card, "0200", "006000", fields))
             else:
                 amount = self._random.randrange(10, 500) * program.rial_per_earned_point
@@ -87,12 +87,13 @@ class Traffic:
         return requests
 
     def _request(
-        self, number: int, card: str, mti: str, processing_code: str, fields: dict[str, str | dict[str, str]]
+        self, number: int, card: str, mti: str, processing_code: str, fields: Mapping[str, Value]
     ) -> tuple[int, bytes]:
         index = number % len(self.settings.terminals)
         terminal = self.settings.terminals[index]
         stan = self._stans[terminal.id] = self._stans.get(terminal.id, 0) % STANS + 1
-        values: dict[str, str | dict[str, str]] = {
+        transmission = self._keys[index].transmission()
+        values: dict[str, Value] = {
             "3": processing_code,
             "11": f"{stan:06d}",
             "12": self.moment.strftime("%H%M%S"),
@@ -101,12 +102,13 @@ class Traffic:
             "35": f"{card}=2912101000000001",
             "41": terminal.id,
             "42": terminal.acceptor,
+            "53": transmission.field_53,
             **fields,
         }
         if mti == "0200":
             values |= {"49": self.settings.program.currency, "60": "000001"}
         body = self._dialect.encode_body(Message(mti, values))
-        return index, frame(body + self._hsm.mac(request_key(terminal.id), body))
+        return index, frame(body + transmission.request_mac(body))
 
 
 class _Line(asyncio.Protocol):

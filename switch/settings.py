@@ -7,22 +7,16 @@ they never appear in an error, a repr or a log. Nothing here opens sockets or da
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import secrets
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from switch.hsm import StaticKeyHsm
-
-CHECKPOINT_KEY = "ledger/checkpoint"
 SETTINGS_FILE = "switch.toml"
-DEMO_TERMINALS = 10  # enough for the demo and the kill campaign to run without writing a file
-DEMO_ACCEPTOR = "100000000000001"
+IN_PROCESS, PAYSHIELD, PKCS11 = "in-process", "payshield", "pkcs11"  # adapters of the HSM port
+NEVER_POINTS = 999_999_999_999  # the largest redemption a message can carry: none is above it
 
 
 class SettingsError(Exception):
@@ -45,7 +39,11 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The loyalty program of this part: fixed rates. Rial per point; points are whole, rounded down."""
+    """The loyalty program of this part: fixed rates. Rial per point; points are whole, rounded down.
+
+    Redemptions above pin_from_points need a PIN or a one-time code, also from a swiped card. pin_tries wrong
+    PINs in a row lock; a code lives code_lifetime_s seconds and code_tries wrong tries.
+    """
 
     name: str
     currency: str
@@ -53,17 +51,45 @@ class Program:
     rial_per_redeemed_point: int
     card_prefixes: tuple[str, ...]
     horizon_days: int
+    pin_from_points: int = NEVER_POINTS
+    pin_tries: int = 3
+    code_lifetime_s: int = 120
+    code_tries: int = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """A registered terminal (DE 41) of an acceptor (DE 42) and its static MAC keys (16 bytes each)."""
+    """A registered terminal (DE 41) of an acceptor (DE 42). initial_key_id: BDK id and derivation id (8
+    bytes) that its key serials begin with."""
 
     id: str
     acceptor: str
     blocked: bool
-    mac_request_key: bytes = field(repr=False)
-    mac_answer_key: bytes = field(repr=False)
+    initial_key_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HsmSettings:
+    """Where keys live. Of the last groups only those of the adapter count; a path that isn't given is None.
+
+    in-process: master_key_file. payshield: host to tls_key. pkcs11: module to user_pin_file.
+    """
+
+    adapter: str
+    key_store: Path
+    master_key_file: Path
+    host: str
+    port: int
+    connections: int
+    header_bytes: int
+    timeout_ms: int
+    master_key_id: str
+    tls_ca: Path | None
+    tls_certificate: Path | None
+    tls_key: Path | None
+    module: Path | None
+    token_label: str
+    user_pin_file: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +101,14 @@ class Settings:
     data: Path
     listener: Listener
     program: Program
+    hsm: HsmSettings
     terminals: tuple[Terminal, ...]
     seal_key: bytes = field(repr=False)
-    checkpoint_key: bytes = field(repr=False)
     directory_key: bytes = field(repr=False)
+
+    @property
+    def is_production(self) -> bool:
+        return self.environment == PRODUCTION
 
     @property
     def ledger_path(self) -> Path:
@@ -87,10 +117,6 @@ class Settings:
     @property
     def checkpoint_path(self) -> Path:
         return self.data / "ledger.checkpoints"
-
-    def checkpoint_mac(self, data: bytes) -> bytes:
-        """The MAC that stands on a checkpoint of the ledger (AES-CMAC, 8 bytes)."""
-        return StaticKeyHsm({CHECKPOINT_KEY: self.checkpoint_key}).mac(CHECKPOINT_KEY, data)
 
     @property
     def lock_path(self) -> Path:
@@ -101,6 +127,11 @@ class Settings:
     def port_path(self) -> Path:
         """Where a running switch writes the port that it listens on."""
         return self.data / "switch.port"
+
+    @property
+    def code_outbox_path(self) -> Path:
+        """Where a test switch leaves one-time codes instead of sending them."""
+        return self.data / "codes.outbox"
 
 
 # ---------------------------------------------------------------- what a file may hold
@@ -114,6 +145,12 @@ class _Key(NamedTuple):
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
+        raise ValueError
+    return value
+
+
+def _optional_text(value: Any) -> str:
+    if not isinstance(value, str):
         raise ValueError
     return value
 
@@ -169,6 +206,16 @@ def _prefixes(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _initial_key_id(value: Any) -> bytes:
+    return _hexadecimal(8)(value)
+
+
+def _two_digits(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch("[0-9]{2}", value):
+        raise ValueError
+    return value
+
+
 def _currency(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch("[0-9]{3}", value):
         raise ValueError
@@ -176,8 +223,22 @@ def _currency(value: Any) -> str:
 
 
 SECRET = "hexadecimal digits"
+_FILE = "a file, relative to this one"
+_OPTIONAL_FILE = 'a file, relative to this one, or "" for none'
+HSM_FILES = (
+    "key_store",
+    "master_key_file",
+    "tls_ca",
+    "tls_certificate",
+    "tls_key",
+    "module",
+    "user_pin_file",
+)
+# What an adapter can't do without.
+ADAPTER_NEEDS = {IN_PROCESS: (), PAYSHIELD: (), PKCS11: ("module", "token_label", "user_pin_file")}
+TEST, PRODUCTION = "test", "production"
 TABLES: dict[str, dict[str, _Key]] = {
-    "": {"environment": _Key(_choice("test", "production"), '"test" or "production"', "test")},
+    "": {"environment": _Key(_choice(TEST, PRODUCTION), '"test" or "production"', TEST)},
     "ledger": {"directory": _Key(_text, "a directory, relative to this file", ".")},
     "listener": {
         "host": _Key(_text, "an address to listen on", "127.0.0.1"),
@@ -198,10 +259,33 @@ TABLES: dict[str, dict[str, _Key]] = {
         "rial_per_redeemed_point": _Key(_integer(1, 99_999_999), "a whole number from 1 to 99999999", 100),
         "card_prefixes": _Key(_prefixes, 'a list of digit strings, e.g. ["936400"]', ["936400"]),
         "horizon_days": _Key(_integer(1, 180), "days, 1 to 180", 7),
+        "pin_from_points": _Key(_integer(0, NEVER_POINTS), f"points, 0 to {NEVER_POINTS}", NEVER_POINTS),
+        # More would make a four-digit PIN worth guessing.
+        "pin_tries": _Key(_integer(1, 9), "a whole number from 1 to 9", 3),
+        "code_lifetime_s": _Key(_integer(10, 3600), "seconds, 10 to 3600", 120),
+        "code_tries": _Key(_integer(1, 9), "a whole number from 1 to 9", 3),
+    },
+    "hsm": {
+        "adapter": _Key(
+            _choice(IN_PROCESS, PAYSHIELD, PKCS11), f'"{IN_PROCESS}", "{PAYSHIELD}" or "{PKCS11}"', IN_PROCESS
+        ),
+        "key_store": _Key(_text, _FILE, "keys.json"),
+        "master_key_file": _Key(_text, _FILE, "hsm-master.key"),
+        "host": _Key(_text, "the address of the HSM", "127.0.0.1"),
+        "port": _Key(_integer(1, 65535), "a port number", 1500),
+        "connections": _Key(_integer(1, 64), "a whole number from 1 to 64", 2),
+        "header_bytes": _Key(_integer(1, 99), "a whole number from 1 to 99", 4),
+        "timeout_ms": _Key(_integer(10, 60_000), "milliseconds, 10 to 60000", 2000),
+        "master_key_id": _Key(_two_digits, "two digits", "00"),
+        "tls_ca": _Key(_optional_text, _OPTIONAL_FILE, ""),
+        "tls_certificate": _Key(_optional_text, _OPTIONAL_FILE, ""),
+        "tls_key": _Key(_optional_text, _OPTIONAL_FILE, ""),
+        "module": _Key(_optional_text, _OPTIONAL_FILE, ""),
+        "token_label": _Key(_optional_text, "the token's label", ""),
+        "user_pin_file": _Key(_optional_text, _OPTIONAL_FILE, ""),
     },
     "keys": {
         "seal": _Key(_hexadecimal(32), f"64 {SECRET}"),
-        "checkpoint": _Key(_hexadecimal(32), f"64 {SECRET}"),
         "directory": _Key(_hexadecimal(32), f"64 {SECRET}"),
     },
 }
@@ -209,8 +293,7 @@ TERMINAL_KEYS: dict[str, _Key] = {
     "id": _Key(_characters(8), "8 letters or digits (DE 41)"),
     "acceptor": _Key(_characters(15), "15 letters or digits (DE 42)"),
     "blocked": _Key(_boolean, "true or false", False),
-    "mac_request_key": _Key(_hexadecimal(16), f"32 {SECRET}"),
-    "mac_answer_key": _Key(_hexadecimal(16), f"32 {SECRET}"),
+    "initial_key_id": _Key(_initial_key_id, "16 digits or letters A to F: BDK id, derivation id"),
 }
 
 
@@ -235,22 +318,35 @@ def load(path: Path) -> Settings:
     registered = [
         Terminal(**reader.keys(f"terminals[{i}]", row, TERMINAL_KEYS)) for i, row in enumerate(terminals)
     ]
-    seen: set[str] = set()
+    seen: set[str | bytes] = set()
     for terminal in registered:
         if terminal.id in seen:
             raise SettingsError(f"{path}: terminal {terminal.id} stands twice; remove one")
-        seen.add(terminal.id)
+        if terminal.initial_key_id in seen:
+            raise SettingsError(
+                f"{path}: terminal {terminal.id}: another one has this initial_key_id; give each its own"
+            )
+        seen |= {terminal.id, terminal.initial_key_id}
     return Settings(
         source=path,
         environment=values[""]["environment"],
         data=(path.parent / values["ledger"]["directory"]).resolve(),
         listener=Listener(**values["listener"]),
         program=Program(**values["program"]),
+        hsm=_hsm_settings(path, values["hsm"]),
         terminals=tuple(registered),
         seal_key=values["keys"]["seal"],
-        checkpoint_key=values["keys"]["checkpoint"],
         directory_key=values["keys"]["directory"],
     )
+
+
+def _hsm_settings(path: Path, values: dict[str, Any]) -> HsmSettings:
+    for name in ADAPTER_NEEDS[values["adapter"]]:
+        if not values[name]:
+            raise SettingsError(f'{path}: hsm.{name} is missing: hsm.adapter "{values["adapter"]}" needs it')
+    for name in HSM_FILES:
+        values[name] = (path.parent / values[name]).resolve() if values[name] else None
+    return HsmSettings(**values)
 
 
 class _Reader:
@@ -301,27 +397,6 @@ class _Reader:
         return str(self._path)
 
 
-# ---------------------------------------------------------------- embedded defaults
-
-
-def create_defaults(data: Path) -> Settings:
-    """The settings of a data directory: made with fresh random keys and demo terminals when it has none yet.
-
-    Also writes `terminals/<id>.json`, what each terminal's firmware is told. Files are readable by their
-    owner only.
-    """
-    path = data / SETTINGS_FILE
-    if not path.exists():
-        try:
-            data.mkdir(parents=True, exist_ok=True)
-            _write_private(path, _default_text())
-        except OSError as error:
-            raise SettingsError(f"{data}: can't be made ({error.strerror}); choose another --data") from None
-    settings = load(path)
-    write_terminal_settings(settings)
-    return settings
-
-
 def load_for(data: Path | None, config: Path | None) -> Settings:
     """The settings that `--data` and `--config` mean: a file as given, or those that a data directory holds.
 
@@ -331,78 +406,9 @@ def load_for(data: Path | None, config: Path | None) -> Settings:
         settings = load(config)
         if data is None:
             return settings
-        return Settings(
-            **{**{name: getattr(settings, name) for name in Settings.__slots__}, "data": data.resolve()}
-        )
+        return replace(settings, data=data.resolve())
     directory = data if data is not None else Path("data")
     path = directory / SETTINGS_FILE
     if not path.exists():
         raise SettingsError(f"{path}: no settings here; start with: vafa switch run --data {directory}")
     return load(path)
-
-
-def write_terminal_settings(settings: Settings, port: int | None = None) -> None:
-    """Write what each terminal's firmware is told (JSON, `terminals/<id>.json`), with the port that is in
-    use."""
-    directory = settings.data / "terminals"
-    directory.mkdir(parents=True, exist_ok=True)
-    for terminal in settings.terminals:
-        path = directory / f"{terminal.id}.json"
-        known: dict[str, Any] = {}
-        if path.exists():
-            known = json.loads(path.read_text(encoding="utf-8"))
-        told = {
-            "terminal_id": terminal.id,
-            "acceptor_id": terminal.acceptor,
-            "acceptor_name": {"en": "Vafa Shop", "fa": "فروشگاه وفا"},
-            "host": settings.listener.host,
-            "port": settings.listener.port,
-            "tpdu": "6000030000",
-            "answer_timeout_ms": 15000,
-            "reversal_interval_ms": 5000,
-            "locale": "en",
-            "receipt_locales": ["en", "fa"],
-            "storage_key": secrets.token_hex(16),
-            "card_prefixes": list(settings.program.card_prefixes),
-            **known,
-            "mac_request_key": terminal.mac_request_key.hex(),
-            "mac_answer_key": terminal.mac_answer_key.hex(),
-        }
-        if port is not None:
-            told["port"] = port
-        if told != known:
-            _write_private(path, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
-
-
-def _default_text() -> str:
-    lines = [
-        "# Settings of this switch, made with random keys at its first start.",
-        "# docs/settings.md explains every key.",
-        'environment = "test"',
-        "",
-        "[keys]",
-        f'seal = "{secrets.token_hex(32)}"',
-        f'checkpoint = "{secrets.token_hex(32)}"',
-        f'directory = "{secrets.token_hex(32)}"',
-    ]
-    for number in range(1, DEMO_TERMINALS + 1):
-        lines += [
-            "",
-            "[[terminals]]",
-            f'id = "{10_000_000 + number}"',
-            f'acceptor = "{DEMO_ACCEPTOR}"',
-            f'mac_request_key = "{secrets.token_hex(16)}"',
-            f'mac_answer_key = "{secrets.token_hex(16)}"',
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)

@@ -104,4 +104,6 @@ REASONS = {
     "0101": ("1 point for every {0} rial", "۱ امتیاز برای هر {0} ریال"),
     "0102": ("1 point pays {0} rial", "هر امتیاز {0} ریال"),
     "0201": ("Older than the switch accepts", "قدیمی‌تر از حد پذیرش"),
+    "0301": ("This mobile number can't be used for this card", "این شمارهٔ همراه برای این کارت پذیرفته نیست"),
+    "0302": ("No mobile number is known for this card", "برای این کارت شمارهٔ همراهی ثبت نشده است"),
 }

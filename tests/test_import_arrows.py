@@ -23,7 +23,7 @@ BELOW_THE_TOP = (
     "switch.settlement",
     "switch.events",
 )
-TOP_OF_SWITCH = (*BELOW_THE_TOP, "switch.settings", "switch.tls")
+TOP_OF_SWITCH = (*BELOW_THE_TOP, "switch.settings", "switch.tls", "switch.keys", "switch.defaults")
 ALLOWED: dict[str, tuple[str, ...]] = {
     "terminal": ("terminal.text",),
     "terminal.text": (),
@@ -34,12 +34,20 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "switch.ledger": (),
     "switch.loyalty": (),
     "switch.link": ("switch.iso8583",),
-    "switch.authorizer": ("switch.iso8583", "switch.ledger", "switch.loyalty", "switch.hsm"),
+    "switch.authorizer": (
+        "switch.iso8583",
+        "switch.ledger",
+        "switch.loyalty",
+        "switch.hsm",
+        "switch.hsm.crypto",
+    ),
     "switch.settlement": ("switch.ledger",),
     "switch.events": ("switch.ledger",),
     "switch.hsm_sim": ("switch.hsm.crypto", "switch.tls"),
     "switch.tls": (),
     "switch.settings": (*BELOW_THE_TOP, "switch.tls"),
+    "switch.keys": ("switch.hsm", "switch.settings", "switch.tls"),
+    "switch.defaults": ("switch.hsm", "switch.hsm.crypto", "switch.keys", "switch.settings"),
     "switch.console": TOP_OF_SWITCH,
     "switch.server": (*TOP_OF_SWITCH, "switch.console"),
     "simulators": ("terminal", "terminal.text", "switch", *TOP_OF_SWITCH, "switch.server", "switch.console"),

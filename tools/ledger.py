@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from switch.hsm.port import HsmError
+from switch.keys import KeysError, checkpoint_mac
 from switch.ledger import LedgerUnavailable
 from switch.ledger.verify import Report
 from switch.ledger.verify import verify as verify_ledger
@@ -50,14 +52,12 @@ def verify(
     try:
         settings = load_for(data, config)
         begun = time.monotonic()
-        report = verify_ledger(
-            settings.ledger_path,
-            settings.seal_key,
-            checkpoints or settings.checkpoint_path,
-            settings.checkpoint_mac,
-        )
+        with checkpoint_mac(settings) as mac:
+            report = verify_ledger(
+                settings.ledger_path, settings.seal_key, checkpoints or settings.checkpoint_path, mac
+            )
         seconds = time.monotonic() - begun
-    except (SettingsError, LedgerUnavailable) as error:
+    except (SettingsError, KeysError, LedgerUnavailable, HsmError) as error:
         raise CommandError(str(error), ExitCode.CONFIGURATION) from None
     typer.echo(_as_json(report) if format is Format.JSON else _as_text(report, seconds))
     if report.found:

@@ -256,7 +256,10 @@ def terminal_tables(dictionary: Dictionary) -> str:
         raise CommandError(f"{dictionary.name} has no MAC", ExitCode.CONFIGURATION, "add dialect.mac")
     lines = [_HEADER.format(name=dictionary.name, version=dictionary.version)]
     lines += _block("FIELDS", (f"{number}: {_format(field)}" for number, field in dictionary.fields.items()))
-    lines += ["", "# tagged field: tag byte: as above; a tag's own length says how long, from shortest to longest"]
+    lines += [
+        "",
+        "# tagged field: tag byte: as above; a tag's own length says how long, from shortest to longest",
+    ]
     for number, field in dictionary.fields.items():
         if field.content == "tlv":
             rows = (f"0x{tag}: {_format(tag_field)}" for tag, tag_field in field.tags.items())

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from switch.settings import Settings, SettingsError, create_defaults, load, load_for
+from switch.defaults import create_defaults
+from switch.settings import Settings, SettingsError, load, load_for
 
 app = typer.Typer(no_args_is_help=True, help="Run the loyalty switch.")
 
@@ -82,11 +83,13 @@ def _effective(settings: Settings) -> list[str]:
         f"environment     {settings.environment}",
         f"data            {settings.data}",
     ]
-    for section in (settings.listener, settings.program):
-        name = type(section).__name__.lower()
+    for section in (settings.listener, settings.program, settings.hsm):
+        name = type(section).__name__.lower().removesuffix("settings")
         for entry in dataclasses.fields(section):
-            lines.append(f"{name}.{entry.name} = {getattr(section, entry.name)!r}")
+            value = getattr(section, entry.name)
+            lines.append(f"{name}.{entry.name} = {str(value) if isinstance(value, Path) else value!r}")
     for terminal in settings.terminals:
         state = "blocked" if terminal.blocked else "in service"
-        lines.append(f"terminal {terminal.id} of acceptor {terminal.acceptor}: {state}")
+        key = terminal.initial_key_id.hex().upper()
+        lines.append(f"terminal {terminal.id} of acceptor {terminal.acceptor}, initial key {key}: {state}")
     return lines

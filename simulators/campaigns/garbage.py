@@ -27,8 +27,8 @@ from simulators.faults import framed
 from simulators.firmware import Interpreter, Options, Place, Terminal, prepare_micropython
 from simulators.switch_process import SwitchProcess
 from switch import iso8583
+from switch.defaults import DEMO_ACCEPTOR, create_defaults
 from switch.iso8583 import Message
-from switch.settings import DEMO_ACCEPTOR, create_defaults
 
 TRADING_TERMINAL: Final = "10000001"
 FORGED_TERMINAL: Final = "10000002"

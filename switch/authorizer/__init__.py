@@ -6,6 +6,18 @@ does that and asks again.
 """
 
 from switch.authorizer.decide import Authorizer, Refusal, Repeat
+from switch.authorizer.proof import Limits, Need, NewCode, NewPin, PinCheck
 from switch.authorizer.request import Request, TooOld
 
-__all__ = ["Authorizer", "Refusal", "Repeat", "Request", "TooOld"]
+__all__ = [
+    "Authorizer",
+    "Limits",
+    "Need",
+    "NewCode",
+    "NewPin",
+    "PinCheck",
+    "Refusal",
+    "Repeat",
+    "Request",
+    "TooOld",
+]

@@ -6,10 +6,28 @@ The rules of identity (seen before, reversed before), of member and of funds are
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from switch.authorizer.identity import rrn_of
+from switch.authorizer.proof import (
+    LOCKED,
+    WRONG_PIN,
+    Found,
+    Limits,
+    Need,
+    Needed,
+    NewCode,
+    NewPin,
+    Proof,
+    answer_to,
+    is_code_locked,
+    prove,
+    sent_code,
+)
 from switch.authorizer.request import Request
+from switch.hsm.crypto.ciphers import same
 from switch.iso8583 import Dialect, Message
 from switch.ledger import (
     Account,
@@ -18,7 +36,10 @@ from switch.ledger import (
     MemberAdded,
     MemberStatus,
     MemberStatusSet,
+    MobileRemoved,
+    MobileSet,
     OriginalReversed,
+    PinSet,
     Posting,
     Side,
     State,
@@ -32,14 +53,19 @@ INVALID_TRANSACTION = "12"
 INVALID_AMOUNT = "13"
 UNKNOWN_CARD = "14"
 ALREADY_ACTIVE = "21"
+FORMAT_ERROR = "30"
 NOT_ENOUGH_POINTS = "51"
 CARD_NOT_ACTIVE = "78"
 DUPLICATE = "94"
+
+NOTHING_FOUND: Mapping[Need, object] = MappingProxyType({})
 
 OPERATIONS = {TransferKind.EARN: "earn", TransferKind.REDEEM: "redeem"}  # by the transfer they make
 
 REASON_EARNED = "0101"
 REASON_REDEEMED = "0102"
+REASON_MOBILE_TAKEN = "0301"
+REASON_NO_MOBILE = "0302"
 
 REVERSIBLE_CLASSES = (
     b"123"  # DE 90 may name an authorization, a financial or a file message; no reversal of a reversal
@@ -73,7 +99,11 @@ class _Outcome:
 
 
 class Authorizer:
-    """Decides requests of one program. The rates are rial per point."""
+    """Decides requests of one program. The rates are rial per point.
+
+    pin_from_points: redemptions above need a proof from a swiped card too. key: the directory key, which
+    one-time codes are hashed under.
+    """
 
     def __init__(
         self,
@@ -82,22 +112,38 @@ class Authorizer:
         currency: str,
         rial_per_earned_point: int,
         rial_per_redeemed_point: int,
+        pin_from_points: int,
+        limits: Limits,
+        key: bytes,
     ) -> None:
         self._dialect = dialect
         self._program = program
         self._currency = currency
         self._earned = rial_per_earned_point
         self._redeemed = rial_per_redeemed_point
+        self._pin_from_points = pin_from_points
+        self._limits = limits
+        self._key = key
 
-    def decide(self, state: State, request: Request, now_ms: int) -> Entry | Repeat | Refusal:
+    def decide(
+        self, state: State, request: Request, now_ms: int, found: Found = NOTHING_FOUND
+    ) -> Entry | Repeat | Refusal | Need:
         """Decide one request on the owner's memory. now_ms: milliseconds since 1970, UTC.
 
-        Raises NotLoaded, naming what the memory lacks: fill it in and ask again; nothing has changed
-        meanwhile.
+        A Need is what the HSM has to say first: decide again with its answer in `found`. Raises NotLoaded,
+        naming what the memory lacks: fill it in and ask again; nothing has changed meanwhile.
         """
         seen = state.entry(request.identity)
         if seen is not None:
             return Repeat(seen) if seen.fingerprint == request.fingerprint else Refusal(DUPLICATE)
+        if request.has_pin and request.code:
+            return Refusal(FORMAT_ERROR)  # one proof at a time: two would be two guesses
+        try:
+            return self._decide(state, request, now_ms, found)
+        except Needed as needed:
+            return needed.need
+
+    def _decide(self, state: State, request: Request, now_ms: int, found: Found) -> Entry:
         member = state.member_of(request.identifier)
         bucket = request.bucket_without_member if member is None else member >> 40
         if state.is_reversed(request.identity):
@@ -105,7 +151,7 @@ class Authorizer:
         elif request.operation == "reversal":
             outcome = self._reverse(state, request, member)
         elif request.operation == "activate":
-            outcome = self._activate(state, request, member, bucket)
+            outcome = self._activate(state, request, member, bucket, now_ms, found)
         elif member is None:
             outcome = _Outcome(UNKNOWN_CARD, {})
         elif state.member(member).status is not MemberStatus.ACTIVE:
@@ -113,7 +159,11 @@ class Authorizer:
         elif request.operation == "earn":
             outcome = self._earn(state, request, member)
         elif request.operation == "redeem":
-            outcome = self._redeem(state, request, member)
+            outcome = self._redeem(state, request, member, now_ms, found)
+        elif request.operation == "pin_change":
+            outcome = self._change_pin(state, request, member, now_ms, found)
+        elif request.operation == "code":
+            outcome = self._send_code(state, member, now_ms, found)
         elif request.operation == "balance":
             outcome = _Outcome(APPROVED, self._balances(state.balance(self._account(member))))
         else:
@@ -122,18 +172,77 @@ class Authorizer:
 
     # ------------------------------------------------------------ operations
 
-    def _activate(self, state: State, request: Request, member: int | None, bucket: int) -> _Outcome:
+    def _activate(
+        self, state: State, request: Request, member: int | None, bucket: int, now_ms: int, found: Found
+    ) -> _Outcome:
         if not request.card_valid:
             return _Outcome(UNKNOWN_CARD, {})
-        if member is None:
-            added = MemberAdded(state.next_member_id(bucket), request.identifier, request.masked_card)
-            return _Outcome(APPROVED, self._balances(0), sides=(added,))
-        if state.member(member).status is MemberStatus.ACTIVE:
+        if member is not None and state.member(member).status is MemberStatus.ACTIVE:
             return _Outcome(ALREADY_ACTIVE, {})
-        balance = state.balance(self._account(member))
-        return _Outcome(
-            APPROVED, self._balances(balance), sides=(MemberStatusSet(member, MemberStatus.ACTIVE),)
-        )
+        change: MemberAdded | MemberStatusSet
+        if member is None:
+            balance = 0
+            change = MemberAdded(state.next_member_id(bucket), request.identifier, request.masked_card)
+        else:
+            balance = state.balance(self._account(member))
+            change = MemberStatusSet(member, MemberStatus.ACTIVE)
+        mobile = self._first_mobile(state, request, change.member)
+        if mobile is None:
+            return _Outcome(INVALID_TRANSACTION, {"04": REASON_MOBILE_TAKEN})
+        pin = self._first_pin(state, request, member, change.member, now_ms, found)
+        if pin.refusal:
+            return _Outcome(pin.refusal, {}, sides=pin.sides)
+        return _Outcome(APPROVED, self._balances(balance), sides=(change, *mobile, *pin.sides))
+
+    def _first_mobile(self, state: State, request: Request, member: int) -> tuple[Side, ...] | None:
+        """The side that gives a member the mobile number it comes with; None when that can't be its."""
+        mobile = request.mobile
+        if mobile is None:
+            return ()
+        owner = state.member_of(mobile.identifier)
+        if owner == member:
+            return ()
+        if owner is not None or state.mobile(member) is not None:
+            return None
+        return (MobileSet(member, *mobile),)
+
+    def _first_pin(
+        self, state: State, request: Request, known: int | None, member: int, now_ms: int, found: Found
+    ) -> Proof:
+        """The PIN that an activation brings: the member's first one, or the one it has already."""
+        if not request.has_pin:
+            return Proof("")
+        if known is not None and state.credential(known).verifier:
+            return self._prove(state, request, known, now_ms, found)
+        verifier = answer_to(NewPin(member, in_tag=False), found)
+        return Proof("", (PinSet(member, verifier),)) if isinstance(verifier, bytes) else Proof(WRONG_PIN)
+
+    def _prove(
+        self, state: State, request: Request, member: int, now_ms: int, found: Found, *, needed: bool = True
+    ) -> Proof:
+        return prove(state, request, member, now_ms, found, self._limits, self._key, needed=needed)
+
+    def _change_pin(self, state: State, request: Request, member: int, now_ms: int, found: Found) -> _Outcome:
+        """A new PIN, proved by the old one or a one-time code; unlocks."""
+        proof = self._prove(state, request, member, now_ms, found)
+        if proof.refusal:
+            return _Outcome(proof.refusal, {}, sides=proof.sides)
+        verifier = answer_to(NewPin(member, in_tag=True), found)
+        if not isinstance(verifier, bytes):
+            return _Outcome(FORMAT_ERROR, {}, sides=proof.sides)
+        changed = PinSet(member, verifier, state.credential(member).verifier)
+        return _Outcome(APPROVED, {}, sides=(*proof.sides, changed))
+
+    def _send_code(self, state: State, member: int, now_ms: int, found: Found) -> _Outcome:
+        if state.mobile(member) is None:
+            return _Outcome(INVALID_TRANSACTION, {"04": REASON_NO_MOBILE})
+        credential = state.credential(member)
+        if is_code_locked(credential, now_ms, self._limits):
+            return _Outcome(LOCKED, {})
+        code = answer_to(NewCode(member), found)
+        assert isinstance(code, str)
+        sent = sent_code(credential, member, code, now_ms, self._limits, self._key)
+        return _Outcome(APPROVED, {}, sides=(sent,))
 
     def _earn(self, state: State, request: Request, member: int) -> _Outcome:
         if request.amount == 0 or request.currency != self._currency:
@@ -142,15 +251,21 @@ class Authorizer:
         tags = {"04": REASON_EARNED, "05": f"{self._earned:012d}"}
         return self._move(state, request, member, points, AccountKind.ISSUED, TransferKind.EARN, tags)
 
-    def _redeem(self, state: State, request: Request, member: int) -> _Outcome:
+    def _redeem(self, state: State, request: Request, member: int, now_ms: int, found: Found) -> _Outcome:
         points = request.points
         if points == 0 or request.currency != self._currency or request.amount != points * self._redeemed:
             return _Outcome(INVALID_AMOUNT, {})
+        # A typed number proves nothing; before the proof nobody hears of the balance.
+        needed = not request.has_card or points > self._pin_from_points
+        proof = self._prove(state, request, member, now_ms, found, needed=needed)
+        if proof.refusal:
+            return _Outcome(proof.refusal, {}, sides=proof.sides)
         balance = state.balance(self._account(member))
         if points > balance:
-            return _Outcome(NOT_ENOUGH_POINTS, self._balances(balance))
+            return _Outcome(NOT_ENOUGH_POINTS, self._balances(balance), sides=proof.sides)
         tags = {"04": REASON_REDEEMED, "05": f"{self._redeemed:012d}"}
-        return self._move(state, request, member, -points, AccountKind.REDEEMED, TransferKind.REDEEM, tags)
+        moved = self._move(state, request, member, -points, AccountKind.REDEEMED, TransferKind.REDEEM, tags)
+        return replace(moved, sides=proof.sides)
 
     def _move(
         self,
@@ -192,6 +307,13 @@ class Authorizer:
                 sides.append(MemberStatusSet(side.member, MemberStatus.INACTIVE))
             elif isinstance(side, MemberStatusSet):
                 sides.append(MemberStatusSet(side.member, _other(side.status)))
+            elif isinstance(side, PinSet):
+                if same(state.credential(side.member).verifier, side.verifier):
+                    sides.append(PinSet(side.member, side.before, side.verifier))
+            elif isinstance(side, MobileSet):
+                mobile = state.mobile(side.member)
+                if mobile is not None:
+                    sides.append(MobileRemoved(side.member, mobile.identifier))
         return _Outcome(APPROVED, self._known_balances(state, member, transfers), transfers, tuple(sides))
 
     # ------------------------------------------------------------ answers
@@ -221,6 +343,8 @@ class Authorizer:
             answer=self._dialect.encode_body(Message(answer_mti(request.mti), answer)),
             transfers=outcome.transfers,
             sides=outcome.sides,
+            key_serial=request.key_serial,
+            request_mac=request.request_mac,
         )
 
     def _account(self, member: int) -> Account:
@@ -264,8 +388,10 @@ def _is_of(request: Request, original: Entry, member: int | None) -> bool:
         return False
     for transfer in original.transfers:
         return OPERATIONS[transfer.kind] == request.original_operation
-    changes_member = any(isinstance(side, MemberAdded | MemberStatusSet) for side in original.sides)
-    return not changes_member or request.original_operation == "activate"
+    if any(isinstance(side, MemberAdded | MemberStatusSet) for side in original.sides):
+        return request.original_operation == "activate"
+    changes_pin = any(isinstance(side, PinSet) for side in original.sides)
+    return not changes_pin or request.original_operation == "pin_change"
 
 
 def _undo(transfer: Transfer, original: int) -> Transfer:

@@ -11,6 +11,8 @@ from functools import lru_cache
 from hashlib import blake2b
 
 IDENTITY_BYTES = 19
+IDENTIFIER_BYTES = 16  # keyed hash of a card or mobile number
+CODE_HASH_BYTES = 16
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -60,7 +62,13 @@ def fingerprint_of(body: bytes, key: bytes) -> bytes:
 
 def card_identifier(card: str, key: bytes) -> bytes:
     """The keyed hash (16 bytes) under which the directory knows a card number."""
-    return blake2b(b"card:" + card.encode("ascii"), digest_size=16, key=key).digest()
+    return blake2b(b"card:" + card.encode("ascii"), digest_size=IDENTIFIER_BYTES, key=key).digest()
+
+
+def code_hash(code: str, member: int, expires_ms: int, key: bytes) -> bytes:
+    """The keyed hash (16 bytes) of a member's one-time code: a plain one is found by trying."""
+    data = f"code:{member}:{expires_ms}:{code}".encode("ascii")
+    return blake2b(data, digest_size=CODE_HASH_BYTES, key=key).digest()
 
 
 def bucket_of_identifier(identifier: bytes) -> int:

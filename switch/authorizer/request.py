@@ -1,12 +1,13 @@
-"""A decoded message as a request: what it asks for, from whom, about which card.
+"""A decoded message as a request: what it asks for, from whom, about which member.
 
-Built once from a checked message; immutable. The card number itself stays out of it: only its keyed hash
-and masked form.
+Built once from a checked message; immutable. Card and mobile numbers stay out of it: only their keyed hashes
+and masked forms; of PIN blocks only that they are there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from switch.authorizer.identity import (
@@ -17,14 +18,17 @@ from switch.authorizer.identity import (
     identity_of,
     within_horizon,
 )
+from switch.authorizer.mobile import Mobiles, masked
 from switch.iso8583 import Dialect, Message
 from switch.iso8583.masks import luhn_valid, mask_card_number
+from switch.ledger import Mobile
 
 CARD_DIGITS = range(16, 20)  # ISO/IEC 7812: our program issues 16, cards of 17 to 19 digits are let in
 
 
-# 7, the PIN block and the key serial belong to one sending; all other fields to the transaction.
+# 7, PIN blocks and the key serial belong to one sending; all other fields to the transaction.
 OF_A_TRANSMISSION = frozenset({"7", "52", "53"})
+NEW_PIN_BLOCK = "08"  # tag of DE 48
 
 
 class TooOld(ValueError):
@@ -35,7 +39,8 @@ class TooOld(ValueError):
 class Request:
     """One transaction request.
 
-    operation: the message's name in the dictionary (balance, earn, redeem, activate, reversal).
+    operation: the message's name in the dictionary (balance, earn, redeem, activate, reversal, pin_change,
+    code). key_serial, request_mac: of this sending. has_card: the card was swiped; else a number was typed.
     original_operation: the operation that a reversal takes back, by the MTI of DE 90 and its DE 3.
     card_valid: False when an activation names a number that is not of the program's cards.
     amount: rial; points: whole points; 0 when absent. original: the identity that a reversal names, else
@@ -59,6 +64,12 @@ class Request:
     points: int
     original: bytes
     original_operation: str | None = None
+    key_serial: bytes = b""
+    request_mac: bytes = b""
+    has_card: bool = True
+    has_pin: bool = False
+    code: str = field(default="", repr=False)
+    mobile: Mobile | None = None
 
     @property
     def bucket_without_member(self) -> int:
@@ -75,11 +86,19 @@ class RequestReader:
         self._horizon_days = horizon_days
         self._card_prefixes = card_prefixes
         self._key = key
+        self._mobiles = Mobiles(key)
 
-    def read(self, message: Message, body: bytes, operation: str, now: datetime) -> Request:
-        """The request in a message that passed its presence check.
+    def read(
+        self,
+        message: Message,
+        operation: str,
+        now: datetime,
+        key_serial: bytes = b"",
+        request_mac: bytes = b"",
+    ) -> Request:
+        """The request in a message that passed its presence check, enciphered tags opened.
 
-        body: the bytes the message was decoded from, without the MAC. now: local time, Asia/Tehran.
+        now: local time, Asia/Tehran. key_serial, request_mac: of this sending.
         Raises TooOld for a date outside the horizon, or one that no calendar has.
         """
         business_date = now.date()
@@ -92,37 +111,44 @@ class RequestReader:
             original_operation = self._dialect.name_of(Message(data[:4], {"3": message["3"]}))
             original_day = self._day(data[10:14], data[14:20], business_date)
             original = identity_of(original_day, data[14:20], data[1], terminal, data[4:10])
-        card = card_number(message)
+        number = identifying_digits(message)
+        by_mobile = "2" not in message and "35" not in message
+        brings_mobile = not by_mobile and "48.07" in message
         return Request(
             operation=operation,
             mti=mti,
             identity=identity_of(day, local_time, mti[1], terminal, stan),
-            fingerprint=fingerprint_of(self._of_transaction(message, body), self._key),
+            fingerprint=fingerprint_of(self._of_transaction(message), self._key),
             terminal=terminal,
             acceptor=message.text("42"),
             stan=stan,
             local_time=local_time,
             business_date=business_date.isoformat(),
-            identifier=card_identifier(card, self._key),
-            masked_card=mask_card_number(card),
-            card_valid=operation != "activate" or self._is_of_program(card),
+            identifier=self._mobiles.identifier(number) if by_mobile else card_identifier(number, self._key),
+            masked_card=masked(number) if by_mobile else mask_card_number(number),
+            card_valid=operation != "activate" or self._is_of_program(number),
             amount=int(message.text("4")) if "4" in message else 0,
             currency=message.text("49") if "49" in message else "",
             points=int(message.text("48.01")) if "48.01" in message else 0,
             original=original,
             original_operation=original_operation,
+            key_serial=key_serial,
+            request_mac=request_mac,
+            has_card="35" in message,
+            has_pin="52" in message,
+            code=message.text("48.06") if "48.06" in message else "",
+            mobile=self._mobiles.of(message.text("48.07")) if brings_mobile else None,
         )
 
     def _is_of_program(self, card: str) -> bool:
         return len(card) in CARD_DIGITS and card.startswith(self._card_prefixes) and luhn_valid(card)
 
-    def _of_transaction(self, message: Message, body: bytes) -> bytes:
-        """`body` without the fields of its transmission: the same bytes whether the message carries them
-        or not."""
-        fields = message.fields
-        if fields.keys().isdisjoint(OF_A_TRANSMISSION):
-            return body
-        kept = {number: value for number, value in fields.items() if number not in OF_A_TRANSMISSION}
+    def _of_transaction(self, message: Message) -> bytes:
+        """The message's bytes without the fields of its transmission and without MAC."""
+        kept = {number: value for number, value in message.fields.items() if number not in OF_A_TRANSMISSION}
+        tags = kept.get("48")
+        if isinstance(tags, Mapping) and NEW_PIN_BLOCK in tags:
+            kept["48"] = {tag: value for tag, value in tags.items() if tag != NEW_PIN_BLOCK}
         return self._dialect.encode_body(Message(message.mti, kept))
 
     def _day(self, local_date: str, local_time: str, business_date: date) -> date:
@@ -137,8 +163,11 @@ class RequestReader:
         return day
 
 
-def card_number(message: Message) -> str:
-    """The card number of DE 2, or of track 2 (DE 35) up to its separator."""
+def identifying_digits(message: Message) -> str:
+    """What names the member: the card number of DE 2 or track 2 (DE 35), or a mobile number (48.07). PIN
+    blocks are made over these digits."""
     if "2" in message:
         return message.text("2")
-    return message.text("35").partition("=")[0]
+    if "35" in message:
+        return message.text("35").partition("=")[0]
+    return message.text("48.07")

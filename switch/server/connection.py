@@ -7,13 +7,15 @@ Knows framing and flow control; knows nothing of messages.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import structlog
 
 from switch.link.framing import Frame, FrameReader, FramingError, answer_tpdu, frame
 from switch.server.pipeline import Pipeline
 from switch.settings import Listener
+from switch.tls import Role, peer_of
 
 # Answers that a peer doesn't read wait here; beyond it we stop reading from that peer.
 WRITE_BUFFER_BYTES = 64 * 1024
@@ -82,6 +84,8 @@ class Connection(asyncio.Protocol):
         self._stopping = False
         self._closing = False
         self._reported: set[str] = set()
+        self._is_private = False
+        self._certified: str | None = None
         self.active_at = connections.loop.time()
         self.is_known = False
 
@@ -93,6 +97,10 @@ class Connection(asyncio.Protocol):
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         peer = transport.get_extra_info("peername")
         self._name = f"{peer[0]}:{peer[1]}" if peer else "?"
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self._is_private = True
+            self._certified = _terminal_of(tls.getpeercert())
         self._connections.opened(self)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -129,6 +137,14 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------ the pipeline calls
 
+    @property
+    def is_private(self) -> bool:
+        return self._is_private
+
+    @property
+    def certified(self) -> str | None:
+        return self._certified
+
     def answer(self, payload: bytes, tpdu: bytes | None) -> None:
         # A transport whose peer has gone complains of every write.
         if self._transport is not None and not self._transport.is_closing():
@@ -148,6 +164,9 @@ class Connection(asyncio.Protocol):
         if what not in self._reported and not self._closing:
             self._reported.add(what)
             self._connections.log.warning(what, peer=self._name, **details)
+
+    def alarm(self, what: str, **details: str | int) -> None:
+        self._connections.log.error(what, alarm=True, peer=self._name, **details)
 
     def close_after_fault(self) -> None:
         """Read nothing more; close when all that came before is answered."""
@@ -203,3 +222,11 @@ class Connection(asyncio.Protocol):
             transport.pause_reading()
         else:
             transport.resume_reading()
+
+
+def _terminal_of(certificate: Mapping[str, Any] | None) -> str | None:
+    """The terminal that a certificate names; one of somebody else names no terminal there is."""
+    if not certificate:
+        return None
+    holder = peer_of(certificate)
+    return holder.name if holder is not None and holder.role is Role.TERMINAL else ""

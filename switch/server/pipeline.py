@@ -1,37 +1,55 @@
-"""From a frame to its answer: decode, MAC, registry, request, decision, one commit for the batch, answer
-under a MAC.
+"""From a frame to its answer: decode, registry, MAC, key serial, request, decision, one commit for the batch,
+answer under a MAC.
 
 Nothing that looks like approval leaves before its commit is durable. While one batch commits the next
-gathers; there
-is no timer. A failed commit drops the ledger's memory, reloads and asks again: nothing is guessed.
+gathers; there is no timer. A failed commit drops the ledger's memory, reloads and asks again: nothing is
+guessed. What is refused before its identity is known is never stored.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeGuard
 
 import structlog
 
-from switch.authorizer import Authorizer, Refusal, Repeat, Request, TooOld
+from switch.authorizer import (
+    Authorizer,
+    Limits,
+    Need,
+    NewCode,
+    NewPin,
+    PinCheck,
+    Refusal,
+    Repeat,
+    Request,
+    TooOld,
+)
 from switch.authorizer.decide import answer_fields, answer_mti
-from switch.authorizer.request import RequestReader
-from switch.hsm import StaticKeyHsm
+from switch.authorizer.mobile import Mobiles
+from switch.authorizer.proof import CODE_DIGITS
+from switch.authorizer.request import NEW_PIN_BLOCK, RequestReader, identifying_digits
+from switch.hsm.port import Direction, DukptPin, Fault, Hsm, HsmError
 from switch.iso8583 import DecodeError, Dialect, Message
+from switch.keys import BDK_ID_BYTES, SwitchKeys
 from switch.ledger import Engine, Entry, FencedError, LedgerError, NotLoaded, State
 from switch.link.framing import Frame
 from switch.server import eager
-from switch.settings import Program, Terminal
+from switch.server.codes import CodeCarrier, CodeCarrierError
+from switch.server.enciphered import ENCIPHERED, MOBILE, EncipheredError, opened
+from switch.server.sending import INITIAL_KEY_BYTES, KEY_SET, KeyMarks, Sending, Standing
+from switch.settings import NEVER_POINTS, Program, Terminal
 
 FORMAT_ERROR = "30"
 NOT_PERMITTED = "58"
 SECURITY_ERROR = "63"
 INVALID_TRANSACTION = "12"
+PIN_UNAVAILABLE = "86"
 UNAVAILABLE = "91"
 MALFUNCTION = "96"
 APPROVED = "00"
@@ -47,6 +65,14 @@ TRIES = 2
 # Requests that wait for their batch; above it the switch says 91 instead of growing. About 10 MB, half a
 # second of work.
 LARGEST_QUEUE = 8192
+# A decision asks the HSM twice at most; each time somebody was faster in between it asks again.
+MOST_NEEDS = 16
+CODE_RANDOM_BYTES = 8  # so many more than a code needs that none is likelier than another
+MEMBER_BYTES = 8  # a member's id as the binding of its PIN verifier
+# The HSM's trouble is told so often, per operation and fault.
+HSM_LOG_INTERVAL_MS = 10_000
+# What the HSM can't do for one request alone, as opposed to being away.
+_DAMAGE = (Fault.KEY_DAMAGED, Fault.UNKNOWN_KEY, Fault.KEY_USE)
 
 
 class Clock(Protocol):
@@ -61,12 +87,26 @@ class Peer(Protocol):
     """A connection as the pipeline sees it. Every received frame is finished exactly once: answered or
     dropped."""
 
+    @property
+    def is_private(self) -> bool:
+        """Nobody between us reads along: TLS."""
+        ...
+
+    @property
+    def certified(self) -> str | None:
+        """The terminal (DE 41) that the peer's certificate names; None on a line without certificates."""
+        ...
+
     def answer(self, payload: bytes, tpdu: bytes | None) -> None: ...
 
     def drop(self) -> None: ...
 
     def report(self, what: str, **details: str | int) -> None:
         """Log a fault of this peer, each kind once."""
+        ...
+
+    def alarm(self, what: str, **details: str | int) -> None:
+        """Log what looks like an attack, every time."""
         ...
 
     def close_after_fault(self) -> None: ...
@@ -76,11 +116,20 @@ class Peer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Work:
-    peer: Peer
-    tpdu: bytes | None
+    """A request on its way. message: with enciphered tags opened. only_stored: a frame at or below the mark,
+    answered only when the ledger has just this sending. found: what the HSM said; refused: it couldn't."""
+
+    sending: Sending
     request: Request
+    message: Message = field(repr=False)
+    peer: Peer
+    frame: Frame = field(repr=False)
+    only_stored: bool = False
+    found: dict[Need, object] = field(default_factory=dict, repr=False)
+    refused: str = ""
+    parked: bool = False
 
 
 @dataclass(slots=True)
@@ -93,21 +142,29 @@ class _Batch:
     in_doubt: bool = False
 
 
+class _Delivery(NamedTuple):
+    """A one-time code and the sealed mobile number it goes to. instead: the answer when it can't."""
+
+    mobile: bytes
+    code: str
+    instead: bytes
+
+    def __repr__(self) -> str:
+        return "_Delivery(hidden)"
+
+
+class _Replay:
+    """A decision: neither fresh nor stored."""
+
+
 class _Answer(NamedTuple):
-    peer: Peer
-    tpdu: bytes | None
-    terminal: str
-    body: bytes  # encoded, without its MAC
+    """body: encoded, without its MAC. delivery: what goes out before it. replayed: the peer whose frame is
+    refused without a MAC."""
 
-
-def request_key(terminal: str) -> str:
-    """Name of the key that a terminal's requests are MACed under."""
-    return f"terminal/{terminal}/request"
-
-
-def answer_key(terminal: str) -> str:
-    """Name of the key that the answers to a terminal are MACed under."""
-    return f"terminal/{terminal}/answer"
+    sending: Sending
+    body: bytes
+    delivery: _Delivery | None = None
+    replayed: Peer | None = None
 
 
 class Pipeline:
@@ -125,7 +182,9 @@ class Pipeline:
         program: Program,
         terminals: tuple[Terminal, ...],
         directory_key: bytes,
-        hsm: StaticKeyHsm,
+        hsm: Hsm,
+        keys: SwitchKeys,
+        codes: CodeCarrier | None,
         engine: Engine,
         epoch: int,
         clock: Clock,
@@ -138,7 +197,10 @@ class Pipeline:
         self._program = program
         self._terminals = {terminal.id: terminal for terminal in terminals}
         self._requests = RequestReader(dialect, program.horizon_days, program.card_prefixes, directory_key)
+        self._mobiles = Mobiles(directory_key)
         self._hsm = hsm
+        self._keys = keys
+        self._codes = codes
         self._engine = engine
         self._epoch = epoch
         self._clock = clock
@@ -152,8 +214,15 @@ class Pipeline:
             program.currency,
             program.rial_per_earned_point,
             program.rial_per_redeemed_point,
+            program.pin_from_points,
+            Limits(program.pin_tries, program.code_tries, program.code_lifetime_s * 1000),
+            directory_key,
         )
-        self._state: State | None = State(engine.start())  # None: to be read again
+        start = engine.start()
+        self._state: State | None = State(start)  # None: to be read again
+        self._marks = KeyMarks(start.key_marks)
+        self._turns: dict[str, asyncio.Future[None]] = {}
+        self._hsm_told_ms: dict[tuple[str, Fault], int] = {}
         self._queue: deque[_Work] = deque()
         self._committing = False
         self._stopped = False
@@ -179,44 +248,150 @@ class Pipeline:
             peer.drop()
             peer.close_after_fault()
             return
-        terminal = self._terminals.get(message.text("41"))
-        if terminal is None or terminal.blocked or message.get("42") not in (None, terminal.acceptor):
-            peer.report("terminal not permitted", terminal=message.text("41"))
-            self._refuse_unauthenticated(peer, frame, message, NOT_PERMITTED)
-            return
         body, mac = self._dialect.split_mac(frame.payload)
-        if mac is None or not await self._hsm.mac_verify(request_key(terminal.id), body, mac):
-            peer.report("bad MAC", terminal=terminal.id)
-            self._refuse_unauthenticated(peer, frame, message, SECURITY_ERROR)
+        sending = self._sender(peer, frame, message, mac or b"")
+        if sending is None:
+            return
+        standing = await self._authenticated(peer, frame, message, sending, body)
+        if standing is None or standing is Standing.JOINED:
             return
         peer.known()
         operation = self._dialect.name_of(message)
-        if operation is None:
-            await self._refuse(peer, frame.tpdu, message, INVALID_TRANSACTION)
-        elif problems := self._dialect.check(message):
-            first = problems[0]
-            peer.report("message incomplete", terminal=terminal.id, path=first.path, problem=first.what)
-            await self._refuse(peer, frame.tpdu, message, first.response_code)
-        elif operation == "network":
-            await self._network(peer, frame.tpdu, message)
-        elif operation == "reversal" and message.text("90")[ORIGINAL_DIGITS:].strip("0"):
-            peer.report("message incomplete", terminal=terminal.id, path="90", problem="zeros expected")
-            await self._refuse(peer, frame.tpdu, message, FORMAT_ERROR)
+        if standing is Standing.AT_OR_BELOW and operation in (None, "network"):
+            self._replayed(peer, frame, message)
+        elif operation is None:
+            await self._refuse(sending, message, INVALID_TRANSACTION)
         else:
-            await self._transaction(peer, frame.tpdu, message, body, operation)
+            await self._authentic(peer, frame, message, sending, operation, standing)
+
+    def _sender(self, peer: Peer, frame: Frame, message: Message, mac: bytes) -> Sending | None:
+        """Who sends, when key serial, DE 41, DE 42 and certificate name one terminal in service; else None,
+        and the frame is refused."""
+        name = message.text("41")
+        key_serial = message.get("53")
+        if not isinstance(key_serial, bytes):
+            peer.report("message incomplete", terminal=name, path="53", problem="mandatory, missing")
+            self._refuse_unauthenticated(peer, frame, message, FORMAT_ERROR)
+            return None
+        serial = key_serial[1:]
+        terminal = self._terminals.get(name)
+        if terminal is None:
+            problem = "not registered"
+        elif terminal.blocked:
+            problem = "blocked"
+        elif message.get("42") not in (None, terminal.acceptor):
+            problem = "another acceptor's"
+        elif key_serial[0] != KEY_SET or serial[:INITIAL_KEY_BYTES] != terminal.initial_key_id:
+            problem = "another terminal's key serial"
+        elif peer.certified not in (None, name):
+            problem = "another terminal's certificate"
+        else:
+            base_key = self._keys.base_keys[serial[:BDK_ID_BYTES]]
+            return Sending(name, base_key, serial, mac, peer, frame.tpdu)
+        peer.alarm("terminal not permitted", terminal=name, problem=problem)
+        self._refuse_unauthenticated(peer, frame, message, NOT_PERMITTED)
+        return None
+
+    async def _authenticated(
+        self, peer: Peer, frame: Frame, message: Message, sending: Sending, body: bytes
+    ) -> Standing | None:
+        """Check the MAC, raise the mark. A terminal's frames take their turn, however the HSM answers; None:
+        refused."""
+        before = self._turns.get(sending.terminal)
+        turn = self._turns[sending.terminal] = asyncio.get_running_loop().create_future()
+        try:
+            refused = await self._mac_refused(sending, body)
+            if before is not None:
+                await before
+            if not refused:
+                return self._marks.place(sending)
+        finally:
+            turn.set_result(None)
+            if self._turns[sending.terminal] is turn:
+                del self._turns[sending.terminal]
+        if refused == SECURITY_ERROR:
+            peer.report("bad MAC", terminal=sending.terminal)
+        self._refuse_unauthenticated(peer, frame, message, refused)
+        return None
+
+    async def _mac_refused(self, sending: Sending, body: bytes) -> str:
+        """Empty when the MAC is good, else the response code."""
+        if not sending.mac:
+            return SECURITY_ERROR
+        try:
+            good = await self._hsm.dukpt_mac_verify(
+                sending.base_key, sending.serial, body, sending.mac, Direction.REQUEST
+            )
+        except HsmError as error:
+            if error.fault is Fault.BAD_INPUT:  # a counter that no terminal uses
+                return SECURITY_ERROR
+            return self._hsm_failed(error)
+        return "" if good else SECURITY_ERROR
+
+    async def _authentic(
+        self, peer: Peer, frame: Frame, message: Message, sending: Sending, operation: str, standing: Standing
+    ) -> None:
+        """A message whose MAC is good: whole, and of an operation that there is?"""
+        if MOBILE in message and not peer.is_private:
+            peer.report("mobile number in clear", terminal=sending.terminal)
+            await self._refuse(sending, message, FORMAT_ERROR)
+            return
+        if ENCIPHERED in message:
+            try:
+                message = await opened(self._dialect, self._hsm, sending, message)
+            except EncipheredError as error:
+                peer.report("enciphered data not opened", terminal=sending.terminal, problem=str(error))
+                await self._refuse(sending, message, FORMAT_ERROR)
+                return
+            except HsmError as error:
+                await self._refuse(sending, message, self._hsm_failed(error))
+                return
+        problem = self._first_problem(message, operation)
+        if problem is not None:
+            path, what, code = problem
+            peer.report("message incomplete", terminal=sending.terminal, path=path, problem=what)
+            await self._refuse(sending, message, code)
+        elif operation == "network":
+            await self._network(sending, message)
+        elif operation == "code" and self._codes is None:
+            self._log.error("one-time codes can't be sent: no carrier", terminal=sending.terminal)
+            await self._refuse(sending, message, UNAVAILABLE)
+        else:
+            await self._transaction(peer, frame, message, sending, operation, standing)
+
+    def _first_problem(self, message: Message, operation: str) -> tuple[str, str, str] | None:
+        """Path, what is wrong and the response code; None when the message is complete."""
+        if problems := self._dialect.check(message):
+            first = problems[0]
+            return first.path, first.what, first.response_code
+        if operation == "reversal" and message.text("90")[ORIGINAL_DIGITS:].strip("0"):
+            return "90", "zeros expected", FORMAT_ERROR
+        return None
 
     async def _transaction(
-        self, peer: Peer, tpdu: bytes | None, message: Message, body: bytes, operation: str
+        self, peer: Peer, frame: Frame, message: Message, sending: Sending, operation: str, standing: Standing
     ) -> None:
         try:
-            request = self._requests.read(message, body, operation, self._clock.local())
+            request = self._requests.read(
+                message, operation, self._clock.local(), sending.serial, sending.mac
+            )
         except TooOld:
-            await self._refuse(peer, tpdu, message, INVALID_TRANSACTION)
+            if standing is Standing.AT_OR_BELOW:
+                self._replayed(peer, frame, message)
+            else:
+                await self._refuse(sending, message, INVALID_TRANSACTION)
             return
-        if len(self._queue) >= LARGEST_QUEUE or self._stopped:
-            await self._refuse(peer, tpdu, message, UNAVAILABLE)
+        if len(self._queue) >= LARGEST_QUEUE:
+            await self._refuse(sending, message, UNAVAILABLE)
             return
-        self._queue.append(_Work(peer, tpdu, request))
+        only_stored = standing is Standing.AT_OR_BELOW
+        await self._enqueue(_Work(sending, request, message, peer, frame, only_stored))
+
+    async def _enqueue(self, work: _Work) -> None:
+        if self._stopped:
+            await self._refuse(work.sending, work.message, UNAVAILABLE)
+            return
+        self._queue.append(work)
         if not self._committing:
             self._committing = True
             self._idle.clear()
@@ -239,7 +414,7 @@ class Pipeline:
             self._give_up(batch)
             return
         try:
-            entries, answers = self._decide(batch.work)
+            entries, answers = self._decide(batch)
             if entries:
                 self._engine.stage(entries, self._epoch)
         except LedgerError as error:
@@ -255,28 +430,46 @@ class Pipeline:
         future = asyncio.get_running_loop().run_in_executor(self._writer, self._engine.sync)
         future.add_done_callback(lambda done: self._synced(done, batch, entries, answers))
 
-    def _decide(self, work: Sequence[_Work]) -> tuple[list[Entry], list[_Answer]]:
+    def _decide(self, batch: _Batch) -> tuple[list[Entry], list[_Answer]]:
+        """Entries and answers of what can be decided now; what waits for the HSM leaves the batch."""
         if self._state is None:
             self._state = State(self._engine.start())
         entries: list[Entry] = []
         answers: list[_Answer] = []
         now_ms = self._clock.now_ms()
-        for item in work:
-            outcome = self._decide_one(self._state, item.request, now_ms)
-            if isinstance(outcome, Entry):
+        waiting = False
+        for item in batch.work:
+            outcome = self._decide_one(self._state, item, now_ms)
+            if outcome is None:
+                waiting = True
+            elif isinstance(outcome, Entry):
                 entries.append(outcome)
-                answers.append(_Answer(item.peer, item.tpdu, item.request.terminal, outcome.answer))
+                answers.append(_Answer(item.sending, outcome.answer, self._delivery(item, outcome)))
             elif isinstance(outcome, Repeat):
-                answers.append(_Answer(item.peer, item.tpdu, item.request.terminal, outcome.entry.answer))
-            else:
+                answers.append(_Answer(item.sending, outcome.entry.answer))
+            elif isinstance(outcome, Refusal):
                 answers.append(self._refusal(item, outcome.response_code))
+            else:
+                body = self._unauthenticated(item.message, SECURITY_ERROR)
+                answers.append(_Answer(item.sending, body, replayed=item.peer))
+        if waiting:
+            batch.work = [item for item in batch.work if not item.parked]
         return entries, answers
 
-    def _decide_one(self, state: State, request: Request, now_ms: int) -> Entry | Repeat | Refusal:
-        """Decide one request, loading what the memory lacks, and let the next ones see its entry."""
+    def _decide_one(
+        self, state: State, item: _Work, now_ms: int
+    ) -> Entry | Repeat | Refusal | _Replay | None:
+        """Decide one request, loading what the memory lacks, and let the next ones see its entry. None: it
+        waits for the HSM."""
+        request = item.request
         while True:
             try:
-                outcome = self._authorizer.decide(state, request, now_ms)
+                if item.only_stored:
+                    stored = state.entry(request.identity)
+                    return Repeat(stored) if _is_of(stored, item.sending) else _Replay()
+                if item.refused:
+                    return Refusal(item.refused)
+                outcome = self._authorizer.decide(state, request, now_ms, item.found)
             except NotLoaded as missing:
                 state.fill(missing.load, self._engine.load(missing.load))
                 continue
@@ -289,6 +482,10 @@ class Pipeline:
                     "decision failed", terminal=request.terminal, error=type(error).__name__, at=where
                 )
                 return Refusal(MALFUNCTION)
+            if isinstance(outcome, Need):
+                if not self._asked(item, outcome):
+                    return None
+                continue
             try:
                 if isinstance(outcome, Entry):
                     state.apply(outcome)
@@ -344,37 +541,127 @@ class Pipeline:
         reverses."""
         if batch.in_doubt:
             for item in batch.work:
-                item.peer.drop()
+                item.sending.drop()
         else:
             self._release([self._refusal(item, UNAVAILABLE) for item in batch.work])
         asyncio.get_running_loop().call_soon(self._next_batch)
 
-    def _refusal(self, item: _Work, code: str) -> _Answer:
-        request = item.request
-        fields = answer_fields(request.stan, request.local_time, request.terminal, code)
-        body = self._dialect.encode_body(Message(answer_mti(request.mti), fields))
-        return _Answer(item.peer, item.tpdu, request.terminal, body)
+    # ------------------------------------------------------------ the HSM
+
+    def _asked(self, item: _Work, need: Need) -> bool:
+        """Ask the HSM for what a decision needs. False: it takes its time, the request will come again."""
+        if len(item.found) >= MOST_NEEDS:
+            item.refused = PIN_UNAVAILABLE
+            return True
+        eager.start(self._ask(item, need), self._tasks)
+        item.parked = need not in item.found and not item.refused
+        return not item.parked
+
+    async def _ask(self, item: _Work, need: Need) -> None:
+        try:
+            item.found[need] = await self._found(item, need)
+        except HsmError as error:
+            item.refused = self._hsm_failed(error, PIN_UNAVAILABLE)
+        if item.parked:
+            item.parked = False
+            await self._enqueue(item)
+
+    async def _found(self, item: _Work, need: Need) -> object:
+        """What the HSM says to a need. A bad block is no fault here: it counts like a wrong PIN."""
+        if isinstance(need, NewCode):
+            drawn = await self._hsm.random(CODE_RANDOM_BYTES)
+            return f"{int.from_bytes(drawn, 'big') % 10**CODE_DIGITS:0{CODE_DIGITS}d}"
+        sending, message = item.sending, item.message
+        in_tag = isinstance(need, NewPin) and need.in_tag
+        block = message[f"48.{NEW_PIN_BLOCK}" if in_tag else "52"]
+        assert isinstance(block, bytes)
+        pin = DukptPin(sending.base_key, sending.serial, block)
+        digits = identifying_digits(message)
+        binding = need.member.to_bytes(MEMBER_BYTES, "big")
+        key = self._keys.pin_verifier
+        try:
+            if isinstance(need, PinCheck):
+                return await self._hsm.pin_verify(pin, digits, key, binding, need.verifier)
+            return await self._hsm.pin_verifier(pin, digits, key, binding)
+        except HsmError as error:
+            if error.fault is not Fault.BAD_PIN_BLOCK:
+                raise
+            return False if isinstance(need, PinCheck) else None
+
+    def _hsm_failed(self, error: HsmError, unavailable: str = UNAVAILABLE) -> str:
+        """Log it, not too often; the transient response code for the request."""
+        now_ms = self._clock.now_ms()
+        kind = (error.operation, error.fault)
+        if now_ms - self._hsm_told_ms.get(kind, -HSM_LOG_INTERVAL_MS) >= HSM_LOG_INTERVAL_MS:
+            self._hsm_told_ms[kind] = now_ms
+            self._log.error("HSM failed", error=str(error), alarm=error.fault in _DAMAGE)
+        return unavailable if error.fault in (Fault.UNAVAILABLE, Fault.UNSUPPORTED) else MALFUNCTION
 
     # ------------------------------------------------------------ out
 
+    def _delivery(self, item: _Work, entry: Entry) -> _Delivery | None:
+        """What a decided request has delivered before its answer goes out."""
+        if item.request.operation != "code" or entry.response_code != APPROVED:
+            return None
+        assert self._state is not None
+        mobile = self._state.mobile(entry.member)
+        code = item.found[NewCode(entry.member)]
+        assert mobile is not None
+        assert isinstance(code, str)
+        return _Delivery(mobile.sealed, code, self._refused_body(item.message, UNAVAILABLE))
+
+    def _refusal(self, item: _Work, code: str) -> _Answer:
+        return _Answer(item.sending, self._refused_body(item.message, code))
+
+    def _refused_body(self, message: Message, code: str) -> bytes:
+        return self._dialect.encode_body(_refusing(message, code))
+
+    def _unauthenticated(self, message: Message, code: str) -> bytes:
+        return self._dialect.encode(_refusing(message, code))
+
     def _release(self, answers: list[_Answer]) -> None:
-        eager.start(self._send(answers), self._tasks)
-
-    async def _send(self, answers: list[_Answer]) -> None:
         for answer in answers:
-            mac = await self._hsm.mac_generate(answer_key(answer.terminal), answer.body)
-            answer.peer.answer(answer.body + mac, answer.tpdu)
+            eager.start(self._send(answer), self._tasks)
 
-    async def _refuse(self, peer: Peer, tpdu: bytes | None, message: Message, code: str) -> None:
+    async def _send(self, answer: _Answer) -> None:
+        """Answer under the response key of the request's key serial."""
+        sending, body = answer.sending, answer.body
+        if answer.replayed is not None:
+            answer.replayed.alarm("key serial used before", terminal=sending.terminal)
+            sending.finish(body)
+            return
+        if answer.delivery is not None and not await self._delivered(sending, answer.delivery):
+            body = answer.delivery.instead
+        try:
+            mac = await self._hsm.dukpt_mac_generate(
+                sending.base_key, sending.serial, body, Direction.RESPONSE
+            )
+        except HsmError as error:
+            self._hsm_failed(error)
+            sending.drop()  # an answer without a MAC is none; the terminal reverses
+            return
+        sending.finish(body + mac)
+
+    async def _delivered(self, sending: Sending, delivery: _Delivery) -> bool:
+        assert self._codes is not None
+        try:
+            await self._codes.send(self._mobiles.open(delivery.mobile), delivery.code)
+        except (CodeCarrierError, ValueError) as error:
+            self._log.error("one-time code not sent", terminal=sending.terminal, error=str(error))
+            return False
+        return True
+
+    async def _refuse(self, sending: Sending, message: Message, code: str) -> None:
         """Answer under a MAC, without remembering: for messages whose MAC was good."""
-        fields = answer_fields(message.text("11"), _time_of(message), message.text("41"), code)
-        body = self._dialect.encode_body(Message(answer_mti(message.mti), fields))
-        await self._send([_Answer(peer, tpdu, message.text("41"), body)])
+        await self._send(_Answer(sending, self._refused_body(message, code)))
 
     def _refuse_unauthenticated(self, peer: Peer, frame: Frame, message: Message, code: str) -> None:
         """Answer without a MAC: a terminal takes it for no answer, a person reading a trace sees why."""
-        fields = answer_fields(message.text("11"), _time_of(message), message.text("41"), code)
-        peer.answer(self._dialect.encode(Message(answer_mti(message.mti), fields)), frame.tpdu)
+        peer.answer(self._unauthenticated(message, code), frame.tpdu)
+
+    def _replayed(self, peer: Peer, frame: Frame, message: Message) -> None:
+        peer.alarm("key serial used before", terminal=message.text("41"))
+        self._refuse_unauthenticated(peer, frame, message, SECURITY_ERROR)
 
     def _malformed(self, peer: Peer, frame: Frame, error: DecodeError) -> None:
         peer.report("malformed message", path=error.path, offset=error.offset, expected=error.expected)
@@ -385,21 +672,27 @@ class Pipeline:
         peer.drop()
         peer.close_after_fault()
 
-    async def _network(self, peer: Peer, tpdu: bytes | None, message: Message) -> None:
+    async def _network(self, sending: Sending, message: Message) -> None:
         code = message.text("70")
         if code not in (SIGN_ON, SIGN_OFF, ECHO):
-            await self._refuse(peer, tpdu, message, INVALID_TRANSACTION)
+            await self._refuse(sending, message, INVALID_TRANSACTION)
             return
         fields = answer_fields(message.text("11"), _time_of(message), message.text("41"), APPROVED)
         if code == SIGN_ON:
-            fields["48"] = {
-                "10": self._clock.local().strftime("%Y%m%d%H%M%S"),
-                "11": f"{self._dialect.version:04d}",
-                "12": f"{self._program.rial_per_redeemed_point:08d}",
-            }
+            fields["48"] = self._sign_on_tags()
             self._log.info("terminal signed on", terminal=message.text("41"))
         body = self._dialect.encode_body(Message(answer_mti(message.mti), fields))
-        await self._send([_Answer(peer, tpdu, message.text("41"), body)])
+        await self._send(_Answer(sending, body))
+
+    def _sign_on_tags(self) -> dict[str, str]:
+        tags = {
+            "10": self._clock.local().strftime("%Y%m%d%H%M%S"),
+            "11": f"{self._dialect.version:04d}",
+            "12": f"{self._program.rial_per_redeemed_point:08d}",
+        }
+        if self._program.pin_from_points < NEVER_POINTS:
+            tags["13"] = f"{self._program.pin_from_points:012d}"
+        return tags
 
     # ------------------------------------------------------------ life
 
@@ -411,8 +704,18 @@ class Pipeline:
                 await asyncio.wait(set(self._tasks))
 
 
+def _is_of(entry: Entry | None, sending: Sending) -> TypeGuard[Entry]:
+    """Whether an entry is what this very sending was decided to."""
+    return entry is not None and sending.is_same(entry.key_serial, entry.request_mac)
+
+
 def _is_request(mti: str) -> bool:
     return mti[0] == "0" and mti[1] in "12348" and mti[2] in "02" and mti[3] in "01"
+
+
+def _refusing(message: Message, code: str) -> Message:
+    fields = answer_fields(message.text("11"), _time_of(message), message.text("41"), code)
+    return Message(answer_mti(message.mti), fields)
 
 
 def _time_of(message: Message) -> str:

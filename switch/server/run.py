@@ -19,14 +19,17 @@ from typing import Any, TextIO
 import structlog
 
 from switch import iso8583
-from switch.hsm import StaticKeyHsm
+from switch.defaults import write_terminal_settings
+from switch.hsm.port import HsmError
+from switch.keys import KeysError, SwitchKeys, open_hsm, open_store
 from switch.ledger import LedgerUnavailable
 from switch.ledger.checkpoint import CheckpointFile
 from switch.ledger.sqlite import SqliteEngine
 from switch.server.clock import SystemClock
+from switch.server.codes import CodeOutbox
 from switch.server.connection import Connections
-from switch.server.pipeline import Pipeline, answer_key, request_key, where_of
-from switch.settings import CHECKPOINT_KEY, Listener, Settings, write_terminal_settings
+from switch.server.pipeline import Pipeline, where_of
+from switch.settings import Listener, Settings, SettingsError
 
 CHECKPOINT_INTERVAL_S = 60  # how much of the ledger's end is known only to the ledger itself, at most
 SWEEP_INTERVAL_S = 1
@@ -69,13 +72,22 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
     listening = _bind(settings.listener)
     lock = _lock(settings)
     try:
+        hsm = await open_hsm(settings)
+        keys = SwitchKeys.of(open_store(settings), settings.terminals)
+
+        def checkpoint_mac(data: bytes) -> bytes:
+            """For the thread that writes checkpoints."""
+            return asyncio.run_coroutine_threadsafe(hsm.mac_generate(keys.checkpoint, data), loop).result()
+
         engine = SqliteEngine(settings.ledger_path, seal_key=settings.seal_key)
         epoch = engine.claim(f"switch {os.getpid()}")
         # A ledger shorter than its last checkpoint lost entries: it is not served from.
-        checkpoints = CheckpointFile(settings.checkpoint_path, settings.checkpoint_mac)
-        write_checkpoint(engine, checkpoints, clock.now_ms())
-    except LedgerUnavailable as error:
+        checkpoints = CheckpointFile(settings.checkpoint_path, checkpoint_mac)
+        await write_checkpoint(engine, checkpoints, clock.now_ms())
+    except (KeysError, LedgerUnavailable) as error:
         raise StartError(str(error)) from error
+    except HsmError as error:
+        raise StartError(f"{error}; check [hsm] and its key store") from error
     with (
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-writer") as writer,
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-checkpoint") as checkpointer,
@@ -98,7 +110,9 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             program=settings.program,
             terminals=settings.terminals,
             directory_key=settings.directory_key,
-            hsm=hsm_of(settings),
+            hsm=hsm,
+            keys=keys,
+            codes=None if settings.is_production else CodeOutbox(settings.code_outbox_path),
             engine=engine,
             epoch=epoch,
             clock=clock,
@@ -111,7 +125,10 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         server = await loop.create_server(connections.make, sock=listening, backlog=LISTEN_BACKLOG)
         port = listening.getsockname()[1]
         settings.port_path.write_text(f"{port}\n", encoding="ascii")
-        write_terminal_settings(settings, port)
+        try:
+            write_terminal_settings(settings, port)
+        except SettingsError as error:
+            raise StartError(str(error)) from error
         background = [
             loop.create_task(_sweep(connections)),
             loop.create_task(_collect()),
@@ -138,10 +155,11 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         await asyncio.gather(*background, return_exceptions=True)
         code = 0 if reason.startswith("SIG") else 1
         if code == 0:
-            with contextlib.suppress(LedgerUnavailable):
-                write_checkpoint(engine, checkpoints, clock.now_ms())
+            with contextlib.suppress(LedgerUnavailable, HsmError):
+                await write_checkpoint(engine, checkpoints, clock.now_ms())
                 engine.commit([], epoch)  # the last checkpoint's note: no later batch will carry it
     engine.close()
+    await hsm.close()
     lock.close()
     with contextlib.suppress(OSError):
         settings.port_path.unlink()
@@ -149,12 +167,13 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
     return code
 
 
-def write_checkpoint(engine: SqliteEngine, checkpoints: CheckpointFile, now_ms: int) -> None:
+async def write_checkpoint(engine: SqliteEngine, checkpoints: CheckpointFile, now_ms: int) -> None:
     """Append what the ledger looks like now; the ledger notes it, so that a cut file is noticed too.
 
     Raises LedgerUnavailable: the file can't be written, or it knows of more entries than the ledger has.
+    Raises HsmError.
     """
-    made = checkpoints.append(engine.heads(), now_ms)
+    made = await asyncio.to_thread(checkpoints.append, engine.heads(), now_ms)
     if made is not None:
         engine.note_checkpoint(made.number, made.mac)
 
@@ -164,15 +183,6 @@ def log_defect(log: structlog.stdlib.BoundLogger, context: dict[str, Any]) -> No
     error = context.get("exception")
     at = "" if error is None else where_of(error)
     log.error("defect", what=str(context.get("message", "")), error=type(error).__name__, at=at)
-
-
-def hsm_of(settings: Settings) -> StaticKeyHsm:
-    """The in-process HSM with the keys that the settings hold."""
-    keys = {CHECKPOINT_KEY: settings.checkpoint_key}
-    for terminal in settings.terminals:
-        keys[request_key(terminal.id)] = terminal.mac_request_key
-        keys[answer_key(terminal.id)] = terminal.mac_answer_key
-    return StaticKeyHsm(keys)
 
 
 def _bind(listener: Listener) -> socket.socket:
@@ -234,10 +244,8 @@ async def _checkpoint(
     while True:
         await asyncio.sleep(CHECKPOINT_INTERVAL_S)
         try:
-            made = await asyncio.to_thread(checkpoints.append, engine.heads(), clock.now_ms())
-            if made is not None:
-                engine.note_checkpoint(made.number, made.mac)
-        except LedgerUnavailable as error:
+            await write_checkpoint(engine, checkpoints, clock.now_ms())
+        except (LedgerUnavailable, HsmError) as error:
             log.error("checkpoint not written", error=str(error))
 
 

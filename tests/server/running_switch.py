@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from simulators.cards import Deck
+from simulators.terminal_keys import TerminalKeys, Transmission
 from switch import iso8583
-from switch.hsm import StaticKeyHsm
-from switch.iso8583 import Message
+from switch.defaults import create_defaults, read_terminal_settings
+from switch.iso8583 import Message, Value
 from switch.link.framing import Frame, FrameReader, frame
-from switch.server.pipeline import answer_key, request_key
-from switch.settings import Settings, Terminal, create_defaults, load
+from switch.settings import Settings, Terminal, load
 from tests.server.moment import local_moment
 
 ANSWER_DEADLINE_S = 30.0  # only a hanging switch is this slow
@@ -43,6 +43,11 @@ class RunningSwitch:
         for name, value in (changes or {}).items():
             self._change(name, value)
         self.settings: Settings = load(directory / "switch.toml")
+        # One for each terminal, whoever plays it: a terminal's key serials only rise.
+        self.keys = {
+            terminal.id: TerminalKeys.of(read_terminal_settings(self.settings, terminal))
+            for terminal in self.settings.terminals
+        }
         self.log: list[dict[str, Any]] = []
         self._grown = threading.Condition()
         self.start()
@@ -149,12 +154,7 @@ class TerminalSide:
         self.switch = switch
         self.terminal: Terminal = switch.settings.terminals[number]
         self._stans = STANS
-        self._hsm = StaticKeyHsm(
-            {
-                request_key(self.terminal.id): self.terminal.mac_request_key,
-                answer_key(self.terminal.id): self.terminal.mac_answer_key,
-            }
-        )
+        self.keys = switch.keys[self.terminal.id]
         self.line = Line(switch)
 
     def fields(self, card: str, processing_code: str, **more: Any) -> dict[str, Any]:
@@ -206,10 +206,13 @@ class TerminalSide:
         fields = {"11": f"{next(self._stans):06d}", "41": self.terminal.id, "42": self.terminal.acceptor}
         return Message("0800", {**fields, "70": code})
 
-    def sealed(self, message: Message) -> bytes:
-        """The message's bytes with its MAC, without frame."""
-        body = DIALECT.encode_body(message)
-        return body + self._hsm.mac(request_key(self.terminal.id), body)
+    def sealed(self, message: Message, at: Transmission | None = None) -> bytes:
+        """The message's bytes with key serial and MAC, without frame. A value that is a function gets the
+        sending, for PIN blocks and enciphered data."""
+        at = at or self.keys.transmission()
+        fields = {number: _made(value, at) for number, value in message.fields.items()}
+        body = DIALECT.encode_body(Message(message.mti, {**fields, "53": at.field_53}))
+        return body + at.request_mac(body)
 
     def exchange(self, message: Message | bytes, tpdu: bytes | None = None) -> bytes:
         """Send, and the answer's bytes as they came."""
@@ -218,14 +221,19 @@ class TerminalSide:
         return self.line.receive().payload
 
     def ask(self, message: Message | bytes) -> Message:
-        """Send, and the answer; its MAC must be good."""
-        payload = self.exchange(message)
-        assert self.is_genuine(payload), "the answer's MAC is wrong or missing"
-        return DIALECT.decode(payload)
+        """Send, and the answer without its MAC, which must be good and the one of this very sending."""
+        payload = message if isinstance(message, bytes) else self.sealed(message)
+        answer = self.exchange(payload)
+        assert self.is_genuine(answer, payload), "the answer's MAC is wrong or missing"
+        message = DIALECT.decode(answer)
+        return Message(message.mti, {name: value for name, value in message.fields.items() if name != "64"})
 
-    def is_genuine(self, payload: bytes) -> bool:
-        body, mac = DIALECT.split_mac(payload)
-        return mac is not None and mac == self._hsm.mac(answer_key(self.terminal.id), body)
+    def is_genuine(self, answer: bytes, request: bytes) -> bool:
+        """Whether an answer's MAC is that of the response key of the request's key serial."""
+        serial = DIALECT.decode(request)["53"]
+        assert isinstance(serial, bytes)
+        at = self.keys.at(int.from_bytes(serial[-4:]))
+        return at.is_genuine(*DIALECT.split_mac(answer))
 
     def activated_card(self, points: int = 0) -> str:
         """A new active card that holds `points`."""
@@ -241,3 +249,9 @@ class TerminalSide:
         answer = self.ask(self.balance(card))
         assert answer["39"] == "00"
         return int(answer.text("48.02")) - (int(answer.text("48.03")) if "48.03" in answer else 0)
+
+
+def _made(value: Value, at: Transmission) -> Value:
+    if isinstance(value, dict):
+        return {tag: _made(inner, at) for tag, inner in value.items()}
+    return value(at) if callable(value) else value

@@ -1,0 +1,140 @@
+"""Whether it is really the member: what a PIN or a one-time code proves, how tries are counted, what locks.
+
+Pure. Whatever only the HSM can tell is a `Need`, found among the answers the caller brings or else asked for;
+a need names the verifier it is about, so an answer never counts for another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from switch.authorizer.identity import code_hash
+from switch.authorizer.request import Request
+from switch.hsm.crypto.ciphers import same
+from switch.ledger import CodeSent, CodeSpent, CodeTried, Credential, PinTried, Side, State
+
+WRONG_PIN = "55"
+LOCKED = "75"
+PROOF_NEEDED = "1A"
+CODE_DIGITS = 6
+
+
+class PinCheck(NamedTuple):
+    """Is the PIN in DE 52 the one of this verifier? Answer: bool, False for a bad block too."""
+
+    member: int
+    verifier: bytes
+
+    def __repr__(self) -> str:
+        return f"PinCheck(member={self.member})"
+
+
+class NewPin(NamedTuple):
+    """The verifier of the PIN in DE 52 or, with in_tag, in 48.08. Answer: 16 bytes, or None for a bad
+    block."""
+
+    member: int
+    in_tag: bool
+
+
+class NewCode(NamedTuple):
+    """A random one-time code. Answer: six digits."""
+
+    member: int
+
+
+Need = PinCheck | NewPin | NewCode
+Found = Mapping[Need, object]
+
+
+class Needed(Exception):
+    """Raised while deciding: ask the HSM this, then decide again."""
+
+    def __init__(self, need: Need) -> None:
+        super().__init__(need)
+        self.need = need
+
+
+class Limits(NamedTuple):
+    """How often one may be wrong, and how long a code lives (milliseconds)."""
+
+    pin_tries: int
+    code_tries: int
+    code_lifetime_ms: int
+
+
+class Proof(NamedTuple):
+    """refusal: the response code when it failed, or empty; sides: what trying changed."""
+
+    refusal: str
+    sides: tuple[Side, ...] = ()
+
+
+def prove(
+    state: State,
+    request: Request,
+    member: int,
+    now_ms: int,
+    found: Found,
+    limits: Limits,
+    key: bytes,
+    *,
+    needed: bool,
+) -> Proof:
+    """Judge what the request brings to prove the member. needed: bringing nothing is refused.
+
+    Raises Needed, and NotLoaded as every look-up does.
+    """
+    if request.has_pin:
+        return _by_pin(member, state.credential(member), found, limits)
+    if request.code:
+        return _by_code(request.code, member, state.credential(member), now_ms, limits, key)
+    return Proof(PROOF_NEEDED if needed else "")
+
+
+def answer_to(need: Need, found: Found) -> object:
+    """What the HSM said. Raises Needed."""
+    if need not in found:
+        raise Needed(need)
+    return found[need]
+
+
+def sent_code(
+    credential: Credential, member: int, code: str, now_ms: int, limits: Limits, key: bytes
+) -> CodeSent:
+    """A new code in place of the one before, whose wrong tries count on while it would have lived."""
+    expires_ms = now_ms + limits.code_lifetime_ms
+    wrong = credential.code_wrong if _is_live(credential, now_ms) else 0
+    return CodeSent(member, code_hash(code, member, expires_ms, key), expires_ms, wrong)
+
+
+def is_code_locked(credential: Credential, now_ms: int, limits: Limits) -> bool:
+    """Whether no further code may be tried or made until the one that is out expires."""
+    return _is_live(credential, now_ms) and credential.code_wrong >= limits.code_tries
+
+
+def _by_pin(member: int, credential: Credential, found: Found, limits: Limits) -> Proof:
+    if not credential.verifier:
+        return Proof(PROOF_NEEDED)
+    if credential.pin_wrong >= limits.pin_tries:
+        return Proof(LOCKED)
+    if answer_to(PinCheck(member, credential.verifier), found):
+        return Proof("", (PinTried(member, 0),) if credential.pin_wrong else ())
+    return Proof(WRONG_PIN, (PinTried(member, credential.pin_wrong + 1),))
+
+
+def _by_code(
+    code: str, member: int, credential: Credential, now_ms: int, limits: Limits, key: bytes
+) -> Proof:
+    if not _is_live(credential, now_ms):
+        return Proof(PROOF_NEEDED)
+    if is_code_locked(credential, now_ms, limits):
+        return Proof(LOCKED)
+    if same(code_hash(code, member, credential.code_expires_ms, key), credential.code):
+        return Proof("", (CodeSpent(member),))
+    return Proof(WRONG_PIN, (CodeTried(member, credential.code_wrong + 1),))
+
+
+def _is_live(credential: Credential, now_ms: int) -> bool:
+    return bool(credential.code) and now_ms < credential.code_expires_ms

@@ -1,0 +1,230 @@
+"""What a fresh data directory gets: settings, a master key, keys, and the files of ten demo terminals.
+
+For tests and first looks only: a production switch has its keys from a ceremony. All files are for their
+owner alone, and nothing that is there already is made again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from switch.hsm import InProcessHsm, KeyNotFound, KeyStore, KeyStoreError
+from switch.hsm.crypto.key_blocks import Header, KeyBlockError
+from switch.hsm.crypto.master_keys import BlockMasterKey
+from switch.hsm.port import HsmError, Key, KeyAlgorithm, KeyUse
+from switch.keys import (
+    CHECKPOINT,
+    PIN_VERIFIER,
+    KeysError,
+    base_key_name,
+    open_store,
+    read_master_key,
+    transport_key_name,
+)
+from switch.settings import IN_PROCESS, SETTINGS_FILE, Settings, SettingsError, Terminal, load
+
+DEMO_TERMINALS = 10  # enough for the demo and the kill campaign to run without writing a file
+DEMO_ACCEPTOR = "100000000000001"
+FIRST_COUNTER = 1
+MADE_BY = ("first start",)  # stands where a ceremony names its officers
+
+Result = TypeVar("Result")
+
+
+def create_defaults(data: Path) -> Settings:
+    """The settings of a data directory: made with fresh random keys and demo terminals when it has none yet.
+
+    Also makes the keys that the settings need and writes `terminals/<id>.json`, what each terminal's firmware
+    is told. Raises SettingsError.
+    """
+    path = data / SETTINGS_FILE
+    if not path.exists():
+        try:
+            data.mkdir(parents=True, exist_ok=True)
+            write_private(path, _default_text())
+        except OSError as error:
+            raise SettingsError(f"{data}: can't be made ({error.strerror}); choose another --data") from None
+    settings = load(path)
+    if settings.hsm.adapter == IN_PROCESS and not settings.is_production:
+        try:
+            _completed(_make_keys(settings))
+        except (KeysError, KeyStoreError, HsmError) as error:
+            raise SettingsError(str(error)) from None
+    write_terminal_settings(settings)
+    return settings
+
+
+def write_terminal_settings(settings: Settings, port: int | None = None) -> None:
+    """Write what each terminal's firmware is told (JSON, `terminals/<id>.json`), with the port that is in
+    use. What is in a file already stays, keys above all."""
+    directory = settings.data / "terminals"
+    directory.mkdir(parents=True, exist_ok=True)
+    for terminal in settings.terminals:
+        known = read_terminal_settings(settings, terminal)
+        told = {**_told(settings, terminal), **known}
+        if port is not None:
+            told["port"] = port
+        if told != known:
+            write_private(
+                terminal_file(settings, terminal), json.dumps(told, ensure_ascii=False, indent=1) + "\n"
+            )
+
+
+def terminal_file(settings: Settings, terminal: Terminal) -> Path:
+    """What this terminal's firmware is told."""
+    return settings.data / "terminals" / f"{terminal.id}.json"
+
+
+def read_terminal_settings(settings: Settings, terminal: Terminal) -> dict[str, Any]:
+    """The content of a terminal's file; empty when there is none yet. Raises SettingsError."""
+    path = terminal_file(settings, terminal)
+    try:
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError:
+        known = None
+    if not isinstance(known, dict):
+        raise SettingsError(f"{path}: is no JSON object; correct it or remove it")
+    return known
+
+
+def _told(settings: Settings, terminal: Terminal) -> dict[str, Any]:
+    return {
+        "terminal_id": terminal.id,
+        "acceptor_id": terminal.acceptor,
+        "acceptor_name": {"en": "Vafa Shop", "fa": "فروشگاه وفا"},
+        "host": settings.listener.host,
+        "port": settings.listener.port,
+        "tpdu": "6000030000",
+        "answer_timeout_ms": 15000,
+        "reversal_interval_ms": 5000,
+        "locale": "en",
+        "receipt_locales": ["en", "fa"],
+        "card_prefixes": list(settings.program.card_prefixes),
+    }
+
+
+def _default_text() -> str:
+    lines = [
+        "# Settings of this switch, made with random keys at its first start.",
+        "# docs/settings.md explains every key.",
+        'environment = "test"',
+        "",
+        "[keys]",
+        f'seal = "{secrets.token_hex(32)}"',
+        f'directory = "{secrets.token_hex(32)}"',
+    ]
+    bdk_id = secrets.token_hex(4).upper()
+    for number in range(1, DEMO_TERMINALS + 1):
+        terminal = str(10_000_000 + number)
+        lines += [
+            "",
+            "[[terminals]]",
+            f'id = "{terminal}"',
+            f'acceptor = "{DEMO_ACCEPTOR}"',
+            f'initial_key_id = "{bdk_id}{terminal}"',
+        ]
+    return "\n".join(lines) + "\n"
+
+
+# ---------------------------------------------------------------- keys
+
+
+async def _make_keys(settings: Settings) -> None:
+    """Whatever key is missing, and for each terminal its transport key and first initial key."""
+    path = settings.hsm.master_key_file
+    if not path.exists():
+        if settings.hsm.key_store.exists():
+            raise KeysError(f"{path}: is missing; no key of {settings.hsm.key_store} opens without it")
+        write_private(path, secrets.token_hex(32) + "\n")
+    master_key = read_master_key(path)
+    hsm = InProcessHsm(master_key)
+    store = open_store(settings)
+    before = store.names()
+    wanted = {
+        base_key_name(terminal.initial_key_id): KeyUse.BASE_DERIVATION for terminal in settings.terminals
+    }
+    wanted |= {PIN_VERIFIER: KeyUse.PIN_VERIFIER, CHECKPOINT: KeyUse.MAC}
+    for name, use in wanted.items():
+        if name not in before:
+            key = await hsm.generate_key(use, KeyAlgorithm.AES_128)
+            store.add(name, key, KeyAlgorithm.AES_128, MADE_BY)
+    told = {terminal: read_terminal_settings(settings, terminal) for terminal in settings.terminals}
+    for terminal, known in told.items():
+        if "transport_key" not in known:
+            known |= await _first_keys(store, hsm, BlockMasterKey(master_key), terminal)
+    if store.names() != before:
+        store.save()
+    for terminal, known in told.items():
+        if known != read_terminal_settings(settings, terminal):
+            terminal_file(settings, terminal).parent.mkdir(parents=True, exist_ok=True)
+            content = {**_told(settings, terminal), **known}
+            write_private(
+                terminal_file(settings, terminal), json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+            )
+
+
+async def _first_keys(
+    store: KeyStore, hsm: InProcessHsm, master: BlockMasterKey, terminal: Terminal
+) -> dict[str, str]:
+    """What a terminal is loaded with at its making: its transport key, its initial key under that, its first
+    key serial number."""
+    clear = await _transport_key(store, hsm, master, terminal)
+    transport = store.key(transport_key_name(terminal.id))
+    base_key = store.key(base_key_name(terminal.initial_key_id))
+    exported = await hsm.derive_initial_key(base_key, terminal.initial_key_id, transport)
+    serial = terminal.initial_key_id + FIRST_COUNTER.to_bytes(4, "big")
+    return {
+        "transport_key": clear.hex().upper(),
+        "key_block": exported.block,
+        "key_serial": serial.hex().upper(),
+    }
+
+
+async def _transport_key(
+    store: KeyStore, hsm: InProcessHsm, master: BlockMasterKey, terminal: Terminal
+) -> bytes:
+    """The clear transport key of a terminal, which its firmware is flashed with; made when there is none.
+
+    Only here does a clear key meet the master key: this adapter has it in a file anyway.
+    """
+    name = transport_key_name(terminal.id)
+    try:
+        return master.unwrap(store.key(name).reference).key
+    except KeyNotFound:
+        pass
+    except KeyBlockError:
+        raise KeysError(f"{store.path}: {name} is of another master key; restore its file") from None
+    clear = secrets.token_bytes(16)
+    header = Header(version=master.scheme, usage=KeyUse.TRANSPORT.value, algorithm="A", mode="B")
+    token = master.wrap(header, clear)
+    unchecked = Key(token, KeyUse.TRANSPORT, "")
+    key = Key(token, KeyUse.TRANSPORT, await hsm.check_value(unchecked))
+    store.add(name, key, KeyAlgorithm.AES_128, MADE_BY)
+    return clear
+
+
+def _completed(coroutine: Coroutine[Any, Any, Result]) -> Result:
+    """The result of a coroutine that never waits, with or without a running loop."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: Result = done.value
+        return result
+    coroutine.close()
+    raise AssertionError("the in-process HSM never waits")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)

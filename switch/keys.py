@@ -1,0 +1,160 @@
+"""The switch's keys: opens the HSM and the key store that the settings name, finds the keys by their names.
+
+Keys stay references; nothing here sees a clear one. Who makes keys is `switch.defaults` and `vafa keys`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from switch import tls
+from switch.hsm import InProcessHsm, KeyStore, KeyStoreError, PayShieldHsm
+from switch.hsm.port import Hsm, HsmError, Key
+from switch.settings import IN_PROCESS, PAYSHIELD, HsmSettings, Settings, Terminal
+
+PIN_VERIFIER = "pin/verifier"
+CHECKPOINT = "ledger/checkpoint"
+BDK_ID_BYTES = 4  # the first ones of an initial key id
+
+
+class KeysError(Exception):
+    """HSM or keys can't be used. The text says what is wrong and what to do; it holds no key."""
+
+
+def base_key_name(initial_key_id: bytes) -> str:
+    """Name of the BDK that a terminal's keys come from."""
+    return f"bdk/{initial_key_id[:BDK_ID_BYTES].hex().upper()}"
+
+
+def transport_key_name(terminal: str) -> str:
+    """Name of the key that a terminal's initial key travels under."""
+    return f"transport/{terminal}"
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchKeys:
+    """What a running switch works with. base_keys: by BDK id (4 bytes)."""
+
+    base_keys: Mapping[bytes, Key]
+    pin_verifier: Key
+    checkpoint: Key
+
+    @classmethod
+    def of(cls, store: KeyStore, terminals: Iterable[Terminal]) -> SwitchKeys:
+        """The keys that these terminals need. Raises KeysError, which names the first one missing."""
+        try:
+            names = {
+                one.initial_key_id[:BDK_ID_BYTES]: base_key_name(one.initial_key_id) for one in terminals
+            }
+            base_keys = {bdk_id: store.key(name) for bdk_id, name in names.items()}
+            return cls(base_keys, store.key(PIN_VERIFIER), store.key(CHECKPOINT))
+        except KeyStoreError as error:
+            raise KeysError(str(error)) from None
+
+
+def open_store(settings: Settings) -> KeyStore:
+    """The key store that the settings name. Raises KeysError."""
+    try:
+        return KeyStore.load(settings.hsm.key_store)
+    except KeyStoreError as error:
+        raise KeysError(str(error)) from None
+
+
+async def open_hsm(settings: Settings) -> Hsm:
+    """The HSM that the settings name, connected. Raises KeysError, also for a simulated one in production."""
+    hsm = await _connected(settings.hsm)
+    try:
+        status = await hsm.status()
+    except HsmError as error:
+        await hsm.close()
+        raise KeysError(f"{settings.source}: hsm.adapter: {error}; check [hsm]") from None
+    if status.simulated and settings.is_production:
+        await hsm.close()
+        raise KeysError(
+            f"{settings.source}: the HSM is a simulated one ({status.firmware}); production needs a real box:"
+            " set [hsm]"
+        )
+    return hsm
+
+
+async def _connected(settings: HsmSettings) -> Hsm:
+    if settings.adapter == IN_PROCESS:
+        return InProcessHsm(read_master_key(settings.master_key_file))
+    if settings.adapter == PAYSHIELD:
+        hsm = PayShieldHsm(
+            settings.host,
+            settings.port,
+            tls=_tls(settings),
+            connections=settings.connections,
+            header_bytes=settings.header_bytes,
+            timeout_s=settings.timeout_ms / 1000,
+            master_key_id=settings.master_key_id,
+        )
+        try:
+            await hsm.start()
+        except HsmError as error:
+            raise KeysError(f"{error}; check that the HSM runs there, or hsm.host and hsm.port") from None
+        return hsm
+    return _token(settings)
+
+
+def _token(settings: HsmSettings) -> Hsm:
+    # python-pkcs11 is needed by this adapter alone.
+    from switch.hsm.pkcs11 import Pkcs11Hsm
+
+    assert settings.module is not None
+    assert settings.user_pin_file is not None
+    user_pin = read_private(settings.user_pin_file, "hsm.user_pin_file").strip()
+    return Pkcs11Hsm(settings.module, settings.token_label, user_pin, timeout_s=settings.timeout_ms / 1000)
+
+
+def _tls(settings: HsmSettings) -> ssl.SSLContext | None:
+    if settings.tls_ca is None:
+        return None
+    try:
+        return tls.client_context(settings.tls_ca, settings.tls_certificate, settings.tls_key)
+    except tls.TlsError as error:
+        raise KeysError(str(error)) from None
+
+
+@contextmanager
+def checkpoint_mac(settings: Settings) -> Iterator[Callable[[bytes], bytes]]:
+    """What the HSM does with the bytes of a checkpoint, for a tool without a running loop. Raises KeysError;
+    the function raises HsmError."""
+    with asyncio.Runner() as runner:
+        hsm = runner.run(open_hsm(settings))
+        try:
+            key = SwitchKeys.of(open_store(settings), ()).checkpoint
+            yield lambda data: runner.run(hsm.mac_generate(key, data))
+        finally:
+            runner.run(hsm.close())
+
+
+def read_master_key(path: Path) -> bytes:
+    """The master key of the in-process adapter: 64 hexadecimal digits in a file of its own. Raises
+    KeysError."""
+    text = read_private(path, "hsm.master_key_file").strip()
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise KeysError(f"{path}: expected 64 hexadecimal digits; restore the file, no key opens without it")
+    return key
+
+
+def read_private(path: Path, setting: str) -> str:
+    """A file that only its owner may read. Raises KeysError."""
+    try:
+        if path.stat().st_mode & 0o077:
+            raise KeysError(f"{path}: others may read it; chmod 600 {path.name}")
+        return path.read_text(encoding="ascii")
+    except OSError as error:
+        raise KeysError(f"{path}: can't be read ({error.strerror}); check {setting}") from None
+    except UnicodeDecodeError:
+        raise KeysError(f"{path}: is not text; check {setting}") from None
