@@ -135,7 +135,8 @@ class InProcessHsm:
         self._master = BlockMasterKey(master_key)
         self._master_check_value = check_value(master_key, "A")
         self._random = random
-        self._held: dict[str, _Held] = {}  # by token, latest use last
+        self._held: dict[str, _Held] = {}  # by token, oldest first
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"InProcessHsm(master_check_value={self._master_check_value!r})"
@@ -148,6 +149,8 @@ class InProcessHsm:
         return CAPABILITIES
 
     async def close(self) -> None:
+        """Forgets every key; nothing can be asked any more."""
+        self._closed = True
         self._held.clear()
 
     async def status(self) -> Status:
@@ -407,6 +410,8 @@ class InProcessHsm:
         return held
 
     def _opened(self, operation: str, token: str) -> _Held:
+        if self._closed:
+            raise HsmError(operation, Fault.UNAVAILABLE, "closed")
         if token[:1] != "S":
             raise HsmError(operation, Fault.UNKNOWN_KEY, "no token of a master key")
         try:

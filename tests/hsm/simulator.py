@@ -18,12 +18,12 @@ CERTIFICATE_DAYS = 2
 
 
 class RunningSimulator:
-    """The simulator with the public test keys and everything authorised, on a port of its choice."""
+    """The simulator with the public test keys and everything authorised; port 0: one of its choice."""
 
-    def __init__(self, *options: str) -> None:
-        command = [sys.executable, "-m", "tools.cli", "hsm", "run", "--test-lmk", "--port", "0"]
+    def __init__(self, *options: str, port: int = 0) -> None:
+        command = [sys.executable, "-m", "tools.cli", "hsm", "run", "--test-lmk"]
         self._process = subprocess.Popen(
-            [*command, "--authorised", "720", *options],
+            [*command, "--port", str(port), "--authorised", "720", *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
