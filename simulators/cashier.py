@@ -17,6 +17,9 @@ SWIPE: Final = "swipe"
 AMOUNT: Final = "amount"
 POINTS: Final = "points"
 MESSAGE: Final = "message"
+PIN: Final = "pin"
+FIRST_PIN: Final = "first_pin"
+PROOF_NEEDED: Final = "1A"  # the terminal asks for PIN or code by itself then
 VISIT_SECONDS: Final = 120.0  # a visit whose line comes and goes takes a while; only ends a hang
 # The flows whose result stays on the screen until a key is pressed or some seconds have passed.
 FLOWS: Final = ("earn", "redeem", "balance", "activate")
@@ -59,11 +62,11 @@ class Cashier:
         await self.terminal.screen(AMOUNT)
         await self.terminal.press(f"{amount}{keypad.ENTER}")
 
-    async def redeem(self, card: Card, points: int) -> Visit:
-        """Pay with points."""
+    async def redeem(self, card: Card, points: int, pin: str | None = None) -> Visit:
+        """Pay with points; the member keys in `pin` when the terminal asks, and leaves when there is none."""
         seen = self._begin()
         await self.begin_redeem(card, points)
-        return await self._end(seen)
+        return await self._end(seen, pin)
 
     async def begin_redeem(self, card: Card, points: int) -> None:
         """As `redeem`, up to the last key."""
@@ -93,7 +96,7 @@ class Cashier:
         self.terminal.forget_events()
         return self.terminal.printer.receipts_printed
 
-    async def _end(self, receipts_seen: int) -> Visit:
+    async def _end(self, receipts_seen: int, pin: str | None = None) -> Visit:
         """Follow the visit to the idle screen; results and messages are read and put away with a key.
 
         Raises TimeoutError when the terminal does not come to its idle screen, however busy it looks.
@@ -101,7 +104,7 @@ class Cashier:
         finished: list[Transaction] = []
         try:
             async with asyncio.timeout(VISIT_SECONDS):
-                while await self._see_next(finished):
+                while await self._see_next(finished, pin):
                     pass
         except TimeoutError:
             raise TimeoutError(self.terminal.explain(f"not idle within {VISIT_SECONDS:g} s")) from None
@@ -109,14 +112,18 @@ class Cashier:
         new = printer.receipts_printed - receipts_seen
         return Visit(tuple(finished), tuple(printer.receipts)[-new:] if new else ())
 
-    async def _see_next(self, finished: list[Transaction]) -> bool:
+    async def _see_next(self, finished: list[Transaction], pin: str | None) -> bool:
         """Look at the next event and do what it asks for; False when it is the idle screen."""
         event = await self.terminal.event(timeout_seconds=VISIT_SECONDS)
         if isinstance(event, Transaction):
             finished.append(event)
-            if event.flow in FLOWS:
+            if event.flow in FLOWS and event.response_code != PROOF_NEEDED:
                 await self.terminal.press(keypad.CANCEL)
             return True
+        if event.name == FIRST_PIN:
+            await self.terminal.press(keypad.ENTER)
+        if event.name == PIN and not event.lines[2]:
+            await self.terminal.press(keypad.CANCEL if pin is None else f"{pin}{keypad.ENTER}")
         if event.name == MESSAGE:
             await self.terminal.press(keypad.CANCEL)
         return event.name != IDLE

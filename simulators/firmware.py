@@ -26,6 +26,7 @@ from simulators.printer import Printer
 from simulators.process import ROOT, Process, ProcessEnded
 from simulators.readers.magstripe import MagstripeReader, Swipe, SwipeFaults, swipe_request
 from simulators.serial_port import PACE_9600_8N1, forget_unread
+from simulators.service_cable import ServiceCable
 from tools import firmware_tree, micropython
 
 HEAP: Final = "heapsize=160k"  # on a 64-bit machine; as much as about 80 KiB on a 32-bit board
@@ -113,6 +114,11 @@ class Place:
         return self.run / "reader.control"
 
     @property
+    def service_bench(self) -> Path:
+        """Serial port that keys are loaded through: the far end of the service port's cable."""
+        return self.run / "service.bench"
+
+    @property
     def keypad_control(self) -> Path:
         """Socket that presses keys."""
         return self.run / "keypad.control"
@@ -178,6 +184,7 @@ class Terminal:
         self.place = place
         self.printer = Printer(place.run / "printer", self._receipt_printed)
         self.keypad = Keypad(place.run / "keypad", (options or Options()).key_pause_ms)
+        self._service = ServiceCable(place.run / "service", place.service_bench)
         self.current_screen: Screen | None = None
         self.boots = 0
         self.faults: list[str] = []
@@ -206,6 +213,7 @@ class Terminal:
             self._write_files()
             self.keypad.open()
             self.printer.open()
+            self._service.open()
             await self._reader.plug_in()
             await self._serve_keypad()
         except BaseException:
@@ -216,7 +224,7 @@ class Terminal:
     async def switch_on(self) -> None:
         """Start the firmware; the devices are there already."""
         assert not self.is_running, "it is on"
-        for device in ("reader", "keypad", "printer"):
+        for device in ("reader", "keypad", "printer", "service"):
             forget_unread(self.place.run / device)
         self.printer.tear_off()
         self._process = await Process.start(
@@ -250,6 +258,7 @@ class Terminal:
         await self._reader.unplug()
         self.keypad.close()
         self.printer.close()
+        self._service.close()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -448,6 +457,7 @@ class Terminal:
             "reader": str(run / "reader"),
             "keypad": str(run / "keypad"),
             "printer": str(run / "printer"),
+            "service": str(run / "service"),
         }
         _write_private(run / "settings.json", {**given, **self._options.settings})
         _write_private(run / "board.json", board)

@@ -20,4 +20,6 @@ def forget(name):
     package, _, leaf = name.rpartition(".")
     if sys.modules.pop(name, None) is not None and hasattr(sys.modules[package], leaf):
         delattr(sys.modules[package], leaf)
-    gc.collect()
+
+
+collect = gc.collect

@@ -9,6 +9,7 @@ ports     connect(): a connection is wanted now; hang_up(): drop it, nothing mor
           send(data) -> count of bytes that left; print(data). None of them calls back.
 """
 
+import terminal
 from terminal.drivers.magstripe import MagneticStripe, Swipe
 from terminal.drivers.printer import paper_status
 from terminal.flows.idle import run
@@ -174,6 +175,12 @@ class Application:
         count = self._ignored
         if count <= LOGGED_IGNORED or count & (count - 1) == 0:
             self.log("warning", "message %d ignored: %s" % (count, why))
+
+    def rest(self):
+        """Nothing is under way: what was made for a moment may go."""
+        if self._service is not None and self._service.is_between_frames:
+            self._service = None
+            terminal.forget("terminal.injection")
 
     def drop_line(self):
         """Give up this connection; the ports make a new one."""

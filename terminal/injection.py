@@ -41,6 +41,11 @@ class Service:
         self._payload = bytearray()
         self._state = _OUTSIDE
 
+    @property
+    def is_between_frames(self):
+        """Whether nothing was begun that is not ended."""
+        return self._state == _OUTSIDE
+
     def feed(self, data):
         """Answers (bytes, often none) to what has come whole."""
         answers = b""

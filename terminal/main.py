@@ -222,6 +222,7 @@ def read_settings(board_path):
         raise ValueError(str(error))
     finally:
         terminal.forget("terminal.settings")
+        terminal.collect()
 
 
 def refuse(what):

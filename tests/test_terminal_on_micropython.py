@@ -15,6 +15,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 TERMINAL = CHECKOUT / "terminal"
 TESTS = CHECKOUT / "tests" / "terminal"
 HEAP = "heapsize=160k"  # on a 64-bit machine; as much as about 80 KiB on a 32-bit board
+TEST_HEAP = "heapsize=192k"  # for a test beside the firmware: its code, its desk and the switch it plays
 TIMEOUT_SECONDS = 120  # far more than any module needs: only ends a test that hangs
 
 TEST_MODULES = sorted(TESTS.glob("test_*.py"))
@@ -47,10 +48,10 @@ def firmware_modules() -> list[str]:
     return found
 
 
-def run_micropython(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_micropython(tree: Path, *arguments: str, heap: str = HEAP) -> subprocess.CompletedProcess[str]:
     """Run it in `tree`, whose modules are the only ones it can import beside its own."""
     return subprocess.run(
-        [micropython.provide(), "-X", HEAP, *arguments],
+        [micropython.provide(), "-X", heap, *arguments],
         cwd=tree,
         env={**os.environ, "MICROPYPATH": ".frozen"},
         stdin=subprocess.DEVNULL,
@@ -88,7 +89,7 @@ def test_module_imports(module: str, import_report: str) -> None:
 @pytest.mark.parametrize("module", TEST_MODULES, ids=lambda path: path.stem)
 def test_module_passes(module: Path, tree: Path) -> None:
     firmware_tree.compile_module(module, tree)
-    run = run_micropython(tree, "-m", "run_on_micropython", module.stem)
+    run = run_micropython(tree, "-m", "run_on_micropython", module.stem, heap=TEST_HEAP)
     assert run.returncode == 0, run.stdout
     passed = {line.removeprefix("ok ") for line in run.stdout.splitlines() if line.startswith("ok ")}
     assert passed == names_of_tests(module)
@@ -114,6 +115,6 @@ def test_what_fails_there_is_told(tree: Path, tmp_path: Path, text: str, outcome
     planted = tmp_path / "test_planted.py"
     planted.write_text(text)
     firmware_tree.compile_module(planted, tree)
-    run = run_micropython(tree, "-m", "run_on_micropython", "test_planted")
+    run = run_micropython(tree, "-m", "run_on_micropython", "test_planted", heap=TEST_HEAP)
     assert outcome in run.stdout.splitlines(), run.stdout
     assert (run.returncode == 0) == outcome.startswith("ok")

@@ -1,17 +1,23 @@
 """What the terminal does of itself: finish what is pending, sign on, wait for a card or a key."""
 
-import gc
-
+import terminal
 from terminal.flows.dialogue import ENTRY_MS, MENU, MORE, Cancelled, tell
-from terminal.flows.pin_change import change_pin
 from terminal.flows.present import present
 from terminal.flows.reverse import reverse
-from terminal.flows.sign_on import sign_on
 from terminal.flows.trade import trade
 from terminal.flows.wait import BAD_CARD, CARD, DEVICE, KEY, KEYS_LOADED, TIMEOUT, Wait
 from terminal.journal import SENT, JournalError
 from terminal.keys import NoKey
 from terminal.ui.strings import pair_of
+
+# Modules imported where they are needed and given back at rest: where code is loaded into the heap, they take
+# memory only while they work.
+SELDOM = (
+    "terminal.flows.pin_change",
+    "terminal.flows.proof",
+    "terminal.flows.sign_on",
+    "terminal.ui.receipt",
+)
 
 
 async def run(app):
@@ -35,6 +41,8 @@ async def step(app, event):
         await present(app, pending, again=True)
         return None
     if app.sign_on_due():
+        from terminal.flows.sign_on import sign_on
+
         await sign_on(app)
         return None  # whoever swiped before may have left
     return await handle(app, event or await idle(app))
@@ -49,7 +57,10 @@ async def stop(app):
 
 async def idle(app):
     """Wait for a card or a menu key; None when the sign-on has run out."""
-    gc.collect()  # between transactions nobody waits for it
+    app.rest()
+    for name in SELDOM:
+        terminal.forget(name)
+    terminal.collect()  # between transactions nobody waits for it
     kind = DEVICE
     while True:
         if kind == DEVICE:
@@ -87,4 +98,8 @@ async def more(app):
     """What is wanted seldom, by number."""
     app.screens.show("menu")
     _, key = await Wait((KEY,), ENTRY_MS)
-    return await change_pin(app) if key == "1" else None
+    if key != "1":
+        return None
+    from terminal.flows.pin_change import change_pin
+
+    return await change_pin(app)

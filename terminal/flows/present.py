@@ -5,7 +5,6 @@ from terminal.flows.dialogue import ENTER
 from terminal.flows.outcome import ASKED, Outcome
 from terminal.flows.wait import KEY, PRINTER, TIMEOUT, Wait
 from terminal.journal import PRESENTED
-from terminal.ui import receipt
 from terminal.ui.strings import pair_of
 
 PRINTER_MS = 3000  # beyond the time that the bytes themselves take
@@ -21,7 +20,7 @@ async def present(app, pending, again=False):
     show(app, "printing" if again else "approved", outcome, again)
     for locale in app.settings.receipt_locales:
         while True:
-            status = await printed(app, receipt.lines(outcome, app.settings, locale, again))
+            status = await printed(app, receipt_lines(outcome, app.settings, locale, again))
             if status == OK:
                 break
             app.log("warning", "printer: " + (status or "silent"))
@@ -32,6 +31,13 @@ async def present(app, pending, again=False):
     app.journal.close(pending.stan, PRESENTED)
     app.emit(outcome.event("last" if again else None))
     return outcome
+
+
+def receipt_lines(*arguments):
+    """As ui.receipt.lines()."""
+    from terminal.ui import receipt
+
+    return receipt.lines(*arguments)
 
 
 async def printed(app, lines):

@@ -5,7 +5,6 @@ from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
 from terminal.flows.member import by_swipe, card_number, has_card, is_of_program, joined
 from terminal.flows.outcome import APPROVED_CODE, ASKED, MESSAGES, Outcome, record_of
 from terminal.flows.present import present
-from terminal.flows.proof import ask_new_pin, ask_proof, enciphered
 from terminal.flows.reverse import reverse
 from terminal.flows.wait import KEY, Wait
 from terminal.journal import DECLINED, NOT_SENT, JournalError
@@ -41,6 +40,8 @@ async def trade(app, flow, track2=None):
     proof = await first_proof(app, flow, title, member, number)
     code, left = await attempt(app, flow, member, number, proof)
     if code == PROOF_NEEDED and flow in PROVEN and proof is None:
+        from terminal.flows.proof import ask_proof
+
         proof = await ask_proof(app, title, member)
         _, left = await attempt(app, flow, member, number, proof)
     return left
@@ -51,8 +52,12 @@ async def first_proof(app, flow, title, member, number):
     if flow in PROVEN:
         limit = app.pin_from_points
         if not has_card(member) or (limit is not None and number > limit):
+            from terminal.flows.proof import ask_proof
+
             return await ask_proof(app, title, member)
     if flow == "activate":
+        from terminal.flows.proof import ask_new_pin, enciphered
+
         pin = await ask_new_pin(app, "first_pin", title, other="#")
         if pin is not None:
             return enciphered(app, pin, card_number(member))
