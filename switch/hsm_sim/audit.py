@@ -8,6 +8,7 @@ the sealed head that is written beside the log after every record.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -107,19 +108,36 @@ class AuditLog:
         self._path = path
         self._head_path = path.with_name(path.name + ".head")
         self._key = key
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._file = os.fdopen(descriptor, "w", encoding="ascii")
         try:
-            lines = path.read_text("ascii").splitlines() if path.exists() else []
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._chain = self._read_chain()
+            self._write_head()
+        except BlockingIOError:
+            self._file.close()
+            raise AuditError(f"another box writes {path}") from None
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _read_chain(self) -> Chain:
+        path = self._path
+        try:
+            text = path.read_text("ascii")
             head = self._head_path.read_text("ascii") if self._head_path.exists() else None
         except (OSError, UnicodeDecodeError) as error:
             raise AuditError(f"{path} can't be read: {error}") from None
+        whole = text[: text.rfind("\n") + 1]  # a stop inside a record: it was not done, nobody relied on it
+        lines = whole.splitlines()
         if lines and head is None:
             raise AuditError(f"{self._head_path} is missing: whether lines were cut off can't be told")
         if head is not None and self._is_one_behind(lines, head):
             head = None  # a stop between record and head: the record is whole, the head is written again
-        self._chain = verify(lines, key, head)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        self._file = os.fdopen(descriptor, "w", encoding="ascii")
-        self._write_head()
+        chain = verify(lines, self._key, head)
+        if whole != text:
+            self._file.truncate(len(whole))
+        return chain
 
     @property
     def chain(self) -> Chain:

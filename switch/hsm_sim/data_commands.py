@@ -30,6 +30,7 @@ WHOLE, FIRST, MIDDLE, LAST = "0123"
 GENERATE = "4"
 CMAC = "6"
 BINARY, HEX, TEXT = "012"
+HEX_DIGITS = b"0123456789ABCDEFabcdef"
 MAC_BYTES = 8
 
 
@@ -85,12 +86,20 @@ def _cmac(key: OpenKey, data: bytes, vector: bytes, block: int) -> bytes:
     plain = cmac if key.algorithm == "A" else tdes_cmac
     if not any(vector):
         return plain(key.key, data)
-    # A chain is carried on by adding where it stands to the first block (a chain over nothing is none).
-    if len(data) <= block:
-        if len(data) < block:
-            raise Refused("06", "the last part of a CMAC has at least one whole block")
-        return plain(key.key, xor(data, vector))
-    return plain(key.key, xor(data[:block], vector) + data[block:])
+    if len(data) >= block:  # a chain is carried on by adding where it stands to the first block
+        return plain(key.key, xor(data[:block], vector) + data[block:])
+    # A last part shorter than a block: padded, with the second subkey (SP 800-38B step 4), then as above.
+    subkey = _doubled(_doubled(_cbc(key, key.key, bytes(block), bytes(block))))
+    return _cbc(key, key.key, xor(xor(pad_2(data, block), subkey), vector), bytes(block))
+
+
+def _doubled(subkey: bytes) -> bytes:
+    """Twice a block in the field of CMAC (SP 800-38B clause 6.1)."""
+    bits = 8 * len(subkey)
+    value = int.from_bytes(subkey) << 1
+    if value >> bits:
+        value ^= 1 << bits | (0x87 if bits == 128 else 0x1B)
+    return value.to_bytes(len(subkey))
 
 
 def _padded(data: bytes, method: str) -> bytes:
@@ -113,13 +122,9 @@ def _unpacked(data: bytes, form: str, code: str) -> bytes:
     """The bytes that data stand for. code: given when they are not hex."""
     if form != HEX:
         return data
-    try:
-        text = data.decode("ascii")
-        if len(text) % 2 or not text.isalnum():
-            raise ValueError
-        return bytes.fromhex(text)
-    except ValueError:
-        raise Refused(code, "the data are not whole bytes in hex") from None
+    if len(data) % 2 or data.translate(None, HEX_DIGITS):
+        raise Refused(code, "the data are not whole bytes in hex")
+    return bytes.fromhex(data.decode("ascii"))
 
 
 # ------------------------------------------------------------------ M0, M2

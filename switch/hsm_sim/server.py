@@ -311,7 +311,12 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     def close(self) -> None:
-        if self._transport is not None:
+        """Let the peer go: with what is written to it, unless it does not read."""
+        if self._transport is None:
+            return
+        if self._stalled_since is not None:
+            self._transport.abort()
+        else:
             self._transport.close()
 
 

@@ -122,3 +122,22 @@ def test_a_detail_can_not_break_out_of_its_line(path: Path) -> None:
     assert len(path.read_text().splitlines()) == 1
     assert len(path.read_text()) < 600
     assert verify(path.read_text().splitlines(), KEY, head(path)).records == 1
+
+
+def test_two_boxes_do_not_write_one_log(path: Path) -> None:
+    log = AuditLog(path, KEY)
+    with pytest.raises(AuditError, match="another box"):
+        AuditLog(path, KEY)
+    log.close()
+    AuditLog(path, KEY).close()
+
+
+@pytest.mark.parametrize("left", [1, 40, -1])
+def test_a_record_cut_by_a_stop_is_dropped_and_the_log_carried_on(path: Path, left: int) -> None:
+    lines = written(path, 2)
+    with path.open("a") as file:
+        file.write(lines[0][:left])
+    log = AuditLog(path, KEY)
+    log.record(AuditEvent("started", {}))
+    log.close()
+    assert verify(path.read_text().splitlines(), KEY, head(path)).records == 3
