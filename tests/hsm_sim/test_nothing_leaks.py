@@ -41,7 +41,7 @@ def test_no_request_shows_in_log_audit_or_counters() -> None:
     text = "\n".join([*shown, repr(box.recorded), repr(box.machine), repr(box.machine.counters)])
     assert used <= set(COMMANDS)
     assert len(box.recorded) > 10
-    assert LONG_RUN.findall(text) == []
+    assert LONG_RUN.findall(re.sub("0x[0-9a-f]+", "", text)) == []  # but for addresses of functions
 
 
 def test_no_value_that_a_handler_gets_prints_its_secrets() -> None:
