@@ -49,7 +49,9 @@ from switch.hsm.port import (
 MASTER_KEY_BYTES = 32
 LEAST_COMPONENTS = 2
 KEYS_KEPT = 1024  # unwrapped keys: BDKs, zone keys and a few of our own; transport keys pass through
-SERIALS_KEPT = 1024  # working keys of the latest serials of one BDK: those of transactions under way
+# Working keys of the latest serials of one BDK: those of transactions under way. When full, all are dropped:
+# a few are then derived twice, which costs less than knowing each one's age.
+SERIALS_KEPT = 1024
 FIRMWARE = "IN-PROCESS"
 
 CAPABILITIES = ~Capability(0)
@@ -76,7 +78,8 @@ _GENERATING, _VERIFYING = "CGN", "CVN"
 _DERIVING = "XN"
 
 _CLEAR_FORMATS = {PinFormat.ISO_0: 0, PinFormat.ISO_1: 1, PinFormat.ISO_3: 3}
-_MAC_USAGE = {Direction.REQUEST: Usage.MAC_GENERATION, Direction.RESPONSE: Usage.MAC_VERIFICATION}
+# Looked up once: an enum's member costs as much as a call, and the fast path asks for many.
+_BASE_DERIVATION, _REQUEST, _ISO_4 = KeyUse.BASE_DERIVATION, Direction.REQUEST, PinFormat.ISO_4
 _DATA_USAGE = {Direction.REQUEST: Usage.DATA_ENCRYPT, Direction.RESPONSE: Usage.DATA_DECRYPT}
 _WORKING = (Usage.PIN, Usage.MAC_GENERATION, Usage.MAC_VERIFICATION)
 _HMAC_HASH = OptionalBlock("HM", "21")  # X9.143: HMAC with SHA-256
@@ -272,20 +275,20 @@ class InProcessHsm:
     ) -> bytes:
         inputs.check_data(operation, data)
         working = self._working(operation, base_key, serial)
-        key = working.request if direction is Direction.REQUEST else working.response
+        key = working.request if direction is _REQUEST else working.response
         return macs.cmac(key, data)[:MAC_BYTES]
 
     def _working(self, operation: str, base_key: Key, serial: bytes) -> _WorkingKeys:
         """The working keys of a serial, derived once for all operations on it."""
-        held = self._hold(operation, base_key, KeyUse.BASE_DERIVATION, _DERIVING)
+        held = self._hold(operation, base_key, _BASE_DERIVATION, _DERIVING)
         working = held.working.get(serial)
-        if working is not None:
-            return working
-        inputs.check_serial(operation, serial)
-        assert held.deriver is not None
-        working = held.working[serial] = _WorkingKeys(*held.deriver.working_keys(serial, _WORKING))
-        if len(held.working) > SERIALS_KEPT:
-            del held.working[next(iter(held.working))]
+        if working is None:
+            inputs.check_serial(operation, serial)
+            assert held.deriver is not None
+            if len(held.working) >= SERIALS_KEPT:
+                held.working.clear()
+            working = _WorkingKeys(*held.deriver.working_keys(serial, _WORKING))
+            held.working[serial] = working
         return working
 
     async def dukpt_encrypt(self, base_key: Key, serial: bytes, data: bytes, direction: Direction) -> bytes:
@@ -356,7 +359,7 @@ class InProcessHsm:
             inputs.check_zone_algorithm(operation, held.algorithm, pin.format)
             key = held.key
         try:
-            if pin.format is PinFormat.ISO_4:
+            if pin.format is _ISO_4:
                 return pin_blocks.open_iso_4(key, pin.block, card)
             return pin_blocks.decode(_CLEAR_FORMATS[pin.format], tdes_ecb_decrypt(key, pin.block), card)
         except PinBlockError:

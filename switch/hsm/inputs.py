@@ -23,7 +23,7 @@ MOST_DATA_BYTES = 32_000  # of one MAC or cipher call: fits a host command's 2-b
 SERIAL_BYTES = 12
 INITIAL_KEY_ID_BYTES = 8
 MOST_COUNTER_ONES = 16  # ANSI X9.24-3: a counter with more one-bits is skipped by terminals
-CARD_DIGITS = range(1, 20)  # ISO/IEC 7812-1: 19 at most
+MOST_CARD_DIGITS = 19  # ISO/IEC 7812-1
 PVV_CARD_DIGITS = 12  # 11 and the check digit
 TRACK_CARD_DIGITS = 12  # what host commands take
 MOST_BINDING_BYTES = 255  # its length travels in one byte
@@ -38,6 +38,7 @@ LONGEST_BLOCK = 9999  # characters of a key block: what its length field can say
 # Blocks of these formats are bound to a card number. Format 1 is not, so nothing is made of it or to it.
 BOUND_FORMATS = (PinFormat.ISO_0, PinFormat.ISO_3, PinFormat.ISO_4)
 
+_ISO_4 = PinFormat.ISO_4  # looked up once: every PIN passes here
 _AES = (KeyAlgorithm.AES_128, KeyAlgorithm.AES_192, KeyAlgorithm.AES_256)
 _TDES = (KeyAlgorithm.TDES_2, KeyAlgorithm.TDES_3)
 ALGORITHMS: dict[KeyUse, tuple[KeyAlgorithm, ...]] = {
@@ -97,21 +98,23 @@ def check_initial_key_id(operation: str, initial_key_id: bytes) -> None:
 
 
 def check_card(operation: str, card: str) -> None:
-    if len(card) not in CARD_DIGITS or not is_digits(card):
+    if not (0 < len(card) <= MOST_CARD_DIGITS and card.isdigit() and card.isascii()):
         raise refuse(operation, "a card number has 1 to 19 digits")
 
 
 def check_pin(operation: str, pin: EncipheredPin, card: str) -> None:
-    """Block, format and card fit each other. A block of another length is a bad PIN block, not bad input:
-    it comes from outside."""
+    """Block, format and card fit each other; the serial is checked by itself. A block of another length is a
+    bad PIN block, not bad input: it comes from outside."""
     check_card(operation, card)
-    if pin.format not in BOUND_FORMATS:
+    if pin.format is _ISO_4:
+        fits = len(pin.block) == 16
+    elif pin.format not in BOUND_FORMATS:
         raise HsmError(operation, Fault.KEY_USE, "a block of this format is bound to no card")
-    if isinstance(pin, DukptPin):
-        check_serial(operation, pin.serial)
-        if pin.format is not PinFormat.ISO_4:
-            raise refuse(operation, "AES DUKPT enciphers PIN block format 4 only")
-    if len(pin.block) != block_bytes(pin.format):
+    elif isinstance(pin, DukptPin):
+        raise refuse(operation, "AES DUKPT enciphers PIN block format 4 only")
+    else:
+        fits = len(pin.block) == 8
+    if not fits:
         raise HsmError(operation, Fault.BAD_PIN_BLOCK)
 
 

@@ -667,6 +667,7 @@ def _reference(operation: str, key: Key, *uses: KeyUse) -> str:
 def _check_pin(operation: str, pin: EncipheredPin, card: str) -> None:
     inputs.check_pin(operation, pin, card)
     if isinstance(pin, DukptPin):
+        inputs.check_serial(operation, pin.serial)
         _reference(operation, pin.base_key, KeyUse.BASE_DERIVATION)
     else:
         zone = _reference(operation, pin.key, KeyUse.PIN)

@@ -1,4 +1,4 @@
-"""The payShield adapter and `vafa hsm run`, two processes: TLS that must fail, a box that goes and returns."""
+"""The payShield adapter and `vafa hsm run`, two processes: TLS that must fail, a box that returns."""
 
 from __future__ import annotations
 
