@@ -90,6 +90,8 @@ async def run(settings: Settings, keys: Keys, log: Log) -> None:
     log.warning("simulated", what="no real HSM: keys are in this process's memory")
     if settings.test_lmk:
         log.warning("public test LMKs", what="whatever is under them is known to everybody")
+    if settings.data is None:
+        log.warning("nothing is kept", what="no audit log and no officers' console without --data")
     audit_log, audit, place = _open_audit(settings, keys)
     state = State(keys.slots, Limits(frozenset(settings.allowed_pin_formats)))
     machine = Machine(state, audit)

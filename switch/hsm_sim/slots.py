@@ -181,6 +181,8 @@ class Slots:
         keys = slot.keys
         if not isinstance(keys, BlockMasterKey):
             raise Refused("A1", f"LMK {slot.identifier} is a variant LMK, the key is a key block")
+        if token.value[0] != slot.block_version:
+            raise Refused("A1", f"LMK {slot.identifier} makes key blocks of version {slot.block_version}")
         if strict and token.value[14:16] != slot.identifier:
             raise Refused("A3", "the key block names another LMK")
         place = (slot.identifier, token.value, "")

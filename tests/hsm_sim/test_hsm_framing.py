@@ -80,3 +80,17 @@ def test_the_answers_command_is_one_higher(command: bytes, answer: bytes) -> Non
 
 def test_no_print_of_a_message_shows_its_body() -> None:
     assert "SECRET" not in repr(Message(b"HEAD", b"CC", b"SECRET"))
+
+
+@given(st.lists(st.binary(max_size=600), max_size=20))
+def test_any_stream_gives_messages_or_ends_and_holds_no_more_than_came(pieces: list[bytes]) -> None:
+    reader, fed, taken = FrameReader(), 0, 0
+    for piece in pieces:
+        reader.feed(piece)
+        fed += len(piece)
+        try:
+            taken += sum(2 + 4 + 2 + len(message.body) for message in reader.messages(1000))
+        except FramingError:
+            return
+        assert reader.pending_bytes == fed - taken
+        assert reader.pending_bytes < 2 + 0xFFFF
