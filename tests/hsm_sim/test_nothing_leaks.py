@@ -3,8 +3,11 @@ logged, recorded, counted or printed."""
 
 from __future__ import annotations
 
+import ast
 import re
+from pathlib import Path
 
+import switch.hsm_sim
 from switch.hsm_sim.layouts import COMMANDS
 from tests.hsm_sim.boxes import HEADER, Box, Message
 from tests.hsm_sim.captures import OTHER_SIMULATOR, REAL_BOX
@@ -52,3 +55,34 @@ def test_no_value_that_a_handler_gets_prints_its_secrets() -> None:
         fields = layout.parse_request(capture.request[2:].encode("latin-1"))
         tokens = [value for value in fields.values() if hasattr(value, "scheme")]
         assert LONG_RUN.findall(repr(tokens)) == []
+
+
+SECRETS = {"mac", "kcv", "pvv", "cvv", "tag", "verifier", "offset", "pin", "passphrase", "seal", "head"}
+    "mac",
+    "kcv",
+    "pvv",
+    "cvv",
+    "tag",
+    "verifier",
+    "offset",
+    "pin",
+    "passphrase",
+    "key",
+    "seal",
+    "head",
+}
+
+
+def name_of(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def test_secrets_are_compared_in_constant_time_only() -> None:
+    found = []
+    for path in sorted(Path(switch.hsm_sim.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq):
+                names = {name_of(side) for side in (node.left, *node.comparators)}
+                if names & SECRETS:
+                    found.append(f"{path.name}:{node.lineno}")
+    assert found == []
