@@ -2,8 +2,8 @@
 
     python -m benchmarks.hsm [--seconds 10]
 
-A transaction is what a request with a PIN takes: DUKPT MAC verified, PIN verified, the answer's MAC generated, on
-a serial that was never seen before. In the process: the thread's processor time. Through the simulator, a
+A transaction is what a request with a PIN takes: DUKPT MAC verified, PIN verified, the answer MACed, all
+on a serial that was never seen before. In the process: the thread's processor time. Through the simulator, a
 process of its own on this machine, over TCP: transactions start by the clock, 2 000 a second, whether those
 before are done or not, and are timed from when they were due; one that failed counts as lost. The in-process
 figure stands beside the bare cryptography and beside one AES-CMAC of the same run, for machines differ.
@@ -66,7 +66,7 @@ class Keys(NamedTuple):
 def requests(count: int, first_counter: int = 1) -> list[Request]:
     """Of many terminals in turn, each with rising counters."""
     deriver = Deriver(BASE_KEY)
-    made = []
+    made: list[Request] = []
     counter = first_counter
     while len(made) < count:
         counter += 1

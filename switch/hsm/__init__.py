@@ -7,7 +7,6 @@ The operations and their types are in `port`; Pkcs11Hsm, which needs an optional
 from switch.hsm.in_process import InProcessHsm
 from switch.hsm.key_store import KeyNotFound, KeyState, KeyStore, KeyStoreError, KeyVersion
 from switch.hsm.payshield import PayShieldHsm
-from switch.hsm.static_keys import StaticKeyHsm, UnknownKey
 
 __all__ = [
     "InProcessHsm",
@@ -17,6 +16,4 @@ __all__ = [
     "KeyStoreError",
     "KeyVersion",
     "PayShieldHsm",
-    "StaticKeyHsm",
-    "UnknownKey",
 ]

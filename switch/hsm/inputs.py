@@ -33,7 +33,6 @@ CARD_REPLY_BYTES = 32
 UID_BYTES = 7  # NTAG 424 DNA
 MOST_STATE_BYTES = 255  # what a host command can carry
 MOST_MIRRORED_BYTES = 256  # an NTAG 424 DNA file has 256 bytes
-LONGEST_BLOCK = 9999  # characters of a key block: what its length field can say
 
 # Blocks of these formats are bound to a card number. Format 1 is not, so nothing is made of it or to it.
 BOUND_FORMATS = (PinFormat.ISO_0, PinFormat.ISO_3, PinFormat.ISO_4)
@@ -194,17 +193,18 @@ def check_block_version(operation: str, block: str, algorithm: str) -> None:
 
 
 def check_key_block(operation: str, block: str) -> None:
-    """That the text can be a key block and holds as many characters as it says, so that nothing rides behind
-    it. Anything else was changed on its way: KEY_DAMAGED."""
-    length = block[1:5]
-    if (
-        not block.isascii()
-        or not block.isprintable()
-        or not is_digits(length)
-        or int(length) != len(block)
-        or len(block) > LONGEST_BLOCK
-    ):
+    """Anything but a whole block was changed on its way: KEY_DAMAGED."""
+    if not is_key_block(block):
         raise HsmError(operation, Fault.KEY_DAMAGED, "no whole key block")
+
+
+def is_key_block(text: str) -> bool:
+    """Whether a text can be a key block and holds as many characters as it says, so that nothing rides behind
+    it."""
+    length = text[1:5]
+    if not (text.isascii() and text.isprintable() and len(length) == 4 and is_digits(length)):
+        return False
+    return int(length) == len(text)
 
 
 def check_declared_use(operation: str, key: Key, *uses: KeyUse) -> None:

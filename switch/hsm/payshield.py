@@ -11,6 +11,7 @@ import random
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 from switch.hsm import inputs
@@ -42,6 +43,7 @@ MOST_WAITING = 4096  # calls without a place; more means the box is slower than 
 FIRST_PAUSE_S = 0.05  # before connecting again; doubles up to the longest
 LONGEST_PAUSE_S = 5.0
 HEARTBEAT_S = 5.0  # a connection silent for so long is asked NC
+TOKENS_KEPT = 1024  # whose form is known: those in use
 RESERVED_HEADERS = 1000  # with so few left a connection is replaced while it still works
 
 # What needs no command of the private range: all that a real box is asked for.
@@ -658,10 +660,16 @@ def _reference(operation: str, key: Key, *uses: KeyUse) -> str:
     token = key.reference
     if token[:1] != "S":
         raise HsmError(operation, Fault.UNKNOWN_KEY, "no token of a master key")
-    inputs.check_key_block(operation, token[1:])
+    if not _is_whole(token):
+        raise HsmError(operation, Fault.KEY_DAMAGED, "no whole token")
     if _usage_of(token) != key.use.value:
         raise HsmError(operation, Fault.KEY_USE, "the token is for another use")
     return token
+
+
+@lru_cache(TOKENS_KEPT)
+def _is_whole(token: str) -> bool:
+    return inputs.is_key_block(token[1:])
 
 
 def _check_pin(operation: str, pin: EncipheredPin, card: str) -> None:

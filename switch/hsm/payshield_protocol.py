@@ -18,6 +18,7 @@ HEADER_ALPHABET = (
     b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # printable, no `%` or control
 )
 HEADER_BYTES = range(1, 256)
+_HEADER_PAIRS = [bytes((left, right)) for left in HEADER_ALPHABET for right in HEADER_ALPHABET]
 
 OK = "00"
 VERIFICATION_FAILED = "01"
@@ -190,13 +191,11 @@ class Conversation:
         if self.headers_left <= 0:
             raise Exhausted
         number, self._next = self._next, self._next + 1
-        places = bytearray(HEADER_ALPHABET[:1] * self._header_bytes)
-        place = self._header_bytes
+        header = b""
         while number:
-            place -= 1
-            number, digit = divmod(number, len(HEADER_ALPHABET))
-            places[place] = HEADER_ALPHABET[digit]
-        return bytes(places)
+            number, digits = divmod(number, len(_HEADER_PAIRS))
+            header = _HEADER_PAIRS[digits] + header
+        return header.rjust(self._header_bytes, HEADER_ALPHABET[:1])[-self._header_bytes :]
 
 
 def response_code(command: bytes) -> bytes:
