@@ -35,6 +35,7 @@ from terminal.ui.screens import Screens
 SIGN_ON_MS = 24 * 3600 * 1000  # then date, time and ratio are asked for again
 FAULT_PAUSE_MS = 3000
 LOGGED_IGNORED = 16  # messages ignored are logged one by one up to here, then at each power of two
+CERTIFICATE = "certificate"
 DEVICES = ("reader", "keypad", "printer")
 
 
@@ -55,6 +56,7 @@ class Application:
         self.journal = None  # until there is a key that its records are sealed under
         self.stans = Stans(board.storage, board.random, self.log)
         self.line_is_up = False
+        self.line_trouble = None  # the screen that tells more of a line that isn't up
         self.ratio = 0  # rial per point when redeeming; 0 before sign-on
         self.pin_from_points = None  # redemptions above this need a proof; None: none does
         self._board = board
@@ -128,6 +130,12 @@ class Application:
         self.log("info", "line: up")
         self._frames = Frames(self.settings.tpdu)
         self._deliver(LINE_UP)
+
+    def line_refused(self, what):
+        """TLS does not come about; what: why, without secrets."""
+        if self.line_trouble is None:
+            self.log("error", "line: " + what)
+        self.line_trouble = CERTIFICATE
 
     def line_down(self):
         """The connection broke."""

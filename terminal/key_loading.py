@@ -13,15 +13,15 @@ from terminal.dukpt import (
     from_initial_key,
     usable,
 )
-from terminal.keys import MARK_BYTES, Held, LoadError
+from terminal.keys import MARK_BYTES, Held, LoadError, hexadecimal
 from terminal.security import check_value, same, wipe
 
 RETIRED_MOST = 8  # keys remembered after their time, so that none starts over at a counter it has used
 INITIAL_KEY_USAGE = "B1"  # X9.143
 
 
-def loaded(board, transport_key, held, block, serial, expected, mark):
-    """What the terminal is to hold now (keys.Held); held: what it holds, None at first.
+def loaded(board, transport_key, held, block, serial, expected):
+    """What the terminal is to hold now (keys.Held, without marks); held: what it holds, None at first.
 
     Arguments as keys.Keys.load(). The initial key itself is overwritten. Raises LoadError.
     """
@@ -37,7 +37,7 @@ def loaded(board, transport_key, held, block, serial, expected, mark):
     finally:
         wipe(key)
     storage_key = held.storage_key if held else board.random(KEY_BYTES)
-    return Held(registers, value, storage_key, mark or (held.mark if held else bytes(MARK_BYTES)), retired)
+    return Held(registers, value, storage_key, bytes(MARK_BYTES), bytes(MARK_BYTES), retired)
 
 
 def _unwrap(board, transport_key, block, identifier):
@@ -49,7 +49,7 @@ def _unwrap(board, transport_key, block, identifier):
         raise LoadError("BLOCK", str(error))
     finally:
         terminal.forget("terminal.key_block")
-    if "IK" in optional and optional["IK"] != "".join(["%02X" % byte for byte in identifier]):
+    if "IK" in optional and optional["IK"] != hexadecimal(identifier):
         wipe(key)
         raise LoadError("KSN", "the key block is of another initial key id")
     return key

@@ -43,15 +43,16 @@ class LoadError(Exception):
 class Held:
     """What a terminal holds: registers; the key they came from by its check value (3 bytes); the storage key.
 
-    mark: of the settings' key block that was taken last; retired: keys of before, as (initial key id, check
-    value, first counter not used).
+    mark: of the key block that was taken last; given: of the one of the settings; retired: keys of before, as
+    (initial key id, check value, first counter not used).
     """
 
-    def __init__(self, registers, value, storage_key, mark, retired):
+    def __init__(self, registers, value, storage_key, mark, given, retired):
         self.registers = registers
         self.value = value
         self.storage_key = storage_key
         self.mark = mark
+        self.given = given
         self.retired = retired
 
 
@@ -109,31 +110,40 @@ class Keys:
 
     def provide(self, block, serial):
         """Load the key block of the settings; one that was taken is not taken again. Raises as load()."""
-        mark = Cmac(self._board.aes, self._transport_key).tag((block + serial).encode())[:MARK_BYTES]
-        if self._held is not None and same(mark, self._held.mark):
+        given = self._mark(block, serial)
+        if self._held is not None and same(given, self._held.given):
             return
         if self._damaged:
             raise LoadError("STORAGE", "the stored keys are damaged; a new start is for service to decide")
-        self.load(block, serial, mark=mark)
+        self.load(block, serial, given=given)
 
-    def load(self, block, serial, expected=None, mark=None):
+    def _mark(self, block, serial):
+        return Cmac(self._board.aes, self._transport_key).tag((block + serial).encode())[:MARK_BYTES]
+
+    def load(self, block, serial, expected=None, given=None):
         """Take an initial key; return its check value.
 
         block: an X9.143 `D` block under the transport key; serial: its first KSN, 24 hexadecimal digits;
-        expected: the check value it should have. The random storage key is made when there is none yet.
-        Raises LoadError, JournalError.
+        expected: the check value it should have; given: the mark when it is the settings' one. The block that
+        was taken last may come again (its answer was lost) and changes nothing. The random storage key is made
+        when there is none yet. Raises LoadError, JournalError.
         """
+        mark = self._mark(block, serial)
+        if self._held is not None and given is None and same(mark, self._held.mark):
+            return hexadecimal(self._held.value)
         from terminal.key_loading import loaded
 
         try:
-            held = loaded(self._board, self._transport_key, self._held, block, serial, expected, mark)
+            held = loaded(self._board, self._transport_key, self._held, block, serial, expected)
         finally:
             terminal.forget("terminal.key_loading")
+        held.mark = mark
+        held.given = given or (self._held.given if self._held else bytes(MARK_BYTES))
         self._write(held, held.registers)
         if self._held is not None:
             self._held.registers.wipe()
         self._use(held)
-        return "".join(["%02X" % byte for byte in held.value])
+        return hexadecimal(held.value)
 
     def _use(self, held):
         self._held = held
@@ -143,8 +153,8 @@ class Keys:
     # ---------------------------------------------------------------- storage
 
     def _write(self, held, registers):
-        """Version, storage key, mark, retired keys, id, check value, bound, which registers, registers."""
-        parts = [bytes([_VERSION]), held.storage_key, held.mark, bytes([len(held.retired)])]
+        """Version, storage key, marks, retired keys, id, check value, bound, which registers, registers."""
+        parts = [bytes([_VERSION]), held.storage_key, held.mark, held.given, bytes([len(held.retired)])]
         for identifier, value, counter in held.retired:
             parts.append(identifier + value + counter.to_bytes(_COUNTER_BYTES, "big"))
         mask = 0
@@ -182,6 +192,7 @@ class Keys:
         reader.take(1)
         storage_key = reader.take(KEY_BYTES)
         mark = reader.take(MARK_BYTES)
+        given = reader.take(MARK_BYTES)
         retired = []
         for _ in range(reader.number(1)):
             retired.append(
@@ -193,7 +204,12 @@ class Keys:
         mask = reader.number(_MASK_BYTES)
         keys = {bit: bytearray(reader.take(KEY_BYTES)) for bit in range(32) if mask >> bit & 1}
         registers = Registers(self._board.aes, identifier, counter, keys)
-        return Held(registers, value, storage_key, mark, retired)
+        return Held(registers, value, storage_key, mark, given, retired)
+
+
+def hexadecimal(data):
+    """Upper-case digits."""
+    return "".join(["%02X" % byte for byte in data])
 
 
 class _Reader:

@@ -9,6 +9,7 @@ import sys
 
 import terminal
 from terminal.app import Application
+from terminal.hal import CertificateError
 from terminal.hal.unix import Board, emit
 from terminal.journal import JournalError
 
@@ -30,6 +31,7 @@ class Driver:
     def __init__(self, board, terminal_settings):
         self._board = board
         self._settings = terminal_settings
+        self._new_line = board.secure(terminal_settings.tls) if terminal_settings.tls else board.line
         self._app = Application(board, terminal_settings, self)
         self._changed = asyncio.Event()
         self._connect = asyncio.Event()
@@ -151,9 +153,9 @@ class Driver:
     async def _one_connection(self):
         """Connect and read until the connection ends. True when it stood for a while."""
         clock = self._board.clock
-        line = self._board.line(self._settings.host, self._settings.port)
-        began_ms = None
+        line = began_ms = None
         try:
+            line = self._new_line(self._settings.host, self._settings.port)
             await asyncio.wait_for(line.connect(), CONNECT_S)
             began_ms = clock.now_ms()
             self._line = line
@@ -163,11 +165,14 @@ class Driver:
                 if not data:
                     break
                 self._tell(self._app.received, data)
+        except CertificateError as error:
+            self._tell(self._app.line_refused, error.what)
         except (OSError, asyncio.TimeoutError):
             pass
         finally:
-            line.close()
-        if self._line is line:
+            if line is not None:
+                line.close()
+        if line is not None and self._line is line:
             self._line = None
             self._tell(self._app.line_down)
         return began_ms is not None and clock.now_ms() - began_ms >= STEADY_MS

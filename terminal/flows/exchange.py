@@ -45,6 +45,8 @@ async def exchange(app, request):
                 app.drop_line()
             raise NoAnswer
         try:
-            return request.answered_by(message), message
+            answer = request.answered_by(message)
+            app.line_trouble = None
+            return answer, message
         except Ignored as why:
             app.ignored(str(why))

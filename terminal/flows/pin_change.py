@@ -31,7 +31,7 @@ async def change_pin(app):
         wipe(pin)
     app.screens.show("processing", title)
     if not await line_up(app):
-        return await tell(app, "no_line")
+        return await tell(app, app.line_trouble or "no_line")
     mti, processing_code = MESSAGES[FLOW]
     fields = joined(joined(app.heading(processing_code), member), proof.fields)
     fields = joined(fields, {48: {TAG_NEW_PIN_BLOCK: block}})
@@ -39,7 +39,7 @@ async def change_pin(app):
     try:
         answer, _ = await exchange(app, app.request(mti, fields, transmission))
     except NotSent:
-        return await tell(app, "no_line")
+        return await tell(app, app.line_trouble or "no_line")
     except NoAnswer:
         app.log("warning", "PIN change without an answer")
         return await tell(app, "pin_unknown")

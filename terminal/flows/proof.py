@@ -102,7 +102,7 @@ async def ask_code(app, title, member):
     """
     app.screens.show("processing", title)
     if not await line_up(app):
-        await tell(app, "no_line")
+        await tell(app, app.line_trouble or "no_line")
         return None
     mti, processing_code = MESSAGES["code"]
     fields = joined(app.heading(processing_code), member)
@@ -110,7 +110,7 @@ async def ask_code(app, title, member):
     try:
         answer, _ = await exchange(app, app.request(mti, fields))
     except NotSent:
-        await tell(app, "no_line")
+        await tell(app, app.line_trouble or "no_line")
         return None
     except NoAnswer:
         await tell(app, "no_answer")

@@ -14,6 +14,7 @@ from terminal.message_tables import (
     TAG_SWITCH_DATE_TIME,
 )
 from terminal.text import is_date
+from terminal.ui.strings import pair_of
 
 SIGN_ON = "001"  # DE 70
 FIRST_PAUSE_MS = 1000
@@ -36,7 +37,7 @@ async def sign_on(app):
 async def attempt(app):
     """One sign-on. None when it succeeded, else a text (English, Persian) for the cashier."""
     if not await line_up(app):
-        return "", ""
+        return trouble(app)
     try:
         fields = {
             11: "%06d" % app.stans.take(),
@@ -46,7 +47,7 @@ async def attempt(app):
         }
         answer, _ = await exchange(app, app.request("0800", fields))
     except (NotSent, NoAnswer):
-        return "", ""
+        return trouble(app)
     except JournalError as error:
         app.log("error", str(error))
         return "", ""
@@ -62,6 +63,13 @@ async def attempt(app):
     limit = tags.get(TAG_PIN_FROM_POINTS)
     app.signed_on(moment, ratio, None if limit is None else int(limit))
     return None
+
+
+def trouble(app):
+    """What is known of why the switch can't be reached (English, Persian)."""
+    if app.line_trouble is None:
+        return "", ""
+    return tuple([text.split("\n")[0] for text in pair_of(app.line_trouble)])
 
 
 def moment_of(digits):

@@ -68,7 +68,7 @@ async def attempt(app, flow, member, number, proof):
     """One request of the flow and what comes of it: (response code or None, event left to handle or None)."""
     app.screens.show("processing", pair_of(flow))
     if not await line_up(app):
-        return None, await tell(app, "no_line")
+        return None, await tell(app, app.line_trouble or "no_line")
     moment = app.clock.wall()
     mti, fields = request_fields(app, flow, member, number, moment)
     stan = app.stans.take()
@@ -103,7 +103,7 @@ async def settle(app, request, may_prove):
         answer, message = await send(app, request)
     except NotSent:
         app.journal.close(pending.stan, NOT_SENT)
-        return None, await tell(app, "no_line")
+        return None, await tell(app, app.line_trouble or "no_line")
     except NoAnswer:
         return None, await reverse(app, pending)
     code = answer[39]

@@ -13,8 +13,19 @@ display   128 x 64 dots, one bit each: clear(), text(letters, x, y), line(y), sh
 reader, keypad, printer
           serial ports: open() raises OSError; await read() -> bytes, b"" when the device has gone;
           await write(data); close().
+service   a serial port as well, None where there is none.
 line      line(host, port) -> a new connection: await connect(); send(data) -> count of bytes that left, at
           once; await read() -> bytes, b"" when the peer has gone; close(). All raise OSError.
+secure    secure(paths) -> a `line` with TLS, by the PEM files of authority, certificate and key. Its
+          connect() and read() raise CertificateError too.
 emit      emit(event): one dictionary to whoever watches the terminal; never raises.
 fault     fault(error) -> kind and place of an exception without its text (which might quote a card).
 """
+
+
+class CertificateError(OSError):
+    """A certificate or its key can't be used, or one side refuses the other's; the text says which, and why."""
+
+    def __init__(self, what):
+        super().__init__(what)
+        self.what = what

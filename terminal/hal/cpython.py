@@ -1,9 +1,17 @@
-"""What CPython does in MicroPython's place on the unix board; never imported there.
+"""What CPython does in MicroPython's place on the unix board; imported by `hal.unix` only, and there only by CPython.
 
-Waiting for a descriptor in asyncio, a frame buffer, the place of an exception.
+Waiting for a descriptor in asyncio, a frame buffer, the place of an exception, TLS.
 """
 
 import asyncio
+
+from terminal.hal import CertificateError
+from terminal.hal.unix import LINE_BYTES, TcpLine
+
+try:
+    import ssl
+except ImportError:
+    ssl = None  # read by MicroPython, this module does nothing
 
 LETTER = 8  # dots, either way
 
@@ -71,3 +79,69 @@ def place_of(error):
     while trace.tb_next:
         trace = trace.tb_next
     return "%s:%d" % (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+
+
+# ---------------------------------------------------------------- TLS, as hal.tls
+
+
+def context_of(paths):
+    """The context of (authority, certificate, key), PEM files. Raises CertificateError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
+    authority, certificate, key = paths
+    for path in paths:
+        try:
+            open(path, "rb").close()
+        except OSError:
+            raise CertificateError(path + ": can't be read")
+    try:
+        context.load_verify_locations(cafile=authority)
+    except (OSError, ValueError):
+        raise CertificateError(authority + ": no certificate in PEM")
+    try:
+        context.load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError):
+        raise CertificateError(certificate + ", " + key + ": no certificate with its key in PEM")
+    return context
+
+
+class TlsLine(TcpLine):
+    """As TcpLine; connect() and read() raise CertificateError too."""
+
+    def __init__(self, context, host, port):
+        super().__init__(host, port)
+        self._context = context
+
+    async def connect(self):
+        await super().connect()
+        self._socket = self._context.wrap_socket(
+            self._socket, server_hostname=self._host, do_handshake_on_connect=False
+        )
+        await self._until_done(self._socket.do_handshake)
+
+    def send(self, data):
+        try:
+            return self._socket.send(data) or 1
+        except OSError:
+            return 1  # a part may have left: whoever asked must not count on the opposite
+
+    async def read(self):
+        return await self._until_done(lambda: self._socket.recv(LINE_BYTES))
+
+    async def _until_done(self, call):
+        while True:
+            try:
+                return call()
+            except ssl.SSLWantReadError:
+                await readable(self._socket)
+            except ssl.SSLWantWriteError:
+                await writable(self._socket)
+            except ssl.SSLCertVerificationError as error:
+                raise CertificateError("the switch's certificate is refused: " + error.verify_message)
+            except ssl.SSLError as error:
+                if "ALERT" in (error.reason or ""):
+                    raise CertificateError(
+                        "the switch refused this terminal's certificate, or ended the line"
+                    )
+                raise

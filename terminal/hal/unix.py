@@ -43,6 +43,7 @@ class Board:
         self.printer = SerialPort(paths["printer"])
         self.service = SerialPort(paths["service"]) if paths.get("service") else None
         self.line = TcpLine
+        self.secure = secure
         self.emit = emit
         self.fault = fault
 
@@ -220,7 +221,7 @@ class SerialPort:
             raise
 
     async def read(self):
-        await _readable(self._stream)
+        await readable(self._stream)
         return self._stream.read(PIECE_BYTES) or b""
 
     async def write(self, data):
@@ -234,7 +235,7 @@ class SerialPort:
             if count:
                 at += count
             else:
-                await _writable(stream)
+                await writable(stream)
 
     def close(self):
         if self._stream is not None:
@@ -262,7 +263,7 @@ class TcpLine:
         except OSError as error:
             if error.errno != errno.EINPROGRESS:
                 raise
-            await _writable(self._socket)
+            await writable(self._socket)
             self._finish(address)
 
     def _finish(self, address):
@@ -281,7 +282,7 @@ class TcpLine:
 
     async def read(self):
         while True:
-            await _readable(self._socket)
+            await readable(self._socket)
             try:
                 return self._socket.recv(LINE_BYTES)
             except OSError as error:
@@ -292,6 +293,22 @@ class TcpLine:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+
+def secure(paths):
+    """A line with TLS; its files are read for the first connection, and a mistake in them is told then."""
+    contexts = []
+
+    def line(host, port):
+        if _core:
+            from terminal.hal.tls import TlsLine, context_of
+        else:
+            from terminal.hal.cpython import TlsLine, context_of
+        if not contexts:
+            contexts.append(context_of(paths))
+        return TlsLine(contexts[0], host, port)
+
+    return line
 
 
 _EISCONN = 106  # Linux; MicroPython's errno has no name for it
@@ -349,15 +366,16 @@ except ImportError:
 if _core:
     # What MicroPython's own streams do, without their buffers.
 
-    def _readable(stream):
+    def readable(stream):
+        """`await` it: returns when there is something to read."""
         yield _core._io_queue.queue_read(stream)
 
-    def _writable(stream):
+    def writable(stream):
+        """`await` it: returns when something can be written."""
         yield _core._io_queue.queue_write(stream)
 
 else:
-    from terminal.hal.cpython import readable as _readable
-    from terminal.hal.cpython import writable as _writable
+    from terminal.hal.cpython import readable, writable
 
 
 # ---------------------------------------------------------------- events

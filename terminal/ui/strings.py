@@ -54,6 +54,7 @@ no_answer|No answer/Try again|پاسخی نیامد/دوباره تلاش کنی
 card_refused|Card/Not of this/program|کارت/عضو این باشگاه نیست
 too_much|Points/Too many|امتیاز/بیش از حد
 no_line|No line/Nothing was sent/Try again|خط قطع است/چیزی ارسال نشد/دوباره تلاش کنید
+certificate|Bad certificate/Nothing was sent/Call service|گواهی نامعتبر/چیزی ارسال نشد/با پشتیبانی تماس بگیرید
 storage|Storage error/Call service|خطای حافظه/با پشتیبانی تماس بگیرید
 fault|Internal error/Please wait|خطای داخلی/کمی صبر کنید
 no_reader|No card reader|کارت‌خوان وصل نیست

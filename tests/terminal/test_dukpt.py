@@ -19,7 +19,7 @@ from terminal.hal.aes import aes as plain_aes
 from terminal.hal.crypto import aes as board_aes
 from terminal.key_block import KeyBlockError, unwrap
 from terminal.pin import pin_block
-from tests.terminal.host_keys import INITIAL_KEY, INITIAL_KEY_ID, KEY_BLOCK, HostKeys
+from tests.terminal.host_keys import BARE_BLOCK, INITIAL_KEY, INITIAL_KEY_ID, KEY_BLOCK, HostKeys
 from tests.terminal.host_keys import TRANSPORT_KEY as TRANSPORT_DIGITS
 
 # Counter, derivation key, PIN, MAC request, MAC answer and data key: X9.24-3 annex B, AES-128, and beyond it.
@@ -75,11 +75,7 @@ PIN_BLOCKS = (
     ("1234", "432198765432109870", "2234f263c70845aef92f52f4c6468166"),
 )
 TRANSPORT_KEY = unhexlify(TRANSPORT_DIGITS)
-# The same key without optional blocks; with mode N; what must not be taken.
-BARE_BLOCK = (
-    "D0144B1AX00N0000706D2A1AEBE3E6060B449C7C2D5C769829485E5D8F86E80DCB3F70F1212CC0C59D502A3EC169989A"
-    "27B8F16516B0AD4D8CC701AB094C917EADEB5C4A098FFDAA"
-)
+# The same key with mode N; what must not be taken.
 UNRESTRICTED_BLOCK = (
     "D0176B1AN00N0200IK141234567890123456PB0C00000000759958030FD2889B3C113299FE1A328DF1CBC5D612F2E25C"
     "FE6C5B5D13EEADC25E4CFC0417E253FB6962C5FB585FB718EDCB96A8DFF4B97665E3C89C88437E3B"

@@ -10,7 +10,14 @@ from terminal.injection import LONGEST_PAYLOAD, Service, frame
 from terminal.journal import JournalError
 from terminal.keys import COUNTER_BLOCK, FILE, Keys, LoadError, NoKey
 from terminal.security import Seal
-from tests.terminal.host_keys import CHECK_VALUE, FIRST_SERIAL, INITIAL_KEY, INITIAL_KEY_ID, KEY_BLOCK
+from tests.terminal.host_keys import (
+    BARE_BLOCK,
+    CHECK_VALUE,
+    FIRST_SERIAL,
+    INITIAL_KEY,
+    INITIAL_KEY_ID,
+    KEY_BLOCK,
+)
 from tests.terminal.host_keys import TRANSPORT_KEY as TRANSPORT_DIGITS
 
 TRANSPORT_KEY = unhexlify(TRANSPORT_DIGITS)
@@ -268,7 +275,10 @@ def test_a_key_never_starts_over():
         keys.transmission()
     again = keys_on(board)
     for each in (keys, again):
-        assert refusal(each.load, KEY_BLOCK, FIRST_SERIAL, CHECK_VALUE) == "KSN"
+        assert refusal(each.load, BARE_BLOCK, FIRST_SERIAL, CHECK_VALUE) == "KSN"
+        last = counter_of(each.transmission())
+        assert each.load(KEY_BLOCK, FIRST_SERIAL, CHECK_VALUE) == CHECK_VALUE  # asked again: already done
+        assert counter_of(each.transmission()) == last + 1
     again.load(OTHER_BLOCK, OTHER_SERIAL, OTHER_CHECK_VALUE)
     again = keys_on(board)
     assert refusal(again.load, KEY_BLOCK, FIRST_SERIAL, CHECK_VALUE) == "KSN"
