@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import cast
 
 from switch.authorizer.identity import (
     bucket_of_identifier,
@@ -101,43 +102,49 @@ class RequestReader:
         now: local time, Asia/Tehran. key_serial, request_mac: of this sending.
         Raises TooOld for a date outside the horizon, or one that no calendar has.
         """
+        # The presence check found the mandatory fields, the codec made them text: no need to ask twice.
+        texts = cast("Mapping[str, str]", message.fields)
+        tags = cast("Mapping[str, str]", message.fields.get("48") or {})
         business_date = now.date()
-        mti, stan, local_time = message.mti, message.text("11"), message.text("12")
-        terminal = message.text("41")
-        day = self._day(message.text("13"), local_time, business_date)
+        mti, stan, local_time, terminal = message.mti, texts["11"], texts["12"], texts["41"]
+        day = self._day(texts["13"], local_time, business_date)
         original, original_operation = b"", None
         if operation == "reversal":
-            data = message.text("90")  # MTI 4, STAN 6, date 4, time 6, zeros 22
-            original_operation = self._dialect.name_of(Message(data[:4], {"3": message["3"]}))
+            data = texts["90"]  # MTI 4, STAN 6, date 4, time 6, zeros 22
+            original_operation = self._dialect.name_of(Message(data[:4], {"3": texts["3"]}))
             original_day = self._day(data[10:14], data[14:20], business_date)
             original = identity_of(original_day, data[14:20], data[1], terminal, data[4:10])
         number = identifying_digits(message)
-        by_mobile = "2" not in message and "35" not in message
-        brings_mobile = not by_mobile and "48.07" in message
+        has_card = "35" in texts
+        if has_card or "2" in texts:
+            identifier, shown = card_identifier(number, self._key), mask_card_number(number)
+            mobile = self._mobiles.of(tags["07"]) if "07" in tags else None
+        else:
+            identifier, shown, mobile = self._mobiles.identifier(number), masked(number), None
         return Request(
             operation=operation,
             mti=mti,
             identity=identity_of(day, local_time, mti[1], terminal, stan),
             fingerprint=fingerprint_of(self._of_transaction(message), self._key),
             terminal=terminal,
-            acceptor=message.text("42"),
+            acceptor=texts["42"],
             stan=stan,
             local_time=local_time,
             business_date=business_date.isoformat(),
-            identifier=self._mobiles.identifier(number) if by_mobile else card_identifier(number, self._key),
-            masked_card=masked(number) if by_mobile else mask_card_number(number),
+            identifier=identifier,
+            masked_card=shown,
             card_valid=operation != "activate" or self._is_of_program(number),
-            amount=int(message.text("4")) if "4" in message else 0,
-            currency=message.text("49") if "49" in message else "",
-            points=int(message.text("48.01")) if "48.01" in message else 0,
+            amount=int(texts.get("4", "0")),
+            currency=texts.get("49", ""),
+            points=int(tags.get("01", "0")),
             original=original,
             original_operation=original_operation,
             key_serial=key_serial,
             request_mac=request_mac,
-            has_card="35" in message,
-            has_pin="52" in message,
-            code=message.text("48.06") if "48.06" in message else "",
-            mobile=self._mobiles.of(message.text("48.07")) if brings_mobile else None,
+            has_card=has_card,
+            has_pin="52" in texts,
+            code=tags.get("06", ""),
+            mobile=mobile,
         )
 
     def _is_of_program(self, card: str) -> bool:
@@ -147,7 +154,7 @@ class RequestReader:
         """The message's bytes without the fields of its transmission and without MAC."""
         kept = {number: value for number, value in message.fields.items() if number not in OF_A_TRANSMISSION}
         tags = kept.get("48")
-        if isinstance(tags, Mapping) and NEW_PIN_BLOCK in tags:
+        if type(tags) is dict and NEW_PIN_BLOCK in tags:
             kept["48"] = {tag: value for tag, value in tags.items() if tag != NEW_PIN_BLOCK}
         return self._dialect.encode_body(Message(message.mti, kept))
 
@@ -166,8 +173,9 @@ class RequestReader:
 def identifying_digits(message: Message) -> str:
     """What names the member: the card number of DE 2 or track 2 (DE 35), or a mobile number (48.07). PIN
     blocks are made over these digits."""
-    if "2" in message:
-        return message.text("2")
-    if "35" in message:
-        return message.text("35").partition("=")[0]
-    return message.text("48.07")
+    fields = message.fields
+    track = fields.get("35")
+    if isinstance(track, str):
+        return track.partition("=")[0]
+    number = fields.get("2")
+    return number if isinstance(number, str) else message.text("48.07")

@@ -7,7 +7,6 @@ in one.
 from __future__ import annotations
 
 import asyncio
-import types
 from collections.abc import Coroutine, Generator
 from typing import Any
 
@@ -33,8 +32,7 @@ class _Resumed:
         self._coroutine = coroutine
         self._waited_for = waited_for
 
-    @types.coroutine
-    def _run(self) -> Generator[Any, Any, None]:
+    def __await__(self) -> Generator[Any, Any, None]:
         waited_for = self._waited_for
         while True:
             try:
@@ -49,6 +47,3 @@ class _Resumed:
                 waited_for = self._coroutine.send(sent)
             except StopIteration:
                 return
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        return self._run()

@@ -11,9 +11,7 @@ from switch.hsm.port import Direction, Fault, Hsm, HsmError
 from switch.iso8583 import DecodeError, Dialect, Message
 from switch.server.sending import Sending
 
-TAG = "20"
-ENCIPHERED = f"48.{TAG}"
-MOBILE = "48.07"
+ENCIPHERED, MOBILE = "20", "07"  # tags of DE 48
 
 # The content is itself DE 48: it is read as that of a message that has no other field.
 _HEAD = bytes.fromhex("0100" + f"{1 << (64 - 48):016x}")
@@ -25,7 +23,7 @@ class EncipheredError(ValueError):
 
 async def opened(dialect: Dialect, hsm: Hsm, sending: Sending, message: Message) -> Message:
     """The message with its enciphered tags in clear. Raises EncipheredError, HsmError."""
-    data = message[ENCIPHERED]
+    data = message[f"48.{ENCIPHERED}"]
     assert isinstance(data, bytes)
     try:
         clear = await hsm.dukpt_decrypt(sending.base_key, sending.serial, data, Direction.REQUEST)
@@ -40,8 +38,8 @@ async def opened(dialect: Dialect, hsm: Hsm, sending: Sending, message: Message)
     outside = message.fields["48"]
     assert isinstance(inside, Mapping)
     assert isinstance(outside, Mapping)
-    if TAG in inside or not inside.keys().isdisjoint(outside):
+    if ENCIPHERED in inside or not inside.keys().isdisjoint(outside):
         raise EncipheredError("a tag stands twice")
     tags = {**outside, **inside}
-    del tags[TAG]
+    del tags[ENCIPHERED]
     return Message(message.mti, {**message.fields, "48": tags})

@@ -243,7 +243,8 @@ class Pipeline:
         except DecodeError as error:
             self._malformed(peer, frame, error)
             return
-        if not _is_request(message.mti) or "41" not in message or "11" not in message:
+        fields = message.fields
+        if not _is_request(message.mti) or "41" not in fields or "11" not in fields:
             peer.report("not a request", mti=message.mti)
             peer.drop()
             peer.close_after_fault()
@@ -268,7 +269,7 @@ class Pipeline:
         """Who sends, when key serial, DE 41, DE 42 and certificate name one terminal in service; else None,
         and the frame is refused."""
         name = message.text("41")
-        key_serial = message.get("53")
+        key_serial = message.fields.get("53")
         if not isinstance(key_serial, bytes):
             peer.report("message incomplete", terminal=name, path="53", problem="mandatory, missing")
             self._refuse_unauthenticated(peer, frame, message, FORMAT_ERROR)
@@ -279,7 +280,7 @@ class Pipeline:
             problem = "not registered"
         elif terminal.blocked:
             problem = "blocked"
-        elif message.get("42") not in (None, terminal.acceptor):
+        elif message.fields.get("42") not in (None, terminal.acceptor):
             problem = "another acceptor's"
         elif key_serial[0] != KEY_SET or serial[:INITIAL_KEY_BYTES] != terminal.initial_key_id:
             problem = "another terminal's key serial"
@@ -332,11 +333,12 @@ class Pipeline:
         self, peer: Peer, frame: Frame, message: Message, sending: Sending, operation: str, standing: Standing
     ) -> None:
         """A message whose MAC is good: whole, and of an operation that there is?"""
-        if MOBILE in message and not peer.is_private:
+        tags = message.fields.get("48", ())
+        if MOBILE in tags and not peer.is_private:
             peer.report("mobile number in clear", terminal=sending.terminal)
             await self._refuse(sending, message, FORMAT_ERROR)
             return
-        if ENCIPHERED in message:
+        if ENCIPHERED in tags:
             try:
                 message = await opened(self._dialect, self._hsm, sending, message)
             except EncipheredError as error:

@@ -18,7 +18,7 @@ from simulators.cards import Deck
 from simulators.terminal_keys import TerminalKeys, Transmission
 from switch import iso8583
 from switch.defaults import create_defaults, read_terminal_settings
-from switch.iso8583 import Message, Value
+from switch.iso8583 import Message
 from switch.link.framing import Frame, FrameReader, frame
 from switch.settings import Settings, Terminal, load
 from tests.server.moment import local_moment
@@ -210,7 +210,7 @@ class TerminalSide:
         """The message's bytes with key serial and MAC, without frame. A value that is a function gets the
         sending, for PIN blocks and enciphered data."""
         at = at or self.keys.transmission()
-        fields = {number: _made(value, at) for number, value in message.fields.items()}
+        fields = {number: made(value, at) for number, value in message.fields.items()}
         body = DIALECT.encode_body(Message(message.mti, {**fields, "53": at.field_53}))
         return body + at.request_mac(body)
 
@@ -251,7 +251,8 @@ class TerminalSide:
         return int(answer.text("48.02")) - (int(answer.text("48.03")) if "48.03" in answer else 0)
 
 
-def _made(value: Value, at: Transmission) -> Value:
+def made(value: Any, at: Transmission) -> Any:
+    """A field's value; one that is a function is made for this sending."""
     if isinstance(value, dict):
-        return {tag: _made(inner, at) for tag, inner in value.items()}
+        return {tag: made(inner, at) for tag, inner in value.items()}
     return value(at) if callable(value) else value
