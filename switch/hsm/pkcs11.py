@@ -1,7 +1,7 @@
 """The HSM port on a PKCS#11 token, as far as that goes: random, MACs, AES DUKPT, keys that stay inside.
 
-Needs the optional package python-pkcs11. Calls of the library block, so they run in a few threads with one
-session each. No key is read out and none put in: what X9.143 blocks and PINs need, tokens don't offer.
+Needs the optional package python-pkcs11. Calls of the library block, so they run in a thread of their own. No
+key is read out and none put in: what X9.143 blocks and PINs need, tokens don't offer.
 """
 
 from __future__ import annotations
@@ -41,9 +41,12 @@ from switch.hsm.port import (
 
 Result = TypeVar("Result")
 
-THREADS = 2  # a token serves few calls at once, and each thread holds a session
-MOST_WAITING = 1024  # calls without a thread; more means the token is slower than the terminals
-PARENTS_KEPT = 512  # DUKPT keys per thread that others derive from; tokens hold a bounded number of objects
+# python-pkcs11 initialises a library for one thread (C_Initialize without arguments) and yet lets go of the
+# interpreter in every call: two calls at once break SoftHSM2. So there is one at a time in this process.
+_CALLING = threading.Lock()
+
+MOST_WAITING = 1024  # calls behind the one under way; more means the token is slower than the terminals
+PARENTS_KEPT = 512  # DUKPT keys that others derive from; tokens hold a bounded number of objects
 IDENTIFIER_BYTES = 16
 LABEL_PREFIX = "vafa "  # and the use's name: what a key is for stands in its label and in its attributes
 
@@ -101,7 +104,7 @@ _CLEAN = tuple(kind for _, kinds in _FAULTS for kind in kinds)
 
 
 class _Session:
-    """What one thread has of the token: a session, key objects it found, DUKPT keys it derived."""
+    """A session with the key objects found and the DUKPT keys derived in it."""
 
     def __init__(self, session: pkcs11.Session) -> None:
         self.session = session
@@ -113,7 +116,7 @@ class Pkcs11Hsm:
     """module: path of the token's library. token_label, user_pin: as the token was initialised.
 
     timeout_s: of one call. A library can't be interrupted: a call that takes longer fails as UNAVAILABLE and
-    keeps its thread until the library comes back.
+    holds up those behind it until the library comes back.
     """
 
     def __init__(
@@ -123,10 +126,8 @@ class Pkcs11Hsm:
         self._token_label = token_label
         self._user_pin = user_pin
         self._timeout_s = timeout_s
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="pkcs11")
-        self._own = threading.local()
-        self._opening = threading.Lock()
-        self._sessions: list[_Session] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pkcs11")
+        self._session: _Session | None = None  # the thread's, as all that libraries do
         self._refused = False  # a wrong PIN is never tried again: a few of them lock the token
         self._waiting = 0
         self._closed = False
@@ -139,16 +140,13 @@ class Pkcs11Hsm:
         return CAPABILITIES
 
     async def close(self) -> None:
+        """After the calls under way, unless the library keeps one longer than a call may take."""
         if self._closed:
             return
         self._closed = True
-        await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
-        for own in self._sessions:
-            try:
-                own.session.close()
-            except exceptions.PKCS11Error:
-                continue  # gone already
-        self._sessions.clear()
+        closing = asyncio.get_running_loop().run_in_executor(self._thread, self._give_up)
+        await asyncio.wait((closing,), timeout=self._timeout_s)
+        self._thread.shutdown(wait=False)
 
     async def status(self) -> Status:
         """firmware: of the token, with its model; a software token says so."""
@@ -383,7 +381,7 @@ class Pkcs11Hsm:
         if self._waiting >= MOST_WAITING:
             raise HsmError(operation, Fault.UNAVAILABLE, "too many calls wait")
         self._waiting += 1
-        call = asyncio.get_running_loop().run_in_executor(self._threads, self._in_thread, operation, act)
+        call = asyncio.get_running_loop().run_in_executor(self._thread, self._in_thread, operation, act)
         call.add_done_callback(self._done)
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -398,43 +396,37 @@ class Pkcs11Hsm:
 
     def _in_thread(self, operation: str, act: Callable[[_Session], Result]) -> Result:
         try:
-            own: _Session | None = getattr(self._own, "session", None)
-            if own is None:
-                own = self._own.session = self._open()
-            return act(own)
+            with _CALLING:
+                if self._session is None:
+                    self._session = self._open()
+                return act(self._session)
         except exceptions.PKCS11Error as error:
             if not isinstance(error, _CLEAN):
                 self._give_up()
             raise HsmError(operation, _fault(error), type(error).__name__) from None
 
     def _open(self) -> _Session:
-        """A session of this thread. Logging in is for the whole process: the first one does it."""
-        with self._opening:
-            if self._refused:
-                raise exceptions.PinIncorrect
-            token = pkcs11.lib(self._module).get_token(token_label=self._token_label)
-            try:
-                session = token.open(rw=True, user_pin=self._user_pin)
-            except exceptions.UserAlreadyLoggedIn:
-                session = token.open(rw=True)
-            except (exceptions.PinIncorrect, exceptions.PinLocked):
-                self._refused = True
-                raise
-            own = _Session(session)
-            self._sessions.append(own)
-            return own
+        """Logging in is for the whole process: another adapter on this token may have done it."""
+        if self._refused:
+            raise exceptions.PinIncorrect
+        token = pkcs11.lib(self._module).get_token(token_label=self._token_label)
+        try:
+            return _Session(token.open(rw=True, user_pin=self._user_pin))
+        except exceptions.UserAlreadyLoggedIn:
+            return _Session(token.open(rw=True))
+        except (exceptions.PinIncorrect, exceptions.PinLocked):
+            self._refused = True
+            raise
 
     def _give_up(self) -> None:
-        own: _Session | None = getattr(self._own, "session", None)
-        self._own.session = None
+        own, self._session = self._session, None
         if own is None:
             return
-        with self._opening:
-            self._sessions.remove(own)
-        try:
-            own.session.close()
-        except exceptions.PKCS11Error:
-            return  # gone already
+        with _CALLING:
+            try:
+                own.session.close()
+            except exceptions.PKCS11Error:
+                return  # gone already
 
     def _held(self, operation: str, own: _Session, reference: str, use: KeyUse) -> pkcs11.SecretKey:
         """The key object of this reference, if it is for this use."""

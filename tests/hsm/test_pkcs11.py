@@ -79,6 +79,20 @@ def test_many_calls_at_once_get_their_own_answers(box: Box) -> None:
 
 
 @on_the_token
+def test_two_adapters_on_one_token_do_not_disturb_each_other(box: Box) -> None:
+    key = box.run(box.hsm.generate_key(KeyUse.MAC, KeyAlgorithm.AES_128))
+    other = Pkcs11Hsm(softhsm.library(), softhsm.LABEL, softhsm.USER_PIN, timeout_s=60.0)
+
+    async def both() -> list[bytes]:
+        calls = (hsm.mac_generate(key, b"data") for _ in range(50) for hsm in (box.hsm, other))
+        return list(await asyncio.gather(*calls))
+
+    assert len(set(box.run(both()))) == 1
+    box.run(other.close())
+    assert box.run(box.hsm.mac_verify(key, b"data", box.run(box.hsm.mac_generate(key, b"data"))))
+
+
+@on_the_token
 def test_an_object_that_says_no_use_is_not_taken(box: Box) -> None:
     key = box.run(box.hsm.generate_key(KeyUse.MAC, KeyAlgorithm.AES_128))
     token = pkcs11.lib(softhsm.library()).get_token(token_label=softhsm.LABEL)
