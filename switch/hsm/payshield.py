@@ -10,9 +10,10 @@ import asyncio
 import random
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from switch.hsm import inputs
 from switch.hsm import payshield_protocol as protocol
@@ -125,6 +126,7 @@ class _Connection(asyncio.Protocol):
         self.idle = asyncio.Event()
         self.idle.set()
         self.lost = False
+        self.why_lost = ""
         self.replies = 0
 
     @property
@@ -136,8 +138,7 @@ class _Connection(asyncio.Protocol):
         return not self.lost and self.in_flight < MOST_IN_FLIGHT and self._conversation.headers_left > 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # other loops' transports don't inherit from it
 
     def send(self, command: bytes, body: bytes, deadline: float) -> asyncio.Future[Reply]:
         """The reply, or _Lost. A caller that stops waiting leaves its call open: the reply is still awaited,
@@ -164,6 +165,8 @@ class _Connection(asyncio.Protocol):
             self._transport.write(b"".join(frames))
 
     def data_received(self, data: bytes) -> None:
+        if self.lost:  # what was read before the transport noticed
+            return
         try:
             for reply in self._conversation.receive(data):
                 self._answer(reply)
@@ -189,7 +192,7 @@ class _Connection(asyncio.Protocol):
         """Close at once, fail every call under way."""
         if self.lost:
             return
-        self.lost = True
+        self.lost, self.why_lost = True, why
         calls, self._calls = self._calls, {}
         for call in calls.values():
             call.timer.cancel()
@@ -204,10 +207,9 @@ class _Connection(asyncio.Protocol):
     async def drain(self, deadline: float) -> None:
         """Let the calls under way end, then close."""
         try:
-            async with asyncio.timeout_at(deadline):
-                await self.idle.wait()
-        except TimeoutError:
-            pass
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    await self.idle.wait()
         finally:
             self.abandon("closed")
 
@@ -332,6 +334,7 @@ class PayShieldHsm:
             if await self._watch(connection):
                 pause_s = FIRST_PAUSE_S
             if connection.lost:
+                self._why_down = connection.why_lost
                 self._up.remove(connection)
                 worn = None
                 await asyncio.sleep(pause_s * random.random())
@@ -358,10 +361,8 @@ class PayShieldHsm:
                 pass
             if connection.replies == seen and connection.usable:
                 deadline = asyncio.get_running_loop().time() + self._timeout_s
-                try:
+                with suppress(_Lost):  # the loss itself is noticed above
                     await connection.send(_STATUS.code, b"", deadline)
-                except _Lost as lost:
-                    self._why_down = str(lost)
             seen = connection.replies
 
     # -------------------------------------------------- calls
@@ -409,7 +410,8 @@ class PayShieldHsm:
             raise HsmError(operation, Fault.UNAVAILABLE, "closed")
         usable = [connection for connection in self._up if connection.usable]
         if not usable:
-            raise HsmError(operation, Fault.UNAVAILABLE, f"no connection: {self._why_down}")
+            why = "all connections are busy" if self.connected else f"no connection: {self._why_down}"
+            raise HsmError(operation, Fault.UNAVAILABLE, why)
         return min(usable, key=lambda connection: connection.in_flight)
 
     async def _ask(

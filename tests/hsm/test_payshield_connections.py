@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -567,6 +568,16 @@ def test_an_error_code_becomes_its_fault_and_the_connection_stays(code: str, fau
             assert box.connections == 1
 
     run(scenario)
+
+
+def test_another_event_loop_does_as_well() -> None:
+    async def scenario() -> None:
+        async with box_and_client(well_behaved) as (box, hsm):
+            assert isinstance(await mac_of(hsm, b"data"), bytes)
+            box.behaviour = hang_up
+            assert await mac_of(hsm, b"data") is Fault.UNAVAILABLE
+
+    uvloop.run(scenario())
 
 
 def test_what_is_shown_of_the_adapter_is_its_address() -> None:
