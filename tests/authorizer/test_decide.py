@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import pytest
@@ -9,15 +10,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from switch import iso8583
-from switch.authorizer import Authorizer, Refusal, Repeat, Request
+from switch.authorizer import (
+    Authorizer,
+    Limits,
+    Need,
+    NewCode,
+    NewPin,
+    PinCheck,
+    Refusal,
+    Repeat,
+    Request,
+)
 from switch.authorizer.identity import card_identifier
+from switch.authorizer.mobile import Mobiles
 from switch.ledger import (
     Account,
     AccountKind,
     BalanceLoad,
+    CodeSent,
+    Credential,
+    CredentialLoad,
     Entry,
     MemberLoad,
     NotLoaded,
+    PinSet,
+    PinTried,
     Start,
     State,
     Unit,
@@ -26,6 +43,8 @@ from switch.ledger import (
 
 EARNED, REDEEMED = 10_000, 100
 NOW_MS = 1_790_000_000_000
+PIN_FROM = 10**12
+LIMITS = Limits(pin_tries=3, code_tries=3, code_lifetime_ms=120_000)
 DIALECT = iso8583.load("vafa")
 
 
@@ -33,19 +52,22 @@ def new_state() -> State:
     return State(Start(0, b"", b"", {}))
 
 
-def decide(state: State, request: Request) -> Entry | Repeat | Refusal:
+def decide(
+    state: State, request: Request, found: Mapping[Need, object] | None = None, now_ms: int = NOW_MS
+) -> Entry | Repeat | Refusal | Need:
     """Decide and apply; an empty ledger answers every look-up with nothing."""
-    authorizer = Authorizer(DIALECT, "vafa", "364", EARNED, REDEEMED)
+    authorizer = Authorizer(DIALECT, "vafa", "364", EARNED, REDEEMED, PIN_FROM, LIMITS, b"k")
     while True:
         try:
-            outcome = authorizer.decide(state, request, NOW_MS)
+            outcome = authorizer.decide(state, request, now_ms, found or {})
             if isinstance(outcome, Entry):
                 state.apply(outcome)
             return outcome
         except NotLoaded as missing:
             if isinstance(missing.load, MemberLoad):
                 raise  # the members of an empty ledger are all in memory
-            state.fill(missing.load, 0 if isinstance(missing.load, BalanceLoad) else None)
+            nothing: dict[type, int | Credential] = {BalanceLoad: 0, CredentialLoad: Credential()}
+            state.fill(missing.load, nothing.get(type(missing.load)))
 
 
 def request(
@@ -183,7 +205,7 @@ def test_any_visit_ends_with_the_balance_of_the_model(steps: list[tuple[str, int
 def test_a_balance_too_large_to_say_is_refused() -> None:
     state, card = new_state(), "9364000000000001"
     decide(state, request("activate", 1, card))
-    largest = Authorizer(DIALECT, "vafa", "364", 1, 1)
+    largest = Authorizer(DIALECT, "vafa", "364", 1, 1, PIN_FROM, LIMITS, b"k")
     for number, expected in ((2, "00"), (3, "13")):
         asked = request("earn", number, card, amount=10**12 - 1)
         try:
@@ -203,3 +225,78 @@ def test_an_operation_nobody_knows_is_declined(operation: str) -> None:
     outcome = decide(state, request(operation, 2, card))
     assert isinstance(outcome, Entry)
     assert outcome.response_code == "12"
+
+
+# ---------------------------------------------------------------- what only the HSM can tell
+
+V1, V2 = b"v" * 16, b"w" * 16
+
+
+def with_pin(operation: str, number: int, card: str, **more: int) -> Request:
+    return replace(request(operation, number, card, **more), has_pin=True)  # type: ignore[arg-type]
+
+
+def member_with_pin(state: State, card: str) -> int:
+    need = decide(state, with_pin("activate", 1, card))
+    assert isinstance(need, NewPin)
+    entry = decide(state, with_pin("activate", 1, card), {need: V1})
+    assert isinstance(entry, Entry)
+    assert PinSet(entry.member, V1) in entry.sides
+    return entry.member
+
+
+def test_a_need_changes_nothing_and_names_the_verifier() -> None:
+    state, card = new_state(), "9364000000000001"
+    member = member_with_pin(state, card)
+    guess = with_pin("redeem", 2, card, amount=0, points=1)
+    guess = replace(guess, amount=REDEEMED)
+    need = decide(state, guess)
+    assert need == PinCheck(member, V1)
+    assert decide(state, guess) == need
+    wrong = decide(state, guess, {PinCheck(member, V1): False})
+    assert isinstance(wrong, Entry)
+    assert (wrong.response_code, wrong.sides) == ("55", (PinTried(member, 1),))
+
+
+def test_an_answer_about_another_verifier_counts_for_nothing() -> None:
+    state, card = new_state(), "9364000000000001"
+    member = member_with_pin(state, card)
+    change = with_pin("pin_change", 2, card)
+    assert decide(state, change) == PinCheck(member, V1)
+    need = decide(state, change, {PinCheck(member, V1): True})
+    assert need == NewPin(member, in_tag=True)
+    changed = decide(state, change, {PinCheck(member, V1): True, need: V2})
+    assert isinstance(changed, Entry)
+    assert changed.sides == (PinSet(member, V2, V1),)
+    late = replace(with_pin("redeem", 3, card, points=1), amount=REDEEMED)
+    assert decide(state, late, {PinCheck(member, V1): True}) == PinCheck(member, V2)
+
+
+def test_a_locked_pin_asks_the_hsm_nothing() -> None:
+    state, card = new_state(), "9364000000000001"
+    member = member_with_pin(state, card)
+    for number in range(2, 5):
+        guess = replace(with_pin("redeem", number, card, points=1), amount=REDEEMED)
+        decide(state, guess, {PinCheck(member, V1): False})
+    locked = decide(state, replace(with_pin("redeem", 9, card, points=1), amount=REDEEMED))
+    assert isinstance(locked, Entry)
+    assert (locked.response_code, locked.sides) == ("75", ())
+
+
+def test_a_code_is_asked_for_and_kept_as_a_hash() -> None:
+    state, card = new_state(), "9364000000000001"
+    mobile = Mobiles(b"k").of("989121234567")
+    activated = decide(state, replace(request("activate", 1, card), mobile=mobile))
+    assert isinstance(activated, Entry)
+    member = activated.member
+    assert decide(state, request("code", 2, card)) == NewCode(member)
+    sent = decide(state, request("code", 2, card), {NewCode(member): "123456"})
+    assert isinstance(sent, Entry)
+    [side] = sent.sides
+    assert isinstance(side, CodeSent)
+    assert (side.expires_ms, side.wrong) == (NOW_MS + 120_000, 0)
+    assert b"123456" not in side.hashed
+    good = replace(request("redeem", 3, card, points=1), amount=REDEEMED, code="123456", has_card=False)
+    late = decide(state, good, now_ms=NOW_MS + 120_000)
+    assert isinstance(late, Entry)
+    assert late.response_code == "1A"

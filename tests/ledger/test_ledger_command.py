@@ -8,9 +8,10 @@ from pathlib import Path
 import apsw
 import pytest
 
+from switch.defaults import create_defaults
+from switch.keys import checkpoint_mac
 from switch.ledger.checkpoint import CheckpointFile
 from switch.ledger.sqlite import SqliteEngine
-from switch.settings import create_defaults
 from tests.ledger.book import Book, Request
 from tools.cli import run
 
@@ -21,7 +22,8 @@ def data(tmp_path: Path) -> Path:
     settings = create_defaults(tmp_path / "data")
     book = Book(lambda: SqliteEngine(settings.ledger_path, settings.seal_key))
     book.book(Request("activate", 1, card=1), Request("earn", 2, card=1, points=250))
-    CheckpointFile(settings.checkpoint_path, settings.checkpoint_mac).append(book.engine.heads(), book.now_ms)
+    with checkpoint_mac(settings) as mac:
+        CheckpointFile(settings.checkpoint_path, mac).append(book.engine.heads(), book.now_ms)
     book.engine.close()
     return settings.data
 

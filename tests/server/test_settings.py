@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import json
 import re
+import socket
 from pathlib import Path
 
 import pytest
 
-from switch.settings import Settings, SettingsError, create_defaults, load, load_for, write_terminal_settings
+from simulators.terminal_keys import TerminalKeys
+from switch.defaults import create_defaults, write_terminal_settings
+from switch.hsm.port import Direction
+from switch.keys import KeysError, SwitchKeys, open_hsm, open_store
+from switch.settings import Settings, SettingsError, load, load_for
 
-KEYS = "\n".join(["[keys]", *(f'{name} = "{"ab" * 32}"' for name in ("seal", "checkpoint", "directory"))])
-TERMINAL = f"""
+KEYS = "\n".join(["[keys]", *(f'{name} = "{"ab" * 32}"' for name in ("seal", "directory"))])
+TERMINAL = """
 [[terminals]]
 id = "10000001"
 acceptor = "100000000000001"
-mac_request_key = "{"01" * 16}"
-mac_answer_key = "{"02" * 16}"
+initial_key_id = "0A0B0C0D10000001"
 """
 
 
@@ -56,6 +62,20 @@ def test_defaults_fill_what_a_file_leaves_out(tmp_path: Path) -> None:
             r"terminals\[0\].id: expected 8 letters or digits \(DE 41\)",
         ),
         (KEYS + TERMINAL + TERMINAL, r"terminal 10000001 stands twice"),
+        (
+            KEYS + TERMINAL + TERMINAL.replace('"10000001"', '"10000002"'),
+            r"terminal 10000002: another one has this initial_key_id",
+        ),
+        (
+            KEYS + TERMINAL.replace("0A0B", "0A0"),
+            r"toml:\d+: terminals\[0\].initial_key_id: expected 16 digits or letters A to F",
+        ),
+        ('[hsm]\nadapter = "none"\n' + KEYS + TERMINAL, r'hsm.adapter: expected "in-process", "payshield"'),
+        (
+            '[hsm]\nadapter = "pkcs11"\nmodule = "x.so"\ntoken_label = "t"\n' + KEYS + TERMINAL,
+            r'hsm.user_pin_file is missing: hsm.adapter "pkcs11" needs it',
+        ),
+        ("[program]\npin_tries = 0\n" + KEYS + TERMINAL, r"program.pin_tries: expected a whole number"),
         (KEYS + TERMINAL + "key = 1\n", r"unknown key terminals\[0\].key"),
         ("port =\n", r"not TOML"),
         ("terminals = 3\n" + KEYS, r"no terminals"),
@@ -67,7 +87,7 @@ def test_a_wrong_file_says_where_and_what(tmp_path: Path, text: str, message: st
     assert re.search(message, str(caught.value)), str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["seal", "mac_request_key"])
+@pytest.mark.parametrize("name", ["seal", "directory"])
 def test_a_wrong_key_is_not_shown(tmp_path: Path, name: str) -> None:
     text = re.sub(rf'{name} = "(..)', rf'{name} = "\1zz', KEYS + TERMINAL)
     with pytest.raises(SettingsError) as caught:
@@ -78,7 +98,6 @@ def test_a_wrong_key_is_not_shown(tmp_path: Path, name: str) -> None:
 
 def test_keys_are_in_no_repr(tmp_path: Path) -> None:
     shown = repr(read(tmp_path, KEYS + TERMINAL))
-    assert "0101" not in shown
     assert "abab" not in shown
     assert repr(bytes.fromhex("ab" * 32)) not in shown
 
@@ -90,13 +109,97 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_for(tmp_path, None)
 
 
+PRIVATE = ("switch.toml", "keys.json", "hsm-master.key")
+
+
 def test_defaults_are_made_once_and_kept_private(tmp_path: Path) -> None:
-    first = create_defaults(tmp_path / "data")
-    assert create_defaults(tmp_path / "data") == first
+    data = tmp_path / "data"
+    first = create_defaults(data)
+    files = [*(data / name for name in PRIVATE), *(data / "terminals").iterdir()]
+    before = {path: path.read_bytes() for path in files}
+    assert create_defaults(data) == first
+    assert {path: path.read_bytes() for path in files} == before
     assert create_defaults(tmp_path / "other").seal_key != first.seal_key
-    files = [tmp_path / "data" / "switch.toml", *(tmp_path / "data" / "terminals").iterdir()]
-    assert len(files) == 11
+    assert len(files) == 13
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+
+
+def test_every_terminal_gets_a_key_of_its_own_that_the_switch_knows(tmp_path: Path) -> None:
+    settings = create_defaults(tmp_path)
+    blocks = set()
+    for terminal in settings.terminals:
+        told = json.loads((tmp_path / "terminals" / f"{terminal.id}.json").read_text(encoding="utf-8"))
+        keys = TerminalKeys.of(told)
+        assert keys.initial_key_id == terminal.initial_key_id
+        assert told["key_serial"] == terminal.initial_key_id.hex().upper() + "00000001"
+        sent = keys.transmission()
+        good = asyncio.run(verified(settings, sent.serial, b"text", sent.request_mac(b"text")))
+        assert good
+        blocks.add(told["key_block"])
+    assert len(blocks) == len(settings.terminals)
+
+
+async def verified(settings: Settings, serial: bytes, data: bytes, mac: bytes) -> bool:
+    hsm = await open_hsm(settings)
+    base_key = SwitchKeys.of(open_store(settings), settings.terminals).base_keys[serial[:4]]
+    return await hsm.dukpt_mac_verify(base_key, serial, data, mac, Direction.REQUEST)
+
+
+def test_a_terminals_file_that_was_lost_holds_the_same_key_again(tmp_path: Path) -> None:
+    create_defaults(tmp_path)
+    path = tmp_path / "terminals" / "10000001.json"
+    told = json.loads(path.read_text(encoding="utf-8"))
+    path.unlink()
+    create_defaults(tmp_path)
+    again = json.loads(path.read_text(encoding="utf-8"))
+    assert again["transport_key"] == told["transport_key"]
+
+
+def test_a_master_key_that_was_lost_is_not_made_anew(tmp_path: Path) -> None:
+    create_defaults(tmp_path)
+    (tmp_path / "hsm-master.key").unlink()
+    with pytest.raises(SettingsError, match=r"hsm-master\.key: is missing; no key of .* opens without it"):
+        create_defaults(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("zz", "64 hexadecimal digits"), ("ab" * 16, "64 hexadecimal")]
+)
+def test_a_master_key_that_is_none_is_told_and_not_shown(tmp_path: Path, content: str, said: str) -> None:
+    create_defaults(tmp_path)
+    (tmp_path / "hsm-master.key").write_text(content, encoding="ascii")
+    with pytest.raises(SettingsError, match=said) as caught:
+        create_defaults(tmp_path)
+    assert content not in str(caught.value)
+
+
+def test_a_key_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    settings = create_defaults(tmp_path)
+    (tmp_path / "hsm-master.key").chmod(0o644)
+    with pytest.raises(KeysError, match="others may read it; chmod 600"):
+        asyncio.run(open_hsm(settings))
+
+
+def test_a_simulated_hsm_is_not_for_production(tmp_path: Path) -> None:
+    settings = create_defaults(tmp_path)
+    with pytest.raises(KeysError, match="production needs a real box"):
+        asyncio.run(open_hsm(dataclasses.replace(settings, environment="production")))
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    settings = create_defaults(tmp_path)
+    stranger = dataclasses.replace(settings.terminals[0], initial_key_id=bytes(8))
+    with pytest.raises(KeysError, match="no key 'bdk/00000000'"):
+        SwitchKeys.of(open_store(settings), [stranger])
+
+
+def test_a_box_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    text = f'[hsm]\nadapter = "payshield"\nport = {port}\ntimeout_ms = 500\n'
+    settings = read(tmp_path, text + KEYS + TERMINAL)
+    with pytest.raises(KeysError, match=r"check that the HSM runs there, or hsm\.host and hsm\.port"):
+        asyncio.run(open_hsm(settings))
 
 
 def test_terminal_settings_follow_the_port_and_keep_what_a_person_changed(tmp_path: Path) -> None:
@@ -106,7 +209,7 @@ def test_terminal_settings_follow_the_port_and_keep_what_a_person_changed(tmp_pa
     path.write_text(json.dumps({**told, "locale": "fa"}), encoding="utf-8")
     write_terminal_settings(settings, port=9999)
     again = json.loads(path.read_text(encoding="utf-8"))
-    assert (again["port"], again["locale"], again["storage_key"]) == (9999, "fa", told["storage_key"])
+    assert (again["port"], again["locale"], again["key_block"]) == (9999, "fa", told["key_block"])
 
 
 def test_a_file_can_serve_another_directory(tmp_path: Path) -> None:
