@@ -65,10 +65,6 @@ def for_boxes(*needed: Capability) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("box", names, indirect=True)
 
 
-def without(capability: Capability) -> list[str]:
-    return [name for name, offered in OFFERED.items() if capability not in offered]
-
-
 @dataclass(frozen=True)
 class Box:
     """One adapter. put: brings a clear key in. tokens: whether references are tokens of a master key."""
