@@ -43,10 +43,11 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def test_tpdu_addresses_swap_in_the_answer(terminal: TerminalSide) -> None:
-    terminal.line.send(frame(terminal.sealed(terminal.sign_on()), TPDU))
+    request = terminal.sealed(terminal.sign_on())
+    terminal.line.send(frame(request, TPDU))
     answer = terminal.line.receive()
     assert answer.tpdu == SWAPPED
-    assert terminal.is_genuine(answer.payload)
+    assert terminal.is_genuine(answer.payload, request)
 
 
 def test_many_messages_in_one_segment_are_all_answered(terminal: TerminalSide) -> None:
