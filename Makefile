@@ -12,7 +12,7 @@ SYSTEM_PACKAGES := tools/system-packages.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages micropython run test lint soak fuzz bench bench-codec bench-switch clean
+.PHONY: help setup system-packages micropython run test lint soak fuzz bench bench-codec bench-crypto bench-hsm bench-switch clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -83,10 +83,16 @@ SECONDS ?= 3600
 fuzz: setup ## damaged messages against every dialect for an hour (SECONDS=n, SEED=n)
 	@$(BIN)/python -m tests.iso8583.fuzz --seconds $(SECONDS) --seed $(SEED)
 
-bench: bench-codec bench-switch ## all benchmarks
+bench: bench-codec bench-crypto bench-hsm bench-switch ## all benchmarks
 
 bench-codec: setup ## the message codec
 	@$(BIN)/python -m benchmarks.codec
+
+bench-crypto: setup ## CMAC, DUKPT and PIN blocks beside psec and pydukpt, a transaction's whole cryptography
+	@$(BIN)/python -m benchmarks.crypto
+
+bench-hsm: setup ## a transaction through every HSM adapter, and 2 000 a second through the simulator
+	@$(BIN)/python -m benchmarks.hsm
 
 bench-switch: setup ## authorizations per second over TCP, durable, and the ledger alone
 	@$(BIN)/python -m benchmarks.switch_authorizations
