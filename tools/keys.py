@@ -8,43 +8,56 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, NoReturn, TypeVar
 
 import typer
 
-from switch.hsm import KeyVersion
+from switch.hsm import KeyState, KeyVersion
+from switch.hsm.inputs import ALGORITHMS
 from switch.hsm.key_store import NAMES, uses_of
 from switch.hsm.port import KeyAlgorithm, KeyUse
+from switch.hsm_sim.process import harden
 from switch.tls import Role
 from tools import keys_authority, keys_ceremony, keys_inject, keys_place
 from tools.cli import CommandError, ExitCode
 from tools.keys_prompt import StandardPrompt, letter_printer
-from tools.keys_room import KeyRoom
+from tools.keys_room import LOADED, NOT_REVOKED, KeyRoom, ask
 
 app = typer.Typer(help="Keys: ceremony, injection, rotation; certificates of a test authority.")
 officer_app = typer.Typer(help="The officers who agree to every change of keys.", no_args_is_help=True)
 app.add_typer(officer_app, name="officer")
 
-Result = TypeVar("Result")
+Choice = TypeVar("Choice", KeyUse, KeyAlgorithm)
 
 Data = Annotated[Path | None, typer.Option(help="The switch's data directory. Default: data.")]
 Config = Annotated[Path | None, typer.Option(help="The switch's settings file.")]
 Name = Annotated[str, typer.Argument(help="One of: " + "; ".join(shown for shown, _, _ in NAMES))]
-Under = Annotated[str, typer.Option(help="The zone key that protects the block, e.g. zone/BANK/zmk.")]
-Algorithm = Annotated[str, typer.Option(help=", ".join(algorithm.name for algorithm in KeyAlgorithm))]
+Under = Annotated[
+    str | None, typer.Option(help="The zone key that protects the block. Default: the partner's, zone/…/zmk.")
+]
+Algorithm = Annotated[
+    str | None,
+    typer.Option(help=", ".join(algorithm.name for algorithm in KeyAlgorithm) + ". Default: by the name."),
+]
 Use = Annotated[str | None, typer.Option(help="What the key is for, where its name leaves a choice.")]
 
-# Zone keys are made here and given to the partner; all others stay in the HSM for good.
-EXPORTABLE = ("zone/",)
+SHARED = "zone/"  # these are shared with a partner; all others stay in the HSM for good
+PREFERRED = {KeyUse.ZONE: KeyAlgorithm.AES_256}  # it is to outlive the keys under it
+
+
+HIDDEN_IN_TEXT = ("n", "time", "what", "file", "seal")
 
 
 @app.callback()
 def _group() -> None:
     """Keys: ceremony, injection, rotation; certificates of a test authority."""
+    for what in harden():
+        typer.echo(f"warning: {what}", err=True)
 
 
 # ---------------------------------------------------------------- what is there
@@ -62,8 +75,7 @@ def list_keys(
     Example:
       vafa keys list --format json
     """
-    if format not in ("text", "json"):
-        raise CommandError(f"--format {format!r}: expected text or json", ExitCode.USAGE)
+    _check_format(format)
     store = keys_place.store_of(data, config)
     versions = [version for name in store.names() for version in store.versions(name)]
     if format == "json":
@@ -78,26 +90,66 @@ def list_keys(
 
 
 @app.command("log")
-def show_log(data: Data = None, config: Config = None) -> None:
-    """The sealed log of key changes; a changed, missing or cut-off line is an error."""
+def show_log(
+    format: Annotated[str, typer.Option(help="text or json")] = "text",
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """The sealed log of key changes; a changed, missing or cut-off line is an error.
+
+    \b
+    Example:
+      vafa keys log
+    """
+    _check_format(format)
 
     async def show(room: KeyRoom) -> None:
-        for line in room.log_lines():
-            typer.echo(line)
+        for record in room.log_records():
+            if format == "json":
+                typer.echo(json.dumps(record, ensure_ascii=False))
+                continue
+            details = [f"{name} {record[name]}" for name in record if name not in HIDDEN_IN_TEXT]
+            typer.echo(f"{record['n']:4}  {record['time'][:19]}Z  {record['what']:16} {', '.join(details)}")
 
     _in_room(data, config, show)
 
 
 @officer_app.command("add")
 def add_officer(data: Data = None, config: Config = None) -> None:
-    """Name one more officer; the first two are named together."""
+    """Name one more officer; the first two are named together.
+
+    \b
+    Example:
+      vafa keys officer add
+    """
 
     async def add(room: KeyRoom) -> None:
-        for name in room.officers.add(StandardPrompt()):
-            room.record("officer", (), name=name)
+        change = room.officers.added(StandardPrompt())
+        room.change_officers("officer-added", change)
+        for name in change.names:
             typer.echo(f"{name} is an officer")
 
     _in_room(data, config, add)
+
+
+@officer_app.command("remove")
+def remove_officer(
+    name: Annotated[str, typer.Argument(help="Who is no officer any more.")],
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Take an officer out; two have to be left.
+
+    \b
+    Example:
+      vafa keys officer remove "A. Rahimi"
+    """
+
+    async def remove(room: KeyRoom) -> None:
+        room.change_officers("officer-removed", room.officers.removed(StandardPrompt(), name))
+        typer.echo(f"{name} is no officer any more")
+
+    _in_room(data, config, remove)
 
 
 @officer_app.command("list")
@@ -116,13 +168,9 @@ def list_officers(data: Data = None, config: Config = None) -> None:
 
 @app.command("generate")
 def generate(
-    name: Name,
-    algorithm: Algorithm = KeyAlgorithm.AES_128.name,
-    use: Use = None,
-    data: Data = None,
-    config: Config = None,
+    name: Name, algorithm: Algorithm = None, use: Use = None, data: Data = None, config: Config = None
 ) -> None:
-    """Make a key in the HSM under a name that has none yet.
+    """Make a key in the HSM under a name that has none in use.
 
     \b
     Example:
@@ -130,18 +178,23 @@ def generate(
     """
 
     async def make(room: KeyRoom) -> None:
-        if room.store.versions(name):
+        kind, chosen = _kind_of(name, use, algorithm)
+        if kind is KeyUse.ZONE:
+            raise CommandError(
+                f"{name} is shared with the partner", ExitCode.USAGE, f"vafa keys ceremony {name}"
+            )
+        if room.is_active(name):
             raise CommandError(f"{name} exists", ExitCode.USAGE, f"a new version: vafa keys rotate {name}")
-        kind, chosen = _use_of(name, use), _algorithm(algorithm)
-        officers = room.officers.two(StandardPrompt(), f"making {name}")
-        _tell(await room.generate(name, kind, chosen, officers, exportable=name.startswith(EXPORTABLE)))
+        room.check_replaceable(name)
+        officers = room.agreed(StandardPrompt(), f"making {name}")
+        _tell(room, await room.generate(name, kind, chosen, officers, "generate"))
 
     _in_room(data, config, make)
 
 
 @app.command("rotate")
 def rotate(name: Name, data: Data = None, config: Config = None) -> None:
-    """Make a new version of a key; the one so far is retired and still understood where that is safe.
+    """Make a new version of a key; the one so far is retired.
 
     \b
     Example:
@@ -149,35 +202,40 @@ def rotate(name: Name, data: Data = None, config: Config = None) -> None:
     """
 
     async def make(room: KeyRoom) -> None:
-        versions = room.store.versions(name)
-        if not versions:
-            raise CommandError(f"no key {name!r}", ExitCode.USAGE, f"make it: vafa keys generate {name}")
-        for prefix, instead in keys_place.NOT_ROTATED.items():
-            if name.startswith(prefix):
-                raise CommandError(f"{name} can't be rotated in place", ExitCode.USAGE, instead)
-        officers = room.officers.two(StandardPrompt(), f"rotating {name}")
-        last = versions[-1]
-        exportable = name.startswith(EXPORTABLE)
-        _tell(await room.generate(name, last.use, last.algorithm, officers, exportable=exportable))
+        if not room.is_active(name):
+            raise CommandError(
+                f"no key {name!r} in use", ExitCode.USAGE, f"make it: vafa keys generate {name}"
+            )
+        room.check_replaceable(name)
+        last = next(one for one in room.store.versions(name) if one.state is KeyState.ACTIVE)
+        if last.use is KeyUse.ZONE:
+            raise CommandError(
+                f"{name} is shared with the partner", ExitCode.USAGE, f"vafa keys ceremony {name}"
+            )
+        officers = room.agreed(StandardPrompt(), f"rotating {name}")
+        _tell(room, await room.generate(name, last.use, last.algorithm, officers, "rotate"))
 
     _in_room(data, config, make)
 
 
 @app.command("export")
-def export(name: Name, under: Under, data: Data = None, config: Config = None) -> None:
-    """Print a key as an X9.143 block for the partner who shares the zone key.
+def export(name: Name, under: Under = None, data: Data = None, config: Config = None) -> None:
+    """Print a partner's key as an X9.143 block under the zone key that the partner shares.
 
     \b
     Example:
-      vafa keys export zone/BANK/mac-send --under zone/BANK/zmk
+      vafa keys export zone/BANK/mac-send
     """
 
     async def give(room: KeyRoom) -> None:
-        room.key(name), room.key(under)
-        officers = room.officers.two(StandardPrompt(), f"exporting {name}")
-        exported = await room.give(name, under, officers)
+        if not name.startswith(SHARED):
+            raise CommandError(f"{name} never leaves the HSM", ExitCode.USAGE, "only zone/… keys are shared")
+        zone = _zone_key(room, name, under)
+        room.key(name)
+        officers = room.agreed(StandardPrompt(), f"exporting {name}")
+        exported = await room.give(name, zone, officers)
         typer.echo(exported.block)
-        typer.echo(f"check value {exported.check_value}", err=True)
+        typer.echo(f"{name}: under {zone}, KCV {exported.check_value}", err=True)
 
     _in_room(data, config, give)
 
@@ -185,9 +243,12 @@ def export(name: Name, under: Under, data: Data = None, config: Config = None) -
 @app.command("import")
 def import_key(
     name: Name,
-    under: Under,
-    block: Annotated[str, typer.Option(help="The X9.143 block, or - for the standard input.")] = "-",
-    algorithm: Algorithm = KeyAlgorithm.AES_128.name,
+    under: Under = None,
+    block: Annotated[str, typer.Option(help="The block, or - to be asked for it.")] = "-",
+    token: Annotated[
+        bool, typer.Option("--token", help="The block is the HSM's own, under its master key.")
+    ] = False,
+    algorithm: Algorithm = None,
     use: Use = None,
     data: Data = None,
     config: Config = None,
@@ -196,15 +257,25 @@ def import_key(
 
     \b
     Example:
-      vafa keys import zone/BANK/mac-receive --under zone/BANK/zmk --block D0112M6...
+      vafa keys import zone/BANK/mac-receive --block D0112M6AC00E0000...
     """
 
     async def take(room: KeyRoom) -> None:
-        kind, chosen = _use_of(name, use), _algorithm(algorithm)
-        room.key(under)
-        text = sys.stdin.readline().strip() if block == "-" else block
-        officers = room.officers.two(StandardPrompt(), f"importing {name}")
-        _tell(await room.take(name, text, under, kind, chosen, officers))
+        kind, chosen = _kind_of(name, use, algorithm)
+        if token and under:
+            raise CommandError("--token and --under exclude each other", ExitCode.USAGE, "give one of them")
+        room.check_replaceable(name)
+        zone = None if token else _zone_key(room, name, under)
+        prompt = StandardPrompt()
+        text = prompt.ask("block") if block == "-" else block.strip()
+        # A block says its usage and algorithm behind version and length; a token has its scheme before that.
+        letter = text[8:9] if token else text[7:8]
+        if letter not in ("", chosen.value[0]):
+            raise CommandError(
+                f"the block holds no {chosen.name} key", ExitCode.NEGATIVE, "say which: --algorithm"
+            )
+        officers = room.agreed(prompt, f"importing {name}")
+        _tell(room, await room.take(name, text, zone, kind, chosen, officers))
 
     _in_room(data, config, take)
 
@@ -216,13 +287,26 @@ def revoke(
     data: Data = None,
     config: Config = None,
 ) -> None:
-    """Take a version out of use for good."""
+    """Take a version out of use for good.
+
+    \b
+    Example:
+      vafa keys revoke zone/BANK/mac-send --version 1
+    """
 
     async def end(room: KeyRoom) -> None:
-        if version not in [known.version for known in room.store.versions(name)]:
-            raise CommandError(f"no version {version} of {name!r}", ExitCode.USAGE, "see: vafa keys list")
-        officers = room.officers.two(StandardPrompt(), f"revoking {name} v{version}")
-        _tell(room.revoke(name, version, officers))
+        if name in NOT_REVOKED:
+            raise CommandError(
+                f"{name} can't be revoked", ExitCode.USAGE, "what it sealed could not be checked"
+            )
+        found = next((one for one in room.store.versions(name) if one.version == version), None)
+        if found is None or found.state is KeyState.REVOKED:
+            state = (
+                f"version {version} of {name!r} is revoked" if found else f"no version {version} of {name!r}"
+            )
+            raise CommandError(state, ExitCode.USAGE, "see: vafa keys list")
+        officers = room.agreed(StandardPrompt(), f"revoking {name} v{version}")
+        _tell(room, room.revoke(name, version, officers))
 
     _in_room(data, config, end)
 
@@ -235,9 +319,9 @@ def ceremony(
         bool, typer.Option("--enter", help="Type components in from letters, instead of making them.")
     ] = False,
     letters: Annotated[
-        Path | None, typer.Option(help="A printer's device for the letters. Default: this terminal.")
+        Path | None, typer.Option(help="A printer's device for the letters. Default: the standard output.")
     ] = None,
-    algorithm: Algorithm = KeyAlgorithm.AES_256.name,
+    algorithm: Algorithm = None,
     use: Use = None,
     data: Data = None,
     config: Config = None,
@@ -250,26 +334,27 @@ def ceremony(
     """
 
     async def form(room: KeyRoom) -> None:
-        kind, chosen = _use_of(name, use), _algorithm(algorithm)
+        kind, chosen = _kind_of(name, use, algorithm)
         keys_ceremony.check_custodians(custodian)
-        printer = None if enter else letter_printer(letters)
+        room.check_forming()
+        room.check_replaceable(name)
         prompt = StandardPrompt()
-        officers = room.officers.two(prompt, f"the ceremony of {name}")
-        shares = []
-        for number in range(1, keys_ceremony.COMPONENTS + 1):
-            owner = keys_ceremony.component_owner(custodian, number)
-            if printer is None:
-                share = keys_ceremony.take_in(prompt, chosen, number, owner)
-            else:
-                fresh = await room.hsm.random(chosen.value[1])
-                share = keys_ceremony.make_share(fresh, chosen, number, owner)
-                keys_ceremony.hand_out(prompt, printer, name, share, chosen)
-            shares.append(share)
-        components = [share.component for share in shares]
-        added = await room.form(name, kind, chosen, components, custodian, officers)
+        with nullcontext() if enter else letter_printer(letters) as printer:
+            officers = room.agreed(prompt, f"the ceremony of {name}")
+            shares = []
+            for number in range(1, keys_ceremony.COMPONENTS + 1):
+                owner = keys_ceremony.component_owner(custodian, number)
+                if printer is None:
+                    share = keys_ceremony.take_in(prompt, chosen, number, owner)
+                else:
+                    fresh = await ask(room.hsm.random(chosen.value[1]))
+                    share = keys_ceremony.make_share(fresh, chosen, number, owner)
+                    keys_ceremony.hand_out(prompt, printer, name, share, chosen)
+                shares.append(share)
+        added = room.form(name, kind, chosen, [one.component for one in shares], custodian, officers)
         for line in keys_ceremony.report(shares, added.check_value, chosen):
             typer.echo(line)
-        _tell(added)
+        _tell(room, added)
 
     _in_room(data, config, form)
 
@@ -293,6 +378,7 @@ def inject(
 
     async def load(room: KeyRoom) -> None:
         place = keys_place.terminal_of(data, config, terminal)
+        transport = room.key(f"transport/{terminal}")
         with keys_inject.SerialLine(port) as line:
             found = keys_inject.identify(line)
             if found.identifier != terminal:
@@ -301,7 +387,7 @@ def inject(
                     ExitCode.NEGATIVE,
                     "check the cable",
                 )
-            if found.transport_check_value != room.key(f"transport/{terminal}").check_value:
+            if found.transport_check_value != transport.check_value:
                 raise CommandError(
                     f"terminal {terminal} has another transport key than the store",
                     ExitCode.NEGATIVE,
@@ -311,11 +397,12 @@ def inject(
                 raise CommandError(
                     f"terminal {terminal} has keys", ExitCode.USAGE, "give --replace to load new ones"
                 )
-            officers = room.officers.two(StandardPrompt(), f"loading keys into terminal {terminal}")
-            made = await room.derive(terminal, place.initial_key_id, place.last_counter)
-            check_value = made.exported.check_value
-            keys_inject.load(line, terminal, made.serial, check_value, made.exported.block)
-        room.record("inject", officers, terminal=terminal, ksn=made.serial, check_value=check_value)
+            officers = room.agreed(StandardPrompt(), f"loading keys into terminal {terminal}")
+            made = await keys_inject.load(
+                line, lambda: room.derive(terminal, place.initial_key_id, place.last_counter, officers)
+            )
+        check_value = made.exported.check_value
+        room.record(LOADED, officers, terminal=terminal, ksn=made.serial, check_value=check_value)
         names = ", ".join(officers)
         typer.echo(f"terminal {terminal}: KSN {made.serial}, KCV {check_value}, officers {names}")
 
@@ -376,41 +463,69 @@ def certificates(
 # ---------------------------------------------------------------- shared by the commands
 
 
-def _in_room(data: Path | None, config: Path | None, work: Callable[[KeyRoom], Awaitable[Result]]) -> Result:
-    async def run() -> Result:
+def _in_room(data: Path | None, config: Path | None, work: Callable[[KeyRoom], Awaitable[None]]) -> None:
+    async def run() -> None:
         async with keys_place.room_of(data, config) as room:
-            return await work(room)
+            await work(room)
 
-    return asyncio.run(run())
+    # asyncio's own handler would wait for the answer to a question before it stops.
+    before = signal.signal(signal.SIGINT, _interrupted)
+    try:
+        asyncio.run(run())
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
-def _tell(version: KeyVersion) -> None:
+def _interrupted(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _check_format(text: str) -> None:
+    if text not in ("text", "json"):
+        raise CommandError(f"--format {text!r}: expected text or json", ExitCode.USAGE, "choose one")
+
+
+def _tell(room: KeyRoom, version: KeyVersion) -> None:
     typer.echo(
         f"{version.name} v{version.version}: {version.state.value}, {version.algorithm.name}, "
         f"KCV {version.check_value}"
     )
+    if room.is_serving:
+        typer.echo("the switch that runs here works with this from its next start", err=True)
 
 
-def _algorithm(text: str) -> KeyAlgorithm:
-    try:
-        return KeyAlgorithm[text.upper()]
-    except KeyError:
-        known = ", ".join(algorithm.name for algorithm in KeyAlgorithm)
-        raise CommandError(f"--algorithm {text!r}: expected one of {known}", ExitCode.USAGE) from None
-
-
-def _use_of(name: str, asked: str | None) -> KeyUse:
-    allowed = uses_of(name)
-    if not allowed:
+def _kind_of(name: str, use: str | None, algorithm: str | None) -> tuple[KeyUse, KeyAlgorithm]:
+    """What a key of this name is for, and its algorithm: as asked, or the usual ones."""
+    uses = uses_of(name)
+    if not uses:
         shown = ", ".join(shown for shown, _, _ in NAMES)
         raise CommandError(f"no key is called {name!r}", ExitCode.USAGE, f"names are {shown}")
-    if asked is None:
-        return allowed[0]
-    for use in allowed:
-        if use.name == asked.upper():
-            return use
-    known = ", ".join(use.name for use in allowed)
-    raise CommandError(f"--use {asked!r}: a key of this name is for {known}", ExitCode.USAGE)
+    kind = uses[0] if use is None else _choice("--use", use, uses)
+    algorithms = ALGORITHMS[kind]
+    if algorithm is not None:
+        return kind, _choice("--algorithm", algorithm, algorithms)
+    return kind, PREFERRED.get(kind, algorithms[0])
+
+
+def _choice(option: str, asked: str, choices: Sequence[Choice]) -> Choice:
+    for one in choices:
+        if one.name == asked.upper():
+            return one
+    known = ", ".join(one.name for one in choices)
+    raise CommandError(f"{option} {asked!r}: for this key one of {known}", ExitCode.USAGE, "choose one")
+
+
+def _zone_key(room: KeyRoom, name: str, under: str | None) -> str:
+    """The zone key that a block of this name is under: the partner's own, no other's."""
+    own = name.rpartition("/")[0] + "/zmk" if name.startswith(SHARED) else None
+    zone = under or own
+    if zone is None:
+        raise CommandError(f"{name}: under which zone key?", ExitCode.USAGE, "give --under zone/…/zmk")
+    if own is not None and zone != own:
+        raise CommandError(f"{name} travels under {own}, not {zone}", ExitCode.USAGE, "leave --under away")
+    if room.key(zone).use is not KeyUse.ZONE:
+        raise CommandError(f"{zone} is no zone key", ExitCode.USAGE, "give --under zone/…/zmk")
+    return zone
 
 
 def _as_json(version: KeyVersion) -> dict[str, object]:

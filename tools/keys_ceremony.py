@@ -7,13 +7,15 @@ the ceremony ends. Two of the three tell nothing of the key (it is their exclusi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import IO, NamedTuple
+from itertools import combinations
+from typing import NamedTuple
 
 from switch.hsm.crypto.check_values import check_value
 from switch.hsm.crypto.ciphers import odd_parity
 from switch.hsm.port import KeyAlgorithm
 from tools.cli import CommandError, ExitCode
-from tools.keys_prompt import Prompt
+from tools.keys_officers import same_person
+from tools.keys_prompt import LetterPrinter, Prompt
 
 COMPONENTS = 3
 CUSTODIANS_NEEDED = 2
@@ -51,7 +53,7 @@ class Share(NamedTuple):
 
 def check_custodians(custodians: Sequence[str]) -> None:
     """Raises CommandError unless two or three different people are named."""
-    if len({custodian.strip().casefold() for custodian in custodians}) != len(custodians):
+    if any(same_person(one, other) for one, other in combinations(custodians, 2)):
         raise CommandError("a custodian is named twice", ExitCode.USAGE, "name different people")
     if not CUSTODIANS_NEEDED <= len(custodians) <= COMPONENTS or not all(map(str.strip, custodians)):
         raise CommandError(
@@ -93,14 +95,15 @@ def grouped(component: bytes) -> str:
     return "\n    ".join(" ".join(groups[place : place + 8]) for place in range(0, len(groups), 8))
 
 
-def hand_out(prompt: Prompt, printer: IO[str], name: str, share: Share, algorithm: KeyAlgorithm) -> None:
+def hand_out(
+    prompt: Prompt, printer: LetterPrinter, name: str, share: Share, algorithm: KeyAlgorithm
+) -> None:
     """Give a custodian the letter and have the component typed back: a letter that can't be read is worth
     nothing."""
     prompt.ask(
         f"component {share.number} of {COMPONENTS}: {share.custodian} alone at the screen, press Enter"
     )
-    printer.write(letter(name, share, algorithm))
-    printer.flush()
+    printer.print(letter(name, share, algorithm))
     prompt.ask("when the letter is written down or printed, press Enter")
     prompt.clear()
     for _ in range(TRIES):

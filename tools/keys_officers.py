@@ -1,17 +1,20 @@
 """The officers who may change keys: names and salted scrypt hashes of their passphrases, in a JSON file.
 
-Every change of keys takes two of them. The first two found the file together; each later one is let in by
-two who are there. A passphrase is checked and forgotten.
+Every change of keys takes two of them. The first two found the file together; each later one is let in, or
+taken out, by two who are there. A passphrase is checked and forgotten. The file is what the sealed log of key
+changes says it is, or nobody is an officer.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
@@ -25,25 +28,45 @@ TRIES = 3
 # RFC 7914: 2**15 * 8 * 128 bytes = 32 MiB and about 0.1 s a try.
 SCRYPT_COST, SCRYPT_BLOCK, SCRYPT_PARALLEL = 2**15, 8, 1
 HASH_BYTES = 32
-_NAME = re.compile(r"\w[\w .-]{0,47}")
+NOBODY = {"salt": "00" * 16, "hash": "00" * HASH_BYTES}
+_NAME = re.compile(r"\w[\w .-]{0,31}")
+_ARABIC_TO_PERSIAN = str.maketrans("يك", "یک")  # two keyboards' letters of one name
+
+
+class NotAgreed(CommandError):
+    """Somebody who is no officer tried to be one."""
+
+
+class Change(NamedTuple):
+    """Officers as they are to be. agreed: who let it happen; none when the first two are named."""
+
+    agreed: tuple[str, ...]
+    names: tuple[str, ...]
+    content: bytes
+
+    def __repr__(self) -> str:
+        return f"Change(agreed={self.agreed!r}, names={self.names!r})"
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
 
 
 class Officers:
-    """The officers of one directory."""
+    """The officers of one directory. digest: SHA-256 of their file, as the log has it; None: it has none."""
 
-    def __init__(self, path: Path, random: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(self, path: Path, digest: str | None, random: Callable[[int], bytes] = os.urandom) -> None:
         self._path = path
+        self._next = path.with_name(path.name + ".new")
         self._random = random
-        self._records: dict[str, dict[str, str]] = {}
-        if path.exists():
-            self._records = _read(path)
+        self._records = self._read(digest)
 
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self._records))
 
     def two(self, prompt: Prompt, activity: str) -> tuple[str, str]:
         """Two different officers who gave their passphrases for `activity`. Raises CommandError."""
-        if len(self._records) < OFFICERS_NEEDED:
+        if not self._records:
             raise CommandError(
                 f"{activity} takes two officers, and none are named yet",
                 ExitCode.CONFIGURATION,
@@ -54,90 +77,132 @@ class Officers:
         second = self._one(prompt, "second officer", other_than=first)
         return first, second
 
-    def add(self, prompt: Prompt) -> tuple[str, ...]:
-        """Name one more officer, or the first two together; returns the new names. Raises CommandError."""
-        founding = len(self._records) < OFFICERS_NEEDED
-        if not founding:
-            self.two(prompt, "naming an officer")
+    def added(self, prompt: Prompt) -> Change:
+        """One more officer, or the first two together. Nothing is changed yet. Raises CommandError."""
+        founding = not self._records
+        agreed = () if founding else self.two(prompt, "naming an officer")
         fresh: dict[str, dict[str, str]] = {}
         for _ in range(OFFICERS_NEEDED if founding else 1):
-            name = prompt.ask("new officer's name")
+            name = _spelled(prompt.ask("new officer's name"))
             if not _NAME.fullmatch(name):
-                raise CommandError("a name is 1 to 48 letters, digits, blanks, dots, hyphens", ExitCode.USAGE)
-            if self._known(name) or name.casefold() in {other.casefold() for other in fresh}:
-                raise CommandError(f"{name} is an officer already", ExitCode.USAGE)
-            passphrase = prompt.ask_hidden(f"{name}'s passphrase")
-            if len(passphrase) < SHORTEST_PASSPHRASE:
                 raise CommandError(
-                    f"a passphrase has at least {SHORTEST_PASSPHRASE} characters",
-                    ExitCode.USAGE,
-                    "five or six unrelated words are easy to remember",
+                    "a name is 1 to 32 letters, digits, blanks, dots, hyphens", ExitCode.USAGE, "begin again"
                 )
-            if prompt.ask_hidden(f"{name}'s passphrase again") != passphrase:
-                raise CommandError("the two passphrases differ", ExitCode.USAGE)
-            salt = self._random(16)
-            hashed = _scrypt(salt).derive(passphrase.encode())
-            fresh[name] = {"salt": salt.hex(), "hash": hashed.hex()}
-        self._records.update(fresh)
-        self._save()
-        return tuple(fresh)
+            if self._known(name, {**self._records, **fresh}):
+                raise CommandError(
+                    f"{name} is an officer already", ExitCode.USAGE, "officers are different people"
+                )
+            fresh[name] = self._hashed(prompt, name, {**self._records, **fresh})
+        return Change(agreed, tuple(fresh), _rendered({**self._records, **fresh}))
+
+    def removed(self, prompt: Prompt, name: str) -> Change:
+        """One officer less. Nothing is changed yet. Raises CommandError."""
+        known = self._known(name, self._records)
+        if known is None:
+            raise CommandError(f"{name} is no officer", ExitCode.USAGE, "see: vafa keys officer list")
+        if len(self._records) <= OFFICERS_NEEDED:
+            raise CommandError(
+                f"without {known} fewer than two officers are left", ExitCode.USAGE, "name another one first"
+            )
+        agreed = self.two(prompt, f"taking {known} out")
+        left = {name: record for name, record in self._records.items() if name != known}
+        return Change(agreed, (known,), _rendered(left))
+
+    def stage(self, change: Change) -> None:
+        """Write the officers beside their file, durably; they count when the log says so."""
+        try:
+            descriptor = os.open(self._next, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(change.content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise CommandError(
+                f"{self._next}: can't be written ({error.strerror})",
+                ExitCode.CONFIGURATION,
+                "make room on the disk, check its permissions",
+            ) from None
+
+    def adopt(self) -> None:
+        """Put the staged file in its place."""
+        os.replace(self._next, self._path)
+
+    def _hashed(self, prompt: Prompt, name: str, others: dict[str, dict[str, str]]) -> dict[str, str]:
+        passphrase = prompt.ask_hidden(f"{name}'s passphrase")
+        if len(passphrase) < SHORTEST_PASSPHRASE:
+            raise CommandError(
+                f"a passphrase has at least {SHORTEST_PASSPHRASE} characters",
+                ExitCode.USAGE,
+                "five or six unrelated words are easy to remember",
+            )
+        if prompt.ask_hidden(f"{name}'s passphrase again") != passphrase:
+            raise CommandError("the two passphrases differ", ExitCode.USAGE, "begin again")
+        # Who took two names would most likely give one passphrase.
+        if any(_matches(record, passphrase) for record in others.values()):
+            raise CommandError(
+                "an officer has this passphrase already", ExitCode.USAGE, "each officer has an own one"
+            )
+        salt = self._random(16)
+        return {"salt": salt.hex(), "hash": _scrypt(salt).derive(passphrase.encode()).hex()}
 
     def _one(self, prompt: Prompt, which: str, other_than: str | None = None) -> str:
         for _ in range(TRIES):
-            given = prompt.ask(which)
-            name = self._known(given)
-            passphrase = prompt.ask_hidden("passphrase")
+            name = self._known(prompt.ask(which), self._records)
             # An unknown name costs the same time as a wrong passphrase and is answered alike.
-            record = self._records[name] if name else {"salt": "00" * 16, "hash": "00" * HASH_BYTES}
-            try:
-                _scrypt(bytes.fromhex(record["salt"])).verify(
-                    passphrase.encode(), bytes.fromhex(record["hash"])
-                )
-            except InvalidKey:
+            good = _matches(self._records[name] if name else NOBODY, prompt.ask_hidden("passphrase"))
+            if not good or name is None:
                 prompt.say("name or passphrase is wrong")
-                continue
-            if name is None:
-                continue
-            if name == other_than:
+            elif name == other_than:
                 prompt.say("one officer can't be both")
-                continue
-            return name
-        raise CommandError("no officer: tried three times", ExitCode.NEGATIVE, "nothing was changed")
+            else:
+                return name
+        raise NotAgreed(f"no {which}: tried three times", ExitCode.NEGATIVE, "nothing was changed")
 
-    def _known(self, given: str) -> str | None:
-        return next((name for name in self._records if name.casefold() == given.casefold()), None)
+    def _known(self, given: str, records: dict[str, dict[str, str]]) -> str | None:
+        return next((name for name in records if same_person(name, given)), None)
 
-    def _save(self) -> None:
-        partial = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(self._records, file, ensure_ascii=False, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, self._path)
-        except OSError as error:
-            raise CommandError(
-                f"{self._path}: can't be written ({error.strerror})", ExitCode.CONFIGURATION
-            ) from None
+    def _read(self, digest: str | None) -> dict[str, dict[str, str]]:
+        if digest is None and not self._path.exists():
+            return {}
+        for path in (self._path, self._next):  # a stop after the log was written leaves it in `_next`
+            try:
+                content = path.read_bytes() if path.exists() else b""
+            except OSError as error:
+                raise CommandError(
+                    f"{path}: can't be read ({error.strerror})", ExitCode.CONFIGURATION, "check permissions"
+                ) from None
+            if hashlib.sha256(content).hexdigest() == digest:
+                if path is self._next:
+                    self.adopt()
+                records: Any = json.loads(content)
+                return dict(records)
+        raise CommandError(
+            f"{self._path}: is not the file that the log of key changes says",
+            ExitCode.NEGATIVE,
+            "find out who changed it, and put the true copy back",
+        )
+
+
+def same_person(name: str, other: str) -> bool:
+    """Whether two spellings are one name: by case, blanks, composed letters, Arabic and Persian keyboards."""
+    return _spelled(name).casefold() == _spelled(other).casefold()
+
+
+def _spelled(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", name).translate(_ARABIC_TO_PERSIAN).split())
+
+
+def _matches(record: dict[str, str], passphrase: str) -> bool:
+    try:
+        _scrypt(bytes.fromhex(record["salt"])).verify(passphrase.encode(), bytes.fromhex(record["hash"]))
+    except InvalidKey:
+        return False
+    return True
 
 
 def _scrypt(salt: bytes) -> Scrypt:
     return Scrypt(salt=salt, length=HASH_BYTES, n=SCRYPT_COST, r=SCRYPT_BLOCK, p=SCRYPT_PARALLEL)
 
 
-def _read(path: Path) -> dict[str, dict[str, str]]:
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-        for name, record in content.items():
-            if not _NAME.fullmatch(name) or set(record) != {"salt", "hash"}:
-                raise ValueError
-            bytes.fromhex(record["salt"] + record["hash"])
-    except OSError as error:
-        raise CommandError(f"{path}: can't be read ({error.strerror})", ExitCode.CONFIGURATION) from None
-    except (ValueError, AttributeError, TypeError):
-        raise CommandError(
-            f"{path}: not a file of officers", ExitCode.CONFIGURATION, "put a copy of it back"
-        ) from None
-    return dict(content)
+def _rendered(records: dict[str, dict[str, str]]) -> bytes:
+    return json.dumps(records, ensure_ascii=False, indent=1).encode() + b"\n"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import NamedTuple
+
+import apsw
 
 from switch.hsm import KeyStore
 from switch.keys import KeysError, open_hsm, open_store
@@ -15,18 +18,6 @@ from switch.settings import Settings, load_for
 from tools.cli import CommandError, ExitCode
 from tools.keys_room import KeyRoom
 
-# Keys that other keys or records hang on, by the beginning of their names, and what to do instead.
-NOT_ROTATED = {
-    "bdk/": "a BDK's id is part of every terminal's serials: generate one with a new id, register the terminals"
-    " with it, inject them again",
-    "pin/verifier": "every member's PIN verifier was made under it: a new one would make all PINs wrong",
-    "card/master": "the keys in the members' cards come from it: issue new cards",
-    "card/value": "the verification values on the members' cards come from it: issue new cards",
-    "ledger/checkpoint": "the checkpoints written so far carry its MAC: revoke nothing, keep it",
-    "keys/log": "the log's seals are made under it: it stays",
-    "transport/": "a terminal holds it since it was flashed: flash it again, then generate it anew",
-}
-
 
 class TerminalPlace(NamedTuple):
     """A registered terminal. last_counter: the highest KSN counter that the ledger has of it, 0 for none."""
@@ -35,15 +26,10 @@ class TerminalPlace(NamedTuple):
     last_counter: int
 
 
-def settings_of(data: Path | None, config: Path | None) -> Settings:
-    """The settings that the options mean."""
-    return load_for(data, config)
-
-
 def store_of(data: Path | None, config: Path | None) -> KeyStore:
     """The key store. Raises CommandError."""
     try:
-        return open_store(settings_of(data, config))
+        return open_store(load_for(data, config))
     except KeysError as error:
         raise CommandError(str(error), ExitCode.CONFIGURATION) from None
 
@@ -51,13 +37,15 @@ def store_of(data: Path | None, config: Path | None) -> KeyStore:
 @asynccontextmanager
 async def room_of(data: Path | None, config: Path | None) -> AsyncIterator[KeyRoom]:
     """The room of a switch's data directory, for one command. Raises CommandError."""
-    settings = settings_of(data, config)
+    settings = load_for(data, config)
     try:
         hsm = await open_hsm(settings)
     except KeysError as error:
         raise CommandError(str(error), ExitCode.CONFIGURATION) from None
     try:
-        room = await KeyRoom.open(hsm, store_of(data, config), settings.hsm.key_store.parent)
+        directory = settings.hsm.key_store.parent
+        serving = _is_serving(settings)
+        room = await KeyRoom.open(hsm, store_of(data, config), directory, is_serving=serving)
         try:
             yield room
         finally:
@@ -68,16 +56,30 @@ async def room_of(data: Path | None, config: Path | None) -> AsyncIterator[KeyRo
 
 def terminal_of(data: Path | None, config: Path | None, terminal: str) -> TerminalPlace:
     """A terminal of the settings, and how far its counters have come. Raises CommandError."""
-    settings = settings_of(data, config)
+    settings = load_for(data, config)
     for registered in settings.terminals:
         if registered.id == terminal:
             if registered.blocked:
-                raise CommandError(f"terminal {terminal} is blocked", ExitCode.NEGATIVE, "unblock it first")
+                raise CommandError(
+                    f"terminal {terminal} is blocked", ExitCode.NEGATIVE, "unblock it in the settings first"
+                )
             counter = _last_counter(settings.ledger_path, registered.initial_key_id)
             return TerminalPlace(registered.initial_key_id, counter)
     raise CommandError(
         f"no terminal {terminal} in {settings.source}", ExitCode.USAGE, "register it: a [[terminals]] table"
     )
+
+
+def _is_serving(settings: Settings) -> bool:
+    """Whether a switch runs on this directory: it holds the lock."""
+    try:
+        with settings.lock_path.open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def _last_counter(ledger: Path, initial_key_id: bytes) -> int:
@@ -87,5 +89,9 @@ def _last_counter(ledger: Path, initial_key_id: bytes) -> int:
         with closing(open_connection(ledger, read_only=True)) as connection:
             rows = connection.execute("SELECT counter FROM key_mark WHERE initial_key = ?", (initial_key_id,))
             return max((int(row[0]) for row in rows), default=0)
-    except LedgerUnavailable as error:
-        raise CommandError(str(error), ExitCode.CONFIGURATION) from None
+    except (LedgerUnavailable, apsw.Error) as error:
+        raise CommandError(
+            f"the terminal's counters can't be read: {error}",
+            ExitCode.CONFIGURATION,
+            "start the switch of this directory once: it repairs its ledger, or says what to do",
+        ) from None

@@ -7,9 +7,12 @@ echoed; a letter is never written where it would stay: into a file.
 from __future__ import annotations
 
 import getpass
+import io
 import os
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -19,6 +22,7 @@ from tools.cli import CommandError, ExitCode
 
 # Clears the screen and what a terminal keeps of the lines that scrolled away (ECMA-48 ED 2, xterm's ED 3).
 CLEAR_SCREEN = "\x1b[H\x1b[2J\x1b[3J"
+FORM_FEED = "\f"
 
 
 class Prompt(Protocol):
@@ -43,45 +47,77 @@ class StandardPrompt:
 
     def ask_hidden(self, question: str) -> str:
         """An answer that isn't shown. Blanks around it are no part of it."""
-        if sys.stdin.isatty():
+        if not sys.stdin.isatty():
+            return self.ask(question)
+        try:
             return getpass.getpass(f"{question}: ").strip()
-        typer.echo(f"{question}: ", nl=False, err=True)
-        return self._line()
+        except (EOFError, UnicodeDecodeError):
+            raise _ended() from None
 
     def say(self, text: str) -> None:
         typer.echo(text, err=True)
 
     def clear(self) -> None:
-        if sys.stderr.isatty():
-            typer.echo(CLEAR_SCREEN, nl=False, err=True)
+        """Nothing of a letter stays on the screen or in what it keeps of the lines above."""
+        for stream in (sys.stdout, sys.stderr):
+            if stream.isatty():
+                stream.write(CLEAR_SCREEN)
+                stream.flush()
 
     def _line(self) -> str:
-        line = sys.stdin.readline()
+        try:
+            line = sys.stdin.readline()
+        except UnicodeDecodeError:
+            line = ""
         if not sys.stdin.isatty():
             typer.echo("", err=True)
         if not line:
-            raise CommandError(
-                "the answers ended too early", ExitCode.USAGE, "nothing was changed; begin again"
-            )
+            raise _ended()
         return line.strip()
 
 
-def letter_printer(path: Path | None) -> IO[str]:
-    """Where component letters are printed: a printer's device, a pipe, or this terminal (None).
+def _ended() -> CommandError:
+    return CommandError("the answers ended too early", ExitCode.USAGE, "nothing was changed; begin again")
 
-    Raises CommandError for a regular file: nothing of a ceremony stays on a disk.
-    """
+
+class LetterPrinter:
+    """Where component letters go. paper: each on a sheet of its own, for a custodian sees only his."""
+
+    def __init__(self, stream: IO[str], *, paper: bool) -> None:
+        self._stream = stream
+        self._paper = paper
+
+    def print(self, letter: str) -> None:
+        """Raises CommandError."""
+        try:
+            self._stream.write(letter + (FORM_FEED if self._paper else ""))
+            self._stream.flush()
+        except OSError as error:
+            raise CommandError(
+                f"the letter can't be printed ({error.strerror})",
+                ExitCode.CONFIGURATION,
+                "nothing was made; destroy the letters so far, check the printer, begin again",
+            ) from None
+
+
+@contextmanager
+def letter_printer(path: Path | None) -> Iterator[LetterPrinter]:
+    """A printer's device, a pipe, or the standard output (None). Raises CommandError for a regular file:
+    nothing of a ceremony stays on a disk."""
     if path is None:
-        _refuse_file(sys.stdout.fileno(), "the standard output")
-        return sys.stdout
+        with suppress(io.UnsupportedOperation):  # a stream in this process's memory
+            _refuse_file(sys.stdout.fileno(), "the standard output")
+        yield LetterPrinter(sys.stdout, paper=not sys.stdout.isatty())
+        return
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_NOCTTY)
     except OSError as error:
         raise CommandError(
             f"{path}: can't be opened ({error.strerror})", ExitCode.CONFIGURATION, "give a printer's device"
         ) from None
-    _refuse_file(descriptor, str(path))
-    return os.fdopen(descriptor, "w", encoding="utf-8")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        _refuse_file(descriptor, str(path))
+        yield LetterPrinter(stream, paper=True)
 
 
 def _refuse_file(descriptor: int, name: str) -> None:
