@@ -124,8 +124,8 @@ class Keys:
         """Take an initial key; return its check value.
 
         block: an X9.143 `D` block under the transport key; serial: its first KSN, 24 hexadecimal digits;
-        expected: the check value it should have; given: the mark when it is the settings' one. The block that
-        was taken last may come again (its answer was lost) and changes nothing. The random storage key is made
+        expected: the check value it should have; given: the mark when it is the settings' one. The block
+        taken last may come again (its answer was lost) and changes nothing. The random storage key is made
         when there is none yet. Raises LoadError, JournalError.
         """
         mark = self._mark(block, serial)

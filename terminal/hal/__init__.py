@@ -24,7 +24,7 @@ fault     fault(error) -> kind and place of an exception without its text (which
 
 
 class CertificateError(OSError):
-    """A certificate or its key can't be used, or one side refuses the other's; the text says which, and why."""
+    """A certificate or its key can't be used, or one side refuses the other's; the text says which."""
 
     def __init__(self, what):
         super().__init__(what)

@@ -1,4 +1,4 @@
-"""What CPython does in MicroPython's place on the unix board; imported by `hal.unix` only, and there only by CPython.
+"""What CPython does in MicroPython's place on the unix board; only `hal.unix` imports it.
 
 Waiting for a descriptor in asyncio, a frame buffer, the place of an exception, TLS.
 """
