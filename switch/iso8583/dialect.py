@@ -19,7 +19,7 @@ from switch.iso8583.dictionary import HEADER, HIGHEST_FIELD, Dictionary, Respons
 from switch.iso8583.dictionary_file import SHIPPED
 from switch.iso8583.errors import DecodeError, DialectError, EncodeError, Mistake
 from switch.iso8583.lengths import count_bytes, truncated
-from switch.iso8583.message import EMPTY_SECONDARY, Message, Value
+from switch.iso8583.message import EMPTY_SECONDARY, Message, Value, message_bytes, message_of
 from switch.iso8583.presence import Presence, Problem
 
 HALF_BYTES = 8  # of a bitmap: what one of its bits 1, 65 announces
@@ -72,7 +72,7 @@ class Dialect:
         `DecodeError` names the first fault in the order of bytes: header, MTI, bitmap, fields, then bytes
         left over. Presence is `check`'s business. `encode(decode(data)) == data` for all that decodes.
         """
-        data = bytes(data)
+        data = message_bytes(data)
         hexed, characters, end = data.hex(), data.decode("latin-1"), len(data)
         fields: dict[str, Value] = {}
         mti: str | None = None
@@ -179,6 +179,7 @@ class Dialect:
         Of a message that does not decode: what was understood before the fault; the last spans then reach to
         where their field would have to end at most.
         """
+        data = message_bytes(data)
         if self._noting is None:
             self._noting = self._made_noting()
         noting, spans = self._noting
@@ -203,7 +204,7 @@ class Dialect:
 
     def encode(self, message: Message) -> bytes:
         """The bytes of `message` with all its fields, the MAC too if it carries one; or `EncodeError`."""
-        names = tuple(message.fields)
+        names = tuple(message_of(message).fields)
         plan = self._encode_plans.get(names)
         if plan is None:
             plan = self._plan_encode(names, names)
@@ -217,7 +218,7 @@ class Dialect:
         part of the body, as `split_mac` cuts it. A MAC the message carries is left out:
         `encode_body(decode(data)) == split_mac(data)[0]` for a message whose MAC stands where it belongs.
         """
-        names = tuple(message.fields)
+        names = tuple(message_of(message).fields)
         plan = self._body_plans.get(names)
         if plan is None:
             plan = self._plan_body(names)
@@ -302,6 +303,7 @@ class Dialect:
 
         Looks at header and bitmap only: neither part is checked otherwise.
         """
+        data = message_bytes(data)
         mac = self.dictionary.mac
         if mac is None:
             return data, None
