@@ -1,4 +1,4 @@
-"""The house's rule that a skip is a failure holds however the tests are run: in one process and spread over many."""
+"""A skip is a failure however the tests are run: in one process or spread over many."""
 
 from __future__ import annotations
 

@@ -183,7 +183,7 @@ def _explain(error: Exception) -> int:
 
 
 def _is_usage(error: Exception) -> bool:
-    """Whether the command line itself was wrong. Its class has no public name; BadParameter is one of them."""
+    """Whether the command line itself was wrong. The class of all such errors has no public name."""
     return any(kind.__name__ == "ClickException" for kind in type(error).__mro__)
 
 

@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 from switch.iso8583 import Message, load
 from switch.link.framing import framing_named
 from tests.server.running_switch import RunningSwitch
-from tests.tools.kit import PROGRAM, Told, run_process, vector
+from tests.tools.kit import PROGRAM, Told, run, run_process, vector
 from tools.cli import ExitCode
 
 VAFA = load("vafa")
@@ -80,7 +80,7 @@ def serving(*options: str) -> Iterator[Host]:
 
 
 def send(address: str, payload: bytes, *options: str) -> Told:
-    return run_process("send", address, *options, given=payload.hex().encode())
+    return run("send", address, *options, given=payload.hex().encode())
 
 
 # ---------------------------------------------------------------- TCP
@@ -208,7 +208,7 @@ def test_an_answer_that_never_ends() -> None:
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        told = run_process("serve", "--port", port)
+        told = run("serve", "--port", port)
     assert told.code == ExitCode.NETWORK
     assert f"127.0.0.1:{port}: can't listen" in told.err
 
@@ -216,7 +216,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
 def test_bad_rules_stop_the_start(tmp_path: Path) -> None:
     rules = tmp_path / "rules.toml"
     rules.write_text('[rules.x]\naction = "drpo"\n')
-    told = run_process("serve", "--rules", str(rules))
+    told = run("serve", "--rules", str(rules))
     assert told.code == ExitCode.CONFIGURATION
     assert f"{rules}:2: rules.x.action: no action 'drpo'; did you mean 'drop'?" in told.err
 
@@ -339,7 +339,8 @@ def test_tls_with_certificates_on_both_sides(tmp_path: Path) -> None:
 def test_tls_asked_of_a_host_without_it(tmp_path: Path) -> None:
     authority = Authority(tmp_path, "authority")
     with serving() as host:
-        told = send(host.address, EARN, "--ca", str(authority.file), "--timeout", "20")
+        # such a host waits for the rest of a frame, so only the clock ends it
+        told = send(host.address, EARN, "--ca", str(authority.file), "--timeout", "0.5")
         assert told.code == ExitCode.NETWORK
         assert "no TLS" in told.err
 
@@ -350,8 +351,8 @@ def test_certificate_files_that_are_none(tmp_path: Path) -> None:
         told = send("127.0.0.1:1", EARN, *options)
         assert told.code == ExitCode.CONFIGURATION
         assert missing in told.err
-    assert run_process("serve", "--cert", missing).code == ExitCode.CONFIGURATION
-    assert run_process("serve", "--key", missing).code == ExitCode.USAGE
+    assert run("serve", "--cert", missing).code == ExitCode.CONFIGURATION
+    assert run("serve", "--key", missing).code == ExitCode.USAGE
 
 
 def test_the_host_ends_in_order_while_clients_are_connected() -> None:
