@@ -82,8 +82,10 @@ class Dialect:
             mti, start = layout.mti(data, hexed, characters, at)
             bitmap, at = layout.bitmap(data, start)
             decoders, tertiary = self._decode_plans.get(bitmap) or self._plan_decode(data, bitmap, start)
-            if layout.allows_empty and len(bitmap) > HALF_BYTES and not any(bitmap[HALF_BYTES:]):
-                fields[EMPTY_SECONDARY] = bytes(HALF_BYTES)
+            if layout.marks:
+                mark = layout.mark(bitmap)
+                if mark is not None:
+                    fields[EMPTY_SECONDARY] = mark
             if tertiary >= 0:
                 at = self._decode_with_tertiary(data, hexed, characters, at, end, fields, decoders, tertiary)
             else:
@@ -252,7 +254,7 @@ class Dialect:
         for name in names:
             if name == HEADER and self._header:
                 continue
-            if name == EMPTY_SECONDARY and self._layout.allows_empty:
+            if name == EMPTY_SECONDARY and self._layout.marks:
                 numbers.append(1)
                 continue
             number = int(name) if _is_number(name) else 0
@@ -272,8 +274,8 @@ class Dialect:
             pieces += [encode(fields[name]) if name else inner for name, encode in encoders]
         else:
             pieces += [encode(fields[name]) for name, encode in encoders]
-        if self._layout.allows_empty and fields.get(EMPTY_SECONDARY, bytes(HALF_BYTES)) != bytes(HALF_BYTES):
-            raise EncodeError(EMPTY_SECONDARY, f"{HALF_BYTES} zero bytes (an empty bitmap)", "something else")
+        if self._layout.marks and EMPTY_SECONDARY in fields:
+            self._layout.judge_mark(fields[EMPTY_SECONDARY], self._numbers(fields))
         if self._header:
             return self._encode_header(fields.get(HEADER)) + b"".join(pieces)
         return b"".join(pieces)
@@ -353,7 +355,8 @@ class _Layout:
         self._mti_encoding = dictionary.mti_encoding
         self._page = CODE_PAGES[dictionary.code_page]
         self.mti_size = 2 if dictionary.mti_encoding == "bcd" else 4
-        self.allows_empty = form.allows_empty
+        # whether messages carry field "1": an empty secondary bitmap, a bit 1 that isn't as announced
+        self.marks = form.allows_empty or form.first_bit == "any"
         self.read = bitmap_reader(form, "bitmap", dictionary.code_page)
         self._code_page = dictionary.code_page
         self.tertiary_field = (form.tertiary or 0) if form.tertiary_in_field else 0
@@ -459,8 +462,27 @@ class _Layout:
                     raise DecodeError("bitmap", at, "a field above 128 in the tertiary bitmap", "none")
                 raise DecodeError("bitmap", at, "bit 65 set for fields above 128", "bit 65 clear")
 
+    def mark(self, bitmap: bytes) -> bytes | None:
+        """What the message carries as field "1": eight zero bytes for a secondary bitmap that is announced
+        and empty, none for one that isn't announced; None when bit 1 is as it should be.
+        """
+        is_needed = any(bitmap[HALF_BYTES:])
+        if self._form.size == HALF_BYTES:
+            return bytes(HALF_BYTES) if len(bitmap) > HALF_BYTES and not is_needed else None
+        if bool(bitmap[0] & 0x80) == is_needed:
+            return None
+        return b"" if is_needed else bytes(HALF_BYTES)
+
+    def judge_mark(self, mark: object, numbers: Collection[int]) -> None:
+        if self._form.first_bit == "any" and any(number > 64 for number in numbers):
+            if mark != b"":
+                raise EncodeError(EMPTY_SECONDARY, "no bytes (bit 1 clear above fields)", "something else")
+        elif mark != bytes(HALF_BYTES):
+            raise EncodeError(EMPTY_SECONDARY, f"{HALF_BYTES} zero bytes (an empty bitmap)", "something else")
+
     def has_secondary(self, numbers: Collection[int]) -> bool:
-        return any(number > 64 or number == 1 for number in numbers)
+        is_short = self._form.size == HALF_BYTES
+        return any(number > 64 or (number == 1 and is_short) for number in numbers)
 
     def written(self, numbers: Collection[int]) -> tuple[bytes, bytes]:
         """(the bitmaps of a message with these fields, the bitmap inside a field or b"")."""
@@ -475,9 +497,12 @@ class _Layout:
             bits.add(65)
             bits.update(number + 128 for number in above)
             size = 3 * HALF_BYTES
+        is_turned = form.first_bit == "any" and 1 in bits
         if max(bits, default=0) > 64:
             size = max(size, 2 * HALF_BYTES)
             bits.add(1)
+            if is_turned:
+                bits.discard(1)
         elif 1 in bits:
             size = max(size, 2 * HALF_BYTES)
         if form.first_bit == "set":

@@ -325,11 +325,10 @@ class _Reader:
         size = table.integer("always", 8, 24, default=8)
         if size % 8:
             table.refuse("always", f"{size} bytes are no whole bitmaps", "write 8, 16 or 24")
-        first_bit = table.choice("first_bit", ("announces", "set", "clear"), default="announces")
-        if first_bit in ("set", "clear") and size < 16:
-            table.refuse(
-                "first_bit", f"bit 1 always {first_bit} with a bitmap that may end", "add always = 16"
-            )
+        first_bit = table.choice("first_bit", ("announces", "set", "clear", "any"), default="announces")
+        if first_bit in ("set", "clear", "any") and size < 16:
+            how = "of any kind" if first_bit == "any" else f"always {first_bit}"
+            table.refuse("first_bit", f"bit 1 {how} with a bitmap that may end", "add always = 16")
         empty = table.flag("empty_secondary")
         if empty and size > 8:
             table.refuse("empty_secondary", "the secondary bitmap always stands", "take it away")
@@ -433,6 +432,8 @@ class _Reader:
             values = table.table("values")
             meanings = {code: self._title(values, code) for code in values}
         optional = table.flag("optional") if holder.kind == "positional" else False
+        is_packed_track = content == "z" and encoding == "bcd"
+        nibbles = table.choice("nibbles", ("track", "all"), default="track") if is_packed_track else "track"
         table.close()
         field = Field(
             path=path,
@@ -460,6 +461,7 @@ class _Reader:
             signs=signs,
             sign_form=sign_form,
             hex_case=hex_case or "upper",
+            all_nibbles=nibbles == "all",
         )
         if only and field.is_composite:
             table.refuse("only", "a composite has no value of its own", "say it of its parts")
@@ -668,14 +670,17 @@ class _Reader:
         kind = form.choice("form", ("simple", "ber"), default="simple")
         repeats = form.flag("repeats")
         keeps = form.choice("unknown", ("keep", "refuse"), default="keep") != "refuse"
+        misfits = form.choice("misfits", ("refuse", "keep"), default="refuse") == "keep"
         tag_set = self._tag_set(form)
         if kind == "ber":
             padding = form.texts("padding", default=[])
             if any(byte not in ("00", "FF") for byte in padding):
                 form.refuse("padding", "only 00 and FF can pad BER-TLV", 'write like ["00"]')
                 padding = ()
+            any_length = form.choice("lengths", ("shortest", "any"), default="shortest") == "any"
             form.close()
-            return TlvForm("ber", padding=padding, repeats=repeats, keeps_unknown=keeps), tag_set
+            ber = TlvForm("ber", padding=padding, repeats=repeats, keeps_unknown=keeps)
+            return ber._replace(any_length=any_length, keeps_misfits=misfits), tag_set
         if "tag" in form:
             tag_encoding, tag_size, tag_bytes = self._tag_size(form.table("tag"))
         else:
@@ -711,6 +716,7 @@ class _Reader:
                 (),
                 repeats,
                 keeps,
+                keeps_misfits=misfits,
             ),
             tag_set,
         )

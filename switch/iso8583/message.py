@@ -344,10 +344,17 @@ def _field_value(number: str, plain: object, dictionary: Dictionary, is_told: bo
     return _valued(number, plain, field, dictionary, is_told)
 
 
-def _valued(path: str, plain: object, field: Field | None, dictionary: Dictionary, is_told: bool) -> Value:
+def _valued(
+    path: str,
+    plain: object,
+    field: Field | None,
+    dictionary: Dictionary,
+    is_told: bool,
+    is_lenient: bool = False,
+) -> Value:
     """The value at `path` as the codec wants it. field: None for a tag that the dialect doesn't know.
 
-    is_told: the document says that it isn't masked.
+    is_told: the document says that it isn't masked. is_lenient: a tag that may not fit its field.
     """
     if field is not None and field.is_composite:
         return _composite(path, plain, field, dictionary, is_told)
@@ -356,7 +363,7 @@ def _valued(path: str, plain: object, field: Field | None, dictionary: Dictionar
     text = _text(shown, plain, wanted)
     if _looks_masked(text, field, is_told):
         raise EncodeError(shown, "a value that is not masked", "a masked one")
-    if field is not None and field.content != "b":
+    if field is not None and field.content != "b" and not (is_lenient and text.startswith(BYTES_MARK)):
         return text
     return _bytes(shown, text)
 
@@ -368,6 +375,7 @@ def _composite(path: str, plain: object, field: Field, dictionary: Dictionary, i
         if isinstance(plain, str) and _looks_masked(plain, field, is_told):
             raise EncodeError(shown, "a value that is not masked", "a masked one")
         raise EncodeError(shown, f"a JSON object of {words}", _kind(plain))
+    is_lenient = field.tlv is not None and field.tlv.keeps_misfits
     values: dict[str, Value] = {}
     for key, inner in plain.items():
         child = dictionary.field_at(f"{path}.{key}")
@@ -377,7 +385,7 @@ def _composite(path: str, plain: object, field: Field, dictionary: Dictionary, i
         elif _is_part(path, key, knows) and child is field:  # a group of several
             values[key] = _group(f"{path}.{key}", inner, field, dictionary, is_told)
             continue
-        values[key] = _valued(f"{path}.{key}", inner, child, dictionary, is_told)
+        values[key] = _valued(f"{path}.{key}", inner, child, dictionary, is_told, is_lenient)
     return values
 
 

@@ -130,8 +130,8 @@ class Head:
         bitmap, start = layout.bitmap(data, at)
         layout.judge(bitmap, at)
         numbers = [number for number in set_bits(bitmap) if number not in layout.announcers]
-        if len(bitmap) > HALF_BITMAP and not any(bitmap[HALF_BITMAP:]) and layout.allows_empty:
-            raise ValueError  # the message carries an empty bitmap as a field
+        if layout.marks and layout.mark(bitmap) is not None:
+            raise ValueError  # the message carries the bitmap's mark as a field
         return mti, numbers, start
 
 
@@ -489,7 +489,7 @@ class TagShapes:
         form, prefix = field.tlv, field.prefix
         if field.content != "tlv" or form is None or prefix is None or wire_of(field).frame != "prefixed":
             return False
-        is_plain = form.kind == "simple" and form.tag_encoding == "binary"
+        is_plain = form.kind == "simple" and form.tag_encoding == "binary" and not form.keeps_misfits
         return is_plain and not form.length_first and not form.length_covers_tag
 
     def read(self) -> Read:
