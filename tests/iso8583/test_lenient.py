@@ -203,7 +203,7 @@ def test_other_characters_are_none_of_a_track(value: str, got: str) -> None:
             length = { prefix = "bcd", digits = 3, max = 255 }
             tlv = { tag_bytes = 1, length_bytes = 1, lengths = "any" }
             """,
-            "unknown key 'lengths'",
+            "'lengths' says nothing here",
         ),
         (
             """
@@ -212,7 +212,7 @@ def test_other_characters_are_none_of_a_track(value: str, got: str) -> None:
             nibbles = "all"
             length = { fixed = 2 }
             """,
-            "unknown key 'nibbles'",
+            "'nibbles' says nothing here",
         ),
     ],
 )
