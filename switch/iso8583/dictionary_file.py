@@ -99,11 +99,11 @@ def read(file: Path) -> Dictionary:
 
 def _read(file: Path, above: tuple[Path, ...]) -> _Reading:
     text = toml_text.read(file)
-    findings = Findings(text.lines, damaged=text.damaged)
+    findings = Findings(text.lines, text.content, text.damaged)
     findings.mistakes += text.mistakes
     content = text.content
     head = content.get("dialect")
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...] | None = ()
     others: tuple[tuple[Path, Mistake], ...] = ()
     if isinstance(head, dict) and "extends" in head:
         base = _base(file, head["extends"], findings, (*above, file.resolve()))
@@ -173,15 +173,25 @@ def _nearest_base(file: Path, extends: str) -> str:
     return meant(extends, [*shipped, *beside])
 
 
-def _remove(findings: Findings, base: dict[str, Any], head: Mapping[str, Any]) -> tuple[str, ...]:
-    """Takes away from `base` what the head says; returns the names of it."""
+def _remove(findings: Findings, base: dict[str, Any], head: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Takes away from `base` what the head says; returns the names of it, None when some are nothing."""
     names = head.get("remove", [])
     if not isinstance(names, list):
-        return ()  # said where the head is read
-    for path, text in removed(base, names):
-        what = f"{text!r} is nothing of {head['extends']}"
-        findings.refuse(path, what, 'write like "fields.48.tags.01"', text)
-    return tuple(name for name in names if isinstance(name, str))
+        return None  # said where the head is read
+    strange = list(removed(base, names))
+    for path, text in strange:
+        holder, _dot, last = text.rpartition(".")
+        near = "" if last.isdecimal() else meant(last, _names_in(base, holder))
+        remedy = f"did you mean {holder}.{near}?" if near else 'write like "fields.48.tags.01"'
+        findings.refuse(path, f"{text!r} is nothing of {head['extends']}", remedy, text)
+    return None if strange else tuple(name for name in names if isinstance(name, str))
+
+
+def _names_in(base: Mapping[str, Any], holder: str) -> list[str]:
+    found: Any = base
+    for step in holder.split("."):
+        found = found.get(step) if isinstance(found, dict) else None
+    return list(found) if isinstance(found, dict) else []
 
 
 class _Holder(NamedTuple):
@@ -208,10 +218,10 @@ _NO_SIZE = _Sized(Length(1, LONGEST_FIXED, 0), "bytes", "fixed", None, False)
 class _Reader:
     """Turns the tables of one file into a `Dictionary`; the mistakes go to `findings`.
 
-    names: what the file takes away from the one it extends.
+    names: what the file takes away from the one it extends; None: that isn't clear.
     """
 
-    def __init__(self, findings: Findings, names: tuple[str, ...]) -> None:
+    def __init__(self, findings: Findings, names: tuple[str, ...] | None) -> None:
         self._findings = findings
         self._removed = names
         self._defaults: dict[str, dict[str, Any]] = {}
@@ -507,6 +517,12 @@ class _Reader:
 
     def _field(self, path: str, table: Table, holder: _Holder) -> Field | None:
         before = len(self._findings.mistakes)
+        if table.content and not table.content.keys() - {"tags", "subfields"}:
+            if not self._findings.is_missing_known(table.path):
+                what = "it has parts, but nothing says what it is"
+                self._refuse(table.path, what, f"add [{'.'.join(table.path)}]")
+            self._doubtful.add(path)
+            return None
         name = table.text("name", keys.FIELD_NAME)
         titles = title(table)
         content = self._class(table)
@@ -524,6 +540,8 @@ class _Reader:
             hex_case = table.choice("hex_case", HEX_CASES, default_case) or "upper"
         sized = self._length(table, content, encoding, holder)
         length, unit, sizing, prefix = sized.length, sized.unit, sized.sizing, sized.prefix
+        if table.path in self._findings.damaged:
+            sized = sized._replace(is_right=False)
         signs, sign_form = self._sign(table, content, encoding)
         pad, fill = self._pad(table, content, encoding, sized, sign_form)
         if fill is not None and sizing == "fixed":
@@ -591,7 +609,8 @@ class _Reader:
     def _class(self, table: Table) -> str:
         """Its class; of an unknown one what its keys show, or "": then only what holds for any is judged."""
         content = table.choice("class", tuple(ENCODINGS))
-        if "class" not in table.wrong or content in COMPOSITES:
+        is_lost = self._findings.may_have_lost((*table.path, "class"))
+        if not is_lost and ("class" not in table.wrong or content in COMPOSITES):
             return content
         if "tlv" in table or "tags" in table:
             return "tlv"

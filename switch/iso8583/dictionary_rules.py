@@ -62,9 +62,12 @@ class Known:
 
 
 class RuleReader:
-    """Reads [conditions] and [messages] of one file; `tell` names what they refer to and isn't there."""
+    """Reads [conditions] and [messages] of one file; `tell` names what they refer to and isn't there.
 
-    def __init__(self, findings: Findings, known: Known, removed: Collection[str]) -> None:
+    removed: what the file takes away from the one it extends; None: that isn't clear.
+    """
+
+    def __init__(self, findings: Findings, known: Known, removed: Collection[str] | None) -> None:
         self._findings = findings
         self._known = known
         self._removed = removed
@@ -109,7 +112,9 @@ class RuleReader:
     def _tell_field(self, path: str, places: list[KeyPath]) -> None:
         first = places[0]
         if self._findings.lines.line_of(first[:2]) is None:  # said by what this file extends
-            gone = next((name for name in self._removed if f"fields.{path}.".startswith(f"{name}.")), None)
+            gone = next(
+                (name for name in self._removed or () if f"fields.{path}.".startswith(f"{name}.")), None
+            )
             if gone is not None:
                 what = f"{gone} is taken away, but {'.'.join(first)} still names {path}"
                 remedy = f"take {'.'.join(first[:2])} away too, or write it anew"
@@ -287,6 +292,8 @@ class RuleReader:
         for place, rule in enumerate(rules):
             for other in rules[:place]:
                 shared = [mti for mti in rule.mtis if mti in other.mtis]
+                if self._removed is None and self._findings.lines.line_of(("messages", other.name)) is None:
+                    continue  # it may be one that was to be taken away
                 if shared and _are_alike(rule.processing_code, other.processing_code):
                     self._findings.refuse(
                         ("messages", rule.name, "mti"),

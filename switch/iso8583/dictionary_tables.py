@@ -28,15 +28,16 @@ class Findings:
     """The mistakes of one file.
 
     is_partial: what the file builds upon couldn't be read, so that nothing can be called missing.
-    damaged: tables of which a part couldn't be read.
+    damaged: tables of which a part couldn't be read. own: what the file says itself, nothing merged into it.
     """
 
     def __init__(
-        self, lines: KeyLines, is_partial: bool = False, damaged: Collection[KeyPath] = frozenset()
+        self, lines: KeyLines, own: Mapping[str, Any], damaged: Collection[KeyPath] = frozenset()
     ) -> None:
+        self.is_partial = False
+        self._own = own
         self.mistakes: list[Mistake] = []
         self.lines = lines
-        self.is_partial = is_partial
         self.damaged = damaged
 
     def refuse(self, path: KeyPath, what: str, remedy: str, word: str = "") -> Mistake:
@@ -48,6 +49,13 @@ class Findings:
         if mistake not in self.mistakes:
             self.mistakes.append(mistake)
         return mistake
+
+    def may_have_lost(self, path: KeyPath) -> bool:
+        """Whether the file may have said what is at `path` in a statement that couldn't be read."""
+        found: Any = self._own
+        for step in path:
+            found = found.get(step) if isinstance(found, dict) else None
+        return found is None and path[:-1] in self.damaged
 
     def is_missing_known(self, path: KeyPath) -> bool:
         """Whether what is missing in the table at `path` may only have not been read."""

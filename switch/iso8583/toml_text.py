@@ -185,8 +185,14 @@ class _Recovery:
         return header_path(self._lines[start - 1]) if start else ()
 
     def _statement_start(self, line: int, start: int) -> int:
-        while line > start + 1 and not assigned_path(self._lines[line - 1]):
-            line -= 1
+        """Where what is at fault on `line` begins: there, or where a value of many lines does."""
+        first = line
+        while first > start + 1 and not assigned_path(self._lines[first - 1]):
+            first -= 1
+        try:
+            tomllib.loads("\n".join(self._lines[first - 1 : line - 1]))
+        except tomllib.TOMLDecodeError:
+            return first  # it goes on
         return line
 
     def _blank(self, first: int, last: int) -> None:
