@@ -846,6 +846,53 @@ local function own_label(node)
     return node.path .. node.row.label:sub(#node.row.path + 1)
 end
 
+-- Calls `found(at)` for each byte of a broken message that may hold what nobody may see of a card number: in
+-- ASCII, EBCDIC and BCD; at the end of the bytes one may have been cut off.
+local function torn_places(data, found)
+    local function look(text, step)
+        local at = 1
+        while true do
+            local start, stop = text:find("[0-9]+", at)
+            if not start then return end
+            local size = stop - start + 1
+            if size >= SHORTEST_CARD_NUMBER then
+                local masked = mask_run(text:sub(start, stop))
+                for place = 1, size do
+                    if masked:sub(place, place) == "*" then found(math.floor((start + place - 2) / step)) end
+                end
+            end
+            if size >= 7 and stop == #text then
+                for place = math.max(start, stop - LONGEST_CARD_NUMBER + 2) + 6, stop do
+                    found(math.floor((place - 1) / step))
+                end
+            end
+            at = stop + 1
+        end
+    end
+    look(data, 1)
+    look(from_ebcdic(data, "cp500"), 1)
+    -- as characters these were looked at: as nibbles they would be found by chance
+    look(to_hex((data:gsub("[0-9]+", function(run) return #run >= 7 and ("\255"):rep(#run) or run end))), 2)
+end
+
+-- Hides what holds one of these bytes and isn't masked anyway.
+local function mask_torn(nodes, data, base)
+    local places = {}
+    torn_places(data, function(at) places[base + at] = true end)
+    local function hide(list)
+        for _, node in ipairs(list) do
+            local is_open = not node.row or node.row.mask == "none" or node.row.mask == "mobile"
+            if not node.item and node.text and is_open then
+                for at = node.at, node.at + node.size - 1 do
+                    if places[at] then node.text = HIDDEN end
+                end
+            end
+            hide(node.nodes)
+        end
+    end
+    hide(nodes)
+end
+
 -- Adds what was noted to `tree`; `found` gets the values by path.
 local function draw(tree, tvb, nodes, found)
     for _, node in ipairs(nodes) do
@@ -1064,7 +1111,10 @@ local function dissect_frame(tvb, pinfo, root)
     local data = stop > base and tvb:raw(base, stop - base) or ""
     local found, nodes = {}, {}
     local is_good, problem = pcall(read_message, data, base, nodes, found)
-    if not is_good then mask_joined(nodes) end
+    if not is_good then
+        mask_torn(nodes, data, base)
+        mask_joined(nodes)
+    end
     draw(tree, tvb, nodes, found)
     local title = found.mti and message_title(found.mti, found["3"])
     if title then tree:add(items.message, tvb(found.mti_at, SPEC.mti.bytes), title):set_generated() end

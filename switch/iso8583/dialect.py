@@ -19,6 +19,7 @@ from switch.iso8583.dictionary import HEADER, HIGHEST_FIELD, Dictionary, Respons
 from switch.iso8583.dictionary_file import SHIPPED
 from switch.iso8583.errors import DecodeError, DialectError, EncodeError, Mistake
 from switch.iso8583.lengths import count_bytes, truncated
+from switch.iso8583.masks import Mask, torn_places
 from switch.iso8583.message import EMPTY_SECONDARY, Message, Value, message_bytes, message_of
 from switch.iso8583.presence import Presence, Problem
 
@@ -96,7 +97,7 @@ class Dialect:
         except DecodeError as error:
             error.response_code = self.dictionary.format_error
             if mti is not None:
-                error.partial = Message(mti, fields, self.dictionary, is_partial=True)
+                error.partial = Message(mti, fields, _TornCaptions(self, data), is_partial=True)
             raise
         return Message(mti, fields, self.dictionary)
 
@@ -344,6 +345,28 @@ class Dialect:
     def name_of(self, message: Message) -> str | None:
         """What the dictionary calls the message ("earn", "reversal"); None when MTI and DE 3 name none."""
         return self._presence.name_of(message)
+
+
+class _TornCaptions:
+    """Captions of a broken message: whatever may hold a piece of a card number is hidden."""
+
+    def __init__(self, dialect: Dialect, data: bytes) -> None:
+        self._dialect = dialect
+        self._data = data
+        self.name = dialect.dictionary.name
+
+    @functools.cached_property
+    def _hidden(self) -> frozenset[str]:
+        places = torn_places(self._data)
+        spans = self._dialect.spans(self._data) if places else []
+        return frozenset(path for path, start, stop in spans if not places.isdisjoint(range(start, stop)))
+
+    def mask_of(self, path: str) -> Mask:
+        mask = self._dialect.dictionary.mask_of(path)
+        return Mask.HIDDEN if mask in (Mask.NONE, Mask.MOBILE) and path in self._hidden else mask
+
+    def title_of(self, path: str) -> str:
+        return self._dialect.dictionary.title_of(path)
 
 
 class _Layout:
