@@ -361,11 +361,11 @@ class _Reader:
             for key, allowed in {"encoding": ENCODINGS.get(content, _ANY_ENCODING), **choices}.items():
                 if key in table:
                     judged[key] = table.choice(key, allowed)
+            slips = {meant(key, keys.DEFAULTS) for key in table if key not in keys.DEFAULTS}
             if "pad" in table:
                 before = len(self._findings.mistakes)
                 self._read_pad(table, judged.get("encoding", ""), content)
                 judged["pad"] = table.content["pad"] if len(self._findings.mistakes) == before else None
-            slips = {meant(key, keys.DEFAULTS) for key in table if key not in keys.DEFAULTS}
             lost = keys.DEFAULTS if self._findings.is_missing_known(table.path) else ()
             wrong = {*lost, *slips, *table.wrong, *(key for key, value in judged.items() if not value)}
             self._wrong_defaults |= {(content, key) for key in wrong}
@@ -609,8 +609,7 @@ class _Reader:
     def _class(self, table: Table) -> str:
         """Its class; of an unknown one what its keys show, or "": then only what holds for any is judged."""
         content = table.choice("class", tuple(ENCODINGS))
-        is_lost = self._findings.may_have_lost((*table.path, "class"))
-        if not is_lost and ("class" not in table.wrong or content in COMPOSITES):
+        if "class" not in table.wrong or content in COMPOSITES:
             return content
         if "tlv" in table or "tags" in table:
             return "tlv"

@@ -72,7 +72,7 @@ class RuleReader:
         self._known = known
         self._removed = removed
         self._conditions: dict[str, Condition] = {}
-        self._strange_fields: dict[str, list[KeyPath]] = {}
+        self._strange_fields: dict[str, list[tuple[KeyPath, str]]] = {}  # -> where, as which path
         self._strange_conditions: dict[str, list[KeyPath]] = {}
         self._doubts_conditions = findings.is_partial
 
@@ -93,23 +93,26 @@ class RuleReader:
         for name, table in root.tables("messages", keys.MESSAGE, required=False):
             rule = self._message(name, table)
             rules.append(rule)
-            if "processing_code" not in table.wrong:
+            if "processing_code" not in table.wrong and (
+                rule.processing_code or not table.may_lack("processing_code")
+            ):
                 judged.append(rule)
         self._refuse_ambiguous(judged)
         return tuple(rules)
 
     def tell(self) -> None:
         """Notes each field and condition that isn't there, once."""
-        for path, places in self._strange_fields.items():
+        for path, named in self._strange_fields.items():
             if not self._known.may_be(path):
-                self._tell_field(path, places)
+                self._tell_field(path, named)
         if self._doubts_conditions:
             return
         for number, places in self._strange_conditions.items():
             what = f"there is no condition C{number}{self._others(places)}"
             self._findings.refuse(places[0], what, f"add [conditions.{number}]")
 
-    def _tell_field(self, path: str, places: list[KeyPath]) -> None:
+    def _tell_field(self, path: str, named: list[tuple[KeyPath, str]]) -> None:
+        places = [place for place, _path in named]
         first = places[0]
         if self._findings.lines.line_of(first[:2]) is None:  # said by what this file extends
             gone = next(
@@ -121,7 +124,7 @@ class RuleReader:
                 self._findings.refuse(("dialect", "remove"), what, remedy, gone)
                 return
         what = f"{path!r} is no field of this dialect{self._others(places)}"
-        self._findings.refuse(first, what, "define it or take it away", path)
+        self._findings.refuse(first, what, "define it or take it away", named[0][1])
 
     def _others(self, places: list[KeyPath]) -> str:
         if len(places) == 1:
@@ -265,6 +268,8 @@ class RuleReader:
         seen: dict[str, str] = {}
         for key, path in named:
             first = seen.setdefault(path, key)
+            if self._removed is None and not self._findings.says((*table.path, first)):
+                continue  # it may be of a message that was to be taken away
             if (first, path) != (key, path) or named.count((key, path)) > 1:
                 where = f"{path!r} is named twice" + (f", in {first} too" if first != key else "")
                 table.refuse(key, where, "name it once", path)
@@ -285,8 +290,12 @@ class RuleReader:
             self._refer(place, path)
 
     def _refer(self, place: KeyPath, path: str) -> None:
-        if self._known.field_at(path) is None:
-            self._strange_fields.setdefault(path, []).append(place)
+        steps = path.split(".")
+        for size in range(2 if steps[0] == HEADER and steps[1:] else 1, len(steps) + 1):
+            outer = ".".join(steps[:size])
+            if self._known.field_at(outer) is None:
+                self._strange_fields.setdefault(outer, []).append((place, path))
+                return
 
     def _refuse_ambiguous(self, rules: list[MessageRule]) -> None:
         for place, rule in enumerate(rules):

@@ -50,12 +50,12 @@ class Findings:
             self.mistakes.append(mistake)
         return mistake
 
-    def may_have_lost(self, path: KeyPath) -> bool:
-        """Whether the file may have said what is at `path` in a statement that couldn't be read."""
+    def says(self, path: KeyPath) -> bool:
+        """Whether the file itself says what is at `path`, not only what it extends."""
         found: Any = self._own
         for step in path:
             found = found.get(step) if isinstance(found, dict) else None
-        return found is None and path[:-1] in self.damaged
+        return found is not None
 
     def is_missing_known(self, path: KeyPath) -> bool:
         """Whether what is missing in the table at `path` may only have not been read."""
@@ -81,6 +81,7 @@ class Table:
         self._is_silent = is_silent
         self._missing: dict[str, Mistake] = {}
         self._taken: set[str] = set()
+        self._strangers = [key for key in content if keys is not None and key not in keys]
         self.path = path
         self.content = content
         self.wrong: set[str] = set()  # keys that were refused or are missing
@@ -157,8 +158,12 @@ class Table:
         return self._is_silent or self._findings.is_missing_known(self.path) or self._has_slip(key)
 
     def _has_slip(self, key: str) -> bool:
-        known = self._keys or {}
-        return any(meant(each, known) == key for each in self.content if each not in known)
+        return any(meant(each, self._keys or {}) == key for each in self._strangers)
+
+    def _is_doubtful(self, key: str) -> bool:
+        """Whether the file may have overlaid an inherited key with what was mistyped or lost."""
+        may_be = self.path in self._findings.damaged or (self._strangers and self._has_slip(key))
+        return bool(may_be) and not self._findings.says((*self.path, key))
 
     def close(self, keys: Keys | None = None, elsewhere: Mapping[str, str] | None = None) -> None:
         """Notes every key that isn't one. keys: those of this form of the table; elsewhere: key -> where
@@ -189,6 +194,9 @@ class Table:
             if default is None:
                 self._miss(key)
             return default
+        if self._is_doubtful(key):
+            self.wrong.add(key)
+            return None
         value = self.content[key]
         if type(value) is kind:
             return value
