@@ -26,7 +26,9 @@ from tools.message_options import (
     Files,
     Format,
     InputForm,
+    LeftOut,
     OutputForm,
+    SkipBroken,
     Unsafe,
     allow,
     decoded,
@@ -74,6 +76,7 @@ def send(
     now: Annotated[
         bool, typer.Option("--fresh", help="A new number in 11, this moment in 7, 12, 13.")
     ] = False,
+    skip_broken: SkipBroken = False,
     form: OutputForm = Format.TEXT,
     unsafe: Unsafe = False,
 ) -> None:
@@ -88,7 +91,8 @@ def send(
     """
     with reporting(form):
         allow(unsafe)
-        known, given = given_in(files, input_format, input_framing, dialect)
+        left_out = LeftOut(skip_broken, form)
+        known, given = given_in(files, input_format, input_framing, dialect, left_out)
         line_framing = framing_of(framing)
         if line_framing is None:
             raise CommandError(
@@ -96,11 +100,17 @@ def send(
             )
         context = tls_context(ca, cert, key) if tls or ca or cert else None
         sender = None if terminal is None else read_terminal(terminal)
-        given = [_as_sent(known, one, sender, now) for one in given]
+        ready: list[Given] = []
+        for one in given:
+            with left_out.unless_broken():
+                left_out.refuse(known, one)
+                ready.append(_as_sent(known, one, sender, now))
+        if not ready:
+            left_out.end()
         records, texts, refused = [], [], False
         try:
             with Line(_target(target, context, server_name), line_framing, timeout) as line:
-                for one in given:
+                for one in ready:
                     answered = line.exchange(one.data, one.tpdu)
                     record, text, approved = _exchange(known, one, answered, unsafe, sender)
                     refused |= not approved
@@ -111,6 +121,7 @@ def send(
                 print_records("send", form, records, "\n\n".join(texts))
         if refused:
             raise typer.Exit(ExitCode.NEGATIVE)
+        left_out.end()
 
 
 def _as_sent(dialect: Dialect, one: Given, sender: Terminal | None, now: bool) -> Given:

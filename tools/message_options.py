@@ -23,7 +23,7 @@ from switch.iso8583 import DecodeError, Dialect, DialectError, EncodeError, Mess
 from switch.link.framing import Framing
 from tools.cli import CommandError, ExitCode
 from tools.message_doctor import diagnose
-from tools.message_input import UNFRAMED, Given, InputFormat, framing_of, messages_in
+from tools.message_input import UNFRAMED, BrokenMessage, Given, InputFormat, framing_of, messages_in
 from tools.message_redact import Redacted
 
 ENVIRONMENT = "VAFA_ENVIRONMENT"
@@ -76,19 +76,66 @@ Unsafe = Annotated[
     bool, typer.Option("--unsafe", help="Show card numbers, tracks and keys. Refused in production.")
 ]
 WrittenForm = Annotated[Written, typer.Option("--output-format", "-O", help="How messages are written out.")]
+SkipBroken = Annotated[
+    bool,
+    typer.Option(
+        "--skip-broken", help="Leave out messages that can't be read; stderr names them, exit code 1."
+    ),
+]
 Output = Annotated[str, typer.Option("--output", "-o", help="Write the messages here; - is standard output.")]
 
 
+class LeftOut:
+    """Broken messages among others: the first ends the command, or each is told on stderr and left out."""
+
+    def __init__(self, wanted: bool, form: Format) -> None:
+        self.wanted = wanted
+        self.count = 0
+        self._form = form
+
+    @contextlib.contextmanager
+    def unless_broken(self) -> Iterator[None]:
+        """What is done with one message; left at the fault when broken ones are left out."""
+        try:
+            yield
+        except BrokenMessage as error:
+            if not self.wanted:
+                raise
+            self.count += 1
+            if self._form is Format.TEXT:
+                typer.echo(f"left out: {mask_text(str(error))}", err=True)
+            else:
+                _echo_error(error)
+
+    def refuse(self, dialect: Dialect, one: Given) -> None:
+        """BrokenMessage for one without bytes, or with bytes that don't decode where such are left out."""
+        if one.fault is not None or self.wanted:
+            decoded(dialect, one)
+
+    def end(self) -> None:
+        """The exit code, once what could be read is done."""
+        if self.count:
+            raise typer.Exit(ExitCode.NEGATIVE)
+
+
 def given_in(
-    files: Sequence[str] | None, form: InputFormat, framing: str, dialect: str
+    files: Sequence[str] | None,
+    form: InputFormat,
+    framing: str,
+    dialect: str,
+    left_out: LeftOut | None = None,
 ) -> tuple[Dialect, list[Given]]:
     """The dialect asked for and all messages; "auto" is the shipped dialect that fits them best."""
     cut = framing_of(framing)
+    keep_broken = left_out is not None and left_out.wanted
     if dialect != DETECT:
         known = dialect_named(dialect)
-        return known, list(messages_in(files or [], form, cut, known))
-    given = list(messages_in(files or [], form, cut))
-    found = diagnose([one.data for one in given], [iso8583.load(name) for name in iso8583.shipped()])
+        return known, list(messages_in(files or [], form, cut, known, keep_broken))
+    given = list(messages_in(files or [], form, cut, None, keep_broken))
+    found = diagnose(
+        [one.data for one in given if one.fault is None],
+        [iso8583.load(name) for name in iso8583.shipped()],
+    )
     best = next((fit for fit in found.fits if fit.framing == UNFRAMED), None)
     if best is None or not best.score:
         raise CommandError(
@@ -115,13 +162,15 @@ def dialect_named(name: str) -> Dialect:
 
 
 def decoded(dialect: Dialect, one: Given) -> Message:
+    if one.fault is not None:
+        raise one.fault
     try:
         return dialect.decode(one.data)
     except DecodeError as error:
-        raise CommandError(
+        raise BrokenMessage(
             f"{one.where}: {error}",
             ExitCode.NEGATIVE,
-            "vafa message view shows what decodes, doctor what fits",
+            "vafa message view shows what decodes, doctor what fits; --skip-broken leaves it out",
         ) from None
 
 
@@ -136,7 +185,7 @@ def encoded(dialect: Dialect, one: Given, redacted: Redacted) -> bytes:
     try:
         return dialect.encode(redacted.message)
     except EncodeError as error:
-        raise CommandError(
+        raise BrokenMessage(
             f"{one.where}: can't be redacted: {error}",
             ExitCode.NEGATIVE,
             "the dialect hides a field that allows no filler; give it another mask",
@@ -251,11 +300,15 @@ def reporting(form: Format) -> Iterator[None]:
         what, try_next = mask_text(str(error)), mask_text(error.try_next)
         if form is Format.TEXT:
             raise CommandError(what, error.code, try_next) from None
-        record = {
-            "schema": SCHEMA.format(verb="error"),
-            "code": int(error.code),
-            "message": what,
-            "hint": try_next,
-        }
-        typer.echo(json.dumps(record, ensure_ascii=False), err=True)
+        _echo_error(error)
         raise typer.Exit(error.code) from None
+
+
+def _echo_error(error: CommandError) -> None:
+    record = {
+        "schema": SCHEMA.format(verb="error"),
+        "code": int(error.code),
+        "message": mask_text(str(error)),
+        "hint": mask_text(error.try_next),
+    }
+    typer.echo(json.dumps(record, ensure_ascii=False), err=True)

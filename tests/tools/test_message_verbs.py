@@ -199,7 +199,7 @@ REFUSALS: tuple[tuple[list[str], bytes, ExitCode, str], ...] = (
         "standard input:2: 3 hex digits, expected an even number",
     ),
     (["view", "-i", "base64"], b"02", ExitCode.USAGE, "standard input:1: no base64"),
-    (["view", "-i", "json"], b"{", ExitCode.USAGE, "standard input#1: no JSON"),
+    (["view", "-i", "json"], b"{", ExitCode.USAGE, "no JSON: line 1, column 2: Expecting property"),
     (["view", "-d", "mine"], b"0200", ExitCode.CONFIGURATION, "no dialect 'mine'"),
     (["view", "-d", "mine.toml"], b"0200", ExitCode.CONFIGURATION, "mine.toml: No such file"),
     (["view", "-f", "3x"], b"0200", ExitCode.USAGE, "no framing '3x'"),
