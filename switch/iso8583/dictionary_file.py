@@ -7,7 +7,7 @@ follows from a mistake is not told as another. Nothing here touches a byte of a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,7 +105,9 @@ def _read(file: Path, above: tuple[Path, ...]) -> _Reading:
     head = content.get("dialect")
     names: tuple[str, ...] | None = ()
     others: tuple[tuple[Path, Mistake], ...] = ()
-    if isinstance(head, dict) and "extends" in head:
+    if isinstance(head, dict) and _has_lost_base(head, text.damaged):
+        findings.is_partial = not _stands_alone(content)
+    elif isinstance(head, dict) and "extends" in head:
         base = _base(file, head["extends"], findings, (*above, file.resolve()))
         findings.is_partial = base is None and not _stands_alone(content)
         if base is not None:
@@ -114,6 +116,8 @@ def _read(file: Path, above: tuple[Path, ...]) -> _Reading:
             content = merged(base.content, content)
     elif isinstance(head, dict) and "remove" in head:
         findings.refuse(("dialect", "remove"), "there is nothing to take away from", "add extends")
+    elif head is None:
+        content = _without_strays(findings, content)
     dictionary = _Reader(findings, names).dictionary(Table(findings, (), content, keys.ROOT))
     told = {mistake.what for _file, mistake in others}
     own = [mistake for mistake in findings.mistakes if mistake.what not in told]
@@ -154,8 +158,26 @@ def _base(file: Path, extends: object, findings: Findings, above: tuple[Path, ..
         return None
 
 
+def _without_strays(findings: Findings, content: Mapping[str, Any]) -> dict[str, Any]:
+    """A file without [dialect]: what it extends isn't known; its keys may stand above any table."""
+    strays = [key for key in content if key in keys.DIALECT]
+    if strays:
+        what = f"{', '.join(strays)}: outside of any table"
+        findings.mistakes.append(Mistake(findings.lines.line_of((strays[0],)), what, "write [dialect] above"))
+    elif ("dialect",) not in findings.damaged:
+        findings.refuse(("dialect",), "'dialect' is missing", f"add {keys.ROOT['dialect']}")
+    findings.is_partial = True
+    return {key: value for key, value in content.items() if key not in strays}
+
+
+def _has_lost_base(head: Mapping[str, Any], damaged: Collection[KeyPath]) -> bool:
+    """Whether the head may have said what it extends in a key that is mistyped or couldn't be read."""
+    slips = (meant(key, keys.DIALECT) for key in head if key not in keys.DIALECT)
+    return "extends" not in head and (("dialect",) in damaged or "extends" in slips)
+
+
 def _stands_alone(content: Mapping[str, Any]) -> bool:
-    """Whether a file that extends itself says all that a dialect must, as if it extended nothing."""
+    """Whether a file says all that a dialect must, as if it extended nothing."""
     head, fields = content["dialect"], content.get("fields")
     is_whole = isinstance(fields, dict) and all(
         isinstance(each, dict) and "class" in each for each in fields.values()
@@ -371,7 +393,8 @@ class _Reader:
             self._wrong_defaults |= {(content, key) for key in wrong}
             table.close()
             self._defaults.setdefault(content, {key: value for key, value in judged.items() if value})
-        if "defaults" in root.wrong:
+        slips = {meant(key, keys.ROOT) for key in root if key not in keys.ROOT}
+        if "defaults" in root.wrong or "defaults" in slips:
             self._wrong_defaults |= {(content, key) for content in ENCODINGS for key in keys.DEFAULTS}
 
     def _default(self, content: str, key: str) -> Any:

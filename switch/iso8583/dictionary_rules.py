@@ -253,7 +253,8 @@ class RuleReader:
         return rule
 
     def _mandatory_default(self, table: Table) -> list[str] | None:
-        return [] if "presence" in table or "conditional" in table else None
+        others = ("presence", "conditional")
+        return [] if any(key in table or table.may_lack(key) for key in others) else None
 
     def _judge_mtis(self, table: Table, mtis: tuple[str, ...]) -> None:
         if not mtis and "mti" not in table.wrong:

@@ -142,7 +142,7 @@ class Table:
 
     def table(self, key: str, keys: Keys | None, required: bool = True) -> Table:
         value = self._take(key, dict, None if required else {})
-        is_silent = self._is_silent or value is None
+        is_silent = self._is_silent or value is None or (bool(self._strangers) and self._has_slip(key))
         return Table(self._findings, (*self.path, key), value or {}, keys, is_silent)
 
     def tables(self, key: str, keys: Keys | None, required: bool = True) -> list[tuple[str, Table]]:

@@ -33,7 +33,8 @@ _REMEDIES = {
     "Duplicate inline table key": "name it once",
     "Unescaped": "write the backslash twice",
 }
-_BROKEN_HEADER = re.compile(r"""\s*\[\[?\s*["']?[A-Za-z_]""")
+# What was to be a header: no key = value, no item of a list.
+_BROKEN_HEADER = re.compile(r"""(?=[^=]*$)\s*(?:[^\s"'#,{}=\[]{0,2}\[[^"'\[\]]|[\w.+-]+\]\s*(?:\#.*)?$)""")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -125,8 +126,10 @@ class _Recovery:
             self._damaged.add(tuple(_NAME.findall(self._lines[line - 1].partition("#")[0])))
             self._blank(start, end)
             return
-        self._damaged.add(self._path_at(start))
-        self._blank(self._statement_start(line, start), line)
+        statement = self._statement_start(line, start)
+        holder = assigned_path(self._lines[statement - 1])[:-1]
+        self._damaged |= {self._path_at(start), self._path_at(start) + holder}
+        self._blank(statement, line)
 
     def _leave_out_second(self, line: int, start: int, end: int) -> None:
         """What is named a second time: a table with all that belongs to it, or one key."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from switch.iso8583 import Dialect, DialectError, Message, load
-from switch.iso8583.dialect import SHIPPED
+from switch.iso8583.dictionary_file import SHIPPED
 
 # The smallest dictionary with everything in it; the rows below spoil one line of it each.
 SMALL = """\
