@@ -206,3 +206,24 @@ EVERY_FIELD_KEY: Keys = {
 }
 EVERY_LENGTH_KEY: Keys = {key: written for form in LENGTHS.values() for key, written in form.items()}
 EVERY_TLV_KEY: Keys = {key: written for form in TLV_FORMS.values() for key, written in form.items()}
+# Every table there is, for tests and documents.
+EVERY_TABLE: tuple[Keys, ...] = (
+    ROOT,
+    DIALECT,
+    TEXT,
+    MTI,
+    BITMAP,
+    PART_BITMAP,
+    MAC,
+    DEFAULTS,
+    EVERY_FIELD_KEY,
+    EVERY_LENGTH_KEY,
+    PAD,
+    EVERY_TLV_KEY,
+    TAG,
+    TAG_LENGTH,
+    CONDITION,
+    MESSAGE,
+    RESPONSE,
+    CODE,
+)
