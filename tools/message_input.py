@@ -26,7 +26,8 @@ STANDARD_INPUT = "-"
 UNFRAMED = "none"
 # A day's capture of a busy link; a file beyond it is one that was named by mistake.
 LARGEST_INPUT_BYTES = 256 * 1024 * 1024
-LONGEST_FRAME_BYTES = 0xFFFF
+# What two bytes of length can say; no host's messages are longer.
+LONGEST_MESSAGE_BYTES = 0xFFFF
 JSON_EXAMPLE = '{"mti": "0800", "fields": {"11": "000001", "70": "001"}}'
 _BLANKS = re.compile(r"\s*")
 _NOT_HEX = re.compile(rb"[^0-9A-Fa-f]")
@@ -321,11 +322,23 @@ def _base64(where: str, line: bytes) -> bytes:
         raise BrokenMessage(f"{where}: {what}", ExitCode.USAGE, "--input-format hex or binary") from None
 
 
+def bounded(one: Given) -> Given:
+    """`one`, with a fault when it is longer than any message."""
+    if len(one.data) <= LONGEST_MESSAGE_BYTES:
+        return one
+    fault = BrokenMessage(
+        f"{one.where}: {len(one.data)} bytes are no one message, which has at most {LONGEST_MESSAGE_BYTES}",
+        ExitCode.NEGATIVE,
+        "--framing cuts a stream into messages; vafa message doctor FILE finds which",
+    )
+    return Given(one.where, b"", None, fault)
+
+
 def _unframed(where: str, data: bytes, framing: Framing | None) -> list[Given]:
     """`data` cut into frames; what can't be cut stands last, with its fault."""
     if framing is None:
         return [Given(where, data)]
-    reader = framing.reader(LONGEST_FRAME_BYTES)
+    reader = framing.reader(LONGEST_MESSAGE_BYTES)
     fault = ""
     try:
         frames: Sequence[Frame] = reader.feed(data, 0.0)

@@ -23,7 +23,7 @@ from switch.iso8583 import DecodeError, Dialect, DialectError, EncodeError, Mess
 from switch.link.framing import Framing
 from tools.cli import CommandError, ExitCode
 from tools.message_doctor import diagnose
-from tools.message_input import UNFRAMED, BrokenMessage, Given, InputFormat, framing_of, messages_in
+from tools.message_input import UNFRAMED, BrokenMessage, Given, InputFormat, bounded, framing_of, messages_in
 from tools.message_redact import Redacted
 
 ENVIRONMENT = "VAFA_ENVIRONMENT"
@@ -128,10 +128,15 @@ def given_in(
     """The dialect asked for and all messages; "auto" is the shipped dialect that fits them best."""
     cut = framing_of(framing)
     keep_broken = left_out is not None and left_out.wanted
-    if dialect != DETECT:
-        known = dialect_named(dialect)
-        return known, list(messages_in(files or [], form, cut, known, keep_broken))
-    given = list(messages_in(files or [], form, cut, None, keep_broken))
+    known = None if dialect == DETECT else dialect_named(dialect)
+    given = [bounded(one) for one in messages_in(files or [], form, cut, known, keep_broken)]
+    too_long = next((one.fault for one in given if one.fault is not None), None)
+    if too_long is not None and not keep_broken:
+        raise too_long
+    return (known, given) if known is not None else (_detected(given), given)
+
+
+def _detected(given: Sequence[Given]) -> Dialect:
     found = diagnose(
         [one.data for one in given if one.fault is None],
         [iso8583.load(name) for name in iso8583.shipped()],
@@ -142,7 +147,7 @@ def given_in(
             f"{given[0].where}: no shipped dialect fits", ExitCode.NEGATIVE, "vafa message doctor says why"
         )
     typer.echo(f"dialect {best.dialect} (detected, score {best.score})", err=True)
-    return iso8583.load(best.dialect), given
+    return iso8583.load(best.dialect)
 
 
 def dialect_named(name: str) -> Dialect:

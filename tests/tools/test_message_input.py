@@ -236,3 +236,13 @@ def test_text_messages_are_not_taken_for_mistyped_hex(dialect: str) -> None:
         told = run("view", "-d", dialect, "--format", "jsonl", given=sample.data)
         assert told.code == ExitCode.OK
         assert told.records[0]["bytes"] == len(sample.data)
+
+
+@pytest.mark.parametrize("dialect", ["vafa", "auto"])
+def test_what_is_too_long_to_be_a_message_is_told_at_once(dialect: str) -> None:
+    told = run("view", "-d", dialect, given=b"33" * 70_000 + b"\n" + SIGN_ON.hex().encode())
+    assert (told.code, told.out) == (ExitCode.NEGATIVE, "")
+    assert "standard input:1: 70000 bytes are no one message, which has at most 65535" in told.err
+    kept = run("view", "-d", dialect, "--skip-broken", given=b"33" * 70_000 + b"\n" + SIGN_ON.hex().encode())
+    assert kept.code == ExitCode.NEGATIVE
+    assert "standard input:2: 0800" in kept.out
