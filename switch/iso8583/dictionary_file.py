@@ -6,6 +6,7 @@ follows from a mistake is not told as another. Nothing here touches a byte of a 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -83,7 +84,7 @@ _ANY_UNIT = tuple(dict.fromkeys((*_NIBBLE_UNITS, *_TEXT_UNITS, *_BYTE_UNITS)))
 class _Reading(NamedTuple):
     """One file read. located: its mistakes, then those of what it extends, each with its file."""
 
-    dictionary: Dictionary
+    dictionary: Dictionary | None  # None: not asked for
     content: dict[str, Any]
     located: tuple[tuple[Path, Mistake], ...]
 
@@ -94,6 +95,7 @@ def read(file: Path) -> Dictionary:
     if reading.located:
         own = [mistake for where, mistake in reading.located if where == file]
         raise DialectError(file, own, [each for each in reading.located if each[0] != file])
+    assert reading.dictionary is not None, "what is read without a mistake is made into a dictionary"
     return reading.dictionary
 
 
@@ -151,6 +153,8 @@ def _base(file: Path, extends: object, findings: Findings, above: tuple[Path, ..
         findings.refuse(place, what, "end the chain")
         return None
     try:
+        if base_file.parent == SHIPPED:  # right, as tests hold: not judged again
+            return _Reading(None, _shipped_content(base_file), ())
         return _read(base_file, above)
     except DialectError as error:
         what = f"{extends} can't be read: {error.what}"
@@ -183,6 +187,18 @@ def _stands_alone(content: Mapping[str, Any]) -> bool:
         isinstance(each, dict) and "class" in each for each in fields.values()
     )
     return is_whole and "mti" in head and "bitmap" in head
+
+
+def _shipped_content(file: Path) -> dict[str, Any]:
+    """What a shipped dialect says with all that it extends. The caller may change its tables."""
+    content = toml_text.read(file).content
+    extends = content["dialect"].get("extends")
+    if extends is None:
+        return content
+    base = _shipped_content(_base_file(file, extends))
+    strange = list(removed(base, content["dialect"].get("remove", [])))
+    assert not strange, "shipped dialects take away what is there"
+    return merged(base, content)
 
 
 def _base_file(file: Path, extends: str) -> Path:
@@ -528,6 +544,8 @@ class _Reader:
 
     def _refuse_same_names(self, named: list[tuple[KeyPath, Field]]) -> None:
         """Names are for programs: two fields, or two tags of a field, can't have the same."""
+        if len({field.name for _path, field in named}) == len(named):
+            return
         lines = self._findings.lines
         seen: dict[str, KeyPath] = {}
         for path, field in sorted(named, key=lambda each: lines.line_of((*each[0], "name")) or 0):
@@ -557,8 +575,7 @@ class _Reader:
         default_page = self._default(content, "code_page") or self._code_page
         code_page = table.choice("code_page", CODE_PAGES, default_page) or "cp500"
         hex_case = "upper"
-        in_hex = encoding in ("hex", "") or content in ("h", "b", "")
-        if in_hex:
+        if _is_in_hex(content, encoding):
             default_case = self._default(content, "hex_case") or "upper"
             hex_case = table.choice("hex_case", HEX_CASES, default_case) or "upper"
         sized = self._length(table, content, encoding, holder)
@@ -607,27 +624,10 @@ class _Reader:
         unclear = {"class", "encoding", "length", "pad"} & table.wrong or not (content and encoding)
         if unclear or not sized.is_right or len(self._findings.mistakes) != before:
             self._unsound.add(path)
-        field = replace(field, meanings=self._values(table, field))
-        self._close_field(table, content, encoding, holder, in_hex)
+        if meanings := self._values(table, field):
+            field = replace(field, meanings=meanings)
+        table.close(*_field_keys(content, encoding, holder.kind == "positional"))
         return field
-
-    def _close_field(self, table: Table, content: str, encoding: str, holder: _Holder, in_hex: bool) -> None:
-        legal = dict(keys.FIELD)
-        elsewhere: dict[str, str] = {}
-        situations = [
-            (in_hex, keys.HEX_CASE_KEYS, keys.HEX_CASE_WHEN),
-            (holder.kind == "positional", keys.PART_KEYS, keys.PART_WHEN),
-            (content in ("x+n", "") and encoding in ("bcd", ""), keys.SIGN_KEYS, keys.SIGN_WHEN),
-            (content in ("z", "") and encoding in ("bcd", ""), keys.TRACK_KEYS, keys.TRACK_WHEN),
-            *((content in (each, ""), own, f"class {each}") for each, own in keys.CLASS_KEYS.items()),
-        ]
-        for holds, own, when in situations:
-            if holds:
-                legal |= own
-                continue
-            for key in own:
-                elsewhere[key] = f"{elsewhere[key]} and {when}" if key in elsewhere else when
-        table.close(legal, elsewhere)
 
     def _class(self, table: Table) -> str:
         """Its class; of an unknown one what its keys show, or "": then only what holds for any is judged."""
@@ -693,13 +693,7 @@ class _Reader:
             sized = self._given_length(length, content, encoding, holder)
         else:
             sized = self._prefixed_length(length, content, encoding)
-        legal = dict(keys.LENGTHS[sized.sizing])
-        if is_tag:
-            legal.pop("rest", None)
-        elsewhere = {key: keys.LENGTH_WHEN["given"] for key in keys.LENGTHS["given"] if key not in legal}
-        for form in ("prefixed", "fixed"):
-            elsewhere |= {key: keys.LENGTH_WHEN[form] for key in keys.LENGTHS[form] if key not in legal}
-        length.close(legal, elsewhere)
+        length.close(*_length_keys(sized.sizing, is_tag))
         return sized._replace(is_right=not length.wrong)
 
     def _fixed_length(self, length: Table, content: str, encoding: str) -> _Sized:
@@ -1012,7 +1006,7 @@ class _Reader:
             return {}
         sets = sorted(path.stem for path in TAG_SETS.glob("*.toml"))
         name = form.choice("tags", sets)
-        return toml_text.read(TAG_SETS / f"{name}.toml").content["tags"] if name else {}
+        return _known_tags(name) if name else {}
 
     def _tags(
         self, path: str, table: Table, form: TlvForm | None, tag_set: Mapping[str, Any], holder: _Holder
@@ -1041,6 +1035,50 @@ class _Reader:
             self._refuse_first(own.path, bad, lambda key: f"no tag can be {key!r}", remedy)
         self._refuse_same_names(named)
         return tags
+
+
+@functools.cache
+def _field_keys(content: str, encoding: str, is_part: bool) -> tuple[keys.Keys, Mapping[str, str]]:
+    """The keys a field may have, and of the others where they belong. "" for what isn't known."""
+    legal = dict(keys.FIELD)
+    elsewhere: dict[str, str] = {}
+    is_packed = encoding in ("bcd", "")
+    situations = [
+        (_is_in_hex(content, encoding), keys.HEX_CASE_KEYS, keys.HEX_CASE_WHEN),
+        (is_part, keys.PART_KEYS, keys.PART_WHEN),
+        (is_packed and content in ("x+n", ""), keys.SIGN_KEYS, keys.SIGN_WHEN),
+        (is_packed and content in ("z", ""), keys.TRACK_KEYS, keys.TRACK_WHEN),
+        *((content in (each, ""), own, f"class {each}") for each, own in keys.CLASS_KEYS.items()),
+    ]
+    for holds, own, when in situations:
+        if holds:
+            legal |= own
+            continue
+        for key in own:
+            elsewhere[key] = f"{elsewhere[key]} and {when}" if key in elsewhere else when
+    return legal, elsewhere
+
+
+def _is_in_hex(content: str, encoding: str) -> bool:
+    """Whether the case of hex digits says something."""
+    return encoding in ("hex", "") or content in ("h", "b", "")
+
+
+@functools.cache
+def _length_keys(sizing: str, is_tag: bool) -> tuple[keys.Keys, Mapping[str, str]]:
+    """The keys of one form of length, and of the others which form they belong to."""
+    legal = {key: written for key, written in keys.LENGTHS[sizing].items() if key != "rest" or not is_tag}
+    elsewhere: dict[str, str] = {}
+    for form in ("given", "prefixed", "fixed"):
+        elsewhere |= {key: keys.LENGTH_WHEN[form] for key in keys.LENGTHS[form] if key not in legal}
+    return legal, elsewhere
+
+
+@functools.cache
+def _known_tags(name: str) -> Mapping[str, Any]:
+    """The tables of a shipped set of tags; not to be changed."""
+    tags: dict[str, Any] = toml_text.read(TAG_SETS / f"{name}.toml").content["tags"]
+    return tags
 
 
 def _close_counted(table: Table, legal: keys.Keys, counted: str, encoding: str) -> None:

@@ -18,12 +18,19 @@ _TEXT_BLOCK = re.compile(r'"""|' + "'''")
 
 
 class KeyLines:
-    """Where each key of a TOML text stands. Keys inside inline tables and arrays have their holder's line."""
+    """Where each key of a TOML text stands. Keys inside inline tables and arrays have their holder's line.
+
+    Looked for when it is asked the first time: a file without mistakes costs nothing.
+    """
 
     def __init__(self, text: str) -> None:
         self._lines: dict[KeyPath, int] = {}
         self._implied: dict[KeyPath, int] = {}
         self._text = text.split("\n")  # as TOML counts lines; others would also end one at U+2028
+        self._is_read = False
+
+    def _read(self) -> None:
+        self._is_read = True
         table: KeyPath = ()
         in_block = False
         for number, line in enumerate(self._text, start=1):
@@ -42,6 +49,8 @@ class KeyLines:
 
         `[fields.11]` says nothing of `fields` as a whole: that alone is nobody's holder.
         """
+        if not self._is_read:
+            self._read()
         for size in range(len(path), 0, -1):
             is_told = size > 1 or len(path) == 1
             line = self._lines.get(path[:size]) or (self._implied.get(path[:size]) if is_told else None)
