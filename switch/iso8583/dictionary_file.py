@@ -524,7 +524,6 @@ class _Reader:
     def _fields(self, root: Table, bitmap: BitmapForm) -> dict[int, Field]:
         highest = HIGHEST_FIELD if bitmap.tertiary is None else HIGHEST_TERTIARY_FIELD
         fields = {}
-        named = []
         for key, table in root.tables("fields", keys.EVERY_FIELD_KEY):
             number = int(key) if re.fullmatch(r"[1-9][0-9]{0,2}", key) else 0
             if not 2 <= number <= highest or number in BITMAP_BITS:
@@ -538,12 +537,10 @@ class _Reader:
             field = self._field(key, table, _Holder("message"))
             if field is not None:
                 fields[number] = field
-                named.append((table.path, field))
-        self._refuse_same_names(named)
         return dict(sorted(fields.items()))
 
     def _refuse_same_names(self, named: list[tuple[KeyPath, Field]]) -> None:
-        """Names are for programs: two fields, or two tags of a field, can't have the same."""
+        """Tags are constants of programs by their names: two of one field can't have the same."""
         if len({field.name for _path, field in named}) == len(named):
             return
         lines = self._findings.lines

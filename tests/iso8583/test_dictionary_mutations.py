@@ -163,21 +163,6 @@ def strange_path(lines: Lines, draw: random.Random) -> Slip | None:
     return replaced(lines, place, line, "'177' is no field of this dialect")
 
 
-def same_name(lines: Lines, draw: random.Random) -> Slip | None:
-    starts = [place for place, line in enumerate(lines) if re.fullmatch(r"\[fields\.[0-9]+\]", line)]
-    if len(starts) < 2:
-        return None
-    names = {}
-    for start in starts:
-        name = next((p for p in range(start, block_at(lines, start)) if lines[p].startswith("name")), None)
-        if name is not None:
-            names[start] = name
-    if len(names) < 2:
-        return None
-    first, second = sorted(draw.sample(sorted(names), 2))
-    return replaced(lines, names[second], lines[names[first]], "is the name of fields.")
-
-
 def added(text: str, what: str, after: str) -> Make:
     """A line too many in a table: behind a line that `after` fits."""
 
@@ -332,7 +317,6 @@ ROWS: tuple[tuple[str, Make], ...] = (
     ("no length", missing("length")),
     ("no MTI", missing("mti")),
     ("no default", missing_default),
-    ("a name twice", same_name),
     (
         "an impossible value",
         added_to_field('only = ["12A"]', "can't be a value", r'^class = "n"'),
