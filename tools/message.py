@@ -20,7 +20,7 @@ from switch.iso8583 import DecodeError, Dialect, Message, mask_text
 from tools.cli import CommandError, ExitCode
 from tools.message_convert import Converted, convert
 from tools.message_doctor import Diagnosis, diagnose
-from tools.message_input import UNFRAMED, Given, InputFormat, framing_of, messages_in
+from tools.message_input import LARGEST_INPUT_BYTES, UNFRAMED, Given, InputFormat, framing_of, messages_in
 from tools.message_line import send, serve
 from tools.message_options import (
     DEFAULT_DIALECT,
@@ -462,8 +462,8 @@ def doctor(
 def _diagnosed(file: str, form: InputFormat, dialects: Sequence[Dialect]) -> tuple[str, Diagnosis]:
     """The best diagnosis over the ways the file could be written."""
     forms = [InputFormat.HEX, InputFormat.BASE64, InputFormat.BINARY] if form is InputFormat.AUTO else [form]
-    if file == "-":  # read once: the ways share it
-        sys.stdin = _Replayed(sys.stdin.buffer.read())
+    if file == "-" and sys.stdin is not None:  # read once: the ways share it
+        sys.stdin = _Replayed(sys.stdin.buffer.read(LARGEST_INPUT_BYTES + 1))
     found: list[tuple[str, Diagnosis]] = []
     refused: CommandError | None = None
     for one in forms:

@@ -95,6 +95,8 @@ def messages_in(
 
 def _read(file: str) -> bytes:
     try:
+        if file == STANDARD_INPUT and sys.stdin is None:
+            raise OSError(0, "closed")
         if file == STANDARD_INPUT:
             content = sys.stdin.buffer.read(LARGEST_INPUT_BYTES + 1)
         else:

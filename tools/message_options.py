@@ -217,13 +217,16 @@ def path_order(path: str) -> tuple[int, str]:
 
 def print_records(verb: str, form: Format, records: Sequence[Mapping[str, Any]], text: str) -> None:
     schema = SCHEMA.format(verb=verb)
-    if form is Format.TEXT:
-        typer.echo(text)
-    elif form is Format.JSONL:
-        for record in records:
-            typer.echo(json.dumps({"schema": schema, **record}, ensure_ascii=False))
-    else:
-        typer.echo(json.dumps({"schema": schema, "messages": list(records)}, ensure_ascii=False, indent=1))
+    with to_reader():
+        if form is Format.TEXT:
+            typer.echo(text)
+        elif form is Format.JSONL:
+            for record in records:
+                typer.echo(json.dumps({"schema": schema, **record}, ensure_ascii=False))
+        else:
+            typer.echo(
+                json.dumps({"schema": schema, "messages": list(records)}, ensure_ascii=False, indent=1)
+            )
 
 
 def print_messages(
@@ -247,15 +250,31 @@ def print_messages(
             raise CommandError(
                 f"{output}: {error.strerror}", ExitCode.USAGE, "name a file to write"
             ) from None
-    if form is Format.TEXT:
-        for note in notes:
-            typer.echo(note, err=True)
-        if output == "-":
+    if form is not Format.TEXT:
+        print_records(verb, form, records, "")
+        return
+    for note in notes:
+        typer.echo(note, err=True)
+    if output == "-" and sys.stdout is not None:
+        with to_reader():
             sys.stdout.flush()
             sys.stdout.buffer.write(content)
             sys.stdout.flush()
-        return
-    print_records(verb, form, records, "")
+
+
+@contextlib.contextmanager
+def to_reader() -> Iterator[None]:
+    """What is written to standard output. A reader that has gone changes no exit code; a full disk does."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        # what is left in the buffer must not fail a second time when the interpreter ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise CommandError(
+            f"standard output: {error.strerror}", ExitCode.USAGE, "write where there is room"
+        ) from None
 
 
 def allow(unsafe: bool) -> None:
@@ -297,10 +316,6 @@ def reporting(form: Format) -> Iterator[None]:
     """Errors masked, and as JSON on stderr where JSON was asked for."""
     try:
         yield
-    except BrokenPipeError:
-        # the reader of our output has gone; nothing more can be said there
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(ExitCode.OK) from None
     except CommandError as error:
         what, try_next = mask_text(str(error)), mask_text(error.try_next)
         if form is Format.TEXT:

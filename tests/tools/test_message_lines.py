@@ -364,3 +364,82 @@ def test_the_host_ends_in_order_while_clients_are_connected() -> None:
         assert client.recv(4096) == b""
         client.close()
         host.process.wait(timeout=60)
+
+
+# ---------------------------------------------------------------- ways to be wrong
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("no-such-host.invalid:8583", "no host of that name is known"),
+        ("two..dots:8583", "no host of that name is known"),
+        (f"{'a' * 300}:8583", "no host of that name is known"),
+    ],
+)
+def test_a_name_that_leads_nowhere(target: str, words: str) -> None:
+    told = send(target, EARN)
+    assert told.code == ExitCode.NETWORK
+    assert f"{target}: {words}" in told.err
+    assert "try: check the name" in told.err
+
+
+@pytest.mark.parametrize("timeout", ["0", "nan", "inf", "-1", "soon"])
+def test_a_time_to_wait_that_is_none(timeout: str) -> None:
+    assert send("127.0.0.1:1", EARN, "--timeout", timeout).code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("address", ["no-such-host.invalid", "two..dots", "192.0.2.1"])
+def test_an_address_that_is_not_this_machines(address: str) -> None:
+    told = run("serve", "--port", "0", "--host", address)
+    assert told.code == ExitCode.NETWORK
+    assert f"{address}:0: can't listen" in told.err
+
+
+# ---------------------------------------------------------------- standard input and output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("view", 0),
+        ("validate", 0),
+        ("redact", 0),
+        ("convert --to iso87-ascii", 0),
+        ("view -d iso93-ascii", 1),
+    ],
+)
+def test_a_reader_that_leaves_changes_no_exit_code(arguments: str, code: int) -> None:
+    lines = b"\n".join([vector("sign-on").hex().encode()] * 3000)
+    process = subprocess.Popen(
+        [*PROGRAM, *arguments.split()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    _out, told = process.communicate(lines, timeout=120)
+    assert process.returncode == code, told
+    assert b"internal" not in told
+    assert b"Exception" not in told
+
+
+@pytest.mark.parametrize("arguments", ["view", "redact", "view --format jsonl"])
+def test_a_full_disk_is_told(arguments: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [*PROGRAM, *arguments.split()],
+            input=EARN.hex().encode(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert ended.returncode == ExitCode.USAGE
+    assert b"standard output: No space left on device" in ended.stderr
+
+
+def test_standard_input_that_is_closed() -> None:
+    for verb in ("view", "doctor"):
+        ended = subprocess.run(
+            ["sh", "-c", 'exec "$@" <&-', "sh", *PROGRAM, verb], capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == ExitCode.USAGE
+        assert "error: -: closed" in ended.stderr
