@@ -68,9 +68,10 @@ lint: setup ## ruff and mypy
 	@echo "lint: mypy"
 	@$(BIN)/mypy
 
+# A process a core; a worker whose own tests are done takes over another's. Many cores help no further.
 test: lint ## everything that must hold: lint, then all tests
 	@echo "test: pytest"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 # Long campaigns on the real processes; `make test` plays short seeded versions of the same.
 SEED ?= 1

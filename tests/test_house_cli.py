@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.metadata import version
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 import typer
@@ -14,10 +14,11 @@ from switch.settings import SettingsError
 from tools import cli
 from tools.cli import CommandError, ExitCode
 
+CARD = "9364001234567898"
 CARD_IN_A_LOCAL = "0123456789abcdef"
 
 
-def command_that_raises(error: BaseException) -> typer.Typer:
+def command_that_raises(error: BaseException) -> Any:
     app = typer.Typer(rich_markup_mode=None)
 
     @app.callback()
@@ -30,7 +31,7 @@ def command_that_raises(error: BaseException) -> typer.Typer:
         assert secret
         raise error
 
-    return app
+    return typer.main.get_command(app)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_exit_code(error: BaseException, code: ExitCode) -> None:
 
 
 def test_an_interrupt_while_a_command_is_imported_is_an_interrupt() -> None:
-    def interrupted(chosen: str | None) -> typer.Typer:
+    def interrupted(chosen: str | None) -> NoReturn:
         raise KeyboardInterrupt
 
     assert cli.run(["fail"], make=interrupted) == ExitCode.INTERRUPTED
@@ -80,6 +81,36 @@ def test_debug_shows_where_but_no_local_variables(capsys: pytest.CaptureFixture[
     assert code == ExitCode.INTERNAL
     assert "Traceback" in told
     assert CARD_IN_A_LOCAL not in told
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [CARD],
+        ["message", CARD],
+        ["message", "view", "--format", CARD],
+        ["message", "view", f"--{CARD}"],
+        ["message", "diff", "one", "two", CARD],
+        ["message", "convert", "--year", CARD],
+        ["switch", "run", "--port", CARD],
+    ],
+)
+def test_a_card_number_on_the_command_line_is_not_repeated(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(arguments) == ExitCode.USAGE
+    told = capsys.readouterr()
+    assert told.err
+    assert CARD[6:12] not in told.out + told.err
+
+
+@pytest.mark.parametrize("options", [[], ["--debug"]])
+def test_a_card_number_in_an_unexpected_error_is_masked(
+    options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = ValueError(f"no such thing: {CARD}")
+    assert cli.run([*options, "fail"], make=lambda chosen: command_that_raises(error)) == ExitCode.INTERNAL
+    assert CARD[6:12] not in capsys.readouterr().err
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,9 +20,8 @@ TIMEOUT_SECONDS = 120  # far more than any module needs: only ends a test that h
 
 TEST_MODULES = sorted(TESTS.glob("test_*.py"))
 RUNNER = TESTS / "run_on_micropython.py"
-SHARED_MODULES = sorted(
-    set(TESTS.glob("*.py")) - set(TEST_MODULES) - {RUNNER}
-)  # imported as tests.terminal.NAME
+# What several test modules use, imported there under the name it has here: `from tests.terminal.x import y`.
+SHARED_MODULES = sorted({*TESTS.glob("*.py")} - {*TEST_MODULES, RUNNER, TESTS / "conftest.py"})
 
 # Imports each module named on the command line with nothing of the firmware loaded before it.
 IMPORT_PROGRAM = """\
@@ -69,9 +68,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An import root: the compiled firmware and runner, the shared vectors at the path they have here."""
     target = firmware_tree.compile_tree(TERMINAL, tmp_path_factory.mktemp("firmware"))
     firmware_tree.compile_module(RUNNER, target)
-    (target / "tests" / "terminal").mkdir(parents=True)
+    shared = target / "tests" / "terminal"
+    shared.mkdir(parents=True)
     for module in SHARED_MODULES:
-        firmware_tree.compile_module(module, target / "tests" / "terminal")
+        firmware_tree.compile_module(module, shared)
     (target / "tests" / "vectors").symlink_to(CHECKOUT / "tests" / "vectors")
     return target
 
@@ -118,3 +118,16 @@ def test_what_fails_there_is_told(tree: Path, tmp_path: Path, text: str, outcome
     run = run_micropython(tree, "-m", "run_on_micropython", "test_planted", heap=TEST_HEAP)
     assert outcome in run.stdout.splitlines(), run.stdout
     assert (run.returncode == 0) == outcome.startswith("ok")
+
+
+def test_a_test_imports_what_it_shares_by_its_name_here(tree: Path, tmp_path: Path) -> None:
+    shared = tmp_path / "planted_shop.py"
+    shared.write_text("def price():\n    return 250\n")
+    firmware_tree.compile_module(shared, tree / "tests" / "terminal")
+    planted = tmp_path / "test_sharing.py"
+    planted.write_text(
+        "from tests.terminal.planted_shop import price\n\ndef test_a():\n    assert price() == 250\n"
+    )
+    firmware_tree.compile_module(planted, tree)
+    run = run_micropython(tree, "-m", "run_on_micropython", "test_sharing")
+    assert "ok test_a" in run.stdout.splitlines(), run.stdout

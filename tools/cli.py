@@ -6,6 +6,7 @@ for it, and no traceback shows local variables: they can hold keys and card numb
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -112,6 +113,11 @@ def build(chosen: str | None) -> typer.Typer:
     return app
 
 
+def command_line(chosen: str | None) -> Any:
+    """The same, ready to parse arguments. Building it is most of what a quick command takes."""
+    return typer.main.get_command(build(chosen))
+
+
 def _add(app: typer.Typer, command: Command, target: Any) -> None:
     if isinstance(target, typer.Typer):
         app.add_typer(target, name=command.name, no_args_is_help=True, short_help=command.summary)
@@ -138,25 +144,30 @@ def _options(
     """Options of `vafa` itself stand before the command; `main` reads --debug, for imports can fail too."""
 
 
-def run(arguments: Sequence[str], make: Callable[[str | None], typer.Typer] = build) -> int:
+def run(arguments: Sequence[str], make: Callable[[str | None], Any] = command_line) -> int:
     """Run one command line; returns its exit code, having printed whatever went wrong on stderr."""
     chosen = asked_for(arguments)
     options = arguments[: arguments.index(chosen)] if chosen is not None else arguments
     try:
-        typer.main.get_command(make(chosen)).main(list(arguments), prog_name="vafa")
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else ExitCode.OK
+        ended = make(chosen).main(list(arguments), prog_name="vafa", standalone_mode=False)
+    except SystemExit as stopped:
+        return stopped.code if isinstance(stopped.code, int) else ExitCode.OK
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except Exception as error:
         if "--debug" in options:
-            traceback.print_exception(error)
+            _echo_masked("".join(traceback.format_exception(error)))
         return _explain(error)
-    return ExitCode.OK
+    return ended if isinstance(ended, int) else ExitCode.OK
 
 
-def _explain(error: Exception) -> ExitCode:
+def _explain(error: Exception) -> int:
     """Print one line that says what happened and one that says what next; returns the exit code."""
+    if _is_usage(error):
+        told = io.StringIO()
+        error.show(told)  # type: ignore[attr-defined]
+        _echo_masked(told.getvalue())
+        return int(error.exit_code)  # type: ignore[attr-defined]
     kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]
     if isinstance(error, CommandError):
         code, try_next = error.code, error.try_next
@@ -164,13 +175,25 @@ def _explain(error: Exception) -> ExitCode:
         code = next((EXIT_CODES[kind] for kind in kinds if kind in EXIT_CODES), ExitCode.INTERNAL)
         try_next = ""
     if code == ExitCode.INTERNAL and not isinstance(error, CommandError):
-        typer.echo(f"error: internal: {type(error).__name__}: {error}", err=True)
+        _echo_masked(f"error: internal: {type(error).__name__}: {error}\n")
         typer.echo("try: the same command as `vafa --debug …` shows where it happened", err=True)
         return code
-    typer.echo(f"error: {error}", err=True)
+    _echo_masked(f"error: {error}\n")
     if try_next:
-        typer.echo(f"try: {try_next}", err=True)
+        _echo_masked(f"try: {try_next}\n")
     return code
+
+
+def _is_usage(error: Exception) -> bool:
+    """Whether the command line itself was wrong. The class of all such errors has no public name."""
+    return any(kind.__name__ == "ClickException" for kind in type(error).__mro__)
+
+
+def _echo_masked(text: str) -> None:
+    """To stderr; an error may quote what was typed or read, and that may be a card number."""
+    from switch.iso8583 import mask_text  # here, for --help and --version need nothing of it
+
+    typer.echo(mask_text(text), err=True, nl=False)
 
 
 def main() -> None:

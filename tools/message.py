@@ -20,7 +20,7 @@ from switch.iso8583 import DecodeError, Dialect, Message, mask_text
 from tools.cli import CommandError, ExitCode
 from tools.message_convert import Converted, convert
 from tools.message_doctor import Diagnosis, diagnose
-from tools.message_input import UNFRAMED, Given, InputFormat, framing_of, messages_in
+from tools.message_input import LARGEST_INPUT_BYTES, UNFRAMED, Given, InputFormat, framing_of, messages_in
 from tools.message_line import send, serve
 from tools.message_options import (
     DEFAULT_DIALECT,
@@ -30,8 +30,10 @@ from tools.message_options import (
     Format,
     FramingName,
     InputForm,
+    LeftOut,
     Output,
     OutputForm,
+    SkipBroken,
     Unsafe,
     Written,
     WrittenForm,
@@ -71,6 +73,7 @@ def view_messages(
     dialect: DialectName = DEFAULT_DIALECT,
     input_format: InputForm = InputFormat.AUTO,
     framing: FramingName = UNFRAMED,
+    skip_broken: SkipBroken = False,
     form: OutputForm = Format.TEXT,
     unsafe: Unsafe = False,
 ) -> None:
@@ -83,18 +86,22 @@ def view_messages(
     """
     with reporting(form):
         allow(unsafe)
-        known, given = given_in(files, input_format, framing, dialect)
+        left_out = LeftOut(skip_broken, form)
+        known, given = given_in(files, input_format, framing, dialect, left_out)
         records, texts, broken = [], [], False
         for one in given:
-            seen = view(known, one.data, reveal=unsafe)
-            broken |= seen.error is not None
-            records.append(view_record(known, one, seen, unsafe))
-            texts.append("\n".join(view_text(known, one, seen, unsafe)))
+            with left_out.unless_broken():
+                left_out.refuse(known, one)
+                seen = view(known, one.data, reveal=unsafe)
+                broken |= seen.error is not None
+                records.append(view_record(known, one, seen, unsafe))
+                texts.append("\n".join(view_text(known, one, seen, unsafe)))
         print_records("view", form, records, "\n\n".join(texts))
         if broken:
             if form is Format.TEXT:
                 typer.echo(f"try: {_remedy([one.data for one in given])}", err=True)
             raise typer.Exit(ExitCode.NEGATIVE)
+        left_out.end()
 
 
 def _remedy(pieces: Sequence[bytes]) -> str:
@@ -133,6 +140,7 @@ def diff(
     ] = "",
     input_format: InputForm = InputFormat.AUTO,
     framing: FramingName = UNFRAMED,
+    skip_broken: SkipBroken = False,
     form: OutputForm = Format.TEXT,
     unsafe: Unsafe = False,
 ) -> None:
@@ -144,7 +152,8 @@ def diff(
     """
     with reporting(form):
         allow(unsafe)
-        known, given = given_in([left], input_format, framing, dialect)
+        left_out = LeftOut(skip_broken, form)
+        known, given = given_in([left], input_format, framing, dialect, left_out)
         if right is None:
             if len(given) != 2:
                 raise CommandError(
@@ -155,7 +164,7 @@ def diff(
             other, lefts, rights = known, given[:1], given[1:]
         else:
             lefts = given
-            other, rights = given_in([right], input_format, framing, right_dialect or dialect)
+            other, rights = given_in([right], input_format, framing, right_dialect or dialect, left_out)
         if len(lefts) != len(rights):
             raise CommandError(
                 f"{left} has {len(lefts)} messages, {right} has {len(rights)}",
@@ -165,21 +174,23 @@ def diff(
         ignored = frozenset(filter(None, re.split("[ ,]+", ignore)))
         records, texts, differs = [], [], False
         for one, two in zip(lefts, rights, strict=True):
-            found = _differences(known, decoded(known, one), other, decoded(other, two), ignored, unsafe)
-            differs |= bool(found)
-            records.append(
-                {
-                    "left": one.where,
-                    "right": two.where,
-                    "equal": not found,
-                    "masked": not unsafe,
-                    "differences": [difference._asdict() for difference in found],
-                }
-            )
-            texts.append("\n".join(_diff_text(one, two, found)))
+            with left_out.unless_broken():
+                found = _differences(known, decoded(known, one), other, decoded(other, two), ignored, unsafe)
+                differs |= bool(found)
+                records.append(
+                    {
+                        "left": one.where,
+                        "right": two.where,
+                        "equal": not found,
+                        "masked": not unsafe,
+                        "differences": [difference._asdict() for difference in found],
+                    }
+                )
+                texts.append("\n".join(_diff_text(one, two, found)))
         print_records("diff", form, records, "\n\n".join(texts))
         if differs:
             raise typer.Exit(ExitCode.NEGATIVE)
+        left_out.end()
 
 
 def _differences(
@@ -229,6 +240,7 @@ def redact_messages(
     framing: FramingName = UNFRAMED,
     output: Output = "-",
     output_format: WrittenForm = Written.HEX,
+    skip_broken: SkipBroken = False,
     form: OutputForm = Format.TEXT,
 ) -> None:
     """Replace card numbers, tracks, PIN blocks and keys; the messages stay valid. Changes go to stderr.
@@ -238,28 +250,33 @@ def redact_messages(
       vafa message redact trace.hex > to_send_away.hex
     """
     with reporting(form):
-        known, given = given_in(files, input_format, framing, dialect)
+        left_out = LeftOut(skip_broken, form)
+        known, given = given_in(files, input_format, framing, dialect, left_out)
         cut = framing_of(framing)
         made: list[bytes] = []
         records: list[dict[str, Any]] = []
         notes: list[str] = []
         for one in given:
-            redacted = redact(known, decoded(known, one))
-            data = encoded(known, one, redacted)
-            made.append(framed(cut, data, one.tpdu))
-            records.append(
-                {
-                    "where": one.where,
-                    "message": written(made[-1], output_format),
-                    "changes": [change._asdict() for change in redacted.changes],
-                }
-            )
-            notes += [
-                f"{one.where}: {path}: {was} -> {now} ({why})" for path, was, now, why in redacted.changes
-            ]
-            if not redacted.changes:
-                notes.append(f"{one.where}: nothing to redact")
+            with left_out.unless_broken():
+                redacted = redact(known, decoded(known, one))
+                data = encoded(known, one, redacted)
+                made.append(framed(cut, data, one.tpdu))
+                records.append(
+                    {
+                        "where": one.where,
+                        "message": written(made[-1], output_format),
+                        "changes": [change._asdict() for change in redacted.changes],
+                    }
+                )
+                notes += [
+                    f"{one.where}: {path}: {was} -> {now} ({why})" for path, was, now, why in redacted.changes
+                ]
+                if not redacted.changes:
+                    notes.append(f"{one.where}: nothing to redact")
+        if not made:
+            left_out.end()
         print_messages("redact", form, made, records, notes, output, output_format)
+        left_out.end()
 
 
 @app.command("convert")
@@ -278,6 +295,7 @@ def convert_messages(
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 when something is lost.")] = False,
     output: Output = "-",
     output_format: WrittenForm = Written.HEX,
+    skip_broken: SkipBroken = False,
     form: OutputForm = Format.TEXT,
     unsafe: Unsafe = False,
 ) -> None:
@@ -289,7 +307,8 @@ def convert_messages(
     """
     with reporting(form):
         allow(unsafe)
-        known, given = given_in(files, input_format, framing, dialect)
+        left_out = LeftOut(skip_broken, form)
+        known, given = given_in(files, input_format, framing, dialect, left_out)
         target = dialect_named(to)
         cut = framing_of(to_framing or framing)
         chosen_year = year or datetime.date.today().year
@@ -298,20 +317,25 @@ def convert_messages(
         notes: list[str] = []
         failed = False
         for one in given:
-            message = decoded(known, one)
-            if not unsafe:
-                message = redact(known, message).message
-            converted = convert(known, target, message, chosen_year)
-            failed |= converted.data is None or (strict and any(n.outcome == "lost" for n in converted.notes))
-            if converted.data is not None:
-                made.append(framed(cut, converted.data, one.tpdu))
-            records.append(_conversion_record(one, known, target, converted, made, output_format, unsafe))
-            notes += _conversion_notes(one, target, converted)
+            with left_out.unless_broken():
+                message = decoded(known, one)
+                if not unsafe:
+                    message = redact(known, message).message
+                converted = convert(known, target, message, chosen_year)
+                is_lossy = any(note.outcome == "lost" for note in converted.notes)
+                failed |= converted.data is None or (strict and is_lossy)
+                if converted.data is not None:
+                    made.append(framed(cut, converted.data, one.tpdu))
+                records.append(_conversion_record(one, known, target, converted, made, output_format, unsafe))
+                notes += _conversion_notes(one, target, converted)
         if not unsafe:
             notes.append("card numbers and secrets were replaced; --unsafe keeps them")
+        if not made:
+            left_out.end()
         print_messages("convert", form, made, records, notes, output, output_format)
         if failed:
             raise typer.Exit(ExitCode.NEGATIVE)
+        left_out.end()
 
 
 def _conversion_record(
@@ -354,6 +378,7 @@ def validate(
     input_format: InputForm = InputFormat.AUTO,
     framing: FramingName = UNFRAMED,
     mac: Annotated[bool, typer.Option("--mac/--no-mac", help="Whether the MAC must be there.")] = True,
+    skip_broken: SkipBroken = False,
     form: OutputForm = Format.TEXT,
 ) -> None:
     """Check that messages decode and carry what they must. Exit code 1 with every problem named.
@@ -363,22 +388,28 @@ def validate(
       vafa message validate trace.hex --dialect iso93-bcd
     """
     with reporting(form):
-        known, given = given_in(files, input_format, framing, dialect)
+        left_out = LeftOut(skip_broken, form)
+        known, given = given_in(files, input_format, framing, dialect, left_out)
         records, lines, invalid = [], [], False
         for one in given:
-            problems, name = _problems(known, one, mac)
-            invalid |= bool(problems)
-            records.append({"where": one.where, "valid": not problems, "name": name, "problems": problems})
-            if not problems:
-                lines.append(f"{one.where}: valid{', ' + name if name else ''}")
-            lines += [
-                f"{one.where}: {problem['path']}{_at(problem['offset'])}: {problem['what']}"
-                f" (DE 39 = {problem['response_code']})"
-                for problem in problems
-            ]
+            with left_out.unless_broken():
+                left_out.refuse(known, one)
+                problems, name = _problems(known, one, mac)
+                invalid |= bool(problems)
+                records.append(
+                    {"where": one.where, "valid": not problems, "name": name, "problems": problems}
+                )
+                if not problems:
+                    lines.append(f"{one.where}: valid{', ' + name if name else ''}")
+                lines += [
+                    f"{one.where}: {problem['path']}{_at(problem['offset'])}: {problem['what']}"
+                    f" (DE 39 = {problem['response_code']})"
+                    for problem in problems
+                ]
         print_records("validate", form, records, "\n".join(lines))
         if invalid:
             raise typer.Exit(ExitCode.NEGATIVE)
+        left_out.end()
 
 
 def _problems(dialect: Dialect, one: Given, mac: bool) -> tuple[list[dict[str, Any]], str | None]:
@@ -431,8 +462,8 @@ def doctor(
 def _diagnosed(file: str, form: InputFormat, dialects: Sequence[Dialect]) -> tuple[str, Diagnosis]:
     """The best diagnosis over the ways the file could be written."""
     forms = [InputFormat.HEX, InputFormat.BASE64, InputFormat.BINARY] if form is InputFormat.AUTO else [form]
-    if file == "-":  # read once: the ways share it
-        sys.stdin = _Replayed(sys.stdin.buffer.read())
+    if file == "-" and sys.stdin is not None:  # read once: the ways share it
+        sys.stdin = _Replayed(sys.stdin.buffer.read(LARGEST_INPUT_BYTES + 1))
     found: list[tuple[str, Diagnosis]] = []
     refused: CommandError | None = None
     for one in forms:
@@ -587,6 +618,7 @@ def pcap(
     ] = 100,
     client: Annotated[str, typer.Option("--client", help="IPv4 address and port.")] = "10.0.0.1:40000",
     server: Annotated[str, typer.Option("--server", help="IPv4 address and port.")] = "10.0.0.2:8583",
+    skip_broken: SkipBroken = False,
     form: OutputForm = Format.TEXT,
     unsafe: Unsafe = False,
 ) -> None:
@@ -600,14 +632,18 @@ def pcap(
     """
     with reporting(form):
         allow(unsafe)
-        known, given = given_in(files, input_format, input_framing, dialect)
+        left_out = LeftOut(skip_broken, form)
+        known, given = given_in(files, input_format, input_framing, dialect, left_out)
         cut = framing_of(framing)
         moments = _moments(times or [], interval_ms, len(given))
         sent = []
         for at_us, one in zip(moments, given, strict=True):
-            message = decoded(known, one)
-            data = one.data if unsafe else encoded(known, one, redact(known, message))
-            sent.append(Sent(at_us, message.mti[2:3] in "0246", framed(cut, data, one.tpdu)))
+            with left_out.unless_broken():
+                message = decoded(known, one)
+                data = one.data if unsafe else encoded(known, one, redact(known, message))
+                sent.append(Sent(at_us, message.mti[2:3] in "0246", framed(cut, data, one.tpdu)))
+        if not sent:
+            left_out.end()
         ends = Ends(*_address("--client", client), *_address("--server", server))
         try:
             output.write_bytes(capture(sent, ends))
@@ -619,6 +655,7 @@ def pcap(
         record = {"file": str(output), "messages": len(sent), "redacted": not unsafe}
         text = f"wrote {output}: {len(sent)} messages, port {ends.server_port}{note}"
         print_records("pcap", form, [record], text)
+        left_out.end()
 
 
 def _moments(times: Sequence[str], interval_ms: int, count: int) -> list[int]:

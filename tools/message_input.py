@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
+import contextlib
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -24,9 +26,13 @@ STANDARD_INPUT = "-"
 UNFRAMED = "none"
 # A day's capture of a busy link; a file beyond it is one that was named by mistake.
 LARGEST_INPUT_BYTES = 256 * 1024 * 1024
-LONGEST_FRAME_BYTES = 0xFFFF
+# What two bytes of length can say; no host's messages are longer.
+LONGEST_MESSAGE_BYTES = 0xFFFF
+JSON_EXAMPLE = '{"mti": "0800", "fields": {"11": "000001", "70": "001"}}'
+_BLANKS = re.compile(r"\s*")
 _NOT_HEX = re.compile(rb"[^0-9A-Fa-f]")
 _HEX_LINE = re.compile(rb"(?:0[xX])?[0-9A-Fa-f]{2}(?:[ \t:,-]*[0-9A-Fa-f]{2})*")
+_NEARLY_HEX_LINE = re.compile(rb"(?:0[xX])?[0-9A-Fa-f \t:,-]+")
 _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 
 
@@ -40,12 +46,20 @@ class InputFormat(StrEnum):
     JSON = "json"
 
 
+class BrokenMessage(CommandError):
+    """One message among others can't be read; the others may be."""
+
+
 class Given(NamedTuple):
-    """One message as it came. where: "file.hex:3" (line) or "file.bin#2" (frame)."""
+    """One message as it came. where: "file.hex:3" (line) or "file.bin#2" (frame).
+
+    fault: why there are no bytes of it, where broken messages are kept.
+    """
 
     where: str
     data: bytes
     tpdu: bytes | None = None
+    fault: BrokenMessage | None = None
 
 
 def framing_of(name: str) -> Framing | None:
@@ -59,17 +73,30 @@ def framing_of(name: str) -> Framing | None:
 
 
 def messages_in(
-    files: Sequence[str], form: InputFormat, framing: Framing | None, dialect: Dialect | None = None
+    files: Sequence[str],
+    form: InputFormat,
+    framing: Framing | None,
+    dialect: Dialect | None = None,
+    keep_broken: bool = False,
 ) -> Iterator[Given]:
-    """All messages of `files` in order. `dialect` settles what "auto" can't see from the text alone."""
+    """All messages of `files` in order. `dialect` settles what "auto" can't see from the text alone.
+
+    A line, frame or object that can't be read is an error, or with `keep_broken` a `Given` with its fault.
+    """
+    reading = _Reading(form, framing, dialect, keep_broken)
     for file in files or (STANDARD_INPUT,):
         content = _read(file)
         name = "standard input" if file == STANDARD_INPUT else mask_text(file)
-        yield from _messages(name, content, form, framing, dialect)
+        messages = reading.messages(name, content)
+        if not messages:
+            raise _nothing_in(name)
+        yield from messages
 
 
 def _read(file: str) -> bytes:
     try:
+        if file == STANDARD_INPUT and sys.stdin is None:
+            raise OSError(0, "closed")
         if file == STANDARD_INPUT:
             content = sys.stdin.buffer.read(LARGEST_INPUT_BYTES + 1)
         else:
@@ -86,94 +113,184 @@ def _read(file: str) -> bytes:
             f"{file}: more than {LARGEST_INPUT_BYTES} bytes", ExitCode.USAGE, "cut it in pieces"
         )
     if not content.strip():
-        raise CommandError(
-            f"{'standard input' if file == STANDARD_INPUT else file}: no message in it",
-            ExitCode.USAGE,
-            "vafa message sample vafa | vafa message view",
-        )
+        raise _nothing_in("standard input" if file == STANDARD_INPUT else file)
     return content
 
 
-def _messages(
-    name: str, content: bytes, form: InputFormat, framing: Framing | None, dialect: Dialect | None
-) -> list[Given]:
-    if form is InputFormat.JSON or (form is InputFormat.AUTO and content.lstrip()[:1] == b"{"):
-        return _json(name, content, dialect)
-    if form is not InputFormat.AUTO:
-        return _in_format(name, content, form, framing, dialect)
-    readings = [_try(name, content, choice, framing, dialect) for choice in _plausible(content)]
-    found = [messages for messages in readings if messages is not None]
-    if not found:  # explain the likeliest
-        return _in_format(name, content, _plausible(content)[0], framing, dialect)
-    if dialect is not None:
-        for messages in found:
-            if _decodes(dialect, messages[0].data):
-                return messages
-    return found[0]
+def _nothing_in(name: str) -> CommandError:
+    return CommandError(
+        f"{name}: no message in it", ExitCode.USAGE, "vafa message sample vafa | vafa message view"
+    )
 
 
-def _json(name: str, content: bytes, dialect: Dialect | None) -> list[Given]:
-    """Messages as `Message.to_json(reveal=True)` writes them, one after the other."""
-    if dialect is None:
-        raise CommandError(f"{name}: JSON needs a dialect", ExitCode.USAGE, "--dialect NAME")
-    given: list[Given] = []
-    decoder = json.JSONDecoder()
+class _Reading(NamedTuple):
+    """How the content of a file becomes messages."""
+
+    form: InputFormat
+    framing: Framing | None
+    dialect: Dialect | None
+    keep_broken: bool
+
+    def messages(self, name: str, content: bytes) -> list[Given]:
+        if self.form is not InputFormat.BINARY:
+            content = _as_ascii(content)
+            if not content.strip():
+                return []
+        if self.form is not InputFormat.AUTO:
+            return self._in_format(name, content, self.form)
+        if content.lstrip()[:1] in (b"{", b"["):
+            return self._json(name, content)
+        choices = _plausible(content)
+        strict = self._replace(keep_broken=False)
+        readings = [strict._try(name, content, choice) for choice in choices]
+        found = [messages for messages in readings if messages]
+        if self.dialect is not None:
+            for messages in found:
+                if _decodes(self.dialect, messages[0].data):
+                    return messages
+        if content.isascii() and not any(_lines(content)):  # comments
+            return []
+        if _is_hex_but_for_some(content):  # say which lines aren't
+            choices = [InputFormat.HEX]
+            found = []
+        # with none found, explain the likeliest
+        return found[0] if found else self._in_format(name, content, choices[0])
+
+    def _try(self, name: str, content: bytes, form: InputFormat) -> list[Given] | None:
+        try:
+            return self._in_format(name, content, form)
+        except CommandError:
+            return None
+
+    def _in_format(self, name: str, content: bytes, form: InputFormat) -> list[Given]:
+        if form is InputFormat.JSON:
+            return self._json(name, content)
+        if form is InputFormat.BINARY:
+            return self._binary(name, content)
+        lines = list(_lines(content))
+        read = _hex if form is InputFormat.HEX else _base64
+        pieces = [self._piece(f"{name}:{number}", line, read) for number, line in lines]
+        is_whole = not any(piece.fault for piece in pieces)
+        if len(pieces) > 1 and is_whole and _is_wrapped([line for _number, line in lines]):
+            # `xxd -p` and `base64` break long messages into lines of one length
+            joined = b"".join(piece.data for piece in pieces)
+            whole = _unframed(name, joined, self.framing)
+            is_cut = bool(whole) and not whole[-1].fault
+            if is_cut and self.dialect is not None and _decodes(self.dialect, whole[0].data):
+                return whole
+        return [message for piece in pieces for message in self._cut(piece)]
+
+    def _piece(self, where: str, line: bytes, read: Callable[[str, bytes], bytes]) -> Given:
+        try:
+            return Given(where, read(where, line))
+        except BrokenMessage as error:
+            if not self.keep_broken:
+                raise
+            return Given(where, b"", None, error)
+
+    def _cut(self, piece: Given) -> list[Given]:
+        """The frames of a piece; a fault or an unfinished frame is an error that says where."""
+        messages = [piece] if piece.fault else _unframed(piece.where, piece.data, self.framing)
+        if messages and messages[-1].fault and not self.keep_broken:
+            raise messages[-1].fault
+        return messages
+
+    def _binary(self, name: str, content: bytes) -> list[Given]:
+        dialect = self.dialect
+        # an editor's line end behind a message of characters
+        stripped = content.rstrip(b"\r\n")
+        is_bare = self.framing is None and dialect is not None and stripped != content
+        if dialect is None or not is_bare or _decodes(dialect, content):
+            return self._cut(Given(name, content))
+        lines = stripped.splitlines()
+        if all(_decodes(dialect, line) for line in lines):
+            return [Given(f"{name}:{number}", line) for number, line in enumerate(lines, start=1)]
+        return [Given(name, stripped if _reaches_end(dialect, content, len(stripped)) else content)]
+
+    def _json(self, name: str, content: bytes) -> list[Given]:
+        """Messages as `Message.to_json(reveal=True)` writes them, one after the other or in a list."""
+        if self.dialect is None:
+            raise CommandError(f"{name}: JSON needs a dialect", ExitCode.USAGE, "--dialect NAME")
+        given: list[Given] = []
+        for document in _documents(name, content):
+            where = f"{name}#{len(given) + 1}"
+            try:
+                given.append(Given(where, self.dialect.encode(Message.from_json(document, self.dialect))))
+            except EncodeError as error:
+                fault = BrokenMessage(f"{where}: {error}", ExitCode.NEGATIVE, _json_remedy(error))
+                if not self.keep_broken:
+                    raise fault from None
+                given.append(Given(where, b"", None, fault))
+        return given
+
+
+def _as_ascii(content: bytes) -> bytes:
+    """`content` without the mark that editors and shells of Windows put before text."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        with contextlib.suppress(UnicodeError):
+            return content.decode("utf-16").encode("ascii")
+    return content.removeprefix(codecs.BOM_UTF8)
+
+
+def _documents(name: str, content: bytes) -> Iterator[str]:
+    """The text of each JSON object: one after the other, or all in one list."""
     try:
-        text = content.decode("utf-8").strip()
-        while text:
-            document, end = decoder.raw_decode(text)
-            message = Message.from_document(document, dialect)
-            given.append(Given(f"{name}#{len(given) + 1}", dialect.encode(message)))
-            text = text[end:].lstrip()
-    except EncodeError as error:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
         raise CommandError(
-            f"{name}#{len(given) + 1}: {error}",
-            ExitCode.NEGATIVE,
-            "correct the message; masked values can't be sent",
+            f"{name}: no JSON: byte {error.start} is no UTF-8", ExitCode.USAGE, "--input-format binary"
         ) from None
-    except (ValueError, RecursionError):
+    decoder = json.JSONDecoder()
+    at = _after_blanks(text, 0)
+    try:
+        while at < len(text):
+            document, end = decoder.raw_decode(text, at)
+            if isinstance(document, list):
+                yield from map(json.dumps, document)
+            else:
+                yield text[at:end]
+            at = _after_blanks(text, end)
+    except json.JSONDecodeError as error:
         raise CommandError(
-            f"{name}#{len(given) + 1}: no JSON", ExitCode.USAGE, "one object a message"
+            f"{name}: no JSON: line {error.lineno}, column {error.colno}: {error.msg}",
+            ExitCode.USAGE,
+            f"one object a message: {JSON_EXAMPLE}",
         ) from None
-    return given
+    except RecursionError:
+        raise CommandError(
+            f"{name}: no JSON message: nested too deep", ExitCode.USAGE, f"write like {JSON_EXAMPLE}"
+        ) from None
+
+
+def _after_blanks(text: str, at: int) -> int:
+    found = _BLANKS.match(text, at)
+    return at if found is None else found.end()
+
+
+def _json_remedy(error: EncodeError) -> str:
+    if "masked" in error.got:
+        return "masked values can't be sent: write the value itself, as view --unsafe shows it"
+    if error.path == "message":
+        return f"write like {JSON_EXAMPLE}"
+    return f"correct {error.path} in the JSON; vafa spec docs says what each field takes"
 
 
 def _plausible(content: bytes) -> list[InputFormat]:
-    lines = list(_lines(content))
+    lines = [line for _number, line in _lines(content)]
     choices = []
-    if lines and all(_HEX_LINE.fullmatch(line) for _number, line in lines):
+    if lines and all(_HEX_LINE.fullmatch(line) for line in lines):
         choices.append(InputFormat.HEX)
-    if lines and all(_BASE64_LINE.fullmatch(line) and len(line) % 4 == 0 for _number, line in lines):
+    if lines and all(_BASE64_LINE.fullmatch(line) and len(line) % 4 == 0 for line in lines):
         choices.append(InputFormat.BASE64)
     return [*choices, InputFormat.BINARY]
 
 
-def _try(
-    name: str, content: bytes, form: InputFormat, framing: Framing | None, dialect: Dialect | None
-) -> list[Given] | None:
-    try:
-        return _in_format(name, content, form, framing, dialect)
-    except CommandError:
-        return None
-
-
-def _in_format(
-    name: str, content: bytes, form: InputFormat, framing: Framing | None, dialect: Dialect | None
-) -> list[Given]:
-    if form is InputFormat.BINARY:
-        return _binary(name, content, framing, dialect)
-    lines = list(_lines(content))
-    decode = _hex if form is InputFormat.HEX else _base64
-    pieces = [(f"{name}:{number}", decode(f"{name}:{number}", line)) for number, line in lines]
-    if not pieces:
-        raise CommandError(f"{name}: no message in it", ExitCode.USAGE, "one message a line")
-    joined = b"".join(piece for _where, piece in pieces)
-    if len(pieces) > 1 and _is_wrapped([line for _number, line in lines]):
-        # `xxd -p` and `base64` break long messages into lines of one length
-        whole = _unframed(name, joined, framing, strict=False)
-        if whole and dialect is not None and _decodes(dialect, whole[0].data):
-            return whole
-    return [message for where, piece in pieces for message in _unframed(where, piece, framing)]
+def _is_hex_but_for_some(content: bytes) -> bool:
+    """Whether these are lines of hex, a few of them cut or mistyped."""
+    lines = [line for _number, line in _lines(content)]
+    right = sum(bool(_HEX_LINE.fullmatch(line)) for line in lines)
+    near = sum(bool(_NEARLY_HEX_LINE.fullmatch(line)) for line in lines)
+    return content.isascii() and right < len(lines) <= 2 * near
 
 
 def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
@@ -196,34 +313,34 @@ def _hex(where: str, line: bytes) -> bytes:
         what = f"character {wrong.start() + 1} is no hex digit"
     else:
         what = f"{len(digits)} hex digits, expected an even number"
-    raise CommandError(f"{where}: {what}", ExitCode.USAGE, "--input-format base64 or binary")
+    raise BrokenMessage(f"{where}: {what}", ExitCode.USAGE, "--input-format base64 or binary")
 
 
 def _base64(where: str, line: bytes) -> bytes:
     try:
         return base64.b64decode(line, validate=True)
-    except binascii.Error:
-        raise CommandError(f"{where}: no base64", ExitCode.USAGE, "--input-format hex or binary") from None
+    except binascii.Error as error:
+        what = f"no base64: {str(error).lower()}"
+        raise BrokenMessage(f"{where}: {what}", ExitCode.USAGE, "--input-format hex or binary") from None
 
 
-def _binary(name: str, content: bytes, framing: Framing | None, dialect: Dialect | None) -> list[Given]:
-    if framing is not None:
-        return _unframed(name, content, framing)
-    # an editor's line end behind a message of characters
-    stripped = content.rstrip(b"\r\n")
-    if stripped != content and dialect is not None and not _decodes(dialect, content):
-        lines = stripped.splitlines()
-        if all(_decodes(dialect, line) for line in lines):
-            return [Given(f"{name}:{number}", line) for number, line in enumerate(lines, start=1)]
-        return [Given(name, stripped if _reaches_end(dialect, content, len(stripped)) else content)]
-    return [Given(name, content)]
+def bounded(one: Given) -> Given:
+    """`one`, with a fault when it is longer than any message."""
+    if len(one.data) <= LONGEST_MESSAGE_BYTES:
+        return one
+    fault = BrokenMessage(
+        f"{one.where}: {len(one.data)} bytes are no one message, which has at most {LONGEST_MESSAGE_BYTES}",
+        ExitCode.NEGATIVE,
+        "--framing cuts a stream into messages; vafa message doctor FILE finds which",
+    )
+    return Given(one.where, b"", None, fault)
 
 
-def _unframed(where: str, data: bytes, framing: Framing | None, strict: bool = True) -> list[Given]:
-    """`data` cut into frames; a fault or an unfinished frame is an error that says where."""
+def _unframed(where: str, data: bytes, framing: Framing | None) -> list[Given]:
+    """`data` cut into frames; what can't be cut stands last, with its fault."""
     if framing is None:
         return [Given(where, data)]
-    reader = framing.reader(LONGEST_FRAME_BYTES)
+    reader = framing.reader(LONGEST_MESSAGE_BYTES)
     fault = ""
     try:
         frames: Sequence[Frame] = reader.feed(data, 0.0)
@@ -231,17 +348,18 @@ def _unframed(where: str, data: bytes, framing: Framing | None, strict: bool = T
             fault = "it ends inside a frame"
     except FramingError as error:
         frames, fault = error.frames, str(error)
-    if fault and not strict:
-        return []
+    if len(frames) == 1 and not fault:
+        return [Given(where, *frames[0])]
+    messages = [Given(f"{where}#{number}", *frame) for number, frame in enumerate(frames, start=1)]
     if fault:
-        raise CommandError(
+        source = where.rpartition(":")[0] or where
+        broken = BrokenMessage(
             f"{where}: frame {len(frames) + 1}, framing {framing.name}: {fault}",
             ExitCode.NEGATIVE,
-            f"vafa message doctor {where.partition(':')[0] if where != 'standard input' else '-'}",
+            f"vafa message doctor {'-' if source.startswith('standard input') else source}",
         )
-    if len(frames) == 1:
-        return [Given(where, frames[0].payload, frames[0].tpdu)]
-    return [Given(f"{where}#{number}", *frame) for number, frame in enumerate(frames, start=1)]
+        messages.append(Given(f"{where}#{len(frames) + 1}", b"", None, broken))
+    return messages
 
 
 def _decodes(dialect: Dialect, data: bytes) -> bool:

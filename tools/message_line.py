@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import resource
 import signal
 import ssl
-import sys
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +14,7 @@ import typer
 
 from switch.iso8583 import Dialect, Message
 from tools.cli import CommandError, ExitCode
+from tools.message_events import EventLines
 from tools.message_input import UNFRAMED, Given, InputFormat, framing_of
 from tools.message_meaning import response_meaning
 from tools.message_options import (
@@ -26,7 +25,9 @@ from tools.message_options import (
     Files,
     Format,
     InputForm,
+    LeftOut,
     OutputForm,
+    SkipBroken,
     Unsafe,
     allow,
     decoded,
@@ -41,6 +42,8 @@ from tools.message_terminal import Terminal, fresh, read_terminal
 from tools.message_text import view_record, view_text
 from tools.message_view import view
 
+LONGEST_WAIT_S = 86_400  # nobody waits longer than a day for an answer
+MOST_FILES = 16_384  # of the host's process: more than it takes connections
 # DE 39 of an answer that says yes: anything of zeros, and these (1987; 1993 and 2003 by class of message).
 APPROVALS = ("08", "10", "11", "16", "300", "400", "500", "600", "700", "800")
 
@@ -56,7 +59,12 @@ def send(
     framing: Annotated[str, typer.Option("--framing", "-f", help="Framing on the line.")] = DEFAULT_FRAMING,
     timeout: Annotated[
         float,
-        typer.Option("--timeout", min=0.001, help="Seconds to wait for the connection and each answer."),
+        typer.Option(
+            "--timeout",
+            min=0.001,
+            max=LONGEST_WAIT_S,
+            help="Seconds to wait for the connection and each answer.",
+        ),
     ] = 15.0,
     tls: Annotated[bool, typer.Option("--tls", help="TLS, the host's certificate checked.")] = False,
     ca: Annotated[Path | None, typer.Option("--ca", help="PEM of the authority to trust; means TLS.")] = None,
@@ -74,6 +82,7 @@ def send(
     now: Annotated[
         bool, typer.Option("--fresh", help="A new number in 11, this moment in 7, 12, 13.")
     ] = False,
+    skip_broken: SkipBroken = False,
     form: OutputForm = Format.TEXT,
     unsafe: Unsafe = False,
 ) -> None:
@@ -88,7 +97,8 @@ def send(
     """
     with reporting(form):
         allow(unsafe)
-        known, given = given_in(files, input_format, input_framing, dialect)
+        left_out = LeftOut(skip_broken, form)
+        known, given = given_in(files, input_format, input_framing, dialect, left_out)
         line_framing = framing_of(framing)
         if line_framing is None:
             raise CommandError(
@@ -96,11 +106,17 @@ def send(
             )
         context = tls_context(ca, cert, key) if tls or ca or cert else None
         sender = None if terminal is None else read_terminal(terminal)
-        given = [_as_sent(known, one, sender, now) for one in given]
+        ready: list[Given] = []
+        for one in given:
+            with left_out.unless_broken():
+                left_out.refuse(known, one)
+                ready.append(_as_sent(known, one, sender, now))
+        if not ready:
+            left_out.end()
         records, texts, refused = [], [], False
         try:
             with Line(_target(target, context, server_name), line_framing, timeout) as line:
-                for one in given:
+                for one in ready:
                     answered = line.exchange(one.data, one.tpdu)
                     record, text, approved = _exchange(known, one, answered, unsafe, sender)
                     refused |= not approved
@@ -111,6 +127,7 @@ def send(
                 print_records("send", form, records, "\n\n".join(texts))
         if refused:
             raise typer.Exit(ExitCode.NEGATIVE)
+        left_out.end()
 
 
 def _as_sent(dialect: Dialect, one: Given, sender: Terminal | None, now: bool) -> Given:
@@ -240,8 +257,12 @@ def serve(
                 "messages on a line must be framed", ExitCode.USAGE, f"--framing {DEFAULT_FRAMING}"
             )
         place = Place(host, _first(port, told.port, 8583), _server_tls(cert, key, client_ca))
-        server = BankHostServer(known, cut, told, lambda event: _tell(form, event), rules)
-        asyncio.run(_serve(server, place))
+        _allow_many_files()
+        events = EventLines(None if form is Format.TEXT else SCHEMA.format(verb="serve"))
+        try:
+            asyncio.run(_serve(BankHostServer(known, cut, told, events.tell, rules), place))
+        finally:
+            events.close()
 
 
 def _first(*numbers: int | None) -> int:
@@ -256,14 +277,23 @@ async def _serve(server: Any, place: Any) -> None:
         loop.add_signal_handler(number, stopped.set)
     try:
         await server.start(place)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        what = getattr(error, "strerror", None) or "no such address"
         raise CommandError(
-            f"{place.host}:{place.port}: can't listen: {error.strerror or error}",
+            f"{place.host}:{place.port}: can't listen: {what}",
             ExitCode.NETWORK,
             "--port 0 takes any free port",
         ) from None
     await stopped.wait()
     await server.stop()
+
+
+def _allow_many_files() -> None:
+    """As many open files, and so connections, as the system lets us have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _server_tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> ssl.SSLContext | None:
@@ -282,27 +312,3 @@ def _server_tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> 
         what = getattr(error, "strerror", None) or getattr(error, "reason", None) or "unreadable"
         raise CommandError(f"{cert}: {what}", ExitCode.CONFIGURATION, "name PEM files") from None
     return context
-
-
-def _tell(form: Format, event: Mapping[str, object]) -> None:
-    if form is not Format.TEXT:
-        line = json.dumps({"schema": SCHEMA.format(verb="serve"), **event}, ensure_ascii=False)
-    else:
-        line = _event_text(event)
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
-def _event_text(event: Mapping[str, object]) -> str:
-    words = [str(event["event"])]
-    for name, value in event.items():
-        if name == "event":
-            continue
-        if isinstance(value, Mapping):
-            fields = " ".join(f"{path}={content}" for path, content in value.items() if path != "mti")
-            words.append(f"| {name} {value.get('mti')} {fields}")
-        elif value is True:
-            words.append(name)
-        elif value is not False:
-            words.append(f"{name}={value}")
-    return " ".join(words)

@@ -23,7 +23,7 @@ from switch.iso8583 import DecodeError, Dialect, DialectError, EncodeError, Mess
 from switch.link.framing import Framing
 from tools.cli import CommandError, ExitCode
 from tools.message_doctor import diagnose
-from tools.message_input import UNFRAMED, Given, InputFormat, framing_of, messages_in
+from tools.message_input import UNFRAMED, BrokenMessage, Given, InputFormat, bounded, framing_of, messages_in
 from tools.message_redact import Redacted
 
 ENVIRONMENT = "VAFA_ENVIRONMENT"
@@ -76,26 +76,78 @@ Unsafe = Annotated[
     bool, typer.Option("--unsafe", help="Show card numbers, tracks and keys. Refused in production.")
 ]
 WrittenForm = Annotated[Written, typer.Option("--output-format", "-O", help="How messages are written out.")]
+SkipBroken = Annotated[
+    bool,
+    typer.Option(
+        "--skip-broken", help="Leave out messages that can't be read; stderr names them, exit code 1."
+    ),
+]
 Output = Annotated[str, typer.Option("--output", "-o", help="Write the messages here; - is standard output.")]
 
 
+class LeftOut:
+    """Broken messages among others: the first ends the command, or each is told on stderr and left out."""
+
+    def __init__(self, wanted: bool, form: Format) -> None:
+        self.wanted = wanted
+        self.count = 0
+        self._form = form
+
+    @contextlib.contextmanager
+    def unless_broken(self) -> Iterator[None]:
+        """What is done with one message; left at the fault when broken ones are left out."""
+        try:
+            yield
+        except BrokenMessage as error:
+            if not self.wanted:
+                raise
+            self.count += 1
+            if self._form is Format.TEXT:
+                typer.echo(f"left out: {mask_text(str(error))}", err=True)
+            else:
+                _echo_error(error)
+
+    def refuse(self, dialect: Dialect, one: Given) -> None:
+        """BrokenMessage for one without bytes, or with bytes that don't decode where such are left out."""
+        if one.fault is not None or self.wanted:
+            decoded(dialect, one)
+
+    def end(self) -> None:
+        """The exit code, once what could be read is done."""
+        if self.count:
+            raise typer.Exit(ExitCode.NEGATIVE)
+
+
 def given_in(
-    files: Sequence[str] | None, form: InputFormat, framing: str, dialect: str
+    files: Sequence[str] | None,
+    form: InputFormat,
+    framing: str,
+    dialect: str,
+    left_out: LeftOut | None = None,
 ) -> tuple[Dialect, list[Given]]:
     """The dialect asked for and all messages; "auto" is the shipped dialect that fits them best."""
     cut = framing_of(framing)
-    if dialect != DETECT:
-        known = dialect_named(dialect)
-        return known, list(messages_in(files or [], form, cut, known))
-    given = list(messages_in(files or [], form, cut))
-    found = diagnose([one.data for one in given], [iso8583.load(name) for name in iso8583.shipped()])
+    keep_broken = left_out is not None and left_out.wanted
+    known = None if dialect == DETECT else dialect_named(dialect)
+    given = [bounded(one) for one in messages_in(files or [], form, cut, known, keep_broken)]
+    too_long = next((one.fault for one in given if one.fault is not None), None)
+    if too_long is not None and not keep_broken:
+        raise too_long
+    return (known, given) if known is not None else (_detected(given), given)
+
+
+def _detected(given: Sequence[Given]) -> Dialect:
+    found = diagnose(
+        [one.data for one in given if one.fault is None],
+        [iso8583.load(name) for name in iso8583.shipped()],
+    )
     best = next((fit for fit in found.fits if fit.framing == UNFRAMED), None)
     if best is None or not best.score:
         raise CommandError(
             f"{given[0].where}: no shipped dialect fits", ExitCode.NEGATIVE, "vafa message doctor says why"
         )
     typer.echo(f"dialect {best.dialect} (detected, score {best.score})", err=True)
-    return iso8583.load(best.dialect), given
+    return iso8583.load(best.dialect)
 
 
 def dialect_named(name: str) -> Dialect:
@@ -115,13 +167,15 @@ def dialect_named(name: str) -> Dialect:
 
 
 def decoded(dialect: Dialect, one: Given) -> Message:
+    if one.fault is not None:
+        raise one.fault
     try:
         return dialect.decode(one.data)
     except DecodeError as error:
-        raise CommandError(
+        raise BrokenMessage(
             f"{one.where}: {error}",
             ExitCode.NEGATIVE,
-            "vafa message view shows what decodes, doctor what fits",
+            "vafa message view shows what decodes, doctor what fits; --skip-broken leaves it out",
         ) from None
 
 
@@ -136,7 +190,7 @@ def encoded(dialect: Dialect, one: Given, redacted: Redacted) -> bytes:
     try:
         return dialect.encode(redacted.message)
     except EncodeError as error:
-        raise CommandError(
+        raise BrokenMessage(
             f"{one.where}: can't be redacted: {error}",
             ExitCode.NEGATIVE,
             "the dialect hides a field that allows no filler; give it another mask",
@@ -163,13 +217,16 @@ def path_order(path: str) -> tuple[int, str]:
 
 def print_records(verb: str, form: Format, records: Sequence[Mapping[str, Any]], text: str) -> None:
     schema = SCHEMA.format(verb=verb)
-    if form is Format.TEXT:
-        typer.echo(text)
-    elif form is Format.JSONL:
-        for record in records:
-            typer.echo(json.dumps({"schema": schema, **record}, ensure_ascii=False))
-    else:
-        typer.echo(json.dumps({"schema": schema, "messages": list(records)}, ensure_ascii=False, indent=1))
+    with to_reader():
+        if form is Format.TEXT:
+            typer.echo(text)
+        elif form is Format.JSONL:
+            for record in records:
+                typer.echo(json.dumps({"schema": schema, **record}, ensure_ascii=False))
+        else:
+            typer.echo(
+                json.dumps({"schema": schema, "messages": list(records)}, ensure_ascii=False, indent=1)
+            )
 
 
 def print_messages(
@@ -193,15 +250,31 @@ def print_messages(
             raise CommandError(
                 f"{output}: {error.strerror}", ExitCode.USAGE, "name a file to write"
             ) from None
-    if form is Format.TEXT:
-        for note in notes:
-            typer.echo(note, err=True)
-        if output == "-":
+    if form is not Format.TEXT:
+        print_records(verb, form, records, "")
+        return
+    for note in notes:
+        typer.echo(note, err=True)
+    if output == "-" and sys.stdout is not None:
+        with to_reader():
             sys.stdout.flush()
             sys.stdout.buffer.write(content)
             sys.stdout.flush()
-        return
-    print_records(verb, form, records, "")
+
+
+@contextlib.contextmanager
+def to_reader() -> Iterator[None]:
+    """What is written to standard output. A reader that has gone changes no exit code; a full disk does."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        # what is left in the buffer must not fail a second time when the interpreter ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise CommandError(
+            f"standard output: {error.strerror}", ExitCode.USAGE, "write where there is room"
+        ) from None
 
 
 def allow(unsafe: bool) -> None:
@@ -243,19 +316,19 @@ def reporting(form: Format) -> Iterator[None]:
     """Errors masked, and as JSON on stderr where JSON was asked for."""
     try:
         yield
-    except BrokenPipeError:
-        # the reader of our output has gone; nothing more can be said there
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(ExitCode.OK) from None
     except CommandError as error:
         what, try_next = mask_text(str(error)), mask_text(error.try_next)
         if form is Format.TEXT:
             raise CommandError(what, error.code, try_next) from None
-        record = {
-            "schema": SCHEMA.format(verb="error"),
-            "code": int(error.code),
-            "message": what,
-            "hint": try_next,
-        }
-        typer.echo(json.dumps(record, ensure_ascii=False), err=True)
+        _echo_error(error)
         raise typer.Exit(error.code) from None
+
+
+def _echo_error(error: CommandError) -> None:
+    record = {
+        "schema": SCHEMA.format(verb="error"),
+        "code": int(error.code),
+        "message": mask_text(str(error)),
+        "hint": mask_text(error.try_next),
+    }
+    typer.echo(json.dumps(record, ensure_ascii=False), err=True)

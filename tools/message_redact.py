@@ -153,7 +153,7 @@ def _track_2(track: str) -> str:
     number, separator, rest = track.partition(separator) if separator else (track, "", "")
     if not separator:
         return "0" * len(track)
-    return test_card_number(number) + separator + _track_rest(rest)
+    return _any_card(number) + separator + _track_rest(rest)  # a sentinel may stand before the number
 
 
 def _track_1(track: str) -> str:

@@ -50,7 +50,7 @@ class Target(NamedTuple):
     server_name: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def tls_context(ca: Path | None, cert: Path | None, key: Path | None) -> ssl.SSLContext:
@@ -116,6 +116,10 @@ class Line:
             raise NoAnswer(
                 f"{target}: no connection within {self._timeout_s:g} s",
                 "check the address and the firewalls on the way",
+            ) from None
+        except (socket.gaierror, UnicodeError):  # the second: nothing that could be a name
+            raise NoAnswer(
+                f"{target}: no host of that name is known", "check the name, or give the address"
             ) from None
         except OSError as error:
             raise NoAnswer(

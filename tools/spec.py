@@ -6,20 +6,23 @@ The dictionary is the only source: nothing generated is ever edited by hand, and
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from switch.iso8583 import Dialect, DialectError, Dictionary, Text, load
+from switch.iso8583 import Dialect, DialectError, Dictionary, Mistake, Text, load, shipped
 from switch.iso8583.dictionary import Field
+from switch.iso8583.dictionary_file import SHIPPED
+from switch.iso8583.dictionary_tables import meant
 from switch.link.framing import DEFAULT_FRAMING, Framing, FramingNameError, framing_named
 from tools import spec_dissector, spec_docs, spec_jpos, spec_pages, spec_schema, spec_vectors
 from tools.cli import CommandError, ExitCode
 from tools.spec_words import LANGUAGES
 
+CHECK_SCHEMA = "vafa.spec.check/1"
 TERMINAL_DIALECT = "vafa"  # the dialect the firmware speaks
 _CHECKOUT = Path(__file__).resolve().parent.parent
 TABLES = _CHECKOUT / "terminal" / "message_tables.py"
@@ -66,24 +69,83 @@ def tables(
     typer.echo(f"wrote {TABLES}")
 
 
+class ReportFormat(StrEnum):
+    """What `check` prints: lines for people and editors, or one JSON document."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+# Every verb takes its dialect either way.
+_DIALECT_HELP = "A shipped dialect by name, or a dictionary file (TOML)."
+_Named = Annotated[str | None, typer.Argument(metavar="[DIALECT]", help=_DIALECT_HELP, show_default=False)]
+_DialectOption = Annotated[
+    str | None, typer.Option("--dialect", "-d", help="The same, as an option.", show_default=False)
+]
+
+
 @app.command("check")
 def check_dictionary(
-    file: Annotated[Path, typer.Argument(help="A dictionary, as TOML.", show_default=False)],
+    named: _Named = None,
+    dialect: _DialectOption = None,
+    report: Annotated[ReportFormat, typer.Option("--format", help="What is printed.")] = ReportFormat.TEXT,
 ) -> None:
-    """Report every mistake in a dictionary with its line and a remedy.
+    """Report every mistake in a dictionary with its line and a remedy. Exit code 4 when there is one.
 
     \b
     Example:
       vafa spec check mine.toml
+      vafa spec check mine.toml --format json
     """
+    name = _one_name(named, dialect)
+    if name is None:
+        raise CommandError("no dictionary is named", ExitCode.USAGE, "vafa spec check FILE")
+    file = _file_of(name)
+    dictionary: Dictionary | None = None
+    located: Sequence[tuple[Path, Mistake]] = ()
     try:
         dictionary = Dialect.load(file).dictionary
     except DialectError as error:
-        raise CommandError(str(error), ExitCode.CONFIGURATION) from error
-    typer.echo(
-        f"{file}: {dictionary.name} version {dictionary.version}, "
-        f"{len(dictionary.fields)} fields, {len(dictionary.messages)} messages"
-    )
+        located = error.located
+    if report is ReportFormat.JSON:
+        typer.echo(json.dumps(_check_document(file, dictionary, located), ensure_ascii=False, indent=1))
+    elif dictionary is not None:
+        typer.echo(
+            f"{file}: {dictionary.name} version {dictionary.version}, "
+            f"{len(dictionary.fields)} fields, {len(dictionary.messages)} messages"
+        )
+    else:
+        for where, (line, what, remedy) in located:
+            typer.echo(f"{where}{'' if line is None else f':{line}'}: {what}; {remedy}", err=True)
+        count = "1 mistake" if len(located) == 1 else f"{len(located)} mistakes"
+        raise CommandError(f"{file}: {count}", ExitCode.CONFIGURATION)
+    if dictionary is None:
+        raise typer.Exit(ExitCode.CONFIGURATION)
+
+
+def _check_document(
+    file: Path, dictionary: Dictionary | None, located: Sequence[tuple[Path, Mistake]]
+) -> dict[str, Any]:
+    """What `check --format json` prints. Keys are only ever added under one schema."""
+    summary = None
+    if dictionary is not None:
+        summary = {
+            "name": dictionary.name,
+            "version": dictionary.version,
+            "fields": len(dictionary.fields),
+            "messages": len(dictionary.messages),
+        }
+    mistakes = [
+        {"file": str(where), "line": line, "what": what, "remedy": remedy}
+        for where, (line, what, remedy) in located
+    ]
+    return {
+        "schema": CHECK_SCHEMA,
+        "file": str(file),
+        "valid": dictionary is not None,
+        "dictionary": summary,
+        "mistakes": mistakes,
+    }
 
 
 class PageFormat(StrEnum):
@@ -100,14 +162,14 @@ class ExportTarget(StrEnum):
     JSON_SCHEMA = "json-schema"
 
 
-_DIALECT = typer.Option("--dialect", help="A shipped dialect by name, or a dictionary file (TOML).")
 _CHECK = typer.Option("--check", help="Write nothing; fail when a file is stale.")
 _FRAMING = typer.Option("--framing", help="How messages stand on the line: 2be, bcd2+tpdu, vmlh, ascii4, ….")
 
 
 @app.command()
 def docs(
-    dialect: Annotated[str, _DIALECT] = TERMINAL_DIALECT,
+    named: _Named = None,
+    dialect: _DialectOption = None,
     page_format: Annotated[PageFormat, typer.Option("--format", help="How documents are written.")] = (
         PageFormat.MARKDOWN
     ),
@@ -120,10 +182,10 @@ def docs(
     \b
     Example:
       vafa spec docs
-      vafa spec docs --dialect mine.toml --format html --output site
+      vafa spec docs mine.toml --format html --output site
       vafa spec docs --check
     """
-    chosen = _dialect(dialect)
+    chosen = _chosen(named, dialect)
     framed = _framing(framing)
     samples = spec_vectors.samples_of(chosen)
     ending, render = spec_pages.FORMATS[page_format.value]
@@ -138,7 +200,8 @@ def docs(
 
 @app.command()
 def dissector(
-    dialect: Annotated[str, _DIALECT] = TERMINAL_DIALECT,
+    named: _Named = None,
+    dialect: _DialectOption = None,
     port: Annotated[
         list[int] | None, typer.Option(help="TCP port to listen on; may be given more than once.")
     ] = None,
@@ -152,7 +215,7 @@ def dissector(
       vafa spec dissector --output vafa.lua
       tshark -r capture.pcap -X lua_script:vafa.lua -V
     """
-    chosen = _dialect(dialect)
+    chosen = _chosen(named, dialect)
     ports = port or [spec_dissector.DEFAULT_PORT]
     if not all(0 < number < 1 << 16 for number in ports):
         raise CommandError("a TCP port is a number from 1 to 65535", ExitCode.USAGE, "--port 8583")
@@ -162,17 +225,18 @@ def dissector(
 @app.command()
 def export(
     to: Annotated[ExportTarget, typer.Option(help="The format to export to.", show_default=False)],
-    dialect: Annotated[str, _DIALECT] = TERMINAL_DIALECT,
+    named: _Named = None,
+    dialect: _DialectOption = None,
     output: Annotated[Path | None, typer.Option(help="File to write; otherwise stdout.")] = None,
 ) -> None:
     """Export a dictionary: a jPOS GenericPackager (XML), or JSON Schemas of its messages.
 
     \b
     Example:
-      vafa spec export --to jpos --dialect iso87-ascii --output iso87.xml
+      vafa spec export iso87-ascii --to jpos --output iso87.xml
       vafa spec export --to json-schema
     """
-    chosen = _dialect(dialect)
+    chosen = _chosen(named, dialect)
     if to is ExportTarget.JSON_SCHEMA:
         _put(spec_schema.schema_text(chosen), output)
         return
@@ -189,8 +253,17 @@ def export(
 
 @app.command()
 def vectors(
+    named: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[DIALECT]...",
+            help=f"{_DIALECT_HELP} All shipped ones when left out.",
+            show_default=False,
+        ),
+    ] = None,
     dialect: Annotated[
-        list[str] | None, typer.Option(help="A shipped dialect by name; all of them when left out.")
+        list[str] | None,
+        typer.Option("--dialect", "-d", help="The same, as an option.", show_default=False),
     ] = None,
     output: Annotated[Path, typer.Option(help="Directory the files stand in.")] = VECTORS,
     check: Annotated[bool, _CHECK] = False,
@@ -202,19 +275,50 @@ def vectors(
     \b
     Example:
       vafa spec vectors
-      vafa spec vectors --dialect vafa --output vectors
+      vafa spec vectors vafa --output vectors
     """
-    chosen = [_dialect(name) for name in dialect or spec_vectors.shipped_names()]
+    chosen = [_dialect(name) for name in [*(named or []), *(dialect or [])] or spec_vectors.shipped_names()]
     files = {output / f"{each.name}.json": spec_vectors.vectors_text(each) for each in chosen}
     _write_or_check(files, check, "vafa spec vectors")
 
 
+def _one_name(named: str | None, dialect: str | None) -> str | None:
+    """The dialect asked for as an argument or as --dialect."""
+    if named and dialect and named != dialect:
+        what = f"two dialects are named: {named} and --dialect {dialect}"
+        raise CommandError(what, ExitCode.USAGE, "name one of them")
+    return named or dialect
+
+
+def _chosen(named: str | None, dialect: str | None) -> Dialect:
+    return _dialect(_one_name(named, dialect) or TERMINAL_DIALECT)
+
+
+def _file_of(name: str) -> Path:
+    """The file of the shipped dialect called `name`, or the file of that name."""
+    file = Path(name)
+    if name in shipped():
+        return SHIPPED / f"{name}.toml"
+    if file.suffix == ".toml" or file.exists() or len(file.parts) > 1:
+        return file
+    near = meant(name, shipped())
+    hint = (
+        f"did you mean {near}?"
+        if near
+        else f"shipped: {', '.join(shipped())}; a file of your own: {name}.toml"
+    )
+    raise CommandError(
+        f"no dialect {name!r} is shipped, and there is no such file", ExitCode.CONFIGURATION, hint
+    )
+
+
 def _dialect(name: str) -> Dialect:
     """The shipped dialect called `name`, or the one in the file of that name."""
+    file = _file_of(name)
     try:
-        return Dialect.load(Path(name)) if name.endswith(".toml") else load(name)
+        return load(name) if name in shipped() else Dialect.load(file)
     except DialectError as error:
-        raise CommandError(str(error), ExitCode.CONFIGURATION, "vafa spec check FILE") from error
+        raise CommandError(str(error), ExitCode.CONFIGURATION, f"vafa spec check {name}") from error
 
 
 def _framing(name: str) -> Framing:

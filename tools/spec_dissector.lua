@@ -339,16 +339,21 @@ end
 
 local function filled_nibbles(row, path, data, at, size)
     local nibbles, skip = to_hex(cut(data, at, size)), 0
-    if row.pad and row.value_max % 2 == 1 then
-        local edge = row.pad_side == "left" and nibbles:sub(1, 1) or nibbles:sub(-1)
-        if edge ~= row.pad then
-            fault(path, row.pad_side == "left" and at or at + size - 1, "pad nibble " .. row.pad, nibble_words(edge))
+    local is_odd, is_left = row.pad and row.value_max % 2 == 1, row.pad_side == "left"
+    local edge = is_left and nibbles:sub(1, 1) or nibbles:sub(-1)
+    local function check_pad(side)
+        if is_odd and side == row.pad_side and edge ~= row.pad then
+            fault(path, is_left and at or at + size - 1, "pad nibble " .. row.pad, nibble_words(edge))
         end
-        nibbles = row.pad_side == "left" and nibbles:sub(2) or nibbles:sub(1, -2)
-        skip = row.pad_side == "left" and 1 or 0
+    end
+    check_pad("left")
+    if is_odd then
+        nibbles = is_left and nibbles:sub(2) or nibbles:sub(1, -2)
+        skip = is_left and 1 or 0
     end
     local value, cut_off = stripped(nibbles, row.fill_side, row.fill, row.min)
     check_nibbles(row, path, value, at, skip + cut_off)
+    check_pad("right")
     return value
 end
 
@@ -378,6 +383,9 @@ local function signed_bcd(row, path, data, at, size, length)
     return sign .. sized_nibbles(row, path, data, at + 1, size - 1)
 end
 
+-- The character of each nibble of a track: 0x30 and the nibble.
+local TRACK_CHARACTERS = { A = ":", B = ";", C = "<", D = "=", E = ">", F = "?" }
+
 function readers.bcd(row, path, data, at, size, length)
     if row.content == "x+n" then return signed_bcd(row, path, data, at, size, length), false end
     local value
@@ -388,7 +396,7 @@ function readers.bcd(row, path, data, at, size, length)
     else
         value = sized_nibbles(row, path, data, at, size)
     end
-    if row.content == "z" then value = value:gsub("D", "=") end
+    if row.content == "z" then value = value:gsub("[A-F]", TRACK_CHARACTERS) end
     if row.content == "h" and row.lower then value = value:lower() end
     return value, false
 end
@@ -516,14 +524,8 @@ local function read_part(part, path, data, at, stop, show)
     return stop
 end
 
--- The value of a tag: `size` bytes at `at`, its length told at `length_at`, its item from `from` on.
-local function read_tag(row, path, name, data, from, length_at, at, size, show)
-    local member = row.group.members[name]
-    if not member then
-        if not row.group.keeps_unknown then fault(path, from, "a tag of this dialect", "another") end
-        show(nil, path, from, at + size - from, shown_value(row.mask, cut(data, at, size), true))
-        return
-    end
+-- The value of a tag that the dictionary knows.
+local function read_known_tag(member, path, data, from, length_at, at, size, show)
     local least = member.fill and member.size_max or member.size_min
     if size < least or size > member.size_max then
         local words = count_bytes(member.size_max)
@@ -532,6 +534,27 @@ local function read_tag(row, path, name, data, from, length_at, at, size, show)
     end
     local length = member.sizing == "fixed" and member.max or units_of(member, size)
     read_content(member, path, data, from, at, size, length, show)
+end
+
+-- The value of a tag: `size` bytes at `at`, its length told at `length_at`, its item from `from` on.
+local function read_tag(row, path, name, data, from, length_at, at, size, show)
+    local member = row.group.members[name]
+    if not member then
+        if not row.group.keeps_unknown then fault(path, from, "a tag of this dialect", "another") end
+        show(nil, path, from, at + size - from, shown_value(row.mask, cut(data, at, size), true))
+        return
+    end
+    if row.group.keeps_misfits and not member.group then
+        -- a text that looks like bytes in JSON is one of them, too
+        if member.allowed == nil or characters(data, at, 2, member.encoding, member.page) ~= "0x" then
+            local is_good, problem = pcall(read_known_tag, member, path, data, from, length_at, at, size, show)
+            if is_good then return end
+            if type(problem) ~= "table" then error(problem, 0) end
+        end
+        show(member, path, from, at + size - from, shown_value(member.mask, cut(data, at, size), true))
+        return
+    end
+    read_known_tag(member, path, data, from, length_at, at, size, show)
 end
 
 -- The path of a tag; one that comes again is numbered from its second time on.
@@ -600,20 +623,22 @@ local function ber_tag_size(data, at, stop)
     return 0
 end
 
--- The length of a BER tag's value at `at`, and where the value begins: definite, in the fewest bytes.
-local function ber_length(path, data, at, stop)
+-- The length of a BER tag's value at `at`, where the value begins, and whether it is in the fewest bytes: it
+-- has to be, unless any form will do.
+local function ber_length(path, data, at, stop, any_form)
     if at >= stop then fault(path, at, "a length", "nothing") end
     local first = data:byte(at + 1)
-    if first < 128 then return first, at + 1 end
+    if first < 128 then return first, at + 1, true end
     local count = first - 128
     if count == 0 then fault(path, at, "a definite length", "byte 0x80") end
     if count > 4 then fault(path, at, "a length of at most 4 bytes", ("byte 0x%02X"):format(first)) end
     need(path, at, count + 1, stop)
     local size = read_number(path, data, at + 1, count, "binary", nil, stop, count)
-    if size < 128 or size < 256 ^ (count - 1) then
+    local is_shortest = size >= 128 and size >= 256 ^ (count - 1)
+    if not is_shortest and not any_form then
         fault(path, at, "the shortest form of the length", "a longer one")
     end
-    return size, at + 1 + count
+    return size, at + 1 + count, is_shortest
 end
 
 function groups.ber(row, path, data, at, stop, show)
@@ -635,11 +660,15 @@ function groups.ber(row, path, data, at, stop, show)
             end
             local name = to_hex(cut(data, at, tag_size))
             local length_at = at + tag_size
-            local size, start = ber_length(path .. "." .. name, data, length_at, stop)
+            local size, start, is_shortest = ber_length(path .. "." .. name, data, length_at, stop, group.any_length)
             local tag = tag_path(path, name, seen, group.repeats, at)
             if size > stop - start then
                 local got = size <= 9999 and ("a length of %d"):format(size) or "a greater length"
                 fault(tag, length_at, "at most " .. count_bytes(stop - start), got)
+            end
+            if not is_shortest then
+                local written = cut(data, length_at, start - length_at)
+                show(nil, tag .. "@length", length_at, #written, shown_value(row.mask, written, true))
             end
             read_tag(row, tag, name, data, at, length_at, start, size, show)
             at = start + size
@@ -697,10 +726,11 @@ local function read_bitmap(form, path, data, at, size, stop)
     end
     need(path, at, size * 2, stop)
     local text = characters(data, at, size * 2, form.encoding)
-    local wrong = text:find("[^0-9A-F]")
+    local wrong = text:find(form.lower and "[^0-9a-f]" or "[^0-9A-F]")
     if wrong then
-        local words = form.encoding == "ebcdic" and " in EBCDIC" or ""
-        fault(path, at + wrong - 1, "hex digits in upper case" .. words, byte_words(data, at + wrong - 1))
+        local words = form.lower and "hex digits in lower case" or "hex digits in upper case"
+        if form.encoding == "ebcdic" then words = words .. " in EBCDIC" end
+        fault(path, at + wrong - 1, words, byte_words(data, at + wrong - 1))
     end
     return from_hex(text), at + size * 2
 end
@@ -811,6 +841,58 @@ local function mask_joined(nodes)
     end)
 end
 
+-- The label of what stands in one of several groups, or is a tag's repetition: "54.2.1 Account type".
+local function own_label(node)
+    return node.path .. node.row.label:sub(#node.row.path + 1)
+end
+
+-- Calls `found(at)` for each byte of a broken message that may hold what nobody may see of a card number: in
+-- ASCII, EBCDIC and BCD; at the end of the bytes one may have been cut off.
+local function torn_places(data, found)
+    local function look(text, step)
+        local at = 1
+        while true do
+            local start, stop = text:find("[0-9]+", at)
+            if not start then return end
+            local size = stop - start + 1
+            if size >= SHORTEST_CARD_NUMBER then
+                local masked = mask_run(text:sub(start, stop))
+                for place = 1, size do
+                    if masked:sub(place, place) == "*" then found(math.floor((start + place - 2) / step)) end
+                end
+            end
+            if size >= 7 and stop == #text then
+                for place = math.max(start, stop - LONGEST_CARD_NUMBER + 2) + 6, stop do
+                    found(math.floor((place - 1) / step))
+                end
+            end
+            at = stop + 1
+        end
+    end
+    look(data, 1)
+    look(from_ebcdic(data, "cp500"), 1)
+    -- as characters these were looked at: as nibbles they would be found by chance
+    look(to_hex((data:gsub("[0-9]+", function(run) return #run >= 7 and ("\255"):rep(#run) or run end))), 2)
+end
+
+-- Hides what holds one of these bytes and isn't masked anyway.
+local function mask_torn(nodes, data, base)
+    local places = {}
+    torn_places(data, function(at) places[base + at] = true end)
+    local function hide(list)
+        for _, node in ipairs(list) do
+            local is_open = not node.row or node.row.mask == "none" or node.row.mask == "mobile"
+            if not node.item and node.text and is_open then
+                for at = node.at, node.at + node.size - 1 do
+                    if places[at] then node.text = HIDDEN end
+                end
+            end
+            hide(node.nodes)
+        end
+    end
+    hide(nodes)
+end
+
 -- Adds what was noted to `tree`; `found` gets the values by path.
 local function draw(tree, tvb, nodes, found)
     for _, node in ipairs(nodes) do
@@ -820,9 +902,12 @@ local function draw(tree, tvb, nodes, found)
         elseif not node.row then
             tree:add(items.unknown, range, node.path .. ": " .. node.text)
         elseif node.row.group then
-            draw(tree:add(node.row.item, range), tvb, node.nodes, found)
+            local item = tree:add(node.row.item, range)
+            if node.path ~= node.row.path then item:set_text(own_label(node)) end
+            draw(item, tvb, node.nodes, found)
         else
             local item = tree:add(node.row.item, range, node.text)
+            if node.path ~= node.row.path then item:set_text(own_label(node) .. ": " .. node.text) end
             found[node.path] = node.text
             local meanings = SPEC.meanings[node.row.path]
             if meanings and meanings[node.text] then item:append_text(" (" .. meanings[node.text] .. ")") end
@@ -855,7 +940,7 @@ end
 -- Whether the digit or byte at `at` has its first bit set.
 local function announces(data, at)
     if SPEC.bitmap.encoding == "binary" then return (data:byte(at + 1) or 0) >= 128 end
-    return characters(data, at, 1, SPEC.bitmap.encoding):find("^[89A-F]") ~= nil
+    return characters(data, at, 1, SPEC.bitmap.encoding):find("^[89A-Fa-f]") ~= nil
 end
 
 -- All bitmaps that stand together at `at`, and the offset behind them.
@@ -1026,7 +1111,10 @@ local function dissect_frame(tvb, pinfo, root)
     local data = stop > base and tvb:raw(base, stop - base) or ""
     local found, nodes = {}, {}
     local is_good, problem = pcall(read_message, data, base, nodes, found)
-    if not is_good then mask_joined(nodes) end
+    if not is_good then
+        mask_torn(nodes, data, base)
+        mask_joined(nodes)
+    end
     draw(tree, tvb, nodes, found)
     local title = found.mti and message_title(found.mti, found["3"])
     if title then tree:add(items.message, tvb(found.mti_at, SPEC.mti.bytes), title):set_generated() end

@@ -78,6 +78,7 @@ def _spec(dictionary: Dictionary, framing: Framing, ports: Sequence[int]) -> dic
             "size": form.size,
             "first_bit": form.first_bit,
             "allows_empty": form.allows_empty,
+            "lower": form.hex_case == "lower",
             "third": form.tertiary is not None and not form.tertiary_in_field,
             "tertiary_field": form.tertiary if form.tertiary is not None and form.tertiary_in_field else 0,
         },
@@ -180,7 +181,7 @@ def _content(field: Field) -> dict[str, Any]:
         hexadecimal = HEX_CLASSES[field.hex_case].words if field.unit == "bytes" else "digits and separators"
         nibbles, words = {
             "h": ("0123456789ABCDEF", hexadecimal),
-            "z": ("0123456789D", "digits and separators"),
+            "z": ("0123456789ABCDEF" if field.all_nibbles else "0123456789D", "digits and separators"),
         }.get(field.content, ("0123456789", "digits"))
         content: dict[str, Any] = {
             "nibbles": nibbles,
@@ -250,6 +251,8 @@ def _group(field: Field) -> dict[str, Any]:
             "kind": "ber" if form.kind == "ber" else "tlv",
             "repeats": form.repeats,
             "keeps_unknown": form.keeps_unknown,
+            "keeps_misfits": form.keeps_misfits,
+            "any_length": form.any_length,
             "padding": dict.fromkeys(form.padding, True),
             "members": {tag: _row(member) for tag, member in field.tags.items()},
         }
@@ -277,6 +280,7 @@ def _group(field: Field) -> dict[str, Any]:
             "encoding": form_of.encoding,
             "size": form_of.size,
             "first_bit": form_of.first_bit,
+            "lower": form_of.hex_case == "lower",
             "members": members,
         }
     return {"kind": "positional", "rounds": field.repeat, "order": list(members.values())}

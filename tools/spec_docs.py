@@ -126,7 +126,7 @@ class _Writer:
         yield self.word("bitmap_form", encoding=self._encoding(form.encoding), size=size)
         if form.first_bit == "announces":
             yield self.word("bitmap_announces" if form.size == 8 else "bitmap_always")
-        elif form.first_bit in ("set", "clear"):
+        elif form.first_bit in ("set", "clear", "any"):
             yield self.word(f"bitmap_{form.first_bit}")
         if form.allows_empty:
             yield self.word("bitmap_empty")
@@ -190,6 +190,10 @@ class _Writer:
             yield self._tlv_words(field.tlv)
             yield self.word("tag_repeats" if field.tlv.repeats else "tag_once")
             yield self.word("unknown_kept" if field.tlv.keeps_unknown else "unknown_refused")
+            if field.tlv.any_length:
+                yield self.word("any_length")
+            if field.tlv.keeps_misfits:
+                yield self.word("misfits_kept")
         elif field.bitmap is not None:
             form = field.bitmap
             size = self.bytes_words(bitmap_width(form, form.size))

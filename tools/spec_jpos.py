@@ -147,7 +147,7 @@ def twin_of(field: Field) -> _Twin | str:
 def _bitmap_refusal(form: BitmapForm) -> str:
     if form.first_bit in ("set", "clear"):
         return f"bit 1 always {form.first_bit}"
-    if form.size > 8:
+    if form.size > 8:  # bit 1 of any kind needs such a one
         return f"a bitmap of always {form.size} bytes"
     if form.allows_empty:
         return "a second bitmap without fields"
@@ -177,7 +177,7 @@ def _prefixed_or_fixed(field: Field, prefixed: dict[tuple[str, int], str], fixed
 
 
 def _bcd_twin(field: Field) -> _Twin | str:
-    if field.content == "h":
+    if field.content == "h" or field.all_nibbles:
         return "hexadecimal digits in BCD"
     if field.content == "x+n":
         if field.sign_form != "ascii" or field.signs != ("C", "D") or field.prefix is not None:

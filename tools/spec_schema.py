@@ -14,7 +14,7 @@ from typing import Any
 
 from switch.iso8583 import Dialect
 from switch.iso8583.characters import CLASSES, HEX_CLASSES
-from switch.iso8583.dictionary import HEADER, Condition, Dictionary, Field, MessageRule
+from switch.iso8583.dictionary import HEADER, LENGTH_MARK, Condition, Dictionary, Field, MessageRule
 from switch.iso8583.message import BYTES_MARK, EMPTY_SECONDARY, SCHEMA
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -58,7 +58,9 @@ def schema(dictionary: Dictionary) -> Schema:
 
 def _properties(dictionary: Dictionary) -> Schema:
     properties: Schema = {str(number): {"$ref": f"#/$defs/field.{number}"} for number in dictionary.fields}
-    if dictionary.bitmap.allows_empty:
+    if dictionary.bitmap.first_bit == "any":
+        properties[EMPTY_SECONDARY] = {"enum": [BYTES_MARK, BYTES_MARK + "00" * 8]}
+    elif dictionary.bitmap.allows_empty:
         properties[EMPTY_SECONDARY] = {"const": BYTES_MARK + "00" * 8}
     if dictionary.header:
         parts = {key: _format(part) for key, part in dictionary.header.items()}
@@ -107,7 +109,7 @@ def _bounds(field: Field) -> tuple[int, int]:
 def _characters(field: Field) -> str:
     """A regular expression's set of the characters a value consists of."""
     if field.content == "z" and field.encoding == "bcd":
-        return "[0-9=]"
+        return "[0-9:;<=>?]" if field.all_nibbles else "[0-9=]"
     allowed = HEX_CLASSES[field.hex_case] if field.content == "h" else CLASSES[field.content]
     return f"[{_ranges(sorted(allowed.characters))}]"
 
@@ -146,16 +148,23 @@ def _composite(field: Field) -> Schema:
 
 def _tagged(field: Field) -> Schema:
     assert field.tlv is not None
-    unknown = {"type": "string", "pattern": f"^{BYTES_MARK}(?:[0-9A-F]{{2}})*$"}
-    tags: Schema = {
-        "type": "object",
-        "properties": {name: _format(tag) for name, tag in field.tags.items()},
-    }
-    if field.tlv.repeats:
-        tags["patternProperties"] = {
-            f"^{re.escape(name)}#[1-9][0-9]*$": _format(tag) for name, tag in field.tags.items()
+    form = field.tlv
+    unknown: Schema = {"type": "string", "pattern": f"^{BYTES_MARK}(?:[0-9A-F]{{2}})*$"}
+    formats = {name: _format(tag) for name, tag in field.tags.items()}
+    if form.keeps_misfits:
+        formats = {
+            name: own if field.tags[name].is_composite else {"anyOf": [own, unknown]}
+            for name, own in formats.items()
         }
-    return tags | {"additionalProperties": unknown if field.tlv.keeps_unknown or field.tlv.padding else False}
+    tags: Schema = {"type": "object", "properties": formats}
+    patterns: Schema = {}
+    if form.repeats:
+        patterns |= {f"^{re.escape(name)}#[1-9][0-9]*$": own for name, own in formats.items()}
+    if form.any_length:
+        patterns[f"{LENGTH_MARK}$"] = unknown
+    if patterns:
+        tags["patternProperties"] = patterns
+    return tags | {"additionalProperties": unknown if form.keeps_unknown or form.padding else False}
 
 
 # ---------------------------------------------------------------- presence

@@ -80,6 +80,9 @@ WORDS: Mapping[str, Text] = {
     ),
     "bitmap_set": Text("Bit 1 is always set.", "بیت ۱ همیشه ۱ است."),
     "bitmap_clear": Text("Bit 1 is always clear.", "بیت ۱ همیشه ۰ است."),
+    "bitmap_any": Text(
+        "Both bitmaps always stand; bit 1 says nothing.", "هر دو نقشه همیشه هستند؛ بیت ۱ چیزی نمی‌گوید."
+    ),
     "bitmap_empty": Text("A second bitmap without fields is accepted.", "نقشهٔ دومِ بی‌فیلد پذیرفته می‌شود."),
     "bitmap_65": Text(
         "Bit 65 announces a third bitmap right behind the second, for fields 129 to 192.",
@@ -119,6 +122,13 @@ WORDS: Mapping[str, Text] = {
     "unknown_refused": Text("A tag that is not listed is refused.", "برچسبی که در جدول نیست رد می‌شود."),
     "tag_repeats": Text("A tag may come again.", "برچسب می‌تواند تکرار شود."),
     "tag_once": Text("A tag stands at most once.", "هر برچسب حداکثر یک بار می‌آید."),
+    "any_length": Text(
+        "Lengths may be longer than they need be.", "طول‌ها می‌توانند بلندتر از اندازهٔ لازم نوشته شوند."
+    ),
+    "misfits_kept": Text(
+        "A tag of another length or content than listed is kept byte for byte.",
+        "برچسبی با طول یا محتوایی جز آنچه در جدول است بایت‌به‌بایت نگه داشته می‌شود.",
+    ),
     "tlv_ber": Text(
         "BER-TLV (ISO/IEC 8825-1): tag, length, value.", "ساختار BER-TLV (ISO/IEC 8825-1): برچسب، طول، مقدار."
     ),

@@ -46,6 +46,7 @@ NEWER_CODES: Final[Mapping[int, Mapping[str, str]]] = {
     4: {"00": "0000", "30": "1804", "91": "9107", "96": "9109"},
 }
 GARBAGE_BYTES: Final = 40
+LONGEST_NUMBER: Final = 999  # digits; what is longer is compared with no limit
 
 
 class Send(NamedTuple):
@@ -280,7 +281,7 @@ def _holds(condition: Condition, request: Message) -> bool:
         return False
     if condition.patterns:
         return any(pattern.fullmatch(text) for pattern in condition.patterns)
-    if not re.fullmatch("[0-9]+", text):
+    if not re.fullmatch(f"[0-9]{{1,{LONGEST_NUMBER}}}", text):
         return False
     number = int(text)
     return (condition.low is None or number >= condition.low) and (

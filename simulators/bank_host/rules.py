@@ -123,6 +123,8 @@ def _content(file: Path) -> tuple[str, dict[str, Any]]:
         raise RulesError(file, [Mistake(None, what, "name a readable TOML file in UTF-8")]) from error
     try:
         return text, tomllib.loads(text)
+    except RecursionError as error:
+        raise RulesError(file, [Mistake(None, "nested too deep", "rules are tables of values")]) from error
     except tomllib.TOMLDecodeError as error:
         place = re.search(r"at line (\d+)", str(error))
         line = int(place.group(1)) if place else None

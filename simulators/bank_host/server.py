@@ -6,6 +6,8 @@ What a message gets is `host`'s business. Everything told about messages is mask
 from __future__ import annotations
 
 import asyncio
+import resource
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,9 +21,12 @@ from switch.iso8583 import Dialect, Message
 from switch.link.framing import Framing, FramingError, answer_tpdu
 
 READ_BYTES: Final = 64 * 1024
+UNREAD_BYTES: Final = 64 * 1024  # the system keeps these for a client that doesn't read, then we read no more
 LONGEST_MESSAGE_BYTES: Final = 0xFFFF  # whatever the framing can say: a test host takes what comes
-MOST_CONNECTIONS: Final = 1024  # below the usual limit of open files
-MOST_WAITING: Final = 10_000  # answers held back at once; more are dropped and told
+MOST_CONNECTIONS: Final = 10_000  # when the limit of open files allows as many
+FILES_KEPT: Final = 64  # of that limit, for everything that is no connection
+BACKLOG: Final = 1024  # connections that wait to be accepted
+MOST_WAITING: Final = 10_000  # answers held back at once, of all clients; more are dropped and told
 RELOAD_SECONDS: Final = 0.5  # how often the rules file is looked at
 
 Told = Mapping[str, object]
@@ -46,6 +51,7 @@ class BankHostServer:
         rules: HostRules,
         tell: Callable[[Told], None],
         rules_file: Path | None = None,
+        most_connections: int | None = None,
     ) -> None:
         self.host = BankHost(dialect, rules)
         self._dialect = dialect
@@ -54,14 +60,17 @@ class BankHostServer:
         self._rules_file = rules_file
         self._stamp = _stamp(rules_file)
         self._server: asyncio.Server | None = None
-        self._connections: set[_Connection] = set()
+        # the one that has been silent longest stands first
+        self._connections: dict[_Connection, None] = {}
+        self._most_connections = most_connections or _connections_allowed()
+        self._timers = _Timers()
         self._serving: set[asyncio.Task[None]] = set()
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self, place: Place) -> int:
         """Listen; returns the port. OSError when that can't be."""
         self._server = await asyncio.start_server(
-            self._serve, place.host, place.port, ssl=place.tls, limit=READ_BYTES
+            self._serve, place.host, place.port, ssl=place.tls, limit=READ_BYTES, backlog=BACKLOG
         )
         port = int(self._server.sockets[0].getsockname()[1])
         self._tell(
@@ -85,7 +94,7 @@ class BankHostServer:
         if self._server is not None:
             self._server.close()
         for connection in list(self._connections):
-            connection.close()
+            connection.abort()  # a client that doesn't read would be waited for
         if self._serving:
             await asyncio.wait(self._serving)
 
@@ -109,33 +118,56 @@ class BankHostServer:
                 self.reload()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = _Connection(self.host, self._framing, writer, self._tell)
-        if len(self._connections) >= MOST_CONNECTIONS:
-            self._tell({"event": "refused, too many connections", "peer": connection.peer})
-            connection.close()
-            return
-        self._connections.add(connection)
+        connection = _Connection(self.host, self._framing, writer, self._tell, self._timers, self._heard_from)
+        while len(self._connections) >= self._most_connections:
+            silent = next(iter(self._connections))
+            del self._connections[silent]
+            self._tell({"event": "closed for a new one, too many connections", "peer": silent.peer})
+            silent.abort()
+        self._connections[connection] = None
         task = asyncio.current_task()
         assert task is not None
         self._serving.add(task)
         try:
             await connection.run(reader)
         finally:
-            self._connections.discard(connection)
+            self._connections.pop(connection, None)
             self._serving.discard(task)
+
+    def _heard_from(self, connection: _Connection) -> None:
+        if connection in self._connections:
+            del self._connections[connection]
+            self._connections[connection] = None
+
+
+class _Timers:
+    """How many answers of all connections are held back."""
+
+    count = 0
 
 
 class _Connection:
     """One client. Answers wait on the event loop's timers, so that late ones overtake nobody."""
 
     def __init__(
-        self, host: BankHost, framing: Framing, writer: asyncio.StreamWriter, tell: Callable[[Told], None]
+        self,
+        host: BankHost,
+        framing: Framing,
+        writer: asyncio.StreamWriter,
+        tell: Callable[[Told], None],
+        timers: _Timers,
+        heard: Callable[[_Connection], None],
     ) -> None:
         self._host = host
         self._framing = framing
         self._writer = writer
         self._tell = tell
+        self._timers = timers
+        self._heard = heard
         self._waiting: set[asyncio.TimerHandle] = set()
+        connected = writer.get_extra_info("socket")
+        if connected is not None:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD_BYTES)
         address = writer.get_extra_info("peername")
         self.peer = f"{address[0]}:{address[1]}" if address else "?"
 
@@ -148,6 +180,7 @@ class _Connection:
         answered_keep_alives = 0
         try:
             while data := await reader.read(READ_BYTES):
+                self._heard(self)
                 try:
                     received, fault = frames.feed(data, clock()), ""
                 except FramingError as error:
@@ -168,10 +201,20 @@ class _Connection:
             self._tell({"event": ended, "peer": self.peer})
 
     def close(self) -> None:
+        """What is written is still sent; answers held back are not."""
+        self._forget_waiting()
+        self._writer.close()
+
+    def abort(self) -> None:
+        """At once, whatever the client has not read."""
+        self._forget_waiting()
+        self._writer.transport.abort()
+
+    def _forget_waiting(self) -> None:
         for timer in self._waiting:
             timer.cancel()
+        self._timers.count -= len(self._waiting)
         self._waiting.clear()
-        self._writer.close()
 
     def _receive(self, payload: bytes, tpdu: bytes | None) -> None:
         reaction = self._host.receive(payload, datetime.now())
@@ -179,7 +222,7 @@ class _Connection:
         for action in reaction.actions:
             if not action.delay_ms:
                 self._do(action, tpdu)
-            elif len(self._waiting) < MOST_WAITING:
+            elif self._timers.count < MOST_WAITING:
                 self._later(action, tpdu)
             else:
                 self._tell({"event": "answer dropped, too many wait", "peer": self.peer})
@@ -187,10 +230,12 @@ class _Connection:
     def _later(self, action: Send | Close, tpdu: bytes | None) -> None:
         def due() -> None:
             self._waiting.discard(timer)
+            self._timers.count -= 1
             self._do(action, tpdu)
 
         timer = asyncio.get_running_loop().call_later(action.delay_ms / 1000, due)
         self._waiting.add(timer)
+        self._timers.count += 1
 
     def _do(self, action: Send | Close, tpdu: bytes | None) -> None:
         if self._writer.is_closing():
@@ -201,7 +246,16 @@ class _Connection:
             self._writer.write(action.data)
         else:
             addresses = None if tpdu is None else answer_tpdu(tpdu)
-            self._writer.write(self._framing.frame(action.data, addresses))
+            try:
+                self._writer.write(self._framing.frame(action.data, addresses))
+            except ValueError as error:  # longer than its length can say
+                self._tell({"event": "answer dropped", "peer": self.peer, "fault": str(error)})
+
+
+def _connections_allowed() -> int:
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = MOST_CONNECTIONS + FILES_KEPT if soft == resource.RLIM_INFINITY else soft
+    return max(1, min(MOST_CONNECTIONS, files - FILES_KEPT))
 
 
 def told(reaction: Reaction) -> dict[str, object]:

@@ -25,7 +25,7 @@ from switch.iso8583.contents import (
     digits_content,
     track_content,
 )
-from switch.iso8583.dictionary import Field, TlvForm
+from switch.iso8583.dictionary import LENGTH_MARK, Field, TlvForm
 from switch.iso8583.errors import DecodeError, EncodeError
 from switch.iso8583.lengths import (
     NoNumber,
@@ -40,7 +40,7 @@ from switch.iso8583.lengths import (
     truncated,
     units_of,
 )
-from switch.iso8583.message import Value
+from switch.iso8583.message import BYTES_MARK, Value
 
 Values = dict[str, Any]
 # (data, the same as lower-case hex, the same as Latin-1, offset, end of what may be read, values to add to)
@@ -313,7 +313,7 @@ class FieldCodecs:
     def _tlv(self, field: Field) -> _Content:
         form = field.tlv
         assert form is not None, "tagged data has a form"
-        known = {name: _Tag(tag, self._content(tag)) for name, tag in field.tags.items()}
+        known = {name: _Tag(tag, self._content(tag), form.keeps_misfits) for name, tag in field.tags.items()}
         if form.kind == "ber":
             return _Content(self._ber_take(field, form, known), _ber_write(field, form, known))
         return _Content(self._simple_take(field, form, known), _simple_write(field, form, known))
@@ -379,6 +379,8 @@ class FieldCodecs:
     def _ber_take(self, field: Field, form: TlvForm, known: Mapping[str, _Tag]) -> Take:
         path, spans = field.path, self._spans
         padding = {int(byte, 16): byte for byte in form.padding}
+        any_length = form.any_length
+        length_of = _any_ber_length if any_length else _ber_length
 
         def take(
             data: bytes, hexed: str, characters: str, at: int, stop: int, count: int, values: Values, key: str
@@ -407,7 +409,7 @@ class FieldCodecs:
                     raise DecodeError(path, at, words, f"{count_bytes(left)} without an end")
                 name = data[at : at + tag_size].hex().upper()
                 length_at = at + tag_size
-                size, start = _ber_length(f"{path}.{name}", data, length_at, stop)
+                size, start = length_of(f"{path}.{name}", data, length_at, stop)
                 tag = known.get(name)
                 if name in tags:
                     if not form.repeats:
@@ -420,6 +422,10 @@ class FieldCodecs:
                 end = start + size
                 if spans is not None:
                     spans.append(Span(f"{path}.{name}", at, end))
+                if any_length and data[length_at:start] != _ber_length_bytes(size):
+                    tags[name + LENGTH_MARK] = data[length_at:start]
+                    if spans is not None:
+                        spans.append(Span(f"{path}.{name}{LENGTH_MARK}", length_at, start))
                 if tag is not None:
                     tag.take(data, hexed, characters, start, end, length_at, tags, name, path)
                 elif form.keeps_unknown:
@@ -439,10 +445,13 @@ def field_codec(field: Field) -> FieldCodec:
 class _Tag:
     """A known tag: its content, and which sizes its length may give."""
 
-    def __init__(self, field: Field, content: _Content) -> None:
+    def __init__(self, field: Field, content: _Content, keeps_misfits: bool) -> None:
         self.field = field
         self.write = _sized_write(field, content.write)
         self._take = content.take
+        if keeps_misfits and not field.is_composite:
+            self.take = self._take_any  # type: ignore[method-assign]
+            self.write = _any_write(self.write)
         self._minimum = size_bytes(
             field, field.length.minimum if field.fill is None else field.length.maximum
         )
@@ -478,6 +487,41 @@ class _Tag:
         except DecodeError as error:
             raise error.moved(error.offset, _renamed(error.path, path, f"{holder}.{name}")) from None
 
+    def _take_any(
+        self,
+        data: bytes,
+        hexed: str,
+        characters: str,
+        start: int,
+        end: int,
+        length_at: int,
+        values: Values,
+        name: str,
+        holder: str,
+    ) -> None:
+        """`take` that keeps misfits as bytes, and texts that would look like bytes in JSON."""
+        try:
+            _Tag.take(self, data, hexed, characters, start, end, length_at, values, name, holder)
+        except DecodeError:
+            values[name] = data[start:end]
+        value = values[name]
+        if isinstance(value, str) and value.startswith(BYTES_MARK):
+            values[name] = data[start:end]
+
+
+def _any_write(write: Write) -> Write:
+    """`write`, or the bytes of a misfit as they are."""
+
+    def write_any(value: Any) -> bytes:
+        try:
+            return write(value)
+        except EncodeError:
+            if isinstance(value, bytes):
+                return value
+            raise
+
+    return write_any
+
 
 def _again(name: str, tags: Mapping[str, object]) -> str:
     """The name of a further tag of the same kind: TAG#2, TAG#3 ..."""
@@ -493,6 +537,15 @@ def _renamed(path: str, old: str, new: str) -> str:
 
 def _ber_length(path: str, data: bytes, at: int, stop: int) -> tuple[int, int]:
     """(length, offset behind it) by ISO/IEC 8825-1 8.1.3, definite and in the fewest bytes only."""
+    size, start = _any_ber_length(path, data, at, stop)
+    count = start - at - 1
+    if count and (size < 0x80 or size < 1 << 8 * (count - 1)):
+        raise DecodeError(path, at, "the shortest form of the length", "a longer one")
+    return size, start
+
+
+def _any_ber_length(path: str, data: bytes, at: int, stop: int) -> tuple[int, int]:
+    """The same in any definite form of up to five bytes."""
     if at >= stop:
         raise DecodeError(path, at, "a length", "nothing")
     first = data[at]
@@ -506,10 +559,7 @@ def _ber_length(path: str, data: bytes, at: int, stop: int) -> tuple[int, int]:
     start = at + 1 + count
     if start > stop:
         raise DecodeError(path, at, count_bytes(count + 1), f"{stop - at}")
-    size = int.from_bytes(data[at + 1 : start], "big")
-    if size < 0x80 or size < 1 << 8 * (count - 1):
-        raise DecodeError(path, at, "the shortest form of the length", "a longer one")
-    return size, start
+    return int.from_bytes(data[at + 1 : start], "big"), start
 
 
 def _ber_length_bytes(size: int) -> bytes:
@@ -523,6 +573,7 @@ def _ber_write(field: Field, form: TlvForm, known: Mapping[str, _Tag]) -> Write:
     path = field.path
 
     heads = {name: bytes.fromhex(name) for name in known}
+    length_bytes = _any_length_bytes if form.any_length else _shortest_length_bytes
 
     def write(value: Any) -> bytes:
         pieces: list[bytes] = []
@@ -530,7 +581,11 @@ def _ber_write(field: Field, form: TlvForm, known: Mapping[str, _Tag]) -> Write:
             head = heads.get(name)
             if head is not None:
                 content = known[name].write(scalar)
-                pieces += head, _ber_length_bytes(len(content)), content
+                pieces += head, length_bytes(path, name, value, len(content)), content
+                continue
+            if form.any_length and isinstance(name, str) and name.endswith(LENGTH_MARK):
+                if name.removesuffix(LENGTH_MARK) not in value:
+                    raise EncodeError(f"{path}.{name}", "the tag whose length this is", "none")
                 continue
             base, again = _tag_base(path, name, form, value)
             if base in form.padding:
@@ -541,10 +596,31 @@ def _ber_write(field: Field, form: TlvForm, known: Mapping[str, _Tag]) -> Write:
             if tag_names.problem(form, base):
                 raise EncodeError(path, "BER tags in upper-case hex", "another name")
             content = _tag_content(path, name, base, again, scalar, known, form)
-            pieces += bytes.fromhex(base), _ber_length_bytes(len(content)), content
+            pieces += bytes.fromhex(base), length_bytes(path, name, value, len(content)), content
         return b"".join(pieces)
 
     return write
+
+
+def _shortest_length_bytes(path: str, name: str, tags: Mapping[str, Any], size: int) -> bytes:
+    return _ber_length_bytes(size)
+
+
+def _any_length_bytes(path: str, name: str, tags: Mapping[str, Any], size: int) -> bytes:
+    """As the message has it, else in the shortest form."""
+    asked = tags.get(name + LENGTH_MARK)
+    if asked is None:
+        return _ber_length_bytes(size)
+    inner = f"{path}.{name}{LENGTH_MARK}"
+    if not isinstance(asked, bytes):
+        raise EncodeError(inner, "bytes", type(asked).__name__)
+    try:
+        told, end = _any_ber_length(inner, asked, 0, len(asked))
+    except DecodeError:
+        told, end = -1, 0
+    if told != size or end != len(asked):
+        raise EncodeError(inner, f"a length of {size} in BER", "another")
+    return asked
 
 
 def _simple_write(field: Field, form: TlvForm, known: Mapping[str, _Tag]) -> Write:

@@ -20,6 +20,10 @@ Read = Callable[[bytes, str, str, int, int, int], Value]
 # value -> its bytes, without a prefix
 Write = Callable[[Any], bytes]
 TRACK_CHARACTERS = DIGITS + "="
+# ISO/IEC 7811-2: the character of each nibble is 0x30 and the nibble.
+WHOLE_TRACK = DIGITS + ":;<=>?"
+_TRACK_OF_NIBBLES = str.maketrans("abcdef", ":;<=>?")
+_NIBBLES_OF_TRACK = str.maketrans(":;<=>?", "abcdef")
 
 
 def digits_content(field: Field) -> tuple[Read, Write]:
@@ -81,11 +85,11 @@ def _filled_digits_content(field: Field) -> tuple[Read, Write]:
 
     def read(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
         value = hexed[at * 2 : stop * 2]
+        edge = odd
         if odd:
-            edge = value[0] if odd_left else value[-1]
-            if edge != odd:
-                raise _nibble_fault(field, hexed, at, size, DIGITS)
-            value = value[1:] if odd_left else value[:-1]
+            edge, value = (value[0], value[1:]) if odd_left else (value[-1], value[:-1])
+            if odd_left and edge != odd:
+                raise pad_fault(at, edge)
         stripped = _stripped(value, nibble, is_left, least)
         if stripped and not stripped.isdigit():
             start = at * 2 + (1 if odd and odd_left else 0)
@@ -93,7 +97,12 @@ def _filled_digits_content(field: Field) -> tuple[Read, Write]:
             place = next(place for place, digit in enumerate(stripped) if digit not in DIGITS)
             at = (start + place) // 2
             raise DecodeError(field.path, at, "digits", _nibble_words(stripped[place]))
+        if edge != odd:
+            raise pad_fault(stop - 1, edge)
         return stripped
+
+    def pad_fault(place: int, edge: str) -> DecodeError:
+        return DecodeError(field.path, place, f"pad nibble {odd.upper()}", _nibble_words(edge))
 
     def write(value: Any) -> bytes:
         if not isinstance(value, str) or not least <= len(value) <= size or value.strip(DIGITS):
@@ -194,6 +203,8 @@ def _digit_range(field: Field) -> str:
 
 
 def track_content(field: Field) -> tuple[Read, Write]:
+    if field.all_nibbles:
+        return _whole_track_content(field)
     minimum, maximum = value_bounds(field)
     left = field.pad is not None and field.pad.side == "left"
     pad = field.pad.nibble if field.pad is not None else ""
@@ -230,6 +241,44 @@ def track_content(field: Field) -> tuple[Read, Write]:
                     nibbles = pad + nibbles if left else nibbles + pad
                 return fromhex(nibbles)
         raise _text_refusal(field, value, "digits and =", TRACK_CHARACTERS)
+
+    return read, write
+
+
+def _whole_track_content(field: Field) -> tuple[Read, Write]:
+    """Every nibble is a character of ISO/IEC 7811-2: the separator, sentinels, what fills the track up."""
+    minimum, maximum = value_bounds(field)
+    pad = field.pad
+    left = pad is not None and pad.side == "left"
+    counts = is_counted(field)
+
+    def read(data: bytes, hexed: str, characters: str, at: int, stop: int, length: int) -> str:
+        value = hexed[at * 2 : stop * 2]
+        is_odd = length % 2 == 1
+        if not counts:
+            edge = value[:1] if left else value[-1:]
+            is_odd = pad is not None and edge == pad.nibble and pad.nibble not in DIGITS
+        if is_odd:
+            assert pad is not None, "only a field with a pad has an odd length"
+            nibble, value = (value[0], value[1:]) if left else (value[-1], value[:-1])
+            if nibble != pad.nibble:
+                place = at if left else stop - 1
+                expected = f"pad nibble {pad.nibble.upper()}"
+                raise DecodeError(field.path, place, expected, _nibble_words(nibble))
+        if not minimum <= len(value) <= maximum:
+            raise DecodeError(field.path, at, _digit_range(field), f"{len(value)} digits")
+        return value.translate(_TRACK_OF_NIBBLES)
+
+    def write(value: Any) -> bytes:
+        is_track = isinstance(value, str) and not value.strip(WHOLE_TRACK) and CLASSES["z"].allows(value)
+        if not is_track or "D" in value or not minimum <= len(value) <= maximum:
+            raise _text_refusal(field, value, "characters of a track", WHOLE_TRACK)
+        nibbles = value.translate(_NIBBLES_OF_TRACK)
+        if len(nibbles) % 2:
+            if pad is None:
+                raise EncodeError(field.path, "an even number of digits", f"{len(nibbles)}")
+            nibbles = pad.nibble + nibbles if left else nibbles + pad.nibble
+        return bytes.fromhex(nibbles)
 
     return read, write
 

@@ -19,7 +19,8 @@ from switch.iso8583.dictionary import HEADER, HIGHEST_FIELD, Dictionary, Respons
 from switch.iso8583.dictionary_file import SHIPPED
 from switch.iso8583.errors import DecodeError, DialectError, EncodeError, Mistake
 from switch.iso8583.lengths import count_bytes, truncated
-from switch.iso8583.message import EMPTY_SECONDARY, Message, Value
+from switch.iso8583.masks import Mask, torn_places
+from switch.iso8583.message import EMPTY_SECONDARY, Message, Value, message_bytes, message_of
 from switch.iso8583.presence import Presence, Problem
 
 HALF_BYTES = 8  # of a bitmap: what one of its bits 1, 65 announces
@@ -72,7 +73,7 @@ class Dialect:
         `DecodeError` names the first fault in the order of bytes: header, MTI, bitmap, fields, then bytes
         left over. Presence is `check`'s business. `encode(decode(data)) == data` for all that decodes.
         """
-        data = bytes(data)
+        data = message_bytes(data)
         hexed, characters, end = data.hex(), data.decode("latin-1"), len(data)
         fields: dict[str, Value] = {}
         mti: str | None = None
@@ -82,8 +83,10 @@ class Dialect:
             mti, start = layout.mti(data, hexed, characters, at)
             bitmap, at = layout.bitmap(data, start)
             decoders, tertiary = self._decode_plans.get(bitmap) or self._plan_decode(data, bitmap, start)
-            if layout.allows_empty and len(bitmap) > HALF_BYTES and not any(bitmap[HALF_BYTES:]):
-                fields[EMPTY_SECONDARY] = bytes(HALF_BYTES)
+            if layout.marks:
+                mark = layout.mark(bitmap)
+                if mark is not None:
+                    fields[EMPTY_SECONDARY] = mark
             if tertiary >= 0:
                 at = self._decode_with_tertiary(data, hexed, characters, at, end, fields, decoders, tertiary)
             else:
@@ -94,7 +97,7 @@ class Dialect:
         except DecodeError as error:
             error.response_code = self.dictionary.format_error
             if mti is not None:
-                error.partial = Message(mti, fields, self.dictionary, is_partial=True)
+                error.partial = Message(mti, fields, _TornCaptions(self, data), is_partial=True)
             raise
         return Message(mti, fields, self.dictionary)
 
@@ -179,6 +182,7 @@ class Dialect:
         Of a message that does not decode: what was understood before the fault; the last spans then reach to
         where their field would have to end at most.
         """
+        data = message_bytes(data)
         if self._noting is None:
             self._noting = self._made_noting()
         noting, spans = self._noting
@@ -203,7 +207,7 @@ class Dialect:
 
     def encode(self, message: Message) -> bytes:
         """The bytes of `message` with all its fields, the MAC too if it carries one; or `EncodeError`."""
-        names = tuple(message.fields)
+        names = tuple(message_of(message).fields)
         plan = self._encode_plans.get(names)
         if plan is None:
             plan = self._plan_encode(names, names)
@@ -217,7 +221,7 @@ class Dialect:
         part of the body, as `split_mac` cuts it. A MAC the message carries is left out:
         `encode_body(decode(data)) == split_mac(data)[0]` for a message whose MAC stands where it belongs.
         """
-        names = tuple(message.fields)
+        names = tuple(message_of(message).fields)
         plan = self._body_plans.get(names)
         if plan is None:
             plan = self._plan_body(names)
@@ -251,7 +255,7 @@ class Dialect:
         for name in names:
             if name == HEADER and self._header:
                 continue
-            if name == EMPTY_SECONDARY and self._layout.allows_empty:
+            if name == EMPTY_SECONDARY and self._layout.marks:
                 numbers.append(1)
                 continue
             number = int(name) if _is_number(name) else 0
@@ -271,8 +275,8 @@ class Dialect:
             pieces += [encode(fields[name]) if name else inner for name, encode in encoders]
         else:
             pieces += [encode(fields[name]) for name, encode in encoders]
-        if self._layout.allows_empty and fields.get(EMPTY_SECONDARY, bytes(HALF_BYTES)) != bytes(HALF_BYTES):
-            raise EncodeError(EMPTY_SECONDARY, f"{HALF_BYTES} zero bytes (an empty bitmap)", "something else")
+        if self._layout.marks and EMPTY_SECONDARY in fields:
+            self._layout.judge_mark(fields[EMPTY_SECONDARY], self._numbers(fields))
         if self._header:
             return self._encode_header(fields.get(HEADER)) + b"".join(pieces)
         return b"".join(pieces)
@@ -302,6 +306,7 @@ class Dialect:
 
         Looks at header and bitmap only: neither part is checked otherwise.
         """
+        data = message_bytes(data)
         mac = self.dictionary.mac
         if mac is None:
             return data, None
@@ -342,6 +347,28 @@ class Dialect:
         return self._presence.name_of(message)
 
 
+class _TornCaptions:
+    """Captions of a broken message: whatever may hold a piece of a card number is hidden."""
+
+    def __init__(self, dialect: Dialect, data: bytes) -> None:
+        self._dialect = dialect
+        self._data = data
+        self.name = dialect.dictionary.name
+
+    @functools.cached_property
+    def _hidden(self) -> frozenset[str]:
+        places = torn_places(self._data)
+        spans = self._dialect.spans(self._data) if places else []
+        return frozenset(path for path, start, stop in spans if not places.isdisjoint(range(start, stop)))
+
+    def mask_of(self, path: str) -> Mask:
+        mask = self._dialect.dictionary.mask_of(path)
+        return Mask.HIDDEN if mask in (Mask.NONE, Mask.MOBILE) and path in self._hidden else mask
+
+    def title_of(self, path: str) -> str:
+        return self._dialect.dictionary.title_of(path)
+
+
 class _Layout:
     """MTI and bitmaps of a dialect: where they stand and how they look."""
 
@@ -351,7 +378,8 @@ class _Layout:
         self._mti_encoding = dictionary.mti_encoding
         self._page = CODE_PAGES[dictionary.code_page]
         self.mti_size = 2 if dictionary.mti_encoding == "bcd" else 4
-        self.allows_empty = form.allows_empty
+        # whether messages carry field "1": an empty secondary bitmap, a bit 1 that isn't as announced
+        self.marks = form.allows_empty or form.first_bit == "any"
         self.read = bitmap_reader(form, "bitmap", dictionary.code_page)
         self._code_page = dictionary.code_page
         self.tertiary_field = (form.tertiary or 0) if form.tertiary_in_field else 0
@@ -457,8 +485,27 @@ class _Layout:
                     raise DecodeError("bitmap", at, "a field above 128 in the tertiary bitmap", "none")
                 raise DecodeError("bitmap", at, "bit 65 set for fields above 128", "bit 65 clear")
 
+    def mark(self, bitmap: bytes) -> bytes | None:
+        """What the message carries as field "1": eight zero bytes for a secondary bitmap that is announced
+        and empty, none for one that isn't announced; None when bit 1 is as it should be.
+        """
+        is_needed = any(bitmap[HALF_BYTES:])
+        if self._form.size == HALF_BYTES:
+            return bytes(HALF_BYTES) if len(bitmap) > HALF_BYTES and not is_needed else None
+        if bool(bitmap[0] & 0x80) == is_needed:
+            return None
+        return b"" if is_needed else bytes(HALF_BYTES)
+
+    def judge_mark(self, mark: object, numbers: Collection[int]) -> None:
+        if self._form.first_bit == "any" and any(number > 64 for number in numbers):
+            if mark != b"":
+                raise EncodeError(EMPTY_SECONDARY, "no bytes (bit 1 clear above fields)", "something else")
+        elif mark != bytes(HALF_BYTES):
+            raise EncodeError(EMPTY_SECONDARY, f"{HALF_BYTES} zero bytes (an empty bitmap)", "something else")
+
     def has_secondary(self, numbers: Collection[int]) -> bool:
-        return any(number > 64 or number == 1 for number in numbers)
+        is_short = self._form.size == HALF_BYTES
+        return any(number > 64 or (number == 1 and is_short) for number in numbers)
 
     def written(self, numbers: Collection[int]) -> tuple[bytes, bytes]:
         """(the bitmaps of a message with these fields, the bitmap inside a field or b"")."""
@@ -473,9 +520,12 @@ class _Layout:
             bits.add(65)
             bits.update(number + 128 for number in above)
             size = 3 * HALF_BYTES
+        is_turned = form.first_bit == "any" and 1 in bits
         if max(bits, default=0) > 64:
             size = max(size, 2 * HALF_BYTES)
             bits.add(1)
+            if is_turned:
+                bits.discard(1)
         elif 1 in bits:
             size = max(size, 2 * HALF_BYTES)
         if form.first_bit == "set":

@@ -18,6 +18,8 @@ BITMAP_BITS = (1, 65)
 HIGHEST_FIELD = 128
 HIGHEST_TERTIARY_FIELD = 192
 HEADER = "header"  # the path under which the parts of a message header stand
+# Behind a tag's name: the bytes of its length, where these aren't in the shortest form.
+LENGTH_MARK = "@length"
 # Composites within composites: deeper than any network's private data, bounded so that a loop of mistakes
 # in a file can't exhaust the stack. Depth comes from the dictionary alone, never from a message.
 DEEPEST = 8
@@ -77,6 +79,8 @@ class TlvForm(NamedTuple):
     length_first: the length stands before the tag; length_covers_tag: it counts the tag's bytes too.
     padding: bytes ("00", "FF") that may stand between BER-TLV objects, kept under their own name.
     repeats: a tag may come again; the second is named "TAG#2".
+    any_length: BER lengths needn't be in their shortest form; another is kept under "TAG@length".
+    keeps_misfits: a known tag whose length or content isn't as the dictionary says is kept as bytes.
     """
 
     kind: str
@@ -91,6 +95,8 @@ class TlvForm(NamedTuple):
     padding: tuple[str, ...] = ()
     repeats: bool = False
     keeps_unknown: bool = True
+    any_length: bool = False
+    keeps_misfits: bool = False
 
 
 class BitmapForm(NamedTuple):
@@ -98,7 +104,8 @@ class BitmapForm(NamedTuple):
 
     encoding: binary, hex (ASCII) or ebcdic (hex digits in EBCDIC); size: bytes that always stand.
     first_bit: "announces" further 8 bytes (with size 16: is set when these hold a field), always "set",
-    always "clear", or an ordinary "field" (bitmapped fields only).
+    always "clear", "any" (nobody cares; the message carries field "1" where it isn't as "announces" has it),
+    or an ordinary "field" (bitmapped fields only).
     allows_empty: an announced bitmap without fields is accepted; the message carries it as field "1".
     tertiary: None, 65 (bit 65 announces 8 bytes right behind the others), or the number of the field that
     holds the tertiary bitmap (in its own place; fields 129 to 192 follow after 128).
@@ -149,6 +156,7 @@ class Field:
     signs: tuple[str, str] = ("C", "D")  # x+n
     sign_form: str = "ascii"  # x+n in bcd: sign as "ascii" or "ebcdic" byte, or as "nibble" C or D
     hex_case: str = "upper"  # encoding hex, class h: "upper" or "lower"
+    all_nibbles: bool = False  # z in bcd: nibbles A to F are all characters of a track, not D alone
 
     @property
     def key(self) -> str:
@@ -288,6 +296,8 @@ class Dictionary:
                 steps.pop(0)
                 repetition = False
                 continue
+            if found.tlv is not None and found.tlv.any_length and steps[0].endswith(LENGTH_MARK):
+                break  # how a length was written is no value of its tag
             child = found.children.get(steps[0]) or found.children.get(steps[0].partition("#")[0])
             if child is None:
                 break

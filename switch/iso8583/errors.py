@@ -76,16 +76,21 @@ class Mistake(NamedTuple):
 
 
 class DialectError(ValueError):
-    """A dictionary that can't be used: every mistake; the first also as `line`, `what`, `remedy`."""
+    """A dictionary that can't be used: every mistake; the first also as `line`, `what`, `remedy`.
 
-    def __init__(self, file: Path, mistakes: Sequence[Mistake]) -> None:
-        assert mistakes, "an error names at least one mistake"
+    mistakes: those of the file, then those of the files it extends; located: each with its file.
+    """
+
+    def __init__(
+        self, file: Path, mistakes: Sequence[Mistake], others: Sequence[tuple[Path, Mistake]] = ()
+    ) -> None:
+        self.located = (*((file, mistake) for mistake in mistakes), *others)
+        assert self.located, "an error names at least one mistake"
         super().__init__(
             "\n".join(
-                f"{file}{'' if line is None else f':{line}'}: {what}; {remedy}"
-                for line, what, remedy in mistakes
+                f"{where}{'' if line is None else f':{line}'}: {what}; {remedy}"
+                for where, (line, what, remedy) in self.located
             )
         )
-        self.file = file
-        self.mistakes = tuple(mistakes)
-        self.line, self.what, self.remedy = mistakes[0]
+        self.mistakes = tuple(mistake for _file, mistake in self.located)
+        self.file, (self.line, self.what, self.remedy) = self.located[0]

@@ -14,6 +14,8 @@ _OWN = ("name", "version", "description", "extends", "remove")
 # A field that names its class anew is a new format: of the base's only what it is called stays.
 _NAMES = ("name", "title", "description", "mask")
 _CHILDREN = ("tags", "subfields")
+# Tables of the head that are laid over key by key, as the head is.
+_HEAD_TABLES = ("mti", "bitmap", "mac")
 # Tables of entries that are overridden key by key; what isn't named here is replaced whole.
 _ENTRIES = ("messages", "defaults", "conditions", "response_codes", "reasons", "network_codes")
 
@@ -28,7 +30,7 @@ def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(value, dict) or not isinstance(below, dict):
             result[key] = value
         elif key == "dialect":
-            result[key] = {**below, **value}
+            result[key] = _head(below, value)
         elif key == "fields":
             result[key] = _fields(below, value)
         elif key in _ENTRIES:
@@ -49,6 +51,17 @@ def removed(base: dict[str, Any], names: object) -> Iterator[tuple[tuple[str, ..
             del table[last]
         else:
             yield ("dialect", "remove"), str(name)
+
+
+def _head(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    result = {**below, **above}
+    for key in _HEAD_TABLES:
+        old, new = below.get(key), above.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            # the case of hex digits belongs to the encoding it was said with
+            kept = {each: old[each] for each in old if each != "hex_case" or "encoding" not in new}
+            result[key] = {**kept, **new}
+    return result
 
 
 def _over(below: object, entry: object) -> object:

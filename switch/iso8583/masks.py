@@ -6,6 +6,7 @@ Nothing in this file ever returns more of a card number than 6...4 (2...2 when s
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 
 
@@ -43,6 +44,9 @@ ISSUED_STARTS: dict[int, tuple[str, ...]] = {
 BETWEEN_DIGITS = r"[\x00-/:-@\[-`{-\x7f]{0,3}"
 # A run of digits, of any script.
 _DIGIT_RUN = re.compile(rf"\d(?:{BETWEEN_DIGITS}\d){{{SHORTEST_CARD_NUMBER - 1},}}")
+# What may hold a card number in the bytes of a broken message, or more than its first six digits.
+_TORN_RUN = re.compile(r"[0-9]{7,}")
+_ASCII_DIGITS = re.compile(rb"[0-9]{7,}")
 # The same digits as characters written in hex: 0x30 to 0x39 in ASCII, 0xF0 to 0xF9 in EBCDIC.
 _HEX_RUN = re.compile(rf"(?:3\d){{{SHORTEST_CARD_NUMBER},}}|(?:[Ff]\d){{{SHORTEST_CARD_NUMBER},}}", re.ASCII)
 # Card number, separator, expiry and service code (ISO/IEC 7813), whatever check digit.
@@ -175,6 +179,30 @@ def mask_joined(values: list[str]) -> list[str]:
         for index, place in places[start + 6 if size >= 16 else start + 2 : start + size - 2]:
             shown[index][place] = "*"
     return ["".join(value) for value in shown]
+
+
+def torn_places(data: bytes) -> frozenset[int]:
+    """Offsets of bytes of a broken message that may hold what nobody may see of a card number.
+
+    Out of step, a card number lies in pieces across fields of other masks, digits of it taken for lengths:
+    it is looked for in the bytes themselves, in ASCII, EBCDIC and BCD. Where the bytes end in digits, a card
+    number may have been cut off, which no check digit tells.
+    """
+    found: set[int] = set()
+    for text in (data.decode("latin-1"), data.decode("cp500")):
+        found.update(_torn(text))
+    # as characters these were looked at: as nibbles they would be found by chance
+    packed = _ASCII_DIGITS.sub(lambda run: b"\xff" * len(run[0]), data).hex()
+    found.update(place // 2 for place in _torn(packed))
+    return frozenset(found)
+
+
+def _torn(text: str) -> Iterator[int]:
+    for run in _TORN_RUN.finditer(text):
+        if len(run[0]) >= SHORTEST_CARD_NUMBER:
+            yield from (run.start() + at for at, shown in enumerate(_mask_run(run[0])) if shown == "*")
+        if run.end() == len(text):  # it may begin anywhere among the last; six digits of it may be seen
+            yield from range(max(run.start(), run.end() - LONGEST_CARD_NUMBER + 1) + 6, run.end())
 
 
 def _mask_run(run: str) -> str:

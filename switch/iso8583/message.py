@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
-from switch.iso8583.dictionary import DEEPEST
+from switch.iso8583.dictionary import HEADER
 from switch.iso8583.errors import EncodeError
 from switch.iso8583.masks import Mask, mask_joined, mask_text, mask_value, standard_mask
 
@@ -27,7 +27,6 @@ SCHEMA = "vafa.message/1"
 # allow it (bitmap.empty_secondary).
 EMPTY_SECONDARY = "1"
 BYTES_MARK = "0x"
-DEEPEST_PATH = 2 * DEEPEST  # steps: a composite, and the number of a group in it
 LONGEST_JSON = 8_000_000  # characters; the greatest message as revealed JSON is far smaller
 # What masks put in the place of content, as `from_json` recognises it where it can't be content.
 _MASKED = re.compile(r"\[hidden\]|\[\d+ bytes hidden\]|.*[=^]\.\.\.|\d{2,6}\*+\d{2,4}", re.DOTALL)
@@ -228,13 +227,20 @@ class Message:
         The dialect says which values are bytes. EncodeError when the text is no such message, or when a
         value is masked: what a mask took away can't be sent.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"from_json takes JSON as str, not {type(text).__name__}: decode bytes first")
         if len(text) > LONGEST_JSON:
             raise EncodeError("message", f"at most {LONGEST_JSON} characters of JSON", "more")
         try:
-            document = json.loads(text)
-        except (ValueError, RecursionError):
-            raise EncodeError("message", "JSON", "something else") from None
-        return cls.from_document(document, dialect)
+            document = json.loads(text, object_pairs_hook=_once)
+        except (ValueError, RecursionError) as error:
+            is_twice = isinstance(error, _Twice)
+        else:
+            return cls.from_document(document, dialect)
+        # outside of `except`: the error would carry the text as its context
+        if is_twice:
+            raise EncodeError("message", "every name once in an object", "one twice")
+        raise EncodeError("message", "JSON", "something else")
 
     @classmethod
     def from_document(cls, document: object, dialect: Speaker) -> Message:
@@ -253,13 +259,13 @@ class Message:
         if strangers:
             raise EncodeError("message", "schema, dialect, mti, masked, fields", "another key")
         mti, fields = document.get("mti"), document.get("fields")
-        if not isinstance(mti, str):
-            raise EncodeError("mti", "4 digits", _kind(mti))
+        if not isinstance(mti, str) or not (len(mti) == 4 and mti.isascii() and mti.isdigit()):
+            raise EncodeError("mti", "4 digits", _kind(mti) if not isinstance(mti, str) else "another text")
         if not isinstance(fields, dict):
             raise EncodeError("message", "fields as a JSON object", _kind(fields))
         is_told = masked is False
         dictionary = dialect.dictionary
-        values = {number: _valued(number, fields[number], dictionary, is_told) for number in fields}
+        values = {number: _field_value(number, fields[number], dictionary, is_told) for number in fields}
         return cls(mti, values, dictionary)
 
     def _masked_tree(self) -> dict[str, Any]:
@@ -271,6 +277,25 @@ class Message:
                 inner = inner.setdefault(step, {})
             inner[last] = {} if isinstance(value, Mapping) else shown
         return tree
+
+
+def message_bytes(data: object) -> bytes:
+    """`data` as bytes; TypeError for what is no message at all, such as its hex digits as text."""
+    if isinstance(data, bytes):
+        return data
+    if isinstance(data, bytearray | memoryview):
+        return bytes(data)
+    remedy = "use bytes.fromhex(...) for hex digits" if isinstance(data, str) else "pass bytes"
+    raise TypeError(f"a message is bytes, not {type(data).__name__}: {remedy}")
+
+
+def message_of(message: object) -> Message:
+    """`message`; TypeError for what is none, such as the mapping of its fields alone."""
+    if not isinstance(message, Message):
+        raise TypeError(f"a Message is encoded, not {type(message).__name__}: use Message(mti, fields)")
+    if not isinstance(message.fields, Mapping):
+        raise TypeError(f"a Message has a mapping of fields, not {type(message.fields).__name__}")
+    return message
 
 
 def _leaves(path: str, value: Value) -> Iterator[tuple[str, Value]]:
@@ -289,25 +314,110 @@ def _plain(value: Value) -> Any:
     return value
 
 
-def _valued(path: str, plain: object, dictionary: Dictionary, is_told: bool) -> Value:
-    """The value at `path` as the codec wants it. is_told: the document says that it isn't masked."""
-    field = dictionary.field_at(path)
-    if path.count(".") > DEEPEST_PATH:
-        raise EncodeError(mask_text(path.partition(".")[0]), "composites of this dialect", "deeper ones")
-    if isinstance(plain, dict):
-        return {key: _valued(f"{path}.{key}", inner, dictionary, is_told) for key, inner in plain.items()}
+class _Twice(ValueError):  # never leaves this module
+    """A name that stands twice in a JSON object, where all but the last would be lost."""
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise _Twice
+    return content
+
+
+def _field_value(number: str, plain: object, dictionary: Dictionary, is_told: bool) -> Value:
+    """The value of a whole field, of the header, or of the mark of an empty secondary bitmap."""
+    is_number = number.isascii() and number.isdecimal() and len(number) < 5
+    field = dictionary.fields.get(int(number)) if is_number else None
+    if number == HEADER and dictionary.header:
+        if not isinstance(plain, dict):
+            raise EncodeError(HEADER, "a JSON object of parts", _kind(plain))
+        return {
+            key: _valued(f"{HEADER}.{key}", inner, dictionary.header.get(key), dictionary, is_told)
+            for key, inner in plain.items()
+            if _is_part(HEADER, key, key in dictionary.header)
+        }
+    if number == EMPTY_SECONDARY and field is None:
+        return _bytes(EMPTY_SECONDARY, _text(EMPTY_SECONDARY, plain, "bytes as 0x and hex digits"))
+    if field is None or field.path != number:
+        raise EncodeError("message", "fields of this dialect, by number", "another name")
+    return _valued(number, plain, field, dictionary, is_told)
+
+
+def _valued(
+    path: str,
+    plain: object,
+    field: Field | None,
+    dictionary: Dictionary,
+    is_told: bool,
+    is_lenient: bool = False,
+) -> Value:
+    """The value at `path` as the codec wants it. field: None for a tag that the dialect doesn't know.
+
+    is_told: the document says that it isn't masked. is_lenient: a tag that may not fit its field.
+    """
+    if field is not None and field.is_composite:
+        return _composite(path, plain, field, dictionary, is_told)
     shown = mask_text(path)
-    if not isinstance(plain, str):
-        raise EncodeError(shown, "a text", _kind(plain))
-    if _looks_masked(plain, field, is_told):
+    wanted = "a text" if field is not None and field.content != "b" else "bytes as 0x and hex digits"
+    text = _text(shown, plain, wanted)
+    if _looks_masked(text, field, is_told):
         raise EncodeError(shown, "a value that is not masked", "a masked one")
-    is_bytes = field is None or field.content == "b"
-    if path == EMPTY_SECONDARY:
-        is_bytes = True
-    if not is_bytes:
-        return plain
-    digits = plain.removeprefix(BYTES_MARK)
-    if digits == plain or len(digits) % 2 or digits.strip("0123456789abcdefABCDEF"):
+    if field is not None and field.content != "b" and not (is_lenient and text.startswith(BYTES_MARK)):
+        return text
+    return _bytes(shown, text)
+
+
+def _composite(path: str, plain: object, field: Field, dictionary: Dictionary, is_told: bool) -> Value:
+    words = "tags" if field.content == "tlv" else "groups" if field.repeat else "parts"
+    shown = mask_text(path)
+    if not isinstance(plain, dict):
+        if isinstance(plain, str) and _looks_masked(plain, field, is_told):
+            raise EncodeError(shown, "a value that is not masked", "a masked one")
+        raise EncodeError(shown, f"a JSON object of {words}", _kind(plain))
+    is_lenient = field.tlv is not None and field.tlv.keeps_misfits
+    values: dict[str, Value] = {}
+    for key, inner in plain.items():
+        child = dictionary.field_at(f"{path}.{key}")
+        knows = child is not None and (child is not field or field.repeat > 0)
+        if field.content == "tlv":
+            _is_part(path, key, True)
+        elif _is_part(path, key, knows) and child is field:  # a group of several
+            values[key] = _group(f"{path}.{key}", inner, field, dictionary, is_told)
+            continue
+        values[key] = _valued(f"{path}.{key}", inner, child, dictionary, is_told, is_lenient)
+    return values
+
+
+def _group(path: str, plain: object, field: Field, dictionary: Dictionary, is_told: bool) -> Value:
+    """One of the groups of a repeated field: its parts."""
+    if not isinstance(plain, dict):
+        raise EncodeError(mask_text(path), "a JSON object of parts", _kind(plain))
+    return {
+        key: _valued(f"{path}.{key}", inner, field.subfields.get(key), dictionary, is_told)
+        for key, inner in plain.items()
+        if _is_part(path, key, key in field.subfields)
+    }
+
+
+def _is_part(path: str, key: str, is_known: bool) -> bool:
+    """Raises where `key` can't name anything in the composite at `path`."""
+    if not is_known or not (key.isascii() and key.isprintable()):
+        raise EncodeError(mask_text(path), "names this dialect gives its parts", "another name")
+    return True
+
+
+def _text(shown: str, plain: object, wanted: str) -> str:
+    if not isinstance(plain, str):
+        raise EncodeError(shown, wanted, _kind(plain))
+    if not plain.isascii() and any("\ud800" <= character <= "\udfff" for character in plain):
+        raise EncodeError(shown, wanted, "half a character (a lone surrogate)")
+    return plain
+
+
+def _bytes(shown: str, text: str) -> bytes:
+    digits = text.removeprefix(BYTES_MARK)
+    if digits == text or len(digits) % 2 or digits.strip("0123456789abcdefABCDEF"):
         raise EncodeError(shown, "bytes as 0x and hex digits", "another text")
     try:
         return bytes.fromhex(digits)
@@ -328,6 +438,6 @@ def _kind(value: object) -> str:
 
 
 def _field_order(number: str) -> tuple[int, str]:
-    if number == "header":
+    if number == HEADER:
         return (-1, "")
     return (int(number), "") if number.isdecimal() and number.isascii() else (1 << 16, number)

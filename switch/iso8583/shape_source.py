@@ -130,7 +130,7 @@ def _frame(field: Field) -> str:
 
 
 def _form(field: Field) -> str:
-    if field.fill is not None or (field.only and field.content == "b"):
+    if field.fill is not None or field.all_nibbles or (field.only and field.content == "b"):
         return "opaque"
     if field.content in ("n", "z") and field.encoding == "bcd":
         can_be_odd = field.length.minimum < field.length.maximum or field.length.maximum % 2 == 1

@@ -20,7 +20,7 @@ from switch.iso8583.bitmaps import bitmap_width, set_bits
 from switch.iso8583.codec import Decode
 from switch.iso8583.dictionary import HIGHEST_FIELD, Field
 from switch.iso8583.lengths import number_writer
-from switch.iso8583.message import Message, Value
+from switch.iso8583.message import Message, Value, message_bytes, message_of
 from switch.iso8583.presence import PROCESSING_CODE, Problem
 from switch.iso8583.shape_source import (
     DOUBTS,
@@ -130,8 +130,8 @@ class Head:
         bitmap, start = layout.bitmap(data, at)
         layout.judge(bitmap, at)
         numbers = [number for number in set_bits(bitmap) if number not in layout.announcers]
-        if len(bitmap) > HALF_BITMAP and not any(bitmap[HALF_BITMAP:]) and layout.allows_empty:
-            raise ValueError  # the message carries an empty bitmap as a field
+        if layout.marks and layout.mark(bitmap) is not None:
+            raise ValueError  # the message carries the bitmap's mark as a field
         return mti, numbers, start
 
 
@@ -219,8 +219,8 @@ class Shapes:
         hot, cold = self.encoders.young, self._encode_cold
 
         def encode(message: Message) -> bytes:
-            fields = message.fields
             try:
+                fields = message.fields
                 return hot[tuple(fields)](message.mti, fields)
             except DOUBTS:
                 pass
@@ -232,8 +232,8 @@ class Shapes:
         hot, cold = self.body_encoders.young, self._body_cold
 
         def encode_body(message: Message) -> bytes:
-            fields = message.fields
             try:
+                fields = message.fields
                 return hot[tuple(fields)](message.mti, fields)
             except DOUBTS:
                 pass
@@ -283,6 +283,8 @@ class Shapes:
         far, far_bit = first + (mac.secondary - 1) // 8, 0x80 >> (mac.secondary - 1) % 8
 
         def split_mac(data: bytes) -> tuple[bytes, bytes | None]:
+            if type(data) is not bytes:
+                data = message_bytes(data)
             cut = len(data) - size
             if cut >= long and data[first] & 0x80:
                 if data[far] & far_bit:
@@ -302,7 +304,7 @@ class Shapes:
         return problems
 
     def _decode_cold(self, data: bytes) -> Message:
-        data = bytes(data)
+        data = message_bytes(data)
         function = self.decoders.back(data[: self._head.short]) or self.decoders.back(data[: self._head.long])
         if function is not None:
             try:
@@ -316,7 +318,7 @@ class Shapes:
         return message
 
     def _walk_cold(self, data: bytes) -> int:
-        data = bytes(data)
+        data = message_bytes(data)
         function = self.walkers.back(data[: self._head.short]) or self.walkers.back(data[: self._head.long])
         if function is not None:
             try:
@@ -330,7 +332,7 @@ class Shapes:
         return size
 
     def _peek_cold(self, data: bytes, names: tuple[str, ...]) -> dict[str, Value]:
-        data = bytes(data)
+        data = message_bytes(data)
         for size in (self._head.short, self._head.long):
             function = self.peekers.back((data[:size], names))
             if function is not None:
@@ -400,7 +402,7 @@ class Shapes:
         reference: Callable[[Message], bytes],
         left_out: tuple[str, ...],
     ) -> bytes:
-        names = tuple(message.fields)
+        names = tuple(message_of(message).fields)
         function = hot.back(names)
         if function is not None:
             try:
@@ -487,7 +489,7 @@ class TagShapes:
         form, prefix = field.tlv, field.prefix
         if field.content != "tlv" or form is None or prefix is None or wire_of(field).frame != "prefixed":
             return False
-        is_plain = form.kind == "simple" and form.tag_encoding == "binary"
+        is_plain = form.kind == "simple" and form.tag_encoding == "binary" and not form.keeps_misfits
         return is_plain and not form.length_first and not form.length_covers_tag
 
     def read(self) -> Read:

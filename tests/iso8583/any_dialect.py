@@ -39,6 +39,8 @@ def message(one: Dialect, random: Random) -> Message:
         and random.random() < 0.3
     ):
         fields["1"] = bytes(8)
+    if dictionary.bitmap.first_bit == "any" and random.random() < 0.5:
+        fields["1"] = b"" if any(number > 64 for number in numbers) else bytes(8)
     return Message("".join(random.choices(string.digits, k=4)), fields, dictionary)
 
 
@@ -75,8 +77,10 @@ def _packed(field: Field, size: int, minimum: int, random: Random) -> str:
     if field.content == "h":
         letters = HEX_DIGITS[field.hex_case]
     if field.content == "z":
-        letters += "="
+        letters += ":;<=>?" if field.all_nibbles else "="
     is_told = field.pad is not None and field.pad.nibble.upper() not in letters.upper().replace("=", "D")
+    if field.all_nibbles and field.unit == "bytes":  # what ends in the pad is one digit shorter
+        return _text(string.digits + "=", size, random)
     if (field.unit == "bytes" or field.sizing == "given") and size % 2 and not is_told:
         size += 1 if size < value_bounds(field)[1] else -1
     text = _text(letters, size, random)
@@ -130,13 +134,24 @@ def _tags(field: Field, random: Random) -> dict[str, Any]:
         if name in tags:
             continue
         known = field.tags.get(name)
-        tags[name] = value(known, random) if known is not None else random.randbytes(random.randint(0, 6))
+        made = value(known, random) if known is not None else random.randbytes(random.randint(0, 6))
+        if form.keeps_misfits and known is not None and not known.is_composite and random.random() < 0.3:
+            made = misfit(known, random)
+        if form.any_length and isinstance(made, bytes) and random.random() < 0.3:
+            width = random.randint(1, 4)
+            tags[f"{name}@length"] = bytes((0x80 | width,)) + len(made).to_bytes(width, "big")
+        tags[name] = made
         if form.repeats and random.random() < 0.2:
             again = value(known, random) if known is not None else random.randbytes(2)
             tags[f"{name}#2"] = again
     if form.padding and random.random() < 0.3:
         tags[form.padding[0]] = bytes.fromhex(form.padding[0]) * random.randint(1, 3)
     return tags
+
+
+def misfit(known: Field, random: Random) -> bytes:
+    """Bytes that are no value of `known`: too many of them, no characters, no digits."""
+    return b"\xff" * (known.length.maximum % 64 + random.randint(1, 3))
 
 
 def unknown_tag(form: TlvForm, field: Field, random: Random) -> str:

@@ -72,7 +72,7 @@ KINDS_93 = {
     56: "n2",
     96: "b3",
 }
-KINDS_2003 = {**KINDS_93, 3: "t", 42: "t2", 48: "b4", 72: "b4", 75: "n3"}
+KINDS_2003 = {**KINDS_93, 3: "t", 42: "t2", 72: "b4", 75: "n"}
 
 EMV = {
     "9F26": "0x1122334455667788",
@@ -423,7 +423,7 @@ def amount2003(value: str) -> Raw:
 
 
 def iso2003() -> list[dict[str, Any]]:
-    icc = Raw(EMV, EMV_BYTES.hex().upper().encode("ascii"), len(EMV_BYTES), 3)
+    icc = Raw(EMV, EMV_BYTES.hex().upper().encode("ascii"), len(EMV_BYTES), 4)
     standing = {41: "10000001        ", 42: "100000000000001"}
     rows: list[tuple[str, str, dict[int, Any]]] = [
         ("sign-on", "2800", {7: "1121171512", 11: "000000000001", 12: "20261121204512", 24: "801"}),
@@ -444,7 +444,7 @@ def iso2003() -> list[dict[str, Any]]:
                 32: "12345678901",
                 35: TRACK,
                 **standing,
-                48: bytes.fromhex("01000402020102"),
+                48: "points asked for",
                 52: PIN_BLOCK,
                 55: icc,
                 64: MAC,
@@ -490,7 +490,7 @@ def iso2003() -> list[dict[str, Any]]:
                 12: "20261121230000",
                 24: "500",
                 72: b"closing",
-                75: "123456",
+                75: "0000000000123456" + "0000000002" + "0" * 64,
                 97: "C00000000000000123456",
             },
         ),

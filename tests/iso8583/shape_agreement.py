@@ -50,6 +50,9 @@ _HEADS = {
         'mti = { encoding = "bcd" }\nbitmap = { encoding = "ebcdic", always = 16, first_bit = "set" }\n'
     ),
     "mixed-empty": 'mti = { encoding = "bcd" }\nbitmap = { encoding = "binary", empty_secondary = true }\n',
+    "mixed-any": (
+        'mti = { encoding = "bcd" }\nbitmap = { encoding = "binary", always = 16, first_bit = "any" }\n'
+    ),
     "mixed-third": 'mti = { encoding = "bcd" }\nbitmap = { encoding = "binary", tertiary = 65 }\n',
     "mixed-header": _HEAD,
 }

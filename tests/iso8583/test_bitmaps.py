@@ -20,7 +20,7 @@ mac = {{ primary = 64, secondary = 128, bytes = 2 }}
 """
 FIELD = """
 [fields.{number}]
-name = "field"
+name = "field_{number}"
 title = {{ en = "Field", fa = "فیلد" }}
 class = "n"
 encoding = "bcd"
@@ -28,7 +28,7 @@ length = {{ fixed = 2 }}
 """
 MAC = """
 [fields.{number}]
-name = "mac"
+name = "mac_{number}"
 title = {{ en = "MAC", fa = "کد" }}
 class = "b"
 encoding = "{encoding}"

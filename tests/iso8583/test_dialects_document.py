@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from switch import iso8583
-from switch.iso8583 import Dialect, Message
+from switch.iso8583 import Dialect, DialectError, Message, dictionary_keys
 from switch.iso8583.characters import CODE_PAGES
 from switch.iso8583.dictionary_file import ENCODINGS
 from switch.iso8583.masks import Mask
+from tests.iso8583.test_dictionary import SMALL
+from tools.cli import run
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "dialects.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
@@ -87,6 +89,40 @@ def test_the_rules_of_the_example(tmp_path: Path) -> None:
         ("55", "not allowed without condition C3: the chip was read"),
     ]
     assert dialect.name_of(Message("0200", fields)) == "purchase"
+
+
+def test_the_mistakes_shown_are_those_that_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    rule = '[messages.%s]\nmti = ["%s"]\ntitle = { en = "a", fa = "آ" }\nmandatory = ["77"]\n'
+    text = SMALL.replace(
+        'class = "n"\nencoding = "bcd"\nlength = { fixed = 6, unit = "digits" }',
+        'class = "num"\nencoding = "bcd"\n\nlength = 6',
+    )
+    text = text.replace('mandatory = ["11"]', 'mandatory = ["11", "77"]')
+    file.write_text(text + rule % ("a", "0800") + rule % ("b", "0820"), encoding="utf-8")
+    with pytest.raises(DialectError) as caught:
+        Dialect.load(file)
+    shown = [line for line in TEXT.splitlines() if line.startswith("mine.toml:")]
+    told = [f"mine.toml:{line}: {what}; {remedy}" for line, what, remedy in caught.value.mistakes]
+    assert [_without_lines(line) for line in told] == [_without_lines(line) for line in shown]
+
+
+def _without_lines(line: str) -> str:
+    """The file shown in the document has other lines."""
+    return re.sub(r"(?<=mine\.toml:)[0-9]+|(?<=on line )[0-9, ]+", "", line)
+
+
+def test_the_document_of_a_check_is_as_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(EXAMPLES["acme"].replace("version = 1", "version = 0"), encoding="utf-8")
+    assert run(["spec", "check", str(file), "--format", "json"]) == 4
+    shown = TEXT.split("```json\n")[1].split("```")[0]
+    assert capsys.readouterr().out.replace(str(file), "mine.toml") == shown
+
+
+@pytest.mark.parametrize("key", sorted({key for table in dictionary_keys.EVERY_TABLE for key in table}))
+def test_every_key_of_the_format_is_explained(key: str) -> None:
+    assert f"`{key}" in TEXT or f"[{key}." in TEXT or f"{key} = " in TEXT
 
 
 @pytest.mark.parametrize("word", [*ENCODINGS, *CODE_PAGES, *Mask, *iso8583.shipped()])

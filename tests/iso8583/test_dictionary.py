@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from switch.iso8583 import Dialect, DialectError, Message, load
-from switch.iso8583.dialect import SHIPPED
+from switch.iso8583.dictionary_file import SHIPPED
 
 # The smallest dictionary with everything in it; the rows below spoil one line of it each.
 SMALL = """\
@@ -128,25 +128,29 @@ ROWS = (
         "a key that is missing",
         'name = "stan"\n',
         "",
-        (10, "fields.11.name: 'name' is missing", "add name = a text"),
+        (10, "fields.11.name: 'name' is missing", 'add name = "amount"'),
     ),
     (
         "a name that is no name",
         '"stan"',
         '"System Trace"',
-        (11, "fields.11.name: 'System Trace' can't stand here", "write a text like [a-z][a-z0-9_]*"),
+        (
+            11,
+            "fields.11.name: 'System Trace' can't stand here",
+            "write small letters, digits and _, a letter first",
+        ),
     ),
     (
         "a value of another type",
         "fixed = 6,",
         'fixed = "6",',
-        (16, "fields.11.length.fixed: 'fixed' is not a whole number", "write a whole number"),
+        (16, "fields.11.length.fixed: 'fixed' is not a whole number", "write fixed = 12"),
     ),
     (
         "true for a number",
         "version = 3",
         "version = true",
-        (3, "dialect.version: 'version' is not a whole number", "write a whole number"),
+        (3, "dialect.version: 'version' is not a whole number", "write version = 1"),
     ),
     (
         "a number out of range",
@@ -192,7 +196,7 @@ ROWS = (
         "a pad that is no nibble",
         'nibble = "F"',
         'nibble = "f"',
-        (34, "fields.48.tags.0A.pad.nibble: 'f' can't stand here", "write a text like [0-9A-F]"),
+        (34, "fields.48.tags.0A.pad.nibble: 'f' can't stand here", "write one hex digit in upper case"),
     ),
     (
         "a tag in lower case",
@@ -226,7 +230,11 @@ ROWS = (
         "a MAC of another size",
         "bytes = 4 }",
         "bytes = 8 }",
-        (36, "fields.64: the MAC is not 8 fixed bytes", "write class = b, length fixed = 8"),
+        (
+            8,
+            "dialect.mac.bytes: neither field 64 nor 128 is 8 fixed bytes",
+            "write their length, or in both class = b, length fixed = 8",
+        ),
     ),
     (
         "an MTI that is none",
@@ -258,7 +266,7 @@ ROWS = (
         "a message naming a field twice",
         'mandatory = ["11"]',
         'mandatory = ["11", "48"]',
-        (56, "messages.request.mandatory: '48' is named twice", "name it once"),
+        (57, "messages.request.one_of: '48' is named twice, in mandatory too", "name it once"),
     ),
     (
         "a list of something else",
@@ -277,7 +285,7 @@ ROWS = (
         (
             56,
             "messages.request.processing_code: '00' can't stand here",
-            r"write a text like [0-9]{6}|\*",
+            'write six digits with "*" for any ("21****"), or "*" alone',
         ),
     ),
     (
@@ -297,8 +305,8 @@ ROWS = (
         '[messages.other]\nmti = ["0120"]\nprocessing_code = "000000"\n'
         'title = { en = "Other", fa = "دیگر" }\nmandatory = ["11"]\n[response_codes.00]',
         (
-            53,
-            "messages.request.mti: 0120 with this processing code is also 'other'",
+            60,
+            "messages.other.mti: 0120 with this processing code is also 'request'",
             "give each its own processing code",
         ),
     ),
@@ -306,13 +314,17 @@ ROWS = (
         "a code without a Persian title",
         'title.en = "Yes"\ntitle.fa = "آری"\n',
         'title.en = "Yes"\n',
-        (60, "response_codes.00.title.fa: 'fa' is missing", "add fa = a text"),
+        (60, "response_codes.00.title.fa: 'fa' is missing", 'add fa = "مبلغ"'),
     ),
     (
         "no TOML",
         "version = 3",
         "version = = 3",
-        (3, "no TOML: Invalid value (at line 3, column 11)", "correct the syntax"),
+        (
+            3,
+            "no TOML: Invalid value (at line 3, column 11)",
+            'write texts as "text", lists as ["a", "b"], tables as { key = value }',
+        ),
     ),
 )
 
@@ -337,7 +349,7 @@ def test_every_mistake_is_told_at_once_in_order(tmp_path: Path) -> None:
 
 def test_an_empty_file_says_what_it_lacks(tmp_path: Path) -> None:
     error = refusal(tmp_path, "")
-    assert ("dialect: 'dialect' is missing", "add dialect = a table") in [
+    assert ("dialect: 'dialect' is missing", "add [dialect]") in [
         (what, remedy) for _line, what, remedy in error.mistakes
     ]
 

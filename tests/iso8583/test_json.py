@@ -9,10 +9,23 @@ import pytest
 
 from switch import iso8583
 from switch.iso8583 import EncodeError, Message
-from tests.iso8583 import any_dialect
+from tests.iso8583 import any_dialect, mini
 
 ISO = iso8583.load("iso87-bcd")
 SINK = any_dialect.dialect("kitchen-sink")
+GROUPS = mini.dialect(
+    """
+    class = "positional"
+    repeat = 2
+    length = { prefix = "ascii", digits = 2, max = 20 }
+    [.subfields.1]
+    @
+    class = "n"
+    encoding = "ascii"
+    length = { fixed = 2 }
+    """,
+    54,
+)
 CARD = "4111111111111111"
 MESSAGE = Message(
     "0200",
@@ -137,8 +150,66 @@ REFUSED = (
     (
         "deeper than any dialect",
         '{"mti": "0200", "fields": ' + '{"55":' * 500 + '"1"' + "}" * 501,
-        "55: expected composites of this dialect, got deeper ones",
+        "55.55: expected bytes as 0x and hex digits, got dict",
     ),
+    (
+        "tags as a text",
+        '{"mti": "0200", "fields": {"55": "0x0"}}',
+        "55: expected a JSON object of tags, got str",
+    ),
+    (
+        "tags as null",
+        '{"mti": "0200", "fields": {"55": null}}',
+        "55: expected a JSON object of tags, got nothing",
+    ),
+    (
+        "tags as a list",
+        '{"mti": "0200", "fields": {"55": []}}',
+        "55: expected a JSON object of tags, got list",
+    ),
+    ("a text as an object", '{"mti": "0200", "fields": {"4": {"1": "2"}}}', "4: expected a text, got dict"),
+    (
+        "bytes as an object",
+        '{"mti": "0200", "fields": {"64": {}}}',
+        "64: expected bytes as 0x and hex digits, got dict",
+    ),
+    (
+        "a tag as an object",
+        '{"mti": "0200", "fields": {"55": {"9F02": {"1": "2"}}}}',
+        "55.9F02: expected a text, got dict",
+    ),
+    (
+        "an unknown tag as an object",
+        '{"mti": "0200", "fields": {"55": {"DF01": {}}}}',
+        "55.DF01: expected bytes as 0x and hex digits, got dict",
+    ),
+    ("true", '{"mti": "0200", "fields": {"4": true}}', "4: expected a text, got bool"),
+    (
+        "half a character",
+        '{"mti": "0200", "fields": {"43": "caf\\ud800"}}',
+        "43: expected a text, got half a character (a lone surrogate)",
+    ),
+    (
+        "half a character in a name",
+        '{"mti": "0200", "fields": {"55": {"\\udfff": "0x01"}}}',
+        "55: expected names this dialect gives its parts, got another name",
+    ),
+    (
+        "an unknown field",
+        '{"mti": "0200", "fields": {"1999": "0x01"}}',
+        "message: expected fields of this dialect, by number, got another name",
+    ),
+    (
+        "a path for a field",
+        '{"mti": "0200", "fields": {"55.9F02": "000000000100"}}',
+        "message: expected fields of this dialect, by number, got another name",
+    ),
+    (
+        "a field twice",
+        '{"mti": "0200", "fields": {"11": "000001", "11": "000002"}}',
+        "message: expected every name once in an object, got one twice",
+    ),
+    ("letters as MTI", '{"mti": "02x0", "fields": {}}', "mti: expected 4 digits, got another text"),
     ("deep nesting", '{"mti": "0200", "fields": ' + '{"55":' * 5000 + "1" + "}" * 5001, None),
 )
 
@@ -170,3 +241,22 @@ def test_an_empty_secondary_bitmap_is_restored() -> None:
     assert message["1"] == bytes(8)
     assert Message.from_json(message.to_json(reveal=True), one) == message
     assert one.check(message) == []
+
+
+def test_parts_and_groups_are_held_to_their_names() -> None:
+    sink = Message.from_json('{"mti": "0200", "fields": {"54": {"1": {"1": "00"}}}}', GROUPS)
+    assert sink["54.1.1"] == "00"
+    for fields, words in (
+        ('{"54": {"1": "00"}}', "54.1: expected a JSON object of parts, got str"),
+        ('{"54": {"first": {}}}', "54: expected names this dialect gives its parts, got another name"),
+        ('{"54": {"1": {"9": "00"}}}', "54.1: expected names this dialect gives its parts, got another name"),
+        ('{"54": "00"}', "54: expected a JSON object of groups, got str"),
+    ):
+        with pytest.raises(EncodeError) as caught:
+            Message.from_json(f'{{"mti": "0200", "fields": {fields}}}', GROUPS)
+        assert str(caught.value) == words
+
+
+def test_what_is_no_json_text_is_a_mistake_of_the_program() -> None:
+    with pytest.raises(TypeError, match="from_json takes JSON as str, not bytes: decode bytes first"):
+        Message.from_json(b"{}", ISO)  # type: ignore[arg-type]

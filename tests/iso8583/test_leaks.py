@@ -208,3 +208,38 @@ def test_names_made_of_card_numbers_are_masked() -> None:
         with pytest.raises(EncodeError) as caught:
             iso8583.load("vafa").encode(message)
         refuse_to_see(card, iter([f"{caught.value} {caught.value!r}"]), "an error")
+
+
+# A message whose card number stands where other fields are expected: the bitmap says so, or bytes are lost.
+MOVED = (
+    ("3 and 4 in its place", (3, 4, 7), 0),
+    ("a length taken from it", (32, 33), 0),
+    ("a byte too late", (3, 4, 11), 1),
+    ("free text", (43,), 0),
+    ("bytes", (52, 37), 0),
+    ("dates", (7, 12, 13, 14), 0),
+)
+
+
+@pytest.mark.parametrize("name", ["iso87-ascii", "iso87-bcd", "ebcdic93", "iso93-bcd"])
+@pytest.mark.parametrize(("numbers", "skipped"), [pytest.param(*row[1:], id=row[0]) for row in MOVED])
+@pytest.mark.parametrize("kept", [7, 10, 13, 15, 16])
+def test_a_card_number_in_pieces_is_shown_in_none(
+    name: str, numbers: tuple[int, ...], skipped: int, kept: int
+) -> None:
+    one, card, is_packed = iso8583.load(name), CARDS[0], name.endswith("bcd")
+    whole = one.encode(Message("0200", {"2": card}))
+    bitmap = sum(1 << (64 - number) for number in numbers).to_bytes(8, "big")
+    if name == "iso87-ascii":
+        bitmap = bitmap.hex().upper().encode()
+    mti_size, prefix_size = (2, 1) if is_packed else (4, 2)
+    content = whole[mti_size + len(bitmap) + prefix_size :]
+    lost = (len(card) - kept) // (2 if is_packed else 1)
+    broken = whole[:mti_size] + bitmap + b"\x12"[:skipped] + content[: len(content) - lost]
+    with pytest.raises(DecodeError) as caught:
+        one.decode(broken)
+    partial = caught.value.partial
+    assert partial is not None
+    digits = "".join(filter(str.isdigit, "".join(shown for _path, shown in partial.masked())))
+    for piece in (middle(card)[:-1], middle(card)[1:]):
+        assert piece not in digits, repr(partial)

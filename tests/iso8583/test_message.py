@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from switch import iso8583
 from switch.iso8583 import Message
 
 MESSAGE = Message(
@@ -50,3 +53,36 @@ def test_equality_is_by_content() -> None:
     assert Message("0200", {"11": "1"}) != Message("0210", {"11": "1"})
     assert Message("0200", {"11": "1"}) != Message("0200", {"11": "2"})
     assert Message("0200", {}) != "0200"
+
+
+@pytest.mark.parametrize("asked", ["abc", 5, None, [48, 56], {"2": "1"}])
+@pytest.mark.parametrize("uses", [1, 300])
+def test_what_is_no_bytes_is_a_mistake_of_the_program(asked: Any, uses: int) -> None:
+    dialect = iso8583.load("iso87-bcd")
+    for _use in range(uses - 1):
+        dialect.decode(bytes.fromhex("0800" + "0020000000000000" + "000001"))
+    for call in (
+        dialect.decode,
+        dialect.walk,
+        dialect.spans,
+        dialect.split_mac,
+        lambda data: dialect.peek(data, ["11"]),
+    ):
+        with pytest.raises(TypeError, match=r"^a message is bytes, not "):
+            call(asked)
+    for call in (dialect.encode, iso8583.load("vafa").encode_body):
+        with pytest.raises(TypeError, match=r"^a Message is encoded, not "):
+            call(asked)
+
+
+def test_a_text_is_told_how_to_become_bytes() -> None:
+    with pytest.raises(TypeError, match=r"use bytes\.fromhex"):
+        iso8583.load("iso87-bcd").decode("08002020")  # type: ignore[arg-type]
+
+
+def test_any_kind_of_bytes_is_read() -> None:
+    dialect = iso8583.load("iso87-bcd")
+    data = bytes.fromhex("0800" + "0020000000000000" + "000001")
+    for kind in (data, bytearray(data), memoryview(data)):
+        assert dialect.decode(kind)["11"] == "000001"
+        assert len(dialect.spans(kind)) == 3

@@ -223,3 +223,55 @@ def test_the_answer_to_what_is_wrong_is_one_of_the_dialect(name: str, malformed:
         mti = iso8583.samples(name)[0].document["mti"]
         assert {problem.response_code for problem in dialect.check(Message(mti, {}))} == {malformed}
         assert {malformed, unknown} <= set(dialect.response_codes)
+
+
+# Length and digits of its prefix, as fields stand in the packager of the public jPOS Common Message Format
+# (ISO 8583:2003); binary data counts bytes.
+COMMON_MESSAGE_FORMAT = {
+    "19 by 2": (2,),
+    "6": (3, 13, 38),
+    "16": (4, 5, 6, 22, 41),
+    "10": (7,),
+    "12": (8, 11, 37),
+    "8": (9, 10, 15, 28, 73),
+    "14": (12,),
+    "4": (14, 16, 17, 25, 26, 39),
+    "140 by 3": (18,),
+    "3": (19, 20, 23, 24, 29, 40, 57),
+    "27": (27,),
+    "32": (30,),
+    "23": (31,),
+    "11 by 2": (32, 33, 58, 93, 94, 99, 100),
+    "9999 by 4": (
+        *(34, 43, 44, 49, 50, 51, 55, 71, *range(76, 91)),
+        *(*range(104, 109), *range(111, 123), *range(124, 128)),
+    ),
+    "37 by 2": (35,),
+    "104 by 3": (36,),
+    "35 by 2": (42,),
+    "76 by 2": (45,),
+    "216 by 3": (46, 66),
+    "999 by 3": (47, 48, 59, 60, 61, 62, 63, 96, 123),
+    "48 by 2": (53,),
+    "126 by 3": (54,),
+    "41 by 2": (56,),
+    "2": (67,),
+    "9": (68,),
+    "40": (69,),
+    "18": (70,),
+    "156": (74,),
+    "90": (75,),
+    "99 by 2": (95, 101),
+    "21": (97,),
+    "25": (98,),
+    "28 by 2": (102, 103),
+    "144 by 3": (109, 110),
+}
+
+
+def test_the_2003_fields_are_as_long_as_the_common_message_format_has_them() -> None:
+    fields = iso8583.load("iso2003-ascii").dictionary.fields
+    for words, numbers in COMMON_MESSAGE_FORMAT.items():
+        for number in numbers:
+            _minimum, maximum, digits = fields[number].length
+            assert (f"{maximum} by {digits}" if digits else f"{maximum}") == words, number

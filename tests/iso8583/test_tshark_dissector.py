@@ -16,7 +16,7 @@ from switch.iso8583 import DecodeError, Dialect, EncodeError, Message, load, sam
 from switch.iso8583.message import EMPTY_SECONDARY
 from switch.link.framing import DEFAULT_FRAMING, framing_named
 from tests.iso8583 import any_dialect
-from tests.tools.spec_captures import PORT, Pairs, first, framed, tshark
+from tests.tools.spec_captures import PORT, Pairs, first, framed, printed, tshark
 from tests.tools.spec_samples import DATA, EVERYTHING
 from tools.spec_dissector import dissector, item_name, proto_name
 from tools.spec_vectors import broken
@@ -141,6 +141,43 @@ def assert_agreement(directory: Path, dialect: Dialect, attempts: list[bytes]) -
             assert all(item.startswith("header.") for item, _text in theirs(pairs, dialect))
             continue
         assert theirs(pairs, dialect) == without_empty(ours(message, dialect))
+
+
+LENIENT = any_dialect.dialect("lenient")
+
+
+def test_groups_and_repeated_tags_are_labelled_by_their_own_paths(tmp_path: Path) -> None:
+    chip = {"9F36": b"\x00\x1c", "9F36#2": b"\x00\x1d"}
+    groups = {"1": {"1": "01", "2": "00000250"}, "2": {"1": "02", "2": "00000300"}}
+    message = Message("0210", {"54": groups, "55": chip}, LENIENT.dictionary)
+    data = LENIENT.encode(message)
+    script = tmp_path / "lenient.lua"
+    script.write_text(dissector(LENIENT.dictionary, DEFAULT_FRAMING, [PORT]), encoding="utf-8")
+    shown = printed(tmp_path, [framed(data)], "-X", f"lua_script:{script}", "-O", "lenient")
+    ours = [path for path in LENIENT.decode(data) if path.startswith(("54.", "55."))]
+    assert ours == ["54.1.1", "54.1.2", "54.2.1", "54.2.2", "55.9F36", "55.9F36#2"]
+    for path in ours:
+        assert sum(line.strip().startswith(f"{path} ") for line in shown.splitlines()) == 1, path
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("123FFFF0", ("37", "pad nibble F", "a digit")),
+        ("123FFFFA", ("37", "pad nibble F", "nibble A")),
+        ("1A3FFFF0", ("34", "digits", "nibble A")),
+        ("123F4FFF", ("35", "digits", "nibble F")),
+    ],
+)
+def test_a_pad_and_a_fill_of_the_same_nibble_are_told_apart(
+    tmp_path: Path, content: str, fault: tuple[str, ...]
+) -> None:
+    data = bytes.fromhex("0200") + b"10000000000000000000000000000000" + bytes.fromhex(content)
+    with pytest.raises(DecodeError) as caught:
+        LENIENT.decode(data)
+    error = caught.value
+    assert (str(error.offset), error.expected, error.got) == fault
+    assert_agreement(tmp_path, LENIENT, [data])
 
 
 def numbers(seed: int) -> Iterator[str]:

@@ -92,7 +92,10 @@ class Hosted:
 
 @contextlib.asynccontextmanager
 async def hosted(
-    rules: HostRules | None = None, framing: str = "2be", file: Path | None = None
+    rules: HostRules | None = None,
+    framing: str = "2be",
+    file: Path | None = None,
+    most_connections: int | None = None,
 ) -> AsyncIterator[Hosted]:
     events: list[Any] = []
     cut = framing_named(framing)
@@ -101,13 +104,14 @@ async def hosted(
         events.append(event)
         running.changed.set()
 
-    server = BankHostServer(VAFA, cut, rules or HostRules(), tell, file)
+    server = BankHostServer(VAFA, cut, rules or HostRules(), tell, file, most_connections)
     running = Hosted(server, 0, cut, events)
     running.port = await server.start(Place())
     try:
         yield running
     finally:
-        await server.stop()
+        async with asyncio.timeout(GENEROUS_SECONDS):
+            await server.stop()
 
 
 @pytest.mark.parametrize("framing", ["2be", "2le-inclusive", "ascii4", "bcd2", "vmlh", "ebcdic4", "base24"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import subprocess
@@ -16,6 +17,9 @@ from tools import cli
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 VECTORS = json.loads((CHECKOUT / "tests/vectors/messages.json").read_text(encoding="utf-8"))
 PROGRAM = (sys.executable, "-m", "tools.cli", "message")
+
+# Built once: that takes longer than most commands.
+COMMAND_LINE = functools.cache(cli.command_line)
 
 
 class Told(NamedTuple):
@@ -47,7 +51,7 @@ def run(*arguments: str, given: bytes = b"") -> Told:
     sys.stdin = io.TextIOWrapper(io.BytesIO(given), encoding="utf-8")
     try:
         with contextlib.redirect_stdout(standard), contextlib.redirect_stderr(errors):
-            code = cli.run(["message", *arguments])
+            code = cli.run(["message", *arguments], make=COMMAND_LINE)
     finally:
         sys.stdin = before
     return Told(code, output.getvalue(), errors.getvalue())

@@ -47,7 +47,8 @@ def _run_block(block: str, directory: Path, port: str) -> str:
         timeout=300,
         check=False,
     )
-    outputs = ended.stdout.replace(port, SHOWN_PORT).split(MARK)[1:]
+    # the port alone: its digits may also stand within a message's hex
+    outputs = re.sub(rf"\b{port}\b", SHOWN_PORT, ended.stdout).split(MARK)[1:]
     assert len(outputs) == len(commands), ended.stdout
     shown = "".join(
         f"$ {command}\n{_settled(output)}" for command, output in zip(commands, outputs, strict=True)

@@ -41,12 +41,18 @@ def framed(message: bytes) -> bytes:
 def tshark(directory: Path, segments: Iterable[bytes], *options: str) -> list[Pairs]:
     """Per packet, what tshark prints of it as JSON: all pairs of name and value, in order, flattened.
 
-    An object's own pairs follow it. Fails when tshark itself complains of anything.
+    An object's own pairs follow it.
     """
+    packets = json.loads(printed(directory, segments, "-T", "json", *options), object_pairs_hook=_Pairs)
+    return [list(_flat(dict(dict(packet)["_source"])["layers"])) for packet in packets]
+
+
+def printed(directory: Path, segments: Iterable[bytes], *options: str) -> str:
+    """What tshark prints; fails when tshark itself complains of anything."""
     file = directory / "capture.pcap"
     file.write_bytes(capture(segments))
     ran = subprocess.run(
-        ["tshark", "-r", str(file), "-T", "json", *options],
+        ["tshark", "-r", str(file), *options],
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -57,8 +63,7 @@ def tshark(directory: Path, segments: Iterable[bytes], *options: str) -> list[Pa
     # the first line of a superuser's stderr is a general warning
     said = [line for line in ran.stderr.splitlines() if not line.startswith("Running as user")]
     assert (ran.returncode, said) == (0, []), ran.stderr
-    packets = json.loads(ran.stdout, object_pairs_hook=_Pairs)
-    return [list(_flat(dict(dict(packet)["_source"])["layers"])) for packet in packets]
+    return ran.stdout
 
 
 class _Pairs(list[tuple[str, Any]]):

@@ -64,7 +64,7 @@ def values_for(field: iso8583.Field) -> list[Value]:
         f"paid with {CARD} today",
         f"{CARD[:4]} {CARD[4:8]} {CARD[8:12]} {CARD[12:]}",
     ]
-    size = min(field.length.maximum, 999)
+    size = min(field.length.maximum, LONGEST_RUN)
     texts += [text.ljust(size) for text in texts] + [text.ljust(size, "0") for text in texts]
     texts += [text.rjust(size, "0") for text in CARDS.values()]
     packed = [bytes.fromhex(CARD), b"\x16" + bytes.fromhex(CARD), CARD.encode(), CARD.encode("cp500")]
@@ -74,6 +74,7 @@ def values_for(field: iso8583.Field) -> list[Value]:
 
 
 MESSAGES_TRIED = 50  # of each dialect
+LONGEST_RUN = 120  # digits in one field: several times the longest card number
 
 
 def messages_with_cards(dialect: str) -> list[bytes]:

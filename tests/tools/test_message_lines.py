@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 from switch.iso8583 import Message, load
 from switch.link.framing import framing_named
 from tests.server.running_switch import RunningSwitch
-from tests.tools.kit import PROGRAM, Told, run_process, vector
+from tests.tools.kit import PROGRAM, Told, run, run_process, vector
 from tools.cli import ExitCode
 
 VAFA = load("vafa")
@@ -80,7 +80,7 @@ def serving(*options: str) -> Iterator[Host]:
 
 
 def send(address: str, payload: bytes, *options: str) -> Told:
-    return run_process("send", address, *options, given=payload.hex().encode())
+    return run("send", address, *options, given=payload.hex().encode())
 
 
 # ---------------------------------------------------------------- TCP
@@ -208,7 +208,7 @@ def test_an_answer_that_never_ends() -> None:
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        told = run_process("serve", "--port", port)
+        told = run("serve", "--port", port)
     assert told.code == ExitCode.NETWORK
     assert f"127.0.0.1:{port}: can't listen" in told.err
 
@@ -216,7 +216,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
 def test_bad_rules_stop_the_start(tmp_path: Path) -> None:
     rules = tmp_path / "rules.toml"
     rules.write_text('[rules.x]\naction = "drpo"\n')
-    told = run_process("serve", "--rules", str(rules))
+    told = run("serve", "--rules", str(rules))
     assert told.code == ExitCode.CONFIGURATION
     assert f"{rules}:2: rules.x.action: no action 'drpo'; did you mean 'drop'?" in told.err
 
@@ -339,7 +339,8 @@ def test_tls_with_certificates_on_both_sides(tmp_path: Path) -> None:
 def test_tls_asked_of_a_host_without_it(tmp_path: Path) -> None:
     authority = Authority(tmp_path, "authority")
     with serving() as host:
-        told = send(host.address, EARN, "--ca", str(authority.file), "--timeout", "20")
+        # such a host waits for the rest of a frame, so only the clock ends it
+        told = send(host.address, EARN, "--ca", str(authority.file), "--timeout", "0.5")
         assert told.code == ExitCode.NETWORK
         assert "no TLS" in told.err
 
@@ -350,8 +351,8 @@ def test_certificate_files_that_are_none(tmp_path: Path) -> None:
         told = send("127.0.0.1:1", EARN, *options)
         assert told.code == ExitCode.CONFIGURATION
         assert missing in told.err
-    assert run_process("serve", "--cert", missing).code == ExitCode.CONFIGURATION
-    assert run_process("serve", "--key", missing).code == ExitCode.USAGE
+    assert run("serve", "--cert", missing).code == ExitCode.CONFIGURATION
+    assert run("serve", "--key", missing).code == ExitCode.USAGE
 
 
 def test_the_host_ends_in_order_while_clients_are_connected() -> None:
@@ -363,3 +364,82 @@ def test_the_host_ends_in_order_while_clients_are_connected() -> None:
         assert client.recv(4096) == b""
         client.close()
         host.process.wait(timeout=60)
+
+
+# ---------------------------------------------------------------- ways to be wrong
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("no-such-host.invalid:8583", "no host of that name is known"),
+        ("two..dots:8583", "no host of that name is known"),
+        (f"{'a' * 300}:8583", "no host of that name is known"),
+    ],
+)
+def test_a_name_that_leads_nowhere(target: str, words: str) -> None:
+    told = send(target, EARN)
+    assert told.code == ExitCode.NETWORK
+    assert f"{target}: {words}" in told.err
+    assert "try: check the name" in told.err
+
+
+@pytest.mark.parametrize("timeout", ["0", "nan", "inf", "-1", "soon"])
+def test_a_time_to_wait_that_is_none(timeout: str) -> None:
+    assert send("127.0.0.1:1", EARN, "--timeout", timeout).code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("address", ["no-such-host.invalid", "two..dots", "192.0.2.1"])
+def test_an_address_that_is_not_this_machines(address: str) -> None:
+    told = run("serve", "--port", "0", "--host", address)
+    assert told.code == ExitCode.NETWORK
+    assert f"{address}:0: can't listen" in told.err
+
+
+# ---------------------------------------------------------------- standard input and output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("view", 0),
+        ("validate", 0),
+        ("redact", 0),
+        ("convert --to iso87-ascii", 0),
+        ("view -d iso93-ascii", 1),
+    ],
+)
+def test_a_reader_that_leaves_changes_no_exit_code(arguments: str, code: int) -> None:
+    lines = b"\n".join([vector("sign-on").hex().encode()] * 3000)
+    process = subprocess.Popen(
+        [*PROGRAM, *arguments.split()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    _out, told = process.communicate(lines, timeout=120)
+    assert process.returncode == code, told
+    assert b"internal" not in told
+    assert b"Exception" not in told
+
+
+@pytest.mark.parametrize("arguments", ["view", "redact", "view --format jsonl"])
+def test_a_full_disk_is_told(arguments: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [*PROGRAM, *arguments.split()],
+            input=EARN.hex().encode(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert ended.returncode == ExitCode.USAGE
+    assert b"standard output: No space left on device" in ended.stderr
+
+
+def test_standard_input_that_is_closed() -> None:
+    for verb in ("view", "doctor"):
+        ended = subprocess.run(
+            ["sh", "-c", 'exec "$@" <&-', "sh", *PROGRAM, verb], capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == ExitCode.USAGE
+        assert "error: -: closed" in ended.stderr

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from switch import iso8583
 from switch.iso8583 import Dialect, Message, Sample, Value, load
 from switch.link.framing import LENGTH_HEADERS, framing_named
-from tests.tools.kit import Told, run, run_process, vector
+from tests.tools.kit import Told, run, vector
 from tools.cli import ExitCode
 
 DIALECTS = iso8583.shipped()
@@ -199,7 +199,7 @@ REFUSALS: tuple[tuple[list[str], bytes, ExitCode, str], ...] = (
         "standard input:2: 3 hex digits, expected an even number",
     ),
     (["view", "-i", "base64"], b"02", ExitCode.USAGE, "standard input:1: no base64"),
-    (["view", "-i", "json"], b"{", ExitCode.USAGE, "standard input#1: no JSON"),
+    (["view", "-i", "json"], b"{", ExitCode.USAGE, "no JSON: line 1, column 2: Expecting property"),
     (["view", "-d", "mine"], b"0200", ExitCode.CONFIGURATION, "no dialect 'mine'"),
     (["view", "-d", "mine.toml"], b"0200", ExitCode.CONFIGURATION, "mine.toml: No such file"),
     (["view", "-f", "3x"], b"0200", ExitCode.USAGE, "no framing '3x'"),
@@ -254,22 +254,27 @@ PRODUCTION = 'environment = "production"\n'
     ],
 )
 def test_unsafe_is_refused_in_production(
-    tmp_path: Path, variable: str | None, file: str | None, text: str, refused: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str | None,
+    file: str | None,
+    text: str,
+    refused: bool,
 ) -> None:
     if file is not None:
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text(text)
-    environment = {"PATH": "", "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_CONFIG_HOME", "VAFA_ENVIRONMENT"):
+        monkeypatch.delenv(name, raising=False)
     if variable is not None:
-        environment["VAFA_ENVIRONMENT"] = variable
-    told = run_process(
-        "view", "--unsafe", given=EARN.hex().encode(), environment=environment, directory=tmp_path
-    )
+        monkeypatch.setenv("VAFA_ENVIRONMENT", variable)
+    told = run("view", "--unsafe", given=EARN.hex().encode())
     assert told.code == (ExitCode.CONFIGURATION if refused else ExitCode.OK)
     assert ("--unsafe is refused" in told.err) == refused
     assert (b"9364001234567890" in told.raw) == (not refused)
-    safe = run_process("view", given=EARN.hex().encode(), environment=environment, directory=tmp_path)
-    assert safe.code == ExitCode.OK
+    assert run("view", given=EARN.hex().encode()).code == ExitCode.OK
 
 
 # ---------------------------------------------------------------- diff, redact
