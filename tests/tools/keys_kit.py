@@ -1,0 +1,85 @@
+"""Runs `vafa keys` for the tests, with scripted answers, on data directories of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from switch.defaults import create_defaults
+from switch.hsm import KeyStore
+from switch.settings import load
+from tests.tools.kit import Told
+from tools import cli, keys, keys_officers
+
+FIRST = ("A. Rahimi", "correct horse battery")
+SECOND = ("سارا کریمی", "اسب درست باتری منگنه")
+BOTH = (*FIRST, *SECOND)
+FOUNDING = (FIRST[0], FIRST[1], FIRST[1], SECOND[0], SECOND[1], SECOND[1])
+ZMK, ZMK_PARTS = bytes(range(32)), (b"\x11" * 32, b"\x2c" * 32)
+
+
+class Place:
+    """A switch's data directory and whoever runs `vafa keys` in it."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        create_defaults(data)
+        self.settings = load(data / "switch.toml")
+
+    def keys(self, *arguments: str | Path, answers: tuple[str, ...] = ()) -> Told:
+        """`vafa keys ARGUMENTS` in this process; answers: lines of its standard input."""
+        output, errors = io.BytesIO(), io.StringIO()
+        standard = io.TextIOWrapper(output, encoding="utf-8", write_through=True)
+        given = "".join(f"{answer}\n" for answer in answers).encode()
+        before = sys.stdin
+        sys.stdin = io.TextIOWrapper(io.BytesIO(given), encoding="utf-8")
+        try:
+            with contextlib.redirect_stdout(standard), contextlib.redirect_stderr(errors):
+                code = cli.run(["keys", *map(str, arguments), "--data", str(self.data)])
+        finally:
+            sys.stdin = before
+        return Told(code, output.getvalue(), errors.getvalue())
+
+    def done(self, *arguments: str | Path, answers: tuple[str, ...] = BOTH) -> Told:
+        """The same, which has to work."""
+        told = self.keys(*arguments, answers=answers)
+        assert told.code == 0, told.err
+        return told
+
+    @property
+    def store(self) -> KeyStore:
+        return KeyStore.load(self.data / "keys.json")
+
+    def log(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.done("log", "--format", "json").out.splitlines()]
+
+    def files(self) -> dict[str, bytes]:
+        """Every file there is, by its path."""
+        return {str(path): path.read_bytes() for path in sorted(self.data.rglob("*")) if path.is_file()}
+
+    def form_zone_key(self, partner: str = "BANK", key: bytes = ZMK) -> None:
+        """A partner's zone key, from letters that give `key`."""
+        last = bytes(a ^ b ^ c for a, b, c in zip(key, *ZMK_PARTS, strict=True))
+        parts = [answer for part in (*ZMK_PARTS, last) for answer in ("", part.hex(), "yes")]
+        zone = f"zone/{partner}/zmk"
+        self.done("ceremony", zone, "--enter", *custodians("Z", "Y"), answers=(*BOTH, *parts))
+
+
+def custodians(*names: str) -> list[str]:
+    return [word for name in names for word in ("--custodian", name)]
+
+
+@contextlib.contextmanager
+def quick_and_open() -> Iterator[None]:
+    """Passphrases that cost nothing to check, and a test process that stays open to a debugger."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keys_officers, "SCRYPT_COST", 2)
+        patch.setattr(keys, "harden", tuple)
+        yield
