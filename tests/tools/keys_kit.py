@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import json
+import os
+import select
+import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from simulators.process import VAFA
 from switch.defaults import create_defaults
 from switch.hsm import KeyStore
 from switch.settings import load
-from tests.tools.kit import Told
+from tests.tools.kit import CHECKOUT, Told
 from tools import cli, keys, keys_officers
 
 FIRST = ("A. Rahimi", "correct horse battery")
 SECOND = ("سارا کریمی", "اسب درست باتری منگنه")
 BOTH = (*FIRST, *SECOND)
 FOUNDING = (FIRST[0], FIRST[1], FIRST[1], SECOND[0], SECOND[1], SECOND[1])
+PATIENCE_S = 60.0  # only ends a hang
 ZMK, ZMK_PARTS = bytes(range(32)), (b"\x11" * 32, b"\x2c" * 32)
 
 
@@ -83,3 +90,71 @@ def quick_and_open() -> Iterator[None]:
         patch.setattr(keys_officers, "SCRYPT_COST", 2)
         patch.setattr(keys, "harden", tuple)
         yield
+
+
+class Console:
+    """`vafa keys ARGUMENTS` as a process on a terminal of its own. `screen`: all that it showed."""
+
+    def __init__(self, *arguments: str | Path, environment: dict[str, str] | None = None) -> None:
+        self._terminal, inner = os.openpty()
+        self.process = subprocess.Popen(
+            [*VAFA, "keys", *map(str, arguments)],
+            stdin=inner,
+            stdout=inner,
+            stderr=inner,
+            cwd=CHECKOUT,
+            env={**os.environ, **(environment or {})},
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(inner)
+        self.screen = ""
+        self._seen = 0
+
+    def __enter__(self) -> Console:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Whatever happened, it is gone."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self._terminal)
+
+    def until(self, text: str) -> str:
+        """What it showed since the last call, up to and with `text`."""
+        while (found := self.screen.find(text, self._seen)) < 0:
+            more = self._read()
+            assert more, f"it ended before it said {text!r}: {self.screen!r}"
+        since, self._seen = self.screen[self._seen : found + len(text)], found + len(text)
+        return since
+
+    def type(self, text: str) -> None:
+        os.write(self._terminal, text.encode())
+
+    def answer(self, question: str, text: str) -> str:
+        """Wait for a question and answer it; what it showed up to the question."""
+        shown = self.until(question + ": ")
+        self.type(text + "\n")
+        return shown
+
+    def agree(self, *officers: str) -> None:
+        """Two officers: name and passphrase of each."""
+        for which, name, passphrase in (("first", *officers[:2]), ("second", *officers[2:])):
+            self.answer(f"{which} officer", name)
+            self.answer("passphrase", passphrase)
+
+    def end(self) -> int:
+        """Its exit code, when it has ended."""
+        while self._read():
+            continue
+        return self.process.wait()
+
+    def _read(self) -> str:
+        ready, _, _ = select.select([self._terminal], [], [], PATIENCE_S)
+        assert ready, f"it says nothing any more: {self.screen!r}"
+        try:
+            more = os.read(self._terminal, 65536).decode("utf-8", "replace")
+        except OSError:  # nobody holds the other end any more
+            return ""
+        self.screen += more
+        return more
