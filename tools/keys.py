@@ -25,6 +25,7 @@ from switch.hsm_sim.process import harden
 from switch.tls import Role
 from tools import keys_authority, keys_ceremony, keys_inject, keys_place
 from tools.cli import CommandError, ExitCode
+from tools.keys_officers import NotAgreed
 from tools.keys_prompt import StandardPrompt, letter_printer
 from tools.keys_room import LOADED, NOT_REVOKED, KeyRoom, ask
 
@@ -186,7 +187,7 @@ def generate(
         if room.is_active(name):
             raise CommandError(f"{name} exists", ExitCode.USAGE, f"a new version: vafa keys rotate {name}")
         room.check_replaceable(name)
-        officers = room.agreed(StandardPrompt(), f"making {name}")
+        officers = room.officers.two(StandardPrompt(), f"making {name}")
         _tell(room, await room.generate(name, kind, chosen, officers, "generate"))
 
     _in_room(data, config, make)
@@ -212,7 +213,7 @@ def rotate(name: Name, data: Data = None, config: Config = None) -> None:
             raise CommandError(
                 f"{name} is shared with the partner", ExitCode.USAGE, f"vafa keys ceremony {name}"
             )
-        officers = room.agreed(StandardPrompt(), f"rotating {name}")
+        officers = room.officers.two(StandardPrompt(), f"rotating {name}")
         _tell(room, await room.generate(name, last.use, last.algorithm, officers, "rotate"))
 
     _in_room(data, config, make)
@@ -232,7 +233,7 @@ def export(name: Name, under: Under = None, data: Data = None, config: Config = 
             raise CommandError(f"{name} never leaves the HSM", ExitCode.USAGE, "only zone/… keys are shared")
         zone = _zone_key(room, name, under)
         room.key(name)
-        officers = room.agreed(StandardPrompt(), f"exporting {name}")
+        officers = room.officers.two(StandardPrompt(), f"exporting {name}")
         exported = await room.give(name, zone, officers)
         typer.echo(exported.block)
         typer.echo(f"{name}: under {zone}, KCV {exported.check_value}", err=True)
@@ -274,7 +275,7 @@ def import_key(
             raise CommandError(
                 f"the block holds no {chosen.name} key", ExitCode.NEGATIVE, "say which: --algorithm"
             )
-        officers = room.agreed(prompt, f"importing {name}")
+        officers = room.officers.two(prompt, f"importing {name}")
         _tell(room, await room.take(name, text, zone, kind, chosen, officers))
 
     _in_room(data, config, take)
@@ -305,7 +306,7 @@ def revoke(
                 f"version {version} of {name!r} is revoked" if found else f"no version {version} of {name!r}"
             )
             raise CommandError(state, ExitCode.USAGE, "see: vafa keys list")
-        officers = room.agreed(StandardPrompt(), f"revoking {name} v{version}")
+        officers = room.officers.two(StandardPrompt(), f"revoking {name} v{version}")
         _tell(room, room.revoke(name, version, officers))
 
     _in_room(data, config, end)
@@ -340,7 +341,7 @@ def ceremony(
         room.check_replaceable(name)
         prompt = StandardPrompt()
         with nullcontext() if enter else letter_printer(letters) as printer:
-            officers = room.agreed(prompt, f"the ceremony of {name}")
+            officers = room.officers.two(prompt, f"the ceremony of {name}")
             shares = []
             for number in range(1, keys_ceremony.COMPONENTS + 1):
                 owner = keys_ceremony.component_owner(custodian, number)
@@ -397,7 +398,7 @@ def inject(
                 raise CommandError(
                     f"terminal {terminal} has keys", ExitCode.USAGE, "give --replace to load new ones"
                 )
-            officers = room.agreed(StandardPrompt(), f"loading keys into terminal {terminal}")
+            officers = room.officers.two(StandardPrompt(), f"loading keys into terminal {terminal}")
             made = await keys_inject.load(
                 line, lambda: room.derive(terminal, place.initial_key_id, place.last_counter, officers)
             )
@@ -466,7 +467,11 @@ def certificates(
 def _in_room(data: Path | None, config: Path | None, work: Callable[[KeyRoom], Awaitable[None]]) -> None:
     async def run() -> None:
         async with keys_place.room_of(data, config) as room:
-            await work(room)
+            try:
+                await work(room)
+            except NotAgreed as error:
+                room.record("not-agreed", (), activity=error.activity)
+                raise
 
     # asyncio's own handler would wait for the answer to a question before it stops.
     before = signal.signal(signal.SIGINT, _interrupted)

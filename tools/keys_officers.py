@@ -34,7 +34,11 @@ _ARABIC_TO_PERSIAN = str.maketrans("يك", "یک")  # two keyboards' letters of 
 
 
 class NotAgreed(CommandError):
-    """Somebody who is no officer tried to be one."""
+    """Somebody who is no officer tried to be one, for `activity`."""
+
+    def __init__(self, what: str, activity: str) -> None:
+        super().__init__(what, ExitCode.NEGATIVE, "nothing was changed")
+        self.activity = activity
 
 
 class Change(NamedTuple):
@@ -73,8 +77,8 @@ class Officers:
                 "name the first two: vafa keys officer add",
             )
         prompt.say(f"{activity}: two officers have to agree")
-        first = self._one(prompt, "first officer")
-        second = self._one(prompt, "second officer", other_than=first)
+        first = self._one(prompt, activity, "first officer")
+        second = self._one(prompt, activity, "second officer", other_than=first)
         return first, second
 
     def added(self, prompt: Prompt) -> Change:
@@ -145,7 +149,7 @@ class Officers:
         salt = self._random(16)
         return {"salt": salt.hex(), "hash": _scrypt(salt).derive(passphrase.encode()).hex()}
 
-    def _one(self, prompt: Prompt, which: str, other_than: str | None = None) -> str:
+    def _one(self, prompt: Prompt, activity: str, which: str, other_than: str | None = None) -> str:
         for _ in range(TRIES):
             name = self._known(prompt.ask(which), self._records)
             # An unknown name costs the same time as a wrong passphrase and is answered alike.
@@ -156,7 +160,7 @@ class Officers:
                 prompt.say("one officer can't be both")
             else:
                 return name
-        raise NotAgreed(f"no {which}: tried three times", ExitCode.NEGATIVE, "nothing was changed")
+        raise NotAgreed(f"no {which}: tried three times", activity)
 
     def _known(self, given: str, records: dict[str, dict[str, str]]) -> str | None:
         return next((name for name in records if same_person(name, given)), None)

@@ -115,9 +115,13 @@ def letter_printer(path: Path | None) -> Iterator[LetterPrinter]:
         raise CommandError(
             f"{path}: can't be opened ({error.strerror})", ExitCode.CONFIGURATION, "give a printer's device"
         ) from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+    stream = os.fdopen(descriptor, "w", encoding="utf-8")
+    try:
         _refuse_file(descriptor, str(path))
         yield LetterPrinter(stream, paper=True)
+    finally:
+        with suppress(OSError):  # of a printer that broke, and was told of
+            stream.close()
 
 
 def _refuse_file(descriptor: int, name: str) -> None:

@@ -14,13 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from switch.hsm import InProcessHsm, KeyState, KeyStore, KeyStoreError, KeyVersion
+from switch.hsm import InProcessHsm, KeyNotFound, KeyState, KeyStore, KeyStoreError, KeyVersion
 from switch.hsm.port import ExportedKey, Fault, Hsm, HsmError, Key, KeyAlgorithm, KeyUse
 from switch.hsm_sim.audit import AuditError, AuditEvent, AuditLog
 from tools.cli import CommandError, ExitCode
 from tools.keys_inject import Injection
-from tools.keys_officers import OFFICERS_NEEDED, Change, NotAgreed, Officers
-from tools.keys_prompt import Prompt
+from tools.keys_officers import OFFICERS_NEEDED, Change, Officers
 
 LOG_KEY = "keys/log"
 LOG_FILE = "keys.log"
@@ -116,14 +115,6 @@ class KeyRoom:
                 with _storing():
                     self.store.revoke(known.name, known.version)
                     self.store.save()
-
-    def agreed(self, prompt: Prompt, activity: str) -> tuple[str, str]:
-        """Two officers who agree; whoever fails at it is in the log."""
-        try:
-            return self.officers.two(prompt, activity)
-        except NotAgreed:
-            self.record("not-agreed", (), activity=activity)
-            raise
 
     def record(self, what: str, officers: Sequence[str], **details: str) -> None:
         """Write one line of the log: who did what to which key. Durable when it returns."""
@@ -347,4 +338,5 @@ def _storing() -> Iterator[None]:
     try:
         yield
     except KeyStoreError as error:
-        raise CommandError(str(error), ExitCode.CONFIGURATION, "nothing was changed; begin again") from None
+        again = "" if isinstance(error, KeyNotFound) else "nothing was changed; begin again"
+        raise CommandError(str(error), ExitCode.CONFIGURATION, again) from None

@@ -242,10 +242,11 @@ def test_a_sample_is_sent_to_a_real_switch_as_one_of_its_terminals(tmp_path: Pat
         assert (record["approved"], record["mismatches"], record["answer"]["mti"]) == (True, [], "0810")
         shown = {part["path"]: part["value"] for part in record["answer"]["parts"]}
         assert shown["41"] == "10000003"
-        wrong = json.loads(settings.read_text())
-        wrong["mac_answer_key"] = "00" * 16
+        again = send(address, vector("sign-on"), "--terminal", str(settings), "--fresh")
+        assert again.code == ExitCode.OK, "each sending has a key serial of its own"
+        neighbour = json.loads((tmp_path / "terminals" / "10000004.json").read_text())
         other = tmp_path / "other.json"
-        other.write_text(json.dumps(wrong))
+        other.write_text(json.dumps({**neighbour, "terminal_id": "10000003"}))
         told = send(address, vector("sign-on"), "--terminal", str(other), "--fresh")
         assert told.code == ExitCode.NEGATIVE
         assert "the answer can't be trusted: its MAC is not the answer key's" in told.out
@@ -255,7 +256,7 @@ def test_a_sample_is_sent_to_a_real_switch_as_one_of_its_terminals(tmp_path: Pat
 
 def test_settings_of_no_terminal(tmp_path: Path) -> None:
     file = tmp_path / "terminal.json"
-    for text in ("{", "[]", '{"terminal_id": "1"}', '{"mac_request_key": "zz"}'):
+    for text in ("{", "[]", '{"terminal_id": "1"}', '{"transport_key": "zz"}'):
         file.write_text(text)
         told = send("127.0.0.1:1", EARN, "--terminal", str(file))
         assert told.code == ExitCode.CONFIGURATION
