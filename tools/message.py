@@ -349,11 +349,11 @@ def _conversion_record(
 ) -> dict[str, Any]:
     return {
         "where": one.where,
-        "from": source.name,
-        "to": target.name,
+        "from": mask_text(source.name),
+        "to": mask_text(target.name),
         "redacted": not unsafe,
         "message": None if converted.data is None else written(made[-1], output_format),
-        "notes": [note._asdict() for note in converted.notes],
+        "notes": [note._replace(why=mask_text(note.why))._asdict() for note in converted.notes],
         "refused": mask_text(converted.refused),
     }
 
@@ -361,9 +361,9 @@ def _conversion_record(
 def _conversion_notes(one: Given, target: Dialect, converted: Converted) -> Iterator[str]:
     for path, outcome, was, now, why in converted.notes:
         values = f" {was or '(absent)'} -> {now}" if outcome == "changed" else f" {was}" if was else ""
-        yield f"{one.where}: {path} {outcome}:{values} ({why})"
+        yield f"{one.where}: {path} {outcome}:{values} ({mask_text(why)})"
     if converted.refused:
-        yield f"{one.where}: {target.name} can't carry it: {mask_text(converted.refused)}"
+        yield f"{one.where}: {mask_text(target.name)} can't carry it: {mask_text(converted.refused)}"
     elif not converted.notes:
         yield f"{one.where}: nothing lost, nothing changed"
 
@@ -420,7 +420,9 @@ def _problems(dialect: Dialect, one: Given, mac: bool) -> tuple[list[dict[str, A
         code = error.response_code
         return [_problem(error.path, error.offset, what, code)], None
     found = dialect.check(message, mac_required=mac)
-    return [_problem(path, None, what, code) for path, what, code in found], dialect.name_of(message)
+    return [_problem(path, None, what, code) for path, what, code in found], mask_text(
+        dialect.name_of(message) or ""
+    ) or None
 
 
 def _problem(path: str, offset: int | None, what: str, code: str) -> dict[str, Any]:
@@ -497,10 +499,10 @@ def _doctor_record(file: str, written: str, found: Diagnosis) -> dict[str, Any]:
     return {
         "where": mask_text(file),
         "input_format": written,
-        "best": [{"dialect": fit.dialect, "framing": fit.framing} for fit in found.best],
+        "best": [{"dialect": mask_text(fit.dialect), "framing": fit.framing} for fit in found.best],
         "fits": [
             {
-                "dialect": fit.dialect,
+                "dialect": mask_text(fit.dialect),
                 "framing": fit.framing,
                 "score": fit.score,
                 "messages": fit.messages,
@@ -518,8 +520,8 @@ def _doctor_text(file: str, written: str, found: Diagnosis) -> Iterator[str]:
     fits = found.fits
     if found.best:
         best = found.best[0]
-        yield f"{name} ({written}): {best.dialect}, framing {best.framing}"
-        others = [f"{fit.dialect} with {fit.framing}" for fit in found.best[1:]]
+        yield f"{name} ({written}): {mask_text(best.dialect)}, framing {best.framing}"
+        others = [f"{mask_text(fit.dialect)} with {fit.framing}" for fit in found.best[1:]]
         if others:
             yield f"fits as well: {', '.join(others)}"
     else:
@@ -527,12 +529,12 @@ def _doctor_text(file: str, written: str, found: Diagnosis) -> Iterator[str]:
     yield ""
     yield f"{'score':>5}  {'dialect':<16}  {'framing':<18}  why"
     for fit in fits[:FITS_SHOWN]:
-        yield f"{fit.score:>5}  {fit.dialect:<16}  {fit.framing:<18}  {mask_text(fit.why)}"
+        yield f"{fit.score:>5}  {mask_text(fit.dialect):<16}  {fit.framing:<18}  {mask_text(fit.why)}"
     seen = {fit.dialect for fit in fits[:FITS_SHOWN]}
     for fit in fits[FITS_SHOWN:]:
         if fit.dialect not in seen:
             seen.add(fit.dialect)
-            yield f"{fit.score:>5}  {fit.dialect:<16}  {fit.framing:<18}  {mask_text(fit.why)}"
+            yield f"{fit.score:>5}  {mask_text(fit.dialect):<16}  {fit.framing:<18}  {mask_text(fit.why)}"
     if found.framings:
         yield ""
         yield "framings that can't be:"
@@ -545,7 +547,8 @@ def _doctor_text(file: str, written: str, found: Diagnosis) -> Iterator[str]:
         best = found.best[0]
         framing = "" if best.framing == UNFRAMED else f" --framing {best.framing}"
         source = "-" if file == "-" else mask_text(file)
-        yield f"try: vafa message view {source} --dialect {best.dialect}{framing} --input-format {written}"
+        dialect = mask_text(best.dialect)
+        yield f"try: vafa message view {source} --dialect {dialect}{framing} --input-format {written}"
     else:
         yield "try: write the partner's dialect as a TOML file, then --also FILE; vafa spec check FILE"
 
@@ -652,8 +655,8 @@ def pcap(
                 f"{output}: {error.strerror}", ExitCode.USAGE, "name a file to write"
             ) from None
         note = "" if unsafe else "; card numbers and secrets were replaced, --unsafe keeps them"
-        record = {"file": str(output), "messages": len(sent), "redacted": not unsafe}
-        text = f"wrote {output}: {len(sent)} messages, port {ends.server_port}{note}"
+        record = {"file": mask_text(str(output)), "messages": len(sent), "redacted": not unsafe}
+        text = f"wrote {mask_text(str(output))}: {len(sent)} messages, port {ends.server_port}{note}"
         print_records("pcap", form, [record], text)
         left_out.end()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import signal
+import socket
 import ssl
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from switch.iso8583 import Dialect, Message
+from switch.iso8583 import Dialect, Message, mask_text
 from tools.cli import CommandError, ExitCode
 from tools.message_events import EventLines
 from tools.message_input import UNFRAMED, Given, InputFormat, framing_of
@@ -187,7 +189,7 @@ def _code_meaning(dialect: Dialect, code: str | None) -> str:
     if code is None:
         return ""
     known = dialect.response_codes.get(code)
-    return known.title.en if known is not None else response_meaning(code)
+    return mask_text(known.title.en) if known is not None else response_meaning(code)
 
 
 def _is_approval(code: str) -> bool:
@@ -278,7 +280,9 @@ async def _serve(server: Any, place: Any) -> None:
     try:
         await server.start(place)
     except (OSError, UnicodeError) as error:
-        what = getattr(error, "strerror", None) or "no such address"
+        cause = getattr(error, "errno", None)
+        is_named = isinstance(error, UnicodeError | socket.gaierror)
+        what = "no such address" if is_named or not cause else os.strerror(cause)
         raise CommandError(
             f"{place.host}:{place.port}: can't listen: {what}",
             ExitCode.NETWORK,

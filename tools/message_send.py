@@ -187,4 +187,6 @@ class Line:
 def _words(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
         return (error.reason or "TLS error").replace("_", " ").lower()
+    if isinstance(error, TimeoutError):
+        return "it said nothing in time"
     return error.strerror or type(error).__name__

@@ -17,11 +17,11 @@ VALUE_COLUMNS = 24
 def view_record(dialect: Dialect, one: Given, seen: View, unsafe: bool) -> dict[str, Any]:
     return {
         "where": one.where,
-        "dialect": dialect.name,
+        "dialect": mask_text(dialect.name),
         "bytes": len(one.data),
         "tpdu": None if one.tpdu is None else one.tpdu.hex(),
         "mti": None if seen.message is None else mask_text(seen.message.mti),
-        "name": seen.name,
+        "name": None if seen.name is None else mask_text(seen.name),
         "valid": seen.error is None,
         "masked": not unsafe,
         "parts": [part._asdict() for part in seen.parts],
@@ -43,8 +43,8 @@ def _error_record(error: DecodeError) -> dict[str, Any]:
 def view_text(dialect: Dialect, one: Given, seen: View, unsafe: bool) -> Iterator[str]:
     tpdu = f", TPDU {one.tpdu.hex()}" if one.tpdu is not None else ""
     what = "no message" if seen.message is None else mask_text(seen.message.mti)
-    name = f" {seen.name}" if seen.name else ""
-    yield f"{one.where}: {what}{name}, {len(one.data)} bytes, dialect {dialect.name}{tpdu}"
+    name = f" {mask_text(seen.name)}" if seen.name else ""
+    yield f"{one.where}: {what}{name}, {len(one.data)} bytes, dialect {mask_text(dialect.name)}{tpdu}"
     path_width = max([6, *(len(part.path) for part in seen.parts)])
     widths = (BYTES_PER_ROW * 3 - 1, path_width, VALUE_COLUMNS)
     yield _row("at", ("bytes", "field", "value"), widths, "meaning")

@@ -17,7 +17,7 @@ from typing import Final
 
 from simulators.bank_host.host import BankHost, Close, Reaction, Send
 from simulators.bank_host.rules import HostRules, RulesError, read
-from switch.iso8583 import Dialect, Message
+from switch.iso8583 import Dialect, Message, mask_text
 from switch.link.framing import Framing, FramingError, answer_tpdu
 
 READ_BYTES: Final = 64 * 1024
@@ -78,7 +78,7 @@ class BankHostServer:
                 "event": "listening",
                 "host": place.host,
                 "port": port,
-                "dialect": self._dialect.name,
+                "dialect": mask_text(self._dialect.name),
                 "framing": self._framing.name,
                 "tls": place.tls is not None,
             }
@@ -260,7 +260,7 @@ def _connections_allowed() -> int:
 
 def told(reaction: Reaction) -> dict[str, object]:
     """A reaction as an event tells it: masked."""
-    event: dict[str, object] = {"decided_by": reaction.decided_by}
+    event: dict[str, object] = {"decided_by": mask_text(reaction.decided_by)}
     if reaction.request is not None:
         event["request"] = _shown(reaction.request)
     if reaction.fault:

@@ -20,7 +20,7 @@ from switch.iso8583.dictionary_file import SHIPPED
 from switch.iso8583.errors import DecodeError, DialectError, EncodeError, Mistake
 from switch.iso8583.lengths import count_bytes, truncated
 from switch.iso8583.masks import Mask, torn_places
-from switch.iso8583.message import EMPTY_SECONDARY, Message, Value, message_bytes, message_of
+from switch.iso8583.message import EMPTY_SECONDARY, Message, Value, message_bytes, message_of, paths_of
 from switch.iso8583.presence import Presence, Problem
 
 HALF_BYTES = 8  # of a bitmap: what one of its bits 1, 65 announces
@@ -62,8 +62,15 @@ class Dialect:
 
     @classmethod
     def load(cls, path: Path | str) -> Dialect:
-        """The dialect of a TOML dictionary; `DialectError` names every mistake with line and remedy."""
-        return cls(dictionary_file.read(Path(path)))
+        """The dialect of a TOML dictionary; `DialectError` names every mistake with line and remedy.
+
+        A shipped dialect is had by its name: `load("iso87-ascii")` of this module.
+        """
+        file = Path(path)
+        if str(path) in shipped() and not file.exists():
+            mistake = Mistake(None, "no such file, but a shipped dialect", f'use iso8583.load("{path}")')
+            raise DialectError(file, [mistake])
+        return cls(dictionary_file.read(file))
 
     # ------------------------------------------------------------ decode
 
@@ -167,7 +174,7 @@ class Dialect:
         (where a header or a tertiary bitmap stands before the fields: everything); `DecodeError` as `decode`
         raises it.
         """
-        return self.shapes.peeked(data, tuple(fields))
+        return self.shapes.peeked(data, paths_of(fields))
 
     def walk(self, data: bytes) -> int:
         """Where the last field ends, which is the end of `data`; every length on the way is checked.
@@ -340,33 +347,46 @@ class Dialect:
         Each problem has path, words, and the DE 39 to answer with; [] = complete. `mac_required=False` for a
         message whose MAC is still to come. A dialect without messages has nothing to say.
         """
-        return self._presence.problems(message, mac_required)
+        return self._presence.problems(message_of(message), mac_required)
 
     def name_of(self, message: Message) -> str | None:
         """What the dictionary calls the message ("earn", "reversal"); None when MTI and DE 3 name none."""
-        return self._presence.name_of(message)
+        return self._presence.name_of(message_of(message))
 
 
-class _TornCaptions:
+class _KeptCaptions:
+    """Captions of a broken message that has left the process of its dialect: the places to hide are known."""
+
+    def __init__(self, dictionary: Dictionary, hidden: frozenset[str]) -> None:
+        self._dictionary = dictionary
+        self._hidden = hidden
+        self.name = dictionary.name
+
+    def mask_of(self, path: str) -> Mask:
+        mask = self._dictionary.mask_of(path)
+        return Mask.HIDDEN if mask in (Mask.NONE, Mask.MOBILE) and path in self._hidden else mask
+
+    def title_of(self, path: str) -> str:
+        return self._dictionary.title_of(path)
+
+
+class _TornCaptions(_KeptCaptions):
     """Captions of a broken message: whatever may hold a piece of a card number is hidden."""
 
     def __init__(self, dialect: Dialect, data: bytes) -> None:
         self._dialect = dialect
         self._data = data
+        self._dictionary = dialect.dictionary
         self.name = dialect.dictionary.name
 
+    def __reduce__(self) -> tuple[type[_KeptCaptions], tuple[Dictionary, frozenset[str]]]:
+        return _KeptCaptions, (self._dictionary, self._hidden)  # no bytes of the message travel
+
     @functools.cached_property
-    def _hidden(self) -> frozenset[str]:
+    def _hidden(self) -> frozenset[str]:  # type: ignore[override]
         places = torn_places(self._data)
         spans = self._dialect.spans(self._data) if places else []
         return frozenset(path for path, start, stop in spans if not places.isdisjoint(range(start, stop)))
-
-    def mask_of(self, path: str) -> Mask:
-        mask = self._dialect.dictionary.mask_of(path)
-        return Mask.HIDDEN if mask in (Mask.NONE, Mask.MOBILE) and path in self._hidden else mask
-
-    def title_of(self, path: str) -> str:
-        return self._dialect.dictionary.title_of(path)
 
 
 class _Layout:

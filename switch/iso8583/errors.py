@@ -1,13 +1,14 @@
 """The three ways the message kit refuses: a message from outside, a message of ours, a dictionary.
 
 Nothing here ever carries card data: `got` names a length, a place or one byte that is no data, no content.
+All can be copied and pickled, as a pool of processes does with what a worker raises.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from switch.iso8583.message import Message
@@ -45,6 +46,10 @@ class DecodeError(ValueError):
         self.response_code = response_code
         self.partial = partial
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        given = (self.path, self.offset, self.expected, self.got, self.response_code, self.partial)
+        return type(self), given, self.__dict__
+
     def moved(self, offset: int, path: str | None = None) -> DecodeError:
         """The same fault at another offset (and path): told by what holds the bytes it was found in."""
         return DecodeError(
@@ -65,6 +70,9 @@ class EncodeError(ValueError):
         self.path = path
         self.expected = expected
         self.got = got
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.expected, self.got), self.__dict__
 
 
 class Mistake(NamedTuple):
@@ -94,3 +102,6 @@ class DialectError(ValueError):
         )
         self.mistakes = tuple(mistake for _file, mistake in self.located)
         self.file, (self.line, self.what, self.remedy) = self.located[0]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.file, self.mistakes[:1], self.located[1:]), self.__dict__

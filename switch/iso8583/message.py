@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
 from switch.iso8583.dictionary import HEADER
@@ -26,6 +26,7 @@ SCHEMA = "vafa.message/1"
 # The name under which a decoded message carries a secondary bitmap that announces nothing, in dialects that
 # allow it (bitmap.empty_secondary).
 EMPTY_SECONDARY = "1"
+MTI = "mti"  # the path of the message type
 BYTES_MARK = "0x"
 LONGEST_JSON = 8_000_000  # characters; the greatest message as revealed JSON is far smaller
 # What masks put in the place of content, as `from_json` recognises it where it can't be content.
@@ -92,6 +93,7 @@ class Message:
 
         message = Message("0210", {"11": "000123", "39": "00", "48": {"01": "000000000250"}})
         message["48.01"]            "000000000250"
+        message["mti"]              "0210"
         message.get("35")           None
         "39" in message             True
         list(message)               ["11", "39", "48.01"]; composites give what is in them
@@ -128,16 +130,19 @@ class Message:
         return value
 
     def get(self, path: str) -> Value | None:
-        """The value at `path` ("35", "55.9F36", "127.25.3"), or None."""
+        """The value at `path` ("35", "55.9F36", "127.25.3", "mti"), or None."""
+        if not isinstance(path, str):
+            raise TypeError(f"a path is text, not {type(path).__name__}: write {str(path)!r}")
         value = self.fields.get(path)
-        if value is not None or "." not in path:
+        if value is not None:
             return value
-        step, _dot, rest = path.partition(".")
-        value = self.fields.get(step)
-        while rest and isinstance(value, Mapping):
-            step, _dot, rest = rest.partition(".")
-            value = value.get(step)
-        return None if rest else value
+        if "." not in path:
+            return self.mti if path == MTI else None
+        first, *steps = path.split(".")
+        value = self.fields.get(first)
+        for step in steps:
+            value = value.get(step) if isinstance(value, Mapping) else None
+        return value
 
     def text(self, path: str) -> str:
         """The value at `path` where the dialect makes it text; KeyError when absent, TypeError otherwise."""
@@ -292,10 +297,20 @@ def message_bytes(data: object) -> bytes:
 def message_of(message: object) -> Message:
     """`message`; TypeError for what is none, such as the mapping of its fields alone."""
     if not isinstance(message, Message):
-        raise TypeError(f"a Message is encoded, not {type(message).__name__}: use Message(mti, fields)")
+        raise TypeError(f"a Message is wanted, not {type(message).__name__}: use Message(mti, fields)")
     if not isinstance(message.fields, Mapping):
         raise TypeError(f"a Message has a mapping of fields, not {type(message.fields).__name__}")
     return message
+
+
+def paths_of(fields: Iterable[str]) -> tuple[str, ...]:
+    """`fields` as paths; TypeError for one path alone, whose characters would be taken for paths."""
+    if isinstance(fields, str | bytes) or not isinstance(fields, Iterable):
+        raise TypeError(f'fields is a sequence of paths, not {type(fields).__name__}: write ["mti", "11"]')
+    paths = tuple(fields)
+    if not all(isinstance(path, str) for path in paths):
+        raise TypeError('a path is text: write ["mti", "11"]')
+    return paths
 
 
 def _leaves(path: str, value: Value) -> Iterator[tuple[str, Value]]:

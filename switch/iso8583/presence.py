@@ -158,7 +158,7 @@ def holds(condition: Condition, message: Message) -> bool:
 
 
 def _passes(message: Message, path: str, how: str, values: tuple[str, ...]) -> bool:
-    value = message.mti if path == "mti" else message.get(path)
+    value = message.get(path)
     if how == "present":
         return value is not None
     if how == "absent":

@@ -20,7 +20,7 @@ from switch.iso8583.bitmaps import bitmap_width, set_bits
 from switch.iso8583.codec import Decode
 from switch.iso8583.dictionary import HIGHEST_FIELD, Field
 from switch.iso8583.lengths import number_writer
-from switch.iso8583.message import Message, Value, message_bytes, message_of
+from switch.iso8583.message import MTI, Message, Value, message_bytes, message_of, paths_of
 from switch.iso8583.presence import PROCESSING_CODE, Problem
 from switch.iso8583.shape_source import (
     DOUBTS,
@@ -49,7 +49,6 @@ COUNTED_MAXIMUM = 1024
 Key = TypeVar("Key", bound=Hashable)
 Function = TypeVar("Function")
 
-MTI = "mti"
 # A message is put together without calling its __init__ (a tenth of the time of a decode) as long as it is
 # made of these and nothing else.
 _MESSAGE_SLOTS = ("_captions", "fields", "is_partial", "mti")
@@ -206,12 +205,13 @@ class Shapes:
         get, short, long = hot.get, self._head.short, self._head.long
 
         def peek(data: bytes, fields: Sequence[str]) -> dict[str, Value]:
-            names = tuple(fields)
+            kind = fields.__class__
+            names = tuple(fields) if kind is list or kind is tuple else paths_of(fields)
             try:
                 return (get((data[:short], names)) or hot[data[:long], names])(data)
             except DOUBTS:
                 pass
-            return cold(data, names)
+            return cold(data, paths_of(names))
 
         return peek
 
@@ -355,7 +355,7 @@ class Shapes:
             message = self._looked_at(data, names)
         if message is None:
             message = self._decode_reference(data)
-        values = ((name, message.mti if name == MTI else message.get(name)) for name in names)
+        values = ((name, message.get(name)) for name in names)
         return {name: value for name, value in values if value is not None}
 
     def walked(self, data: bytes) -> int:

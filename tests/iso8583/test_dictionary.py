@@ -393,3 +393,14 @@ def test_reasons_have_room_for_one_number() -> None:
         assert title.en.format(7)
         assert title.fa.format(7)
         assert ("{0}" in title.en) == ("{0}" in title.fa)
+
+
+def test_a_shipped_name_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DialectError) as caught:
+        Dialect.load("iso87-ascii")
+    assert str(caught.value) == (
+        'iso87-ascii: no such file, but a shipped dialect; use iso8583.load("iso87-ascii")'
+    )
+    (tmp_path / "iso87-ascii").write_text(SMALL, encoding="utf-8")
+    assert Dialect.load("iso87-ascii").name == "small"

@@ -38,6 +38,40 @@ def test_what_is_absent_is_named(path: str) -> None:
     assert caught.value.args == (path,)
 
 
+@pytest.mark.parametrize("path", [3, b"39", None, ["39"], ("39",)])
+def test_paths_are_text(path: Any) -> None:
+    for call in (MESSAGE.get, MESSAGE.__getitem__):
+        with pytest.raises(TypeError, match=r"^a path is text, not "):
+            call(path)
+    assert path not in MESSAGE
+
+
+def test_the_mti_is_a_path_too() -> None:
+    assert MESSAGE["mti"] == MESSAGE.text("mti") == "0210"
+    assert "mti" in MESSAGE
+    assert "mti" not in list(MESSAGE)
+    assert "mti.1" not in MESSAGE
+
+
+@pytest.mark.parametrize("path", ["48.01.", "48.", "11.", ".11", "48..01"])
+def test_a_path_has_no_empty_steps(path: str) -> None:
+    assert MESSAGE.get(path) is None
+
+
+@pytest.mark.parametrize("uses", [1, 300])
+@pytest.mark.parametrize("fields", ["11", b"11", 11, [11], None])
+def test_peek_takes_a_sequence_of_paths(fields: Any, uses: int) -> None:
+    dialect = iso8583.Dialect(iso8583.load("iso87-bcd").dictionary)
+    data = bytes.fromhex("0800" + "0020000000000000" + "000001")
+    for _use in range(uses - 1):
+        assert dialect.peek(data, ["11"]) == {"11": "000001"}
+        assert dialect.peek(data, ["1", "1"]) == {}
+    with pytest.raises(TypeError, match=r'write \["mti", "11"\]$'):
+        dialect.peek(data, fields)
+    assert dialect.peek(data, ["11.", "mti"]) == {"mti": "0800"}
+    assert dialect.peek(data, iter(["11"])) == {"11": "000001"}  # type: ignore[arg-type]
+
+
 def test_text_refuses_bytes() -> None:
     with pytest.raises(TypeError, match=r"48\.7F is no text"):
         MESSAGE.text("48.7F")
@@ -70,8 +104,8 @@ def test_what_is_no_bytes_is_a_mistake_of_the_program(asked: Any, uses: int) -> 
     ):
         with pytest.raises(TypeError, match=r"^a message is bytes, not "):
             call(asked)
-    for call in (dialect.encode, iso8583.load("vafa").encode_body):
-        with pytest.raises(TypeError, match=r"^a Message is encoded, not "):
+    for call in (dialect.encode, iso8583.load("vafa").encode_body, dialect.check, dialect.name_of):
+        with pytest.raises(TypeError, match=r"^a Message is wanted, not "):
             call(asked)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from simulators.cards import luhn_digit
 from switch import iso8583
 from switch.iso8583 import EncodeError, Message, Value, load
-from switch.link.framing import framing_named
+from switch.link.framing import LENGTH_HEADERS, framing_named
 from tests.tools.kit import run
 
 DIALECTS = iso8583.shipped()
@@ -259,3 +260,140 @@ def test_the_framing_of_a_card_number_is_not_shown() -> None:
     for framing in ("ascii4", "2be", "nac", "vmlh", "hex4"):
         told = run("view", "-f", framing, "-i", "binary", given=data)
         assert_clean(told.raw + told.err.encode())
+
+
+# ---------------------------------------------------------------- everything that is no message
+
+SAMPLE_LINES = b"\n".join(sample.hex.encode() for sample in iso8583.samples("iso87-ascii"))
+DIALECT_NAMED_LIKE_A_CARD = f"""
+[dialect]
+name = "n{CARD}"
+version = 1
+extends = "iso87-ascii"
+description = {{ en = "About {CARD}", fa = "{CARD}" }}
+
+[fields.63]
+title = {{ en = "Field {CARD}", fa = "{CARD}" }}
+
+[response_codes.00]
+title = {{ en = "Yes {CARD}", fa = "{CARD}" }}
+"""
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> Path:
+    """A directory, a file of messages and a dialect that are named like cards."""
+    directory = tmp_path / CARD
+    directory.mkdir()
+    (directory / f"{CARD}.hex").write_bytes(SAMPLE_LINES)
+    (directory / f"{CARD}.toml").write_text(DIALECT_NAMED_LIKE_A_CARD, encoding="utf-8")
+    return directory
+
+
+@pytest.mark.parametrize("form", ["text", "jsonl"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "view FILE -d iso87-ascii",
+        "view FILE -d DIALECT",
+        "view FILE -d vafa",
+        "validate FILE -d DIALECT",
+        "validate FILE -d vafa",
+        "validate FILE -d vafa --skip-broken",
+        "redact FILE -d DIALECT",
+        "redact FILE -d DIALECT -o OUT",
+        "convert FILE -d DIALECT --to vafa",
+        "convert FILE -d iso87-ascii --to DIALECT -o OUT",
+        "diff FILE FILE -d DIALECT",
+        "diff FILE FILE -d DIALECT --right-dialect iso87-ascii --ignore CARD",
+        "doctor FILE",
+        "doctor FILE --also DIALECT",
+        "pcap FILE -d DIALECT -o OUT",
+        "pcap FILE -d DIALECT -o OUT/x",
+        "redact FILE -d DIALECT -o OUT/x",
+        "send 127.0.0.1:1 FILE -d DIALECT --timeout 0.2",
+        "send 127.0.0.1:1 FILE -d DIALECT --timeout 0.2 --server-name CARD --tls",
+        "send 127.0.0.1:1 FILE -d DIALECT --ca FILE",
+        "send 127.0.0.1:1 FILE -d DIALECT --cert CARD --key CARD",
+        "send 127.0.0.1:1 FILE -d DIALECT --terminal FILE",
+        "send CARD.invalid:1 FILE -d DIALECT",
+        "serve --cert CARD",
+        "serve --rules FILE",
+        "serve --host CARD --port 0",
+    ],
+)
+def test_names_that_hold_a_card_number_are_masked(named: Path, line: str, form: str) -> None:
+    names = {"FILE": f"{CARD}.hex", "DIALECT": f"{CARD}.toml", "OUT": f"out {CARD}"}
+    places = {word: str(named / name) for word, name in names.items()}
+    arguments = [places.get(word, word.replace("CARD", CARD)) for word in line.split(" ")]
+    arguments = [word.replace("OUT/x", f"{named}/none/{CARD}") for word in arguments]
+    told = run(*arguments, "--format", form)
+    assert told.code != 70, told.err
+    assert ".toml:" not in told.err, "the dialect is right"
+    assert told.raw or told.err
+    assert_clean(told.raw + told.err.encode())
+
+
+def test_environment_is_masked(named: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in (
+        ("VAFA_DIALECT", CARD),
+        ("VAFA_DIALECT", str(named / f"{CARD}.toml")),
+        ("VAFA_ENVIRONMENT", CARD),
+        ("XDG_CONFIG_HOME", str(named)),
+    ):
+        monkeypatch.setenv(variable, value)
+        if variable == "XDG_CONFIG_HOME":
+            (named / "vafa").mkdir()
+            (named / "vafa" / "switch.toml").write_text(f"environment = {CARD}x")
+        for arguments in (["view"], ["view", "--format", "json"]):
+            told = run(
+                *arguments, "--unsafe" if variable == "XDG_CONFIG_HOME" else "--framing=none", given=b"0800"
+            )
+            assert told.code != 70, told.err
+            assert_clean(told.raw + told.err.encode())
+        monkeypatch.delenv(variable)
+
+
+JSON_WITH_CARDS: tuple[Any, ...] = (
+    {"mti": CARD, "fields": {}},
+    {"mti": "0200", "fields": {CARD: "1"}},
+    {"mti": "0200", "fields": {"2": {CARD: CARD}}},
+    {"mti": "0200", "fields": {"48": {CARD: {CARD: CARD}}}},
+    {"mti": "0200", "fields": {"4": CARD}},
+    {"mti": "0200", "fields": {"11": f"{CARD}x"}},
+    {"mti": "0200", "fields": {"64": CARD}},
+    {"mti": "0200", "fields": [CARD]},
+    {"mti": "0200", "fields": {}, CARD: CARD},
+    {"mti": "0200", "fields": {}, "dialect": CARD},
+    {"mti": "0200", "fields": {}, "schema": CARD},
+    {"mti": "0200", "fields": {}, "masked": CARD},
+    [CARD],
+)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("document", JSON_WITH_CARDS, ids=lambda document: str(document)[:60])
+def test_keys_and_values_of_json_are_masked(document: Any, form: str) -> None:
+    text = json.dumps(document)
+    for given_text in (text, text[:-1], text.replace('"0200"', CARD), f"{text} {CARD}"):
+        for arguments in (["view"], ["redact"], ["view", "-i", "json", "--skip-broken"]):
+            told = run(*arguments, "--format", form, given=given_text.encode())
+            assert told.code != 70, told.err
+            assert_clean(told.raw + told.err.encode())
+
+
+def test_what_a_broken_frame_held_is_not_shown() -> None:
+    digits = CARD.encode()
+    for name in (*LENGTH_HEADERS, "nac", "ncc", "vmlh", "base24"):
+        for data in (
+            digits,
+            digits * 3,
+            digits.hex().encode(),
+            bytes.fromhex(CARD),
+            bytes.fromhex(CARD) * 20,
+        ):
+            for form in ("text", "json"):
+                told = run("view", "-f", name, "-i", "binary", "--format", form, given=data)
+                assert_clean(told.raw + told.err.encode())
+                told = run("view", "-f", name, "-i", "hex", "--format", form, given=data.hex().encode())
+                assert_clean(told.raw + told.err.encode())

@@ -29,6 +29,7 @@ from tools.cli import ExitCode
 
 VAFA = load("vafa")
 EARN = vector("earn, swiped, odd track 2")
+CARD = "9364688574817543"
 HIDDEN = "001234"  # middle of the card number in the vectors
 
 
@@ -226,6 +227,39 @@ def test_an_address_that_is_none(target: str) -> None:
     told = send(target, EARN)
     assert told.code == ExitCode.USAGE
     assert "is no HOST:PORT" in told.err
+
+
+def test_no_card_number_is_shown_on_either_side_of_a_line(tmp_path: Path) -> None:
+    """In rules' names and values, in answers that echo it, in frames of garbage, in what is sent."""
+    rules = tmp_path / "rules.toml"
+    rules.write_text(
+        f'[rules.{CARD}]\nmatch.3 = "210060"\ntimes = 1\nanswer.62 = "{CARD}"\n'
+        f'[rules."too long {CARD}"]\nmatch.3 = "210060"\ntimes = 1\nanswer.39 = "{CARD}"\n'
+        f'[rules."mti {CARD}"]\nmatch.3 = "210060"\nanswer.mti = "{CARD}"\n'
+    )
+    message = VAFA.decode(EARN)
+    fields = {**message.fields, "35": f"{CARD}=29121010000000000000", "62": f"till {CARD}"}
+    shown = ""
+    with serving("--rules", str(rules)) as host:
+        for form in ("text", "jsonl"):
+            told = send(
+                host.address, VAFA.encode(Message("0200", fields)), "--format", form, "--timeout", "0.3"
+            )
+            shown += told.out + told.err
+        for garbage in (
+            CARD.encode(),
+            bytes.fromhex(CARD) * 3,
+            b"\x00\x10" + CARD.encode(),
+            CARD.encode() * 5000,
+        ):
+            with socket.create_connection(("127.0.0.1", host.port)) as client:
+                client.sendall(garbage)
+        rules.write_text(f'[rules."{CARD}"]\naction = "{CARD}"\nmatch.2 = {CARD}\n{CARD} = 1\n')
+        host.next_event("rules refused, the old ones stay")
+        shown += json.dumps(host.events)
+    assert CARD[:6] in shown
+    assert CARD[6:12] not in shown
+    assert CARD.encode().hex()[12:24] not in shown
 
 
 # ---------------------------------------------------------------- our own switch
