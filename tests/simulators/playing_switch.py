@@ -100,7 +100,9 @@ class PlayingSwitch:
         return pack(mti, self._fields(request), request.mac_of_answer)
 
     def _fields(self, request: Request) -> Answer:
-        fields: Answer = {number: request.text(str(number)) for number in (11, 12, 41) if request.text(str(number))}
+        fields: Answer = {
+            number: request.text(str(number)) for number in (11, 12, 41) if request.text(str(number))
+        }
         if request.mti == "0800":
             tags = {0x10: MOMENT, 0x11: "0001", 0x12: "00000100"}
             if self.pin_from_points is not None:
