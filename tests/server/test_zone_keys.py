@@ -28,6 +28,7 @@ from switch.server.zone_keys import GRACE_S, MAC, MOST_ACCEPTED, PIN, Kind, Zone
 DIALECT = iso8583.load("iso87-ascii")
 PARTNER = "bank"
 BASE = bytes(range(16))
+HANG_S = 60  # only ends a hang: messages flow without pause
 COMPONENTS = [bytes([number]) * 32 for number in (1, 2, 4)]
 
 
@@ -155,7 +156,8 @@ def test_no_message_is_lost_while_keys_change(tmp_path: Path, seed: int) -> None
             for number in range(12):
                 there.lose = [drawn.random() < 1 / 3]
                 there.just_served.clear()
-                await there.just_served.wait()
+                async with asyncio.timeout(HANG_S):
+                    await there.just_served.wait()
                 try:
                     await here.keys.change(MAC, client, stamp(10 + number), here.now, timeout_s=0.05)
                     changes += 1
@@ -540,6 +542,8 @@ def test_a_full_disk_changes_nothing_on_either_side(
 
     async def play() -> None:
         for name, error in (("there", ZoneKeyError), ("here", KeyStoreError)):
+            assert await here.offer(PIN, there, 99, 1.0) == ""
+            await understand_each_other(here, there, 99, 1.0)
             before = here.keys.pin_sending_key().check_value
             full[name] = True
             with pytest.raises(error):
@@ -603,5 +607,25 @@ def test_another_sort_of_key_is_not_the_one_offered_before(mortals: tuple[Mortal
         assert added.algorithm is KeyAlgorithm.AES_256
         await here.keys.change(PIN, Wire(), stamp(102), 1.0)
         assert brought == [32, 16]
+
+    asyncio.run(play())
+
+
+def test_a_key_that_was_refused_is_not_offered_again(mortals: tuple[Mortal, Mortal]) -> None:
+    here, there = mortals
+    offered: list[str] = []
+
+    class Moody:
+        async def request(self, message: Message, timeout_s: float | None = None) -> Message:
+            offered.append(message.text("120"))
+            if len(offered) > 1:
+                return await there.keys.take(message, 1.0)
+            return await there.keys.sign(Message("0810", {**stamp(100), "39": "63", "70": "161"}))
+
+    async def play() -> None:
+        with pytest.raises(ZoneKeyError, match="DE 39 63"):
+            await here.keys.change(PIN, Moody(), stamp(100), 1.0)
+        await here.keys.change(PIN, Moody(), stamp(101), 1.0)
+        assert offered[0][:6] != offered[1][:6]
 
     asyncio.run(play())
