@@ -51,9 +51,11 @@ def _content(path):
 class TlsLine(TcpLine):
     """As TcpLine; connect() and read() raise CertificateError too."""
 
-    def __init__(self, context, host, port):
+    def __init__(self, context, silence, host, port):
         super().__init__(host, port)
         self._context = context
+        self._silence = silence
+        self._has_heard = False
         self._below = None
         self._early = None
 
@@ -85,9 +87,15 @@ class TlsLine(TcpLine):
             try:
                 data = self._socket.recv(LINE_BYTES)
             except (OSError, ValueError) as error:
-                raise _told(error)
+                error = _told(error)
+                if isinstance(error, CertificateError):
+                    raise error
+                data = b""  # broken or ended, it is over
             if data is None:
                 await readable(self._socket)
+        if not self._has_heard:
+            self._has_heard = True
+            self._silence.heard(data)
         return data
 
     def close(self):

@@ -1,6 +1,6 @@
-"""A switch that agrees to everything, for the real firmware: TCP or TLS, keys derived by the HSM's own module.
+"""A switch that agrees to everything, for the real firmware; keys derived by the HSM's own module.
 
-It holds every request to the dictionary, to its MAC and to a rising key serial; what is wrong is kept as a fault.
+It holds requests to the dictionary, to their MAC and to rising key serials; what is wrong is kept as a fault.
 """
 
 from __future__ import annotations
