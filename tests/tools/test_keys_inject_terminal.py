@@ -23,7 +23,7 @@ from simulators.switch_process import SwitchProcess
 from switch.hsm.crypto.check_values import check_value
 from switch.hsm.crypto.dukpt_aes import initial_key
 from switch.hsm.crypto.master_keys import BlockMasterKey
-from switch.keys import base_key_name, read_master_key
+from switch.keys import base_key_name, read_master_key, transport_key_name
 from tests.tools.keys_kit import BOTH, FIRST, FOUNDING, SECOND, Place
 from tests.tools.kit import Told
 from tools import keys_inject
@@ -136,12 +136,25 @@ def identifier(place: Place) -> str:
     return place.settings.terminals[0].initial_key_id.hex().upper()
 
 
-def initial_check_value(place: Place) -> str:
-    """Of the terminal's initial key, derived outside the HSM."""
+def secrets_of(place: Place) -> tuple[bytes, ...]:
+    """The terminal's initial key, its BDK and its transport key, opened and derived outside the HSM."""
     master = BlockMasterKey(read_master_key(place.settings.hsm.master_key_file))
     registered = place.settings.terminals[0].initial_key_id
     base = master.unwrap(place.store.key(base_key_name(registered)).reference).key
-    return check_value(initial_key(base, registered), "A")
+    transport = master.unwrap(place.store.key(transport_key_name(ID)).reference).key
+    return initial_key(base, registered), base, transport
+
+
+def left_in_clear(place: Place, told: Told) -> list[str]:
+    """Where one of them stands, but for the file that the terminal is flashed with."""
+    files = {path: text for path, text in place.files().items() if Path(path).suffix != ".json"}
+    files |= {"keys.json": (place.data / "keys.json").read_bytes(), "out": told.raw, "err": told.err.encode()}
+    return [
+        name
+        for name, text in files.items()
+        for secret in secrets_of(place)
+        if secret in text or secret.hex().encode() in text.lower()
+    ]
 
 
 def stored_keys(place: Place) -> bytes:
@@ -155,8 +168,9 @@ def test_an_empty_terminal_is_loaded_and_a_loaded_one_only_when_asked(place: Pla
             bench = terminal.place.service_bench
             told = await inject(place, bench)
             assert told.code == 0, told.err
-            kcv, ksn = initial_check_value(place), identifier(place) + "00010000"
+            kcv, ksn = check_value(secrets_of(place)[0], "A"), identifier(place) + "00010000"
             assert told.out == f"terminal {ID}: KSN {ksn}, KCV {kcv}, officers {FIRST[0]}, {SECOND[0]}\n"
+            assert left_in_clear(place, told) == []
             await terminal.screen("signing_on")
             before, lines = stored_keys(place), await log_of(place, "injected", "inject-offered")
             told = await inject(place, bench)
