@@ -21,6 +21,7 @@ from terminal.flows.wait import (
     KEYS,
     KEYS_LOADED,
     LINE_DOWN,
+    LINE_REFUSED,
     LINE_UP,
     MESSAGE,
     PRINTER,
@@ -136,6 +137,7 @@ class Application:
         if self.line_trouble is None:
             self.log("error", "line: " + what)
         self.line_trouble = CERTIFICATE
+        self._deliver(LINE_REFUSED)
 
     def line_down(self):
         """The connection broke."""
@@ -256,6 +258,7 @@ class Application:
             self.keys.provide(self.settings.key_block, self.settings.key_serial)
         except (LoadError, JournalError) as error:
             self.log("error", "keys: " + str(error))
+        self.settings.key_block = self.settings.key_serial = None  # taken, or no good
 
     # ---------------------------------------------------------------- running the flow
 

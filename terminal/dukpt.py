@@ -25,8 +25,8 @@ _AES_128 = 2
 _INITIAL = 32  # the register of counter 0, which is no transaction's: the initial key
 
 
-def derive(aes, key, usage, identifier, counter):
-    """The key (bytearray) that `usage` and `counter` make of a derivation key; X9.24-3, 6.3.2 and 6.3.3.
+def derive(aes, key, usage, identifier, counter, out=None):
+    """The key that `usage` and `counter` make of a derivation key, in `out` or a bytearray; X9.24-3, 6.3.
 
     identifier: the initial key id, whose second half enters.
     """
@@ -35,7 +35,8 @@ def derive(aes, key, usage, identifier, counter):
     data[5] = _AES_128
     data.extend(identifier[4:ID_BYTES])
     data.extend(counter.to_bytes(4, "big"))
-    out = bytearray(KEY_BYTES)
+    if out is None:
+        out = bytearray(KEY_BYTES)
     aes(key, ECB).encrypt(data, out)
     return out
 
@@ -59,62 +60,83 @@ def ones(number):
 class Registers:
     """The keys that derive those of every counter from `counter` on, and of none before it.
 
-    keys: {bit: bytearray}; register `bit` holds the key of the next counter whose lowest one is that bit:
-    `counter` itself, and for each zero bit above its lowest one the counter that will have it set.
+    Register `bit` holds the key of the next counter whose lowest one is that bit: `counter` itself, and for
+    each zero bit above its lowest one the counter that will have it set. mask: the registers that hold one.
+    All lie in one buffer: so many small ones would take four times the memory.
     """
 
-    def __init__(self, aes, identifier, counter, keys):
+    def __init__(self, aes, identifier, counter):
         self._aes = aes
         self.identifier = identifier
         self.counter = counter
-        self.keys = keys
+        self.mask = 0
+        self._keys = memoryview(bytearray((_INITIAL + 1) * KEY_BYTES))
+
+    def put(self, bit, key):
+        """Set a register."""
+        self.register(bit)[:] = key
+        self.mask |= 1 << bit
+
+    def register(self, bit):
+        """The bytes of a register, to read or to change."""
+        return self._keys[bit * KEY_BYTES : (bit + 1) * KEY_BYTES]
+
+    def held(self):
+        """The registers that hold a key, ascending."""
+        return [bit for bit in range(_INITIAL) if self.mask >> bit & 1]
 
     def take(self):
-        """(counter, its derivation key); the register is forgotten. Not above LAST_COUNTER."""
+        """(counter, its derivation key as bytearray); the register is forgotten. Not above LAST_COUNTER."""
         counter = self.counter
         bit = _lowest(counter)
-        key = self.keys.pop(bit)
+        key = bytearray(self.register(bit))
+        wipe(self.register(bit))
+        self.mask &= ~(1 << bit)
         if ones(counter) < MOST_ONES:
             for lower in range(bit):
-                self.keys[lower] = self._derive(key, counter | 1 << lower)
+                self._derive(key, counter | 1 << lower, self.register(lower))
+                self.mask |= 1 << lower
         self.counter = usable(counter + 1)
         return counter, key
 
     def later(self, counter):
         """Registers as of a later counter that may be used; above LAST_COUNTER: empty ones."""
-        keys = {}
+        later = Registers(self._aes, self.identifier, counter)
         if counter <= LAST_COUNTER:
             lowest = _lowest(counter)
             for bit in range(lowest, _INITIAL):
                 wanted = counter >> bit + 1 << bit + 1 | 1 << bit
                 if (bit == lowest or not counter >> bit & 1) and ones(wanted) <= MOST_ONES:
-                    keys[bit] = self._key_of(wanted)
-        return Registers(self._aes, self.identifier, counter, keys)
+                    self._copy_key_of(wanted, later.register(bit))
+                    later.mask |= 1 << bit
+        return later
 
     def wipe(self):
         """Forget all."""
-        for key in self.keys.values():
-            wipe(key)
-        self.keys = {}
+        wipe(self._keys)
+        self.mask = 0
 
-    def _key_of(self, counter):
-        """A copy of the derivation key of a counter that is not older than the present one."""
+    def _copy_key_of(self, counter, out):
+        """Write the derivation key of a counter that is not older than the present one."""
         # From the register whose counter is the wanted one cut off below a bit, one bit after the other.
         bit = max(_highest(counter & ~self.counter), _lowest(self.counter))
-        key = self.keys[bit]
+        out[:] = self.register(bit)
         path = counter >> bit << bit
         while path != counter:
             path |= 1 << _highest(counter ^ path)
-            key = self._derive(key, path)
-        return bytearray(key)
+            self._derive(out, path, out)
 
-    def _derive(self, key, counter):
-        return derive(self._aes, key, _DERIVATION, self.identifier, counter)
+    def _derive(self, key, counter, out):
+        derive(self._aes, key, _DERIVATION, self.identifier, counter, out)
 
 
 def from_initial_key(aes, identifier, key, counter):
     """Registers as of the first counter to be used, made of an initial key; the caller then wipes the key."""
-    return Registers(aes, identifier, 0, {_INITIAL: key}).later(counter)
+    initial = Registers(aes, identifier, 0)
+    initial.put(_INITIAL, key)
+    registers = initial.later(counter)
+    initial.wipe()
+    return registers
 
 
 class Transmission:

@@ -11,6 +11,8 @@ A segment file is a head (magic, generation, CRC-32) and records: length of the 
 
 import binascii
 
+import terminal
+
 # States and closing states of a request, as they stand in records.
 SENT = 1
 APPROVED = 2
@@ -30,10 +32,10 @@ SEGMENT_BYTES = 4096  # then the other segment is begun: what is read at start s
 OPEN_RECORDS = 4  # requests under way at once; one is the rule
 CONTENT_BYTES = 512  # of one record, sealed; a request and its reversal need about 200
 
-_MAGIC = b"VJ1\n"
-_HEAD_BYTES = 12
-_FRAME_BYTES = 6
-_CHECK_BYTES = 4
+MAGIC = b"VJ1\n"
+HEAD_BYTES = 12
+FRAME_BYTES = 6
+CHECK_BYTES = 4
 
 STAN_FILE = "stan"
 STAN_BLOCK = 64  # STANs reserved by one write; so many may be lost by a power cut
@@ -70,6 +72,15 @@ class Journal:
         self._size = 0
         self._torn = True  # the file's end can't be trusted: the next record starts a new segment
         self._load()
+
+    def _load(self):
+        """Take what the storage holds; the code for it is needed once a start."""
+        from terminal.journal_reading import read
+
+        found = read(self._storage, self._seal, self._log)
+        terminal.forget("terminal.journal_reading")
+        if found is not None:
+            self._generation, self._segment, self._size, self._torn, self._open = found
 
     def pending(self):
         """The oldest Open request, or None."""
@@ -128,8 +139,8 @@ class Journal:
 
     def _turn(self, last):
         """Begin the other segment with what is open and `last`, in one replacement, then drop the old one."""
-        head = _MAGIC + (self._generation + 1).to_bytes(4, "big")
-        parts = [head + _check(head)]
+        head = MAGIC + (self._generation + 1).to_bytes(4, "big")
+        parts = [head + check(head)]
         for entry in self._open:
             parts.append(self._record(SENT, entry.stan, entry.request))
             if entry.state == APPROVED:
@@ -142,7 +153,7 @@ class Journal:
         self._generation += 1
         self._size = len(data)
         self._torn = False
-        self._remove(SEGMENTS[1 - self._segment])
+        remove(self._storage, SEGMENTS[1 - self._segment], self._log)
 
     def _record(self, kind, stan, content):
         number = binascii.unhexlify("%06d" % stan)
@@ -150,82 +161,15 @@ class Journal:
         if len(sealed) > CONTENT_BYTES:
             raise JournalError("journal: record too long")
         frame = len(sealed).to_bytes(2, "big") + bytes([kind]) + number + sealed
-        return frame + _check(frame)
+        return frame + check(frame)
 
-    def _remove(self, name):
-        try:
-            self._storage.remove(name)
-        except OSError:
-            self._log("warning", "journal: an old segment stays")
 
-    # ---------------------------------------------------------------- reading
-
-    def _load(self):
-        """Take the newer segment; the older one is a leftover of a cut between turning and dropping."""
-        found = []
-        for index, name in enumerate(SEGMENTS):
-            data = self._read(name)
-            if data is None:
-                continue
-            head = data[: _HEAD_BYTES - _CHECK_BYTES]
-            if data[:_HEAD_BYTES] == head + _check(head) and head[:4] == _MAGIC:
-                found.append((int.from_bytes(head[4:], "big"), index, data))
-            else:
-                self._log("error", "journal: " + name + " has no head")
-        if not found:
-            return
-        found.sort(key=lambda segment: segment[0])
-        self._generation, self._segment, data = found[-1]
-        self._size = self._replay(data)
-        self._torn = self._size != len(data)
-        if self._torn:
-            self._log("warning", "journal: torn tail of %d bytes ignored" % (len(data) - self._size))
-        for _, index, _ in found[:-1]:
-            self._remove(SEGMENTS[index])
-
-    def _read(self, name):
-        try:
-            return self._storage.read(name)
-        except OSError:
-            raise JournalError("journal: " + name + " can't be read")
-
-    def _replay(self, data):
-        """Take every whole record; return where the first damaged one begins."""
-        at = _HEAD_BYTES
-        while at + _FRAME_BYTES + _CHECK_BYTES <= len(data):
-            length = int.from_bytes(data[at : at + 2], "big")
-            end = at + _FRAME_BYTES + length
-            if length > CONTENT_BYTES or data[end : end + _CHECK_BYTES] != _check(data[at:end]):
-                break
-            self._apply(data[at + 2], _stan_of(data[at + 3 : at + 6]), data[at + _FRAME_BYTES : end])
-            at = end + _CHECK_BYTES
-        return at
-
-    def _apply(self, kind, stan, sealed):
-        entry = None
-        for candidate in self._open:
-            if candidate.stan == stan:
-                entry = candidate
-        if kind == SENT and entry is None:
-            content = self._content(sealed, kind, stan)
-            if content is not None:
-                self._open.append(Open(stan, content))
-        elif entry is not None and kind in NEXT_STATES[entry.state]:
-            if kind != APPROVED:
-                self._open.remove(entry)
-                return
-            content = self._content(sealed, kind, stan)
-            if content is not None:
-                entry.state = APPROVED
-                entry.answer = content
-
-    def _content(self, sealed, kind, stan):
-        """The plain content; None (logged) when changed or sealed under another key: nobody can act on it."""
-        try:
-            return self._seal.open(sealed, bytes([kind]) + binascii.unhexlify("%06d" % stan))
-        except ValueError:
-            self._log("error", "journal: STAN %06d was changed, or sealed under another key" % stan)
-            return None
+def remove(storage, name, log):
+    """Drop a segment that is out of use; one that stays does no harm."""
+    try:
+        storage.remove(name)
+    except OSError:
+        log("warning", "journal: an old segment stays")
 
 
 class Stans:
@@ -242,7 +186,7 @@ class Stans:
             end = first + STAN_BLOCK
             digits = b"%06d" % end
             try:
-                self._storage.replace(STAN_FILE, digits + _check(digits))
+                self._storage.replace(STAN_FILE, digits + check(digits))
             except OSError:
                 raise JournalError("STAN: the storage is full or broken")
             self._next, self._end = first, end
@@ -258,16 +202,13 @@ class Stans:
         if data is None:
             return 1
         digits = data[:6]
-        if len(digits) == 6 and data[6:] == _check(digits):
+        if len(digits) == 6 and data[6:] == check(digits):
             return int(digits)
         # Unknown: start somewhere at random, so that no number comes twice within one second.
         log("error", "STAN: the reservation can't be read")
         return 1 + int.from_bytes(random(4), "big") % (LAST_STAN - STAN_BLOCK)
 
 
-def _check(data):
-    return (binascii.crc32(data) & 0xFFFFFFFF).to_bytes(_CHECK_BYTES, "big")
-
-
-def _stan_of(digits):
-    return int(str(binascii.hexlify(digits), "ascii"))
+def check(data):
+    """What closes a record: CRC-32."""
+    return (binascii.crc32(data) & 0xFFFFFFFF).to_bytes(CHECK_BYTES, "big")

@@ -1,6 +1,6 @@
-"""An initial key on its way into the terminal: block, id, serial and check value fit, or nothing happens.
+"""Keys on their way into the terminal: a new initial key, or those that the storage holds.
 
-Needed once in a terminal's life, so it is imported when needed and given back. It writes nothing.
+Needed once a start, so it is imported for that moment and given back. It writes nothing.
 """
 
 import terminal
@@ -10,11 +10,12 @@ from terminal.dukpt import (
     KEY_BYTES,
     LAST_COUNTER,
     SERIAL_BYTES,
+    Registers,
     from_initial_key,
     usable,
 )
-from terminal.keys import MARK_BYTES, Held, LoadError, hexadecimal
-from terminal.security import check_value, same, wipe
+from terminal.keys import COUNTER_BYTES, MARK_BYTES, MASK_BYTES, VERSION, Held, LoadError, hexadecimal
+from terminal.security import CHECK_VALUE_BYTES, check_value, same, wipe
 
 RETIRED_MOST = 8  # keys remembered after their time, so that none starts over at a counter it has used
 INITIAL_KEY_USAGE = "B1"  # X9.143
@@ -81,3 +82,42 @@ def _serial(text):
     if counter > LAST_COUNTER:
         raise LoadError("KSN", "no counter is left after this serial")
     return data[:ID_BYTES], counter
+
+
+# ---------------------------------------------------------------- from the storage
+
+
+def parsed(aes, plain):
+    """keys.Held of the unsealed content of the storage, as keys.Keys writes it. Raises ValueError."""
+    reader = _Reader(plain)
+    if reader.number(1) != VERSION:
+        raise ValueError("keys: version")
+    storage_key = reader.take(KEY_BYTES)
+    mark = reader.take(MARK_BYTES)
+    given = reader.take(MARK_BYTES)
+    retired = []
+    for _ in range(reader.number(1)):
+        retired.append((reader.take(ID_BYTES), reader.take(CHECK_VALUE_BYTES), reader.number(COUNTER_BYTES)))
+    identifier = reader.take(ID_BYTES)
+    value = reader.take(CHECK_VALUE_BYTES)
+    registers = Registers(aes, identifier, reader.number(COUNTER_BYTES))
+    mask = reader.number(MASK_BYTES)
+    for bit in range(8 * MASK_BYTES):
+        if mask >> bit & 1:
+            registers.put(bit, reader.take(KEY_BYTES))
+    return Held(registers, value, storage_key, mark, given, retired)
+
+
+class _Reader:
+    """Cuts one thing after the other from content whose seal was whole."""
+
+    def __init__(self, data):
+        self._data = data
+        self._at = 0
+
+    def take(self, count):
+        self._at += count
+        return self._data[self._at - count : self._at]
+
+    def number(self, count):
+        return int.from_bytes(self.take(count), "big")

@@ -5,9 +5,9 @@ below that bound. So neither a power cut nor a stolen storage brings a used key 
 """
 
 import terminal
-from terminal.dukpt import ID_BYTES, KEY_BYTES, LAST_COUNTER, Registers, Transmission, usable
+from terminal.dukpt import LAST_COUNTER, Transmission, usable
 from terminal.journal import JournalError
-from terminal.security import CHECK_VALUE_BYTES, Cmac, Seal, check_value, same, wipe
+from terminal.security import Cmac, Seal, check_value, same, wipe
 
 FILE = "keys"
 COUNTER_BLOCK = 64  # counters reserved by one write; so many may be lost by a power cut, of 2 448 023 842
@@ -18,10 +18,10 @@ NO_KEYS = "no_keys"
 DAMAGED = "keys_damaged"
 SPENT = "keys_spent"
 
-_VERSION = 1
-_PLACE = b"keys"
-_COUNTER_BYTES = 5  # a bound may lie just above the last counter
-_MASK_BYTES = 4
+VERSION = 1
+PLACE = b"keys"
+COUNTER_BYTES = 5  # a bound may lie just above the last counter
+MASK_BYTES = 4
 
 
 class NoKey(Exception):
@@ -154,17 +154,16 @@ class Keys:
 
     def _write(self, held, registers):
         """Version, storage key, marks, retired keys, id, check value, bound, which registers, registers."""
-        parts = [bytes([_VERSION]), held.storage_key, held.mark, held.given, bytes([len(held.retired)])]
+        plain = bytearray([VERSION])
+        plain.extend(held.storage_key + held.mark + held.given)
+        plain.append(len(held.retired))
         for identifier, value, counter in held.retired:
-            parts.append(identifier + value + counter.to_bytes(_COUNTER_BYTES, "big"))
-        mask = 0
-        for bit in registers.keys:
-            mask |= 1 << bit
-        parts.append(registers.identifier + held.value + registers.counter.to_bytes(_COUNTER_BYTES, "big"))
-        parts.append(mask.to_bytes(_MASK_BYTES, "big"))
-        parts += [registers.keys[bit] for bit in sorted(registers.keys)]
-        plain = bytearray(b"".join(parts))
-        sealed = self._seal.close(plain, _PLACE)
+            plain.extend(identifier + value + counter.to_bytes(COUNTER_BYTES, "big"))
+        plain.extend(registers.identifier + held.value + registers.counter.to_bytes(COUNTER_BYTES, "big"))
+        plain.extend(registers.mask.to_bytes(MASK_BYTES, "big"))
+        for bit in registers.held():
+            plain.extend(registers.register(bit))
+        sealed = self._seal.close(plain, PLACE)
         wipe(plain)
         try:
             self._board.storage.replace(FILE, sealed)
@@ -178,33 +177,15 @@ class Keys:
             raise JournalError("keys: the storage can't be read")
         if sealed is None:
             return
+        from terminal.key_loading import parsed
+
         try:
-            plain = self._seal.open(sealed, _PLACE)
-            if plain[0] != _VERSION:
-                raise ValueError
+            self._use(parsed(self._board.aes, self._seal.open(sealed, PLACE)))
         except ValueError:
             self._damaged = True
             self._log("error", "keys: changed, or sealed under another transport key")
-            return
-        self._use(self._parsed(_Reader(plain)))
-
-    def _parsed(self, reader):
-        reader.take(1)
-        storage_key = reader.take(KEY_BYTES)
-        mark = reader.take(MARK_BYTES)
-        given = reader.take(MARK_BYTES)
-        retired = []
-        for _ in range(reader.number(1)):
-            retired.append(
-                (reader.take(ID_BYTES), reader.take(CHECK_VALUE_BYTES), reader.number(_COUNTER_BYTES))
-            )
-        identifier = reader.take(ID_BYTES)
-        value = reader.take(CHECK_VALUE_BYTES)
-        counter = reader.number(_COUNTER_BYTES)
-        mask = reader.number(_MASK_BYTES)
-        keys = {bit: bytearray(reader.take(KEY_BYTES)) for bit in range(32) if mask >> bit & 1}
-        registers = Registers(self._board.aes, identifier, counter, keys)
-        return Held(registers, value, storage_key, mark, given, retired)
+        finally:
+            terminal.forget("terminal.key_loading")
 
 
 def hexadecimal(data):

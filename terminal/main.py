@@ -172,9 +172,9 @@ class Driver:
         finally:
             if line is not None:
                 line.close()
-        if line is not None and self._line is line:
-            self._line = None
-            self._tell(self._app.line_down)
+                if self._line is line:
+                    self._line = None
+                    self._tell(self._app.line_down)
         return began_ms is not None and clock.now_ms() - began_ms >= STEADY_MS
 
     # ---------------------------------------------------------------- the application's ports

@@ -448,10 +448,10 @@ def certificates(
     ]
     if address and not any(peer.role is not Role.TERMINAL for peer in wanted):
         raise CommandError("--address without a server", ExitCode.USAGE, "add --switch, --hsm or --partner")
+    servers = [keys_authority.check_address(one) for one in address or ["localhost", "127.0.0.1"]]
     authority, made = keys_authority.open_authority(directory, now)
     if made:
         typer.echo(f"made the authority {directory / 'authority.crt'}")
-    servers = address or ["localhost", "127.0.0.1"]
     for peer in wanted:
         addresses = [] if peer.role is Role.TERMINAL else servers
         path = keys_authority.issue(directory, authority, peer, addresses, now, days)

@@ -19,13 +19,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from switch.tls import Peer, Role, expiry_warning, peer_uri
+from switch.tls import Peer, Role, TlsError, expiry_warning, peer_uri
 from tools.cli import CommandError, ExitCode
 
 AUTHORITY_DAYS = 3650
 LONGEST_DAYS = 825  # what TLS stacks still take for a leaf
 CLOCK_SKEW = timedelta(minutes=10)  # a terminal's clock may be behind
 AUTHORITY = "authority"
+_ADDRESS = re.compile(r"[0-9A-Za-z:](?:[0-9A-Za-z.:-]{0,251}[0-9A-Za-z:])?")
 
 
 class Authority(NamedTuple):
@@ -60,7 +61,9 @@ def open_authority(directory: Path, now: datetime) -> tuple[Authority, bool]:
             ) from None
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
             raise CommandError(
-                f"{directory}: the authority's key is not that of its certificate", ExitCode.CONFIGURATION
+                f"{directory}: the authority's key is not that of its certificate",
+                ExitCode.CONFIGURATION,
+                "put the true files back, or choose an empty directory for a new authority",
             )
         return Authority(certificate, key), False
     key = ec.generate_private_key(ec.SECP256R1())
@@ -90,6 +93,13 @@ def issue(
             names.append(x509.IPAddress(ipaddress.ip_address(address)))
         except ValueError:
             names.append(x509.DNSName(address))
+    end = authority.certificate.not_valid_after_utc
+    if now + timedelta(days=days) > end:
+        raise CommandError(
+            f"the authority ends on {end:%Y-%m-%d}, before this certificate",
+            ExitCode.CONFIGURATION,
+            "issue for fewer days, or make a new authority in an empty directory",
+        )
     uses = [ExtendedKeyUsageOID.CLIENT_AUTH]
     if addresses:
         uses.append(ExtendedKeyUsageOID.SERVER_AUTH)
@@ -120,12 +130,25 @@ def check_name(role: Role, name: str) -> Peer:
     return Peer(role, name)
 
 
+def check_address(address: str) -> str:
+    """A name or IP address that may stand in a certificate. Raises CommandError."""
+    if not _ADDRESS.fullmatch(address):
+        raise CommandError(
+            f"--address {address!r}: expected a host name or an IP address", ExitCode.USAGE, "check it"
+        )
+    return address
+
+
 def listed(directory: Path, now: datetime) -> list[str]:
     """One line for each certificate of a directory: file, name, end, and what to do when the end is near."""
     lines = []
     for path in sorted(directory.glob("*.crt")):
+        try:
+            warning = expiry_warning(path, now)
+        except TlsError as error:
+            lines.append(f"{path.name}  WARNING: {error}")
+            continue
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
-        warning = expiry_warning(path, now)
         end = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
         lines.append(f"{path.name}  until {end}" + (f"  WARNING: {warning}" if warning else ""))
     return lines

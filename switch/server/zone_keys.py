@@ -1,18 +1,20 @@
 """The keys that a partner (a bank's host) and we share: MACs, PIN blocks, and the change of both by 0800.
 
-One key set for each direction: what one side sends under, the other receives under. The receiving side
-installs a new key before it answers, the sending side uses it only after that answer: no message is ever
-under a key that the other side has not got. The receiver goes on accepting the keys before for what is under
-way. Messages cross here whole; sockets are the link's.
+One key set for each direction: what one side sends under, the other receives under. The receiving side has
+a new key on its disk before it answers; the sending side, after the answer, on its own before it uses it: no
+message is ever under a key that the other side has not got, wherever either stops. The receiver goes on
+accepting the keys before for what is under way. Messages cross here whole; sockets are the link's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
-from switch.hsm import KeyNotFound, KeyState, KeyStore, KeyVersion
+from switch.hsm import KeyNotFound, KeyState, KeyStore, KeyStoreError, KeyVersion
 from switch.hsm.port import Fault, Hsm, HsmError, Key, KeyAlgorithm, KeyUse, MacAlgorithm
 from switch.iso8583 import Dialect, Message, Value
 from switch.link.matching import answer_mti
@@ -23,6 +25,9 @@ CHECK_DIGITS = 6
 MOST_ACCEPTED = 8
 # Longer than any answer is waited for: after it nothing under the key before can still be under way.
 GRACE_S = 300.0
+
+
+Result = TypeVar("Result")
 
 
 class Kind(NamedTuple):
@@ -73,8 +78,11 @@ class ZoneKeys:
         self._hsm = hsm
         self._store = store
         self._profile = ZoneProfile() if profile is None else profile
-        self._offered: dict[str, Key] = {}  # by kind: made, not yet answered
-        self._seen: dict[str, dict[int, float]] = {}  # by kind: versions that messages came under, since when
+        self._offered: dict[str, tuple[Key, KeyAlgorithm]] = {}  # by kind: made, not yet answered
+        self._changing = asyncio.Lock()
+        # By name and version: when messages came under it first and last; since when it is known here.
+        self._came: dict[str, dict[int, tuple[float, float]]] = {}
+        self._known: dict[str, dict[int, float]] = {}
 
     # ------------------------------------------------------------ messages
 
@@ -98,21 +106,22 @@ class ZoneKeys:
         body = self._dialect.encode_body(Message(message.mti, fields))
         name = self._name(MAC, "receive")
         self._store.key(name)
-        for version in self._accepted(name, MAC, now):
+        for version in self._accepted(name, now):
             if await self._hsm.mac_verify(version.key, body, mac, _MAC_ALGORITHMS[version.use]):
-                self._follows(MAC, version, now)
+                self._follows(name, version.version, now)
                 return True
         return False
 
     def pin_keys(self, now: float) -> tuple[Key, ...]:
         """The keys that a received PIN block may be under, the newest first."""
-        return tuple(version.key for version in self._accepted(self._name(PIN, "receive"), PIN, now))
+        return tuple(version.key for version in self._accepted(self._name(PIN, "receive"), now))
 
     def pin_came_under(self, key: Key, now: float) -> None:
         """Note that a good PIN block came under this one of `pin_keys`: the ones before it will end."""
-        for version in self._store.versions(self._name(PIN, "receive")):
+        name = self._name(PIN, "receive")
+        for version in self._store.versions(name):
             if version.key == key:
-                self._follows(PIN, version, now)
+                self._follows(name, version.version, now)
 
     def pin_sending_key(self) -> Key:
         """The key for PIN blocks to this partner. Raises KeyNotFound."""
@@ -137,34 +146,41 @@ class ZoneKeys:
         answer the key so far stays in use and the next call offers the same new one again. Raises
         ZoneKeyError, LinkError, HsmError.
         """
-        if use is None:
-            use = self._use_so_far(kind)
-        offered = self._offered.get(kind.name)
-        if offered is None or offered.use is not use:
-            offered = await self._hsm.generate_key(use, algorithm, exportable=True)
-            self._offered[kind.name] = offered
-        exported = await self._hsm.export_key(offered, self._store.key(f"zone/{self.partner}/zmk"))
-        profile = self._profile
-        request = Message(
-            "0800",
-            {
-                **stamp,
+        async with self._changing:
+            offered = await self._offer(kind, algorithm, use)
+            exported = await self._hsm.export_key(offered, self._store.key(f"zone/{self.partner}/zmk"))
+            profile = self._profile
+            brought = {
                 profile.code_field: profile.code,
                 profile.key_field: exported.check_value + exported.block,
-            },
-        )
-        signed = await self.sign(request) if self._has(MAC, "send") else request
-        answer = await link.request(signed, timeout_s)
-        where = f"partner {self.partner}, new {kind.name} key"
-        if self._has(MAC, "receive") and not await self.verify(answer, now):
-            raise ZoneKeyError(f"{where}: the answer's MAC is wrong; the key so far stays in use")
-        if answer.get("39") != APPROVED or answer.get(profile.key_field) != exported.check_value:
-            code = answer.text("39") if "39" in answer else "none"
-            raise ZoneKeyError(f"{where}: not taken, DE 39 {code}; the key so far stays in use")
-        added = self._store.add(self._name(kind, "send"), offered, algorithm, ())
-        self._store.save()
-        del self._offered[kind.name]
-        return added
+            }
+            request = Message("0800", {**stamp, **brought})
+            signed = await self.sign(request) if self._has(MAC, "send") else request
+            answer = await link.request(signed, timeout_s)
+            where = f"partner {self.partner}, new {kind.name} key"
+            if self._has(MAC, "receive") and not await self.verify(answer, now):
+                raise ZoneKeyError(f"{where}: the answer's MAC is wrong; the key so far stays in use")
+            if answer.get("39") != APPROVED or answer.get(profile.key_field) != exported.check_value:
+                del self._offered[kind.name]  # refused for good; the next call makes another one
+                code = answer.text("39") if "39" in answer else "none"
+                raise ZoneKeyError(f"{where}: not taken, DE 39 {code}; the key so far stays in use")
+            added = self._stored(
+                lambda store: store.add(self._name(kind, "send"), *self._offered[kind.name], ())
+            )
+            del self._offered[kind.name]
+            return added
+
+    async def _offer(self, kind: Kind, algorithm: KeyAlgorithm, use: KeyUse | None) -> Key:
+        """The new key: the one offered before without an answer, if it is of the same sort."""
+        if use is None:
+            use = self._use_so_far(kind)
+        if kind.name in self._offered:
+            key, its_algorithm = self._offered[kind.name]
+            if (key.use, its_algorithm) == (use, algorithm):
+                return key
+        key = await self._hsm.generate_key(use, algorithm, exportable=True)
+        self._offered[kind.name] = key, algorithm
+        return key
 
     # ------------------------------------------------------------ the change, as the side that receives
 
@@ -207,34 +223,69 @@ class ZoneKeys:
         if key.check_value != check_value:
             return SECURITY_ERROR, ""
         name = self._name(kind, "receive")
-        if not (self._has(kind, "receive") and self._store.key(name).check_value == check_value):
-            if len(self._accepted(name, kind, now)) >= MOST_ACCEPTED:
-                return UNAVAILABLE, ""
-            self._store.add(name, key, _algorithm_of(block), ())
-            self._store.save()  # on disk before the partner hears yes and sends under it
-        return APPROVED, check_value
+        try:
+            return self._installed(name, key, _algorithm_of(block), now), check_value
+        except KeyStoreError:
+            return MALFUNCTION, ""
+
+    def _installed(self, name: str, key: Key, algorithm: KeyAlgorithm, now: float) -> str:
+        """Make a key the newest that is received under, on disk when it returns; the response code."""
+        known = [version for version in self._store.versions(name) if version.check_value == key.check_value]
+        if known:
+            # The one in use: a repeated offer. An older one: somebody plays an old message again.
+            return APPROVED if known[-1].state is KeyState.ACTIVE else SECURITY_ERROR
+        accepted = [version.version for version in self._accepted(name, now)]
+        passed_over = [number for number in accepted if self._is_passed_over(name, number)]
+        if len(accepted) - len(passed_over) >= MOST_ACCEPTED:
+            return UNAVAILABLE
+
+        def install(store: KeyStore) -> None:
+            for number in passed_over:
+                store.revoke(name, number)
+            store.add(name, key, algorithm, ())
+
+        self._stored(install)  # before the partner hears yes and sends under it
+        self._accepted(name, now)
+        return APPROVED
+
+    def _is_passed_over(self, name: str, number: int) -> bool:
+        """Whether the partner went on under an older key when it could no longer hear our yes to this one."""
+        since = self._known[name][number]
+        came = self._came.get(name, {})
+        return any(last - since > GRACE_S for older, (_, last) in came.items() if older < number)
 
     # ------------------------------------------------------------ which keys
 
-    def _accepted(self, name: str, kind: Kind, now: float) -> list[KeyVersion]:
+    def _accepted(self, name: str, now: float) -> list[KeyVersion]:
         """The versions that a message may come under, newest first. Once messages have come under one for
         GRACE_S, those before it are revoked."""
-        versions = [
-            version for version in self._store.versions(name) if version.state is not KeyState.REVOKED
-        ]
-        settled = [number for number, since in self._seen.get(kind.name, {}).items() if now - since > GRACE_S]
-        if settled:
-            floor = max(settled)
-            old = [version for version in versions if version.version < floor]
-            for version in old:
-                self._store.revoke(name, version.version)
-            if old:
-                self._store.save()
-            versions = [version for version in versions if version.version >= floor]
-        return versions[::-1]
+        came = self._came.get(name, {})
+        floor = max((number for number, (first, _) in came.items() if now - first > GRACE_S), default=0)
+        usable = [one for one in self._store.versions(name) if one.state is not KeyState.REVOKED]
+        ended = [one.version for one in usable if one.version < floor]
+        if ended:
+            # Housekeeping: when the disk refuses, a message is none the worse for it.
+            with suppress(KeyStoreError):
+                self._stored(lambda store: [store.revoke(name, number) for number in ended])
+        accepted = [one for one in usable if one.version >= floor]
+        for one in accepted:
+            self._known.setdefault(name, {}).setdefault(one.version, now)
+        return accepted[::-1]
 
-    def _follows(self, kind: Kind, version: KeyVersion, now: float) -> None:
-        self._seen.setdefault(kind.name, {}).setdefault(version.version, now)
+    def _follows(self, name: str, number: int, now: float) -> None:
+        """Note that a good message came under a version."""
+        came = self._came.setdefault(name, {})
+        first, _ = came.get(number, (now, now))
+        came[number] = first, now
+
+    def _stored(self, edit: Callable[[KeyStore], Result]) -> Result:
+        """Change the store on the disk and only then here. Read again first: other partners' keys and
+        `vafa keys` change the same file. Raises KeyStoreError, and nothing is changed."""
+        fresh = KeyStore.load(self._store.path)
+        result = edit(fresh)
+        fresh.save()
+        self._store = fresh
+        return result
 
     def _use_so_far(self, kind: Kind) -> KeyUse:
         return self._store.key(self._name(kind, "send")).use if self._has(kind, "send") else kind.uses[0]

@@ -5,6 +5,7 @@ came out. No I/O, no clock and no layout here.
 """
 
 PAPER_STATUS_REQUEST = b"\x10\x04\x04"
+_LINE_FEED = 0x0A
 LINES_BEFORE_CUT = 3  # between print head and tear bar
 LONGEST_ANSWER_BYTES = 64  # looked at per call; a printer says one byte
 
@@ -18,7 +19,13 @@ PAPER_OUT = "paper_out"
 
 def receipt_bytes(lines):
     """What to send for a receipt of these lines (str), status request included."""
-    return ("\n".join(lines) + "\n" * (LINES_BEFORE_CUT + 1)).encode() + PAPER_STATUS_REQUEST
+    data = bytearray()
+    for line in lines:
+        data.extend(line.encode())
+        data.append(_LINE_FEED)
+    data.extend(b"\n" * LINES_BEFORE_CUT)
+    data.extend(PAPER_STATUS_REQUEST)
+    return data
 
 
 def paper_status(data):

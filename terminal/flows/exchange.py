@@ -1,6 +1,6 @@
 """A request over the line, and its verified answer or the certainty that there is none."""
 
-from terminal.flows.wait import LINE_DOWN, LINE_UP, MESSAGE, Wait
+from terminal.flows.wait import LINE_DOWN, LINE_REFUSED, LINE_UP, MESSAGE, Wait
 from terminal.line import Ignored
 
 CONNECT_MS = 8000  # how long a cashier is kept waiting for a line before anything was sent
@@ -22,7 +22,7 @@ async def line_up(app):
     if app.line_is_up:
         return True
     app.ports.connect()
-    kind, _ = await Wait((LINE_UP,), CONNECT_MS)
+    kind, _ = await Wait((LINE_UP, LINE_REFUSED), CONNECT_MS)
     return kind == LINE_UP
 
 

@@ -95,6 +95,12 @@ async def ask_new_pin(app, screen, title, other=None):
         await Wait((KEY,), MESSAGE_MS)
 
 
+async def ask_first_pin(app, title, number):
+    """The Proof of a PIN that a new member chooses; None when there shall be none. Raises as ask_proof()."""
+    pin = await ask_new_pin(app, "first_pin", title, other=ENTER)
+    return None if pin is None else enciphered(app, pin, number)
+
+
 async def ask_code(app, title, member):
     """Have a one-time code sent to the member and take it (str); None when none was sent.
 

@@ -1,5 +1,6 @@
 """Earn, redeem, balance and activate: member, number, proof, request, answer. They differ by tables only."""
 
+import terminal
 from terminal.flows.dialogue import LONGEST_NUMBER, RESULT_MS, ask_member, ask_number, hold, tell
 from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
 from terminal.flows.member import by_swipe, card_number, has_card, is_of_program, joined
@@ -40,9 +41,7 @@ async def trade(app, flow, track2=None):
     proof = await first_proof(app, flow, title, member, number)
     code, left = await attempt(app, flow, member, number, proof)
     if code == PROOF_NEEDED and flow in PROVEN and proof is None:
-        from terminal.flows.proof import ask_proof
-
-        proof = await ask_proof(app, title, member)
+        proof = await needed_proof(app, title, member)
         _, left = await attempt(app, flow, member, number, proof)
     return left
 
@@ -52,16 +51,23 @@ async def first_proof(app, flow, title, member, number):
     if flow in PROVEN:
         limit = app.pin_from_points
         if not has_card(member) or (limit is not None and number > limit):
-            from terminal.flows.proof import ask_proof
-
-            return await ask_proof(app, title, member)
+            return await needed_proof(app, title, member)
     if flow == "activate":
-        from terminal.flows.proof import ask_new_pin, enciphered
+        from terminal.flows.proof import ask_first_pin
 
-        pin = await ask_new_pin(app, "first_pin", title, other="#")
-        if pin is not None:
-            return enciphered(app, pin, card_number(member))
+        proof = await ask_first_pin(app, title, card_number(member))
+        terminal.forget("terminal.flows.proof")
+        return proof
     return None
+
+
+async def needed_proof(app, title, member):
+    """As proof.ask_proof(), whose memory is wanted for what follows."""
+    from terminal.flows.proof import ask_proof
+
+    proof = await ask_proof(app, title, member)
+    terminal.forget("terminal.flows.proof")
+    return proof
 
 
 async def attempt(app, flow, member, number, proof):

@@ -8,6 +8,7 @@ BAD_CARD = "bad_card"  # value: the driver's reason
 KEY = "key"  # value: one of KEYS
 LINE_UP = "line_up"
 LINE_DOWN = "line_down"
+LINE_REFUSED = "line_refused"  # TLS does not come about
 MESSAGE = "message"  # value: bytes without frame and TPDU, not verified yet
 PRINTER = "printer"  # value: the paper status, see drivers.printer
 DEVICE = "device"  # a reader, keypad or printer came or went

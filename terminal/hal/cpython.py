@@ -109,9 +109,11 @@ def context_of(paths):
 class TlsLine(TcpLine):
     """As TcpLine; connect() and read() raise CertificateError too."""
 
-    def __init__(self, context, host, port):
+    def __init__(self, context, silence, host, port):
         super().__init__(host, port)
         self._context = context
+        self._silence = silence
+        self._has_heard = False
 
     async def connect(self):
         await super().connect()
@@ -127,7 +129,16 @@ class TlsLine(TcpLine):
             return 1  # a part may have left: whoever asked must not count on the opposite
 
     async def read(self):
-        return await self._until_done(lambda: self._socket.recv(LINE_BYTES))
+        try:
+            data = await self._until_done(lambda: self._socket.recv(LINE_BYTES))
+        except CertificateError:
+            raise
+        except OSError:
+            data = b""  # broken or ended, it is over
+        if not self._has_heard:
+            self._has_heard = True
+            self._silence.heard(data)
+        return data
 
     async def _until_done(self, call):
         while True:

@@ -51,10 +51,13 @@ def _content(path):
 class TlsLine(TcpLine):
     """As TcpLine; connect() and read() raise CertificateError too."""
 
-    def __init__(self, context, host, port):
+    def __init__(self, context, silence, host, port):
         super().__init__(host, port)
         self._context = context
+        self._silence = silence
+        self._has_heard = False
         self._below = None
+        self._early = None
 
     async def connect(self):
         await super().connect()
@@ -64,7 +67,10 @@ class TlsLine(TcpLine):
                 self._below, server_hostname=self._host, do_handshake_on_connect=False
             )
             self._socket.setblocking(False)
-            while self._socket.write(b"") is None:  # shakes hands
+            while True:
+                self._early = self._socket.recv(LINE_BYTES)  # shakes hands as far as it can
+                if self._early is not None or self._socket.getpeercert(True):
+                    return
                 await readable(self._socket)
         except (OSError, ValueError) as error:
             raise _told(error)
@@ -76,14 +82,21 @@ class TlsLine(TcpLine):
             return 1  # a part may have left: whoever asked must not count on the opposite
 
     async def read(self):
-        while True:
+        data, self._early = self._early, None
+        while data is None:
             try:
                 data = self._socket.recv(LINE_BYTES)
-            except OSError as error:
-                raise _told(error)
-            if data is not None:
-                return data
-            await readable(self._socket)
+            except (OSError, ValueError) as error:
+                error = _told(error)
+                if isinstance(error, CertificateError):
+                    raise error
+                data = b""  # broken or ended, it is over
+            if data is None:
+                await readable(self._socket)
+        if not self._has_heard:
+            self._has_heard = True
+            self._silence.heard(data)
+        return data
 
     def close(self):
         super().close()

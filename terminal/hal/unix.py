@@ -14,6 +14,7 @@ import termios
 import time
 from binascii import hexlify
 
+from terminal.hal import CertificateError
 from terminal.hal.crypto import aes
 from terminal.text import later
 
@@ -297,6 +298,7 @@ class TcpLine:
 
 def secure(paths):
     """A line with TLS; its files are read for the first connection, and a mistake in them is told then."""
+    silence = Silence()
     contexts = []
 
     def line(host, port):
@@ -306,11 +308,29 @@ def secure(paths):
             from terminal.hal.cpython import TlsLine, context_of
         if not contexts:
             contexts.append(context_of(paths))
-        return TlsLine(contexts[0], host, port)
+        return TlsLine(contexts[0], silence, host, port)
 
     return line
 
 
+class Silence:
+    """Connections that ended before the switch said anything, one after the other.
+
+    A switch that refuses the terminal's certificate says so only after the terminal has begun to talk (TLS
+    1.3), and that word is often lost with the connection; that each one ends at once is what remains of it.
+    """
+
+    def __init__(self):
+        self.count = 0
+
+    def heard(self, data):
+        """What read() brought: something, or the end. Raises CertificateError."""
+        self.count = 0 if data else self.count + 1
+        if self.count >= _SILENCES:
+            raise CertificateError("the switch ends the line at once: is this terminal's certificate good?")
+
+
+_SILENCES = 3  # a switch that is being restarted ends one or two
 _EISCONN = 106  # Linux; MicroPython's errno has no name for it
 
 

@@ -14,21 +14,31 @@ from simulators.faults import Corrupt, ResetPeer
 from simulators.firmware import Interpreter
 from simulators.readers.magstripe import SwipeFaults
 from simulators.readers.tracks import tracks_of
-from switch.settings import create_defaults, load_for
+from switch.defaults import create_defaults
+from switch.hsm.crypto import key_blocks
+from switch.keys import read_master_key
+from switch.settings import load_for
 
 # Where keys or made-up cards are kept on purpose, each readable by its owner only.
-KEPT_ON_PURPOSE = ("switch.toml", "terminals/10000001.json", "run/10000001/settings.json")
+KEPT_ON_PURPOSE = (
+    "switch.toml",
+    "hsm-master.key",
+    "terminals/10000001.json",
+    "run/10000001/settings.json",
+)
 
 
 def keys_of(data: Path) -> dict[str, bytes]:
     """Every key of switch and terminal, by name."""
     settings = load_for(data, None)
     told = json.loads((data / "terminals" / "10000001.json").read_text("utf-8"))
+    transport_key = bytes.fromhex(told["transport_key"])
     return {
         "seal": settings.seal_key,
-        "checkpoint": settings.checkpoint_key,
         "directory": settings.directory_key,
-        **{name: bytes.fromhex(value) for name, value in told.items() if name.endswith("_key")},
+        "master": read_master_key(settings.hsm.master_key_file),
+        "transport": transport_key,
+        "initial": key_blocks.unwrap(transport_key, told["key_block"]).key,
     }
 
 

@@ -1,6 +1,6 @@
-"""A switch that agrees to everything, for the real firmware: TCP or TLS, keys derived by the HSM's own module.
+"""A switch that agrees to everything, for the real firmware; keys derived by the HSM's own module.
 
-It holds every request to the dictionary, to its MAC and to a rising key serial; what is wrong is kept as a fault.
+It holds requests to the dictionary, to their MAC and to rising key serials; what is wrong is kept as a fault.
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ class PlayingSwitch:
         return pack(mti, self._fields(request), request.mac_of_answer)
 
     def _fields(self, request: Request) -> Answer:
-        fields: Answer = {number: request.text(str(number)) for number in (11, 12, 41) if request.text(str(number))}
+        fields: Answer = {
+            number: request.text(str(number)) for number in (11, 12, 41) if request.text(str(number))
+        }
         if request.mti == "0800":
             tags = {0x10: MOMENT, 0x11: "0001", 0x12: "00000100"}
             if self.pin_from_points is not None:

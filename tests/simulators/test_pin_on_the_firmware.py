@@ -1,4 +1,4 @@
-"""PIN, codes and new PINs on the real firmware within its heap, over plain lines and TLS; certificates refused."""
+"""PIN, codes and new PINs on the real firmware within its heap, over plain lines and TLS."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ async def visit_with_proofs(terminal: Terminal, switch: PlayingSwitch) -> None:
     assert (await terminal.transaction("activate")).approved
     assert switch.requests[-1].pin() == PIN
     await cashier.wait_until_idle()
-    assert (visit := await cashier.redeem(CARD, 101, PIN)).of("redeem") is not None and visit.receipts
+    assert (await cashier.redeem(CARD, 101, PIN)).receipts
     assert switch.requests[-1].pin() == PIN
     switch.decide = lambda request: "00" if request.message.get("52") else "1A"
     codes = [one.response_code for one in (await cashier.redeem(CARD, 5, PIN)).transactions]
@@ -137,7 +137,7 @@ async def visit_with_proofs(terminal: Terminal, switch: PlayingSwitch) -> None:
     await terminal.screen("one_time_code")
     await terminal.press(f"{CODE}#")
     assert (await terminal.transaction("redeem")).approved
-    assert switch.requests[-1].text("48.06") == CODE and switch.requests[-1].text("2") == CARD.number
+    assert (switch.requests[-1].text("48.06"), switch.requests[-1].text("2")) == (CODE, CARD.number)
     await cashier.wait_until_idle()
     await terminal.press("#")
     await terminal.screen("menu")
@@ -186,7 +186,7 @@ def test_certificates_that_are_refused(tmp_path: Path, interpreter: str, wrong: 
         if wrong == "no file":
             tls["ca"] += ".missing"
         if wrong == "no certificate":
-            Path(tls["certificate"]).write_text("nonsense")
+            authority.pem.with_name("terminal.pem").write_text("nonsense")
         async with shop(tmp_path, interpreter, switch, tls) as terminal:
             while "Bad certificate" not in (await terminal.screen("signing_on")).lines:
                 pass

@@ -126,7 +126,7 @@ def test_a_key_is_given_out_once_and_its_elders_are_forgotten():
         counter, key = registers.take()
         ancestors.add(bytes(key))
         assert registers.counter == counter + 1
-        held = [bytes(key) for key in registers.keys.values()]
+        held = [bytes(registers.register(bit)) for bit in registers.held()]
         assert not ancestors.intersection(held) and len(held) <= 32
 
 

@@ -136,7 +136,7 @@ def test_a_wrong_framing_is_no_answer_and_says_what_to_try() -> None:
         assert told.code == ExitCode.NETWORK
         assert "closed the connection without an answer" in told.err or "connection lost" in told.err
         assert "--framing" in told.err
-        host.next_event("bad framing: length bytes 005A0200, expected ASCII digits")
+        host.next_event("bad framing: length bytes 00680200, expected ASCII digits")
 
 
 def test_rules_change_by_signal_and_by_file(tmp_path: Path) -> None:
