@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from switch.iso8583 import DecodeError, Dialect, Message
-from switch.link.framing import LENGTH_HEADERS, Framing, FramingError, framing_named
-from tools.message_input import UNFRAMED
+from switch.link.framing import LENGTH_HEADERS, TPDU_BYTES, Framing, FramingError, framing_named
+from tools.message_input import UNFRAMED, tpdu_before
 
 WHOLE: Final = 100
 DECODES: Final = 90  # every byte has its place, but presence is against it
@@ -67,6 +67,8 @@ def diagnose(pieces: Sequence[bytes], dialects: Sequence[Dialect]) -> Diagnosis:
 
 def _cuts(pieces: Sequence[bytes], faults: list[FramingFault]) -> Iterator[tuple[str, list[bytes]]]:
     yield UNFRAMED, list(pieces)
+    if all(map(tpdu_before, pieces)):
+        yield f"{UNFRAMED}+tpdu", [data[TPDU_BYTES:] for data in pieces]
     for name in LENGTH_HEADERS:
         framing = framing_named(name)
         messages: list[tuple[bytes, bool]] = []

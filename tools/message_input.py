@@ -19,7 +19,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from switch.iso8583 import DecodeError, Dialect, EncodeError, Message, mask_text
-from switch.link.framing import Frame, Framing, FramingError, FramingNameError, framing_named
+from switch.link.framing import (
+    SHORTEST_MESSAGE_BYTES,
+    TPDU_BYTES,
+    TPDU_IDENTIFIER,
+    Frame,
+    Framing,
+    FramingError,
+    FramingNameError,
+    framing_named,
+)
 from tools.cli import CommandError, ExitCode
 
 STANDARD_INPUT = "-"
@@ -62,12 +71,27 @@ class Given(NamedTuple):
     fault: BrokenMessage | None = None
 
 
-def framing_of(name: str) -> Framing | None:
-    """The framing of a name, None for "none"; wrong usage otherwise."""
-    if name == UNFRAMED:
+class Bare(NamedTuple):
+    """No length, but a TPDU before each message. addresses: the TPDU to write where none came."""
+
+    name: str
+    addresses: bytes
+
+
+Cutting = Framing | Bare | None
+
+
+def framing_of(name: str) -> Cutting:
+    """The framing of a name, None for "none", `Bare` for "none+tpdu"; wrong usage otherwise."""
+    spelled = name.strip().lower()
+    first, _plus, option = spelled.partition("+")
+    if spelled == UNFRAMED:
         return None
     try:
-        return framing_named(name)
+        if first != UNFRAMED:
+            return framing_named(name)
+        addresses = framing_named(f"2be+{option}").addresses  # the options mean the same there
+        return None if addresses is None else Bare(spelled, addresses)
     except FramingNameError as error:
         raise CommandError(str(error), ExitCode.USAGE, "vafa message doctor FILE finds the framing") from None
 
@@ -75,7 +99,7 @@ def framing_of(name: str) -> Framing | None:
 def messages_in(
     files: Sequence[str],
     form: InputFormat,
-    framing: Framing | None,
+    framing: Cutting,
     dialect: Dialect | None = None,
     keep_broken: bool = False,
 ) -> Iterator[Given]:
@@ -127,7 +151,7 @@ class _Reading(NamedTuple):
     """How the content of a file becomes messages."""
 
     form: InputFormat
-    framing: Framing | None
+    framing: Cutting
     dialect: Dialect | None
     keep_broken: bool
 
@@ -336,10 +360,30 @@ def bounded(one: Given) -> Given:
     return Given(one.where, b"", None, fault)
 
 
-def _unframed(where: str, data: bytes, framing: Framing | None) -> list[Given]:
+def tpdu_before(data: bytes) -> bool:
+    """Whether `data` can be a TPDU and a message behind it."""
+    return data[:1] == bytes((TPDU_IDENTIFIER,)) and len(data) >= TPDU_BYTES + SHORTEST_MESSAGE_BYTES
+
+
+def _behind_tpdu(where: str, data: bytes) -> Given:
+    if tpdu_before(data):
+        return Given(where, data[TPDU_BYTES:], data[:TPDU_BYTES])
+    least = TPDU_BYTES + SHORTEST_MESSAGE_BYTES
+    what = f"expected 0x{TPDU_IDENTIFIER:02X}, a TPDU, and {least} bytes or more"
+    fault = BrokenMessage(
+        f"{where}: {len(data)} bytes that begin with 0x{data[:1].hex().upper()}, {what}",
+        ExitCode.NEGATIVE,
+        "--framing none when there is no TPDU",
+    )
+    return Given(where, b"", None, fault)
+
+
+def _unframed(where: str, data: bytes, framing: Cutting) -> list[Given]:
     """`data` cut into frames; what can't be cut stands last, with its fault."""
     if framing is None:
         return [Given(where, data)]
+    if isinstance(framing, Bare):
+        return [_behind_tpdu(where, data)]
     reader = framing.reader(LONGEST_MESSAGE_BYTES)
     fault = ""
     try:

@@ -23,7 +23,17 @@ from switch.iso8583 import DecodeError, Dialect, DialectError, EncodeError, Mess
 from switch.link.framing import Framing
 from tools.cli import CommandError, ExitCode
 from tools.message_doctor import diagnose
-from tools.message_input import UNFRAMED, BrokenMessage, Given, InputFormat, bounded, framing_of, messages_in
+from tools.message_input import (
+    UNFRAMED,
+    Bare,
+    BrokenMessage,
+    Cutting,
+    Given,
+    InputFormat,
+    bounded,
+    framing_of,
+    messages_in,
+)
 from tools.message_redact import Redacted
 
 ENVIRONMENT = "VAFA_ENVIRONMENT"
@@ -68,7 +78,7 @@ InputForm = Annotated[InputFormat, typer.Option("--input-format", "-i", help="Ho
 FramingName = Annotated[
     str,
     typer.Option(
-        "--framing", "-f", help="How messages are cut: 2be, ascii4, bcd2+tpdu, vmlh, …; none = not framed."
+        "--framing", "-f", help="How messages are cut: 2be, ascii4, bcd2+tpdu, vmlh, …; none, none+tpdu."
     ),
 ]
 OutputForm = Annotated[Format, typer.Option("--format", help="What is printed.")]
@@ -197,9 +207,21 @@ def encoded(dialect: Dialect, one: Given, redacted: Redacted) -> bytes:
         ) from None
 
 
-def framed(framing: Framing | None, data: bytes, tpdu: bytes | None) -> bytes:
+def line_framing(name: str) -> Framing:
+    """The framing of a name where messages follow each other on a line."""
+    framing = framing_of(name)
+    if not isinstance(framing, Framing):
+        raise CommandError(
+            "messages on a line must be framed", ExitCode.USAGE, f"--framing {DEFAULT_FRAMING}"
+        )
+    return framing
+
+
+def framed(framing: Cutting, data: bytes, tpdu: bytes | None) -> bytes:
     if framing is None:
         return data
+    if isinstance(framing, Bare):
+        return (tpdu or framing.addresses) + data
     try:
         return framing.frame(data, tpdu)
     except ValueError as error:

@@ -246,3 +246,35 @@ def test_what_is_too_long_to_be_a_message_is_told_at_once(dialect: str) -> None:
     kept = run("view", "-d", dialect, "--skip-broken", given=b"33" * 70_000 + b"\n" + SIGN_ON.hex().encode())
     assert kept.code == ExitCode.NEGATIVE
     assert "standard input:2: 0800" in kept.out
+
+
+# ---------------------------------------------------------------- no length, but a TPDU
+
+TPDU = bytes.fromhex("6000030000")
+
+
+def test_a_tpdu_without_a_length_is_read_and_kept() -> None:
+    sample = run("sample", "pos-host-1987").out.splitlines()[0]
+    given = f"{TPDU.hex()}{sample}".encode()
+    told = run(
+        "view", "--dialect", "pos-host-1987", "--framing", "none+tpdu", "--format", "jsonl", given=given
+    )
+    assert told.code == ExitCode.OK, told.err
+    assert told.records[0]["tpdu"] == TPDU.hex().upper()
+    redacted = run("redact", "--dialect", "pos-host-1987", "--framing", "none+tpdu", given=given)
+    assert redacted.out.startswith(TPDU.hex())
+    made = run("sample", "pos-host-1987", "--framing", "none+tpdu=6000050000")
+    assert made.out.splitlines()[0] == f"6000050000{sample}"
+    assert run("view", "--framing", " None", given=EARN.hex().encode()).code == ExitCode.OK
+
+
+def test_without_the_tpdu_the_place_is_told_and_doctor_finds_it() -> None:
+    told = run("view", "--framing", "none+tpdu", given=EARN.hex().encode())
+    assert told.code == ExitCode.NEGATIVE
+    assert "standard input:1: " in told.err
+    assert "begin with 0x02" in told.err
+    assert "--framing none" in told.err
+    found = run("doctor", "--format", "json", given=(TPDU + EARN).hex().encode())
+    assert found.code == ExitCode.OK
+    assert {"dialect": "vafa", "framing": "none+tpdu"} in found.document["messages"][0]["best"]
+    assert "--framing none+tpdu reads all of it" in run("view", given=(TPDU + EARN).hex().encode()).err
