@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from switch.iso8583 import DecodeError, Dialect, EncodeError, Message, mask_text
 from switch.link.framing import (
@@ -39,6 +39,7 @@ LARGEST_INPUT_BYTES = 256 * 1024 * 1024
 LONGEST_MESSAGE_BYTES = 0xFFFF
 JSON_EXAMPLE = '{"mti": "0800", "fields": {"11": "000001", "70": "001"}}'
 _BLANKS = re.compile(r"\s*")
+_JSON_BEGINS = re.compile(rb'\s*(?:\{\s*["}]|\[\s*[{\]])')
 _NOT_HEX = re.compile(rb"[^0-9A-Fa-f]")
 _HEX_LINE = re.compile(rb"(?:0[xX])?[0-9A-Fa-f]{2}(?:[ \t:,-]*[0-9A-Fa-f]{2})*")
 _NEARLY_HEX_LINE = re.compile(rb"(?:0[xX])?[0-9A-Fa-f \t:,-]+")
@@ -57,6 +58,10 @@ class InputFormat(StrEnum):
 
 class BrokenMessage(CommandError):
     """One message among others can't be read; the others may be."""
+
+
+class CutShort(BrokenMessage):
+    """The stream ends inside its last frame; the frames before are whole."""
 
 
 class Given(NamedTuple):
@@ -102,12 +107,14 @@ def messages_in(
     framing: Cutting,
     dialect: Dialect | None = None,
     keep_broken: bool = False,
+    keep_cut: bool = False,
 ) -> Iterator[Given]:
     """All messages of `files` in order. `dialect` settles what "auto" can't see from the text alone.
 
-    A line, frame or object that can't be read is an error, or with `keep_broken` a `Given` with its fault.
+    A line, frame or object that can't be read is an error, or with `keep_broken` a `Given` with its fault;
+    with `keep_cut` only a last frame that is cut, behind whole ones.
     """
-    reading = _Reading(form, framing, dialect, keep_broken)
+    reading = _Reading(form, framing, dialect, keep_broken, keep_cut)
     for file in files or (STANDARD_INPUT,):
         content = _read(file)
         name = "standard input" if file == STANDARD_INPUT else mask_text(file)
@@ -154,6 +161,7 @@ class _Reading(NamedTuple):
     framing: Cutting
     dialect: Dialect | None
     keep_broken: bool
+    keep_cut: bool = False
 
     def messages(self, name: str, content: bytes) -> list[Given]:
         if self.form is not InputFormat.BINARY:
@@ -165,7 +173,7 @@ class _Reading(NamedTuple):
         if content.lstrip()[:1] in (b"{", b"["):
             return self._json(name, content)
         choices = _plausible(content)
-        strict = self._replace(keep_broken=False)
+        strict = self._replace(keep_broken=False, keep_cut=False)
         readings = [strict._try(name, content, choice) for choice in choices]
         found = [messages for messages in readings if messages]
         if self.dialect is not None:
@@ -215,8 +223,10 @@ class _Reading(NamedTuple):
     def _cut(self, piece: Given) -> list[Given]:
         """The frames of a piece; a fault or an unfinished frame is an error that says where."""
         messages = [piece] if piece.fault else _unframed(piece.where, piece.data, self.framing)
-        if messages and messages[-1].fault and not self.keep_broken:
-            raise messages[-1].fault
+        fault = messages[-1].fault if messages else None
+        is_kept = self.keep_broken or (self.keep_cut and isinstance(fault, CutShort))
+        if fault is not None and not is_kept:
+            raise fault
         return messages
 
     def _binary(self, name: str, content: bytes) -> list[Given]:
@@ -297,6 +307,20 @@ def _json_remedy(error: EncodeError) -> str:
     if error.path == "message":
         return f"write like {JSON_EXAMPLE}"
     return f"correct {error.path} in the JSON; vafa spec docs says what each field takes"
+
+
+def text_form(file: str) -> InputFormat | None:
+    """What `file` wholly is, whatever it means: JSON or lines of hex; None when it may be anything."""
+    content = _as_ascii(_read(file))
+    if _JSON_BEGINS.match(content):
+        return InputFormat.JSON
+    return InputFormat.HEX if InputFormat.HEX in _plausible(content) else None
+
+
+def json_fields(file: str) -> list[dict[str, Any]]:
+    """The JSON messages of `file` before any dialect reads them; CommandError when it is no JSON."""
+    content = _as_ascii(_read(file))
+    return [json.loads(document) for document in _documents(mask_text(file), content)]
 
 
 def _plausible(content: bytes) -> list[InputFormat]:
@@ -397,10 +421,12 @@ def _unframed(where: str, data: bytes, framing: Cutting) -> list[Given]:
     messages = [Given(f"{where}#{number}", *frame) for number, frame in enumerate(frames, start=1)]
     if fault:
         source = where.rpartition(":")[0] or where
-        broken = BrokenMessage(
+        is_cut = bool(frames) and reader.pending_since is not None
+        doctor = f"vafa message doctor {'-' if source.startswith('standard input') else source}"
+        broken = (CutShort if is_cut else BrokenMessage)(
             f"{where}: frame {len(frames) + 1}, framing {framing.name}: {fault}",
             ExitCode.NEGATIVE,
-            f"vafa message doctor {'-' if source.startswith('standard input') else source}",
+            f"--skip-broken leaves it out; {doctor}" if is_cut else doctor,
         )
         messages.append(Given(f"{where}#{len(frames) + 1}", b"", None, broken))
     return messages

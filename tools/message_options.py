@@ -27,6 +27,7 @@ from tools.message_input import (
     UNFRAMED,
     Bare,
     BrokenMessage,
+    CutShort,
     Cutting,
     Given,
     InputFormat,
@@ -134,13 +135,18 @@ def given_in(
     framing: str,
     dialect: str,
     left_out: LeftOut | None = None,
+    keep_cut: bool = False,
 ) -> tuple[Dialect, list[Given]]:
-    """The dialect asked for and all messages; "auto" is the shipped dialect that fits them best."""
+    """The dialect asked for and all messages; "auto" is the shipped dialect that fits them best.
+
+    keep_cut: a last frame that is cut stands among them with its fault.
+    """
     cut = framing_of(framing)
     keep_broken = left_out is not None and left_out.wanted
     known = None if dialect == DETECT else dialect_named(dialect)
-    given = [bounded(one) for one in messages_in(files or [], form, cut, known, keep_broken)]
-    too_long = next((one.fault for one in given if one.fault is not None), None)
+    given = [bounded(one) for one in messages_in(files or [], form, cut, known, keep_broken, keep_cut)]
+    kept = CutShort if keep_cut else ()
+    too_long = next((one.fault for one in given if one.fault and not isinstance(one.fault, kept)), None)
     if too_long is not None and not keep_broken:
         raise too_long
     return (known, given) if known is not None else (_detected(given), given)

@@ -278,3 +278,45 @@ def test_without_the_tpdu_the_place_is_told_and_doctor_finds_it() -> None:
     assert found.code == ExitCode.OK
     assert {"dialect": "vafa", "framing": "none+tpdu"} in found.document["messages"][0]["best"]
     assert "--framing none+tpdu reads all of it" in run("view", given=(TPDU + EARN).hex().encode()).err
+
+
+# ---------------------------------------------------------------- captures that are cut
+
+
+def test_whole_frames_of_a_cut_capture_are_shown_and_doctor_names_the_fit(tmp_path: Path) -> None:
+    file = tmp_path / "cut.bin"
+    file.write_bytes(run("sample", "iso87-bcd", "-f", "2be", "-O", "binary").raw[:400])
+    told = run("view", str(file), "-f", "2be", "-d", "iso87-bcd", "--format", "jsonl")
+    assert told.code == ExitCode.NEGATIVE
+    assert [one["where"] for one in told.records] == [f"{file}#{number}" for number in (1, 2, 3)]
+    assert "frame 4, framing 2be: it ends inside a frame" in told.err
+    assert "--skip-broken" in told.err
+    found = run("doctor", str(file))
+    assert found.code == ExitCode.OK
+    assert found.out.splitlines()[0] == f"{file} (binary): iso87-bcd, framing 2be"
+    assert "the last frame is cut" in found.out
+    refused = run("redact", str(file), "-f", "2be", "-d", "iso87-bcd")
+    assert (refused.code, refused.raw) == (ExitCode.NEGATIVE, b"")
+    assert "--skip-broken" in refused.err
+
+
+# ---------------------------------------------------------------- what is wholly hex or JSON
+
+
+def test_doctor_takes_hex_that_fits_nothing_for_hex() -> None:
+    told = run("doctor", "--format", "json", given=b"99" * 40)
+    assert told.code == ExitCode.NEGATIVE
+    assert told.document["messages"][0]["input_format"] == "hex"
+
+
+def test_doctor_reads_json_and_tells_what_is_wrong_in_it() -> None:
+    fields = {"7": "1121171512", "11": "000001", "70": "301"}
+    right = run("doctor", "--format", "json", given=json.dumps({"mti": "0800", "fields": fields}).encode())
+    assert right.code == ExitCode.OK
+    assert right.document["messages"][0]["input_format"] == "json"
+    wrong = json.dumps({"mti": "0800", "fields": fields | {"11": "1"}}).encode()
+    told = run("doctor", given=wrong)
+    assert told.code == ExitCode.NEGATIVE
+    assert "standard input (json): no shipped dialect" in told.out
+    assert "11: expected 6 digits, got 1" in told.out
+    assert run("doctor", given=b'{"mti": "0800"').code == ExitCode.USAGE
