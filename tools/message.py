@@ -580,7 +580,7 @@ def _doctor_text(file: str, written: str, found: Diagnosis) -> Iterator[str]:
 
 @app.command()
 def sample(
-    dialect: Annotated[str, typer.Argument(help="A shipped dialect.")] = DEFAULT_DIALECT,
+    dialect: Annotated[str, typer.Argument(help="A shipped dialect, or a TOML file.")] = DEFAULT_DIALECT,
     names: Annotated[
         list[str] | None, typer.Argument(help="Samples by name. Default: all.", show_default=False)
     ] = None,
@@ -598,10 +598,7 @@ def sample(
       vafa message sample vafa earn | vafa message view
     """
     with reporting(form):
-        if dialect not in iso8583.shipped():
-            shipped = ", ".join(iso8583.shipped())
-            raise CommandError(f"no dialect {dialect!r} is shipped", ExitCode.USAGE, f"one of {shipped}")
-        samples = list(iso8583.samples(dialect))
+        samples = _samples_of(dialect)
         chosen = [one for one in samples if not names or one.name in names]
         for name in names or ():
             if name not in {one.name for one in samples}:
@@ -617,6 +614,31 @@ def sample(
             print_records("sample", form, records, "\n".join(one.name for one in chosen))
             return
         print_messages("sample", form, made, records, [], output, output_format)
+
+
+def _samples_of(dialect: str) -> Sequence[iso8583.Sample]:
+    """The samples of a shipped dialect, or those beside a dialect file."""
+    if dialect in iso8583.shipped():
+        return iso8583.samples(dialect)
+    file = Path(dialect)
+    if file.suffix != ".toml":
+        shipped = ", ".join(iso8583.shipped())
+        raise CommandError(
+            f"no dialect {dialect!r} is shipped", ExitCode.USAGE, f"one of {shipped}; a file ends in .toml"
+        )
+    known = dialect_named(dialect)
+    place = iso8583.samples_file(file)
+    try:
+        found = iso8583.samples_beside(file, known.name)
+    except iso8583.DialectError as error:
+        raise CommandError(str(error), ExitCode.CONFIGURATION, f"correct {place}") from None
+    if not found:
+        raise CommandError(
+            f"{dialect} has no samples: {place} is not there or has none",
+            ExitCode.USAGE,
+            'write there: [[sample]], name = "sign-on", hex = "0800…"',
+        )
+    return found
 
 
 # ---------------------------------------------------------------- pcap

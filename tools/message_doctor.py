@@ -64,7 +64,11 @@ def diagnose(pieces: Sequence[bytes], dialects: Sequence[Dialect]) -> Diagnosis:
     fits: list[Fit] = []
     for name, messages, is_cut in _cuts(pieces, faults):
         found = [_fit(dialect, name, messages) for dialect in dialects]
-        fits += map(_less_for_cut, found) if is_cut else found
+        if is_cut:  # only what reads every whole frame speaks for it
+            found = [_less_for_cut(fit) for fit in found if fit.score >= LEAST_DECODED]
+            if not found:
+                faults.append(FramingFault(name.removesuffix("+tpdu"), UNFINISHED))
+        fits += found
     ranked = sorted(fits, key=lambda fit: (-fit.score, fit.framing != UNFRAMED and "tpdu" not in fit.framing))
     return Diagnosis(tuple(ranked), tuple(faults))
 
@@ -101,7 +105,7 @@ def _json_score(dialect: Dialect, document: Any) -> int:
 
 
 def _less_for_cut(fit: Fit) -> Fit:
-    score = max(LEAST_DECODED, fit.score - PER_PROBLEM) if fit.score >= LEAST_DECODED else fit.score
+    score = max(LEAST_DECODED, fit.score - PER_PROBLEM)
     return fit._replace(score=score, why=f"{fit.why}; the last frame is cut")
 
 

@@ -169,7 +169,10 @@ def _exchange(
         "timing": timing,
         "answer": view_record(dialect, Given("answer", answered.payload, answered.tpdu), seen, unsafe),
     }
-    verdict = "no response code" if code is None else f"{code} {_code_meaning(dialect, code)}".rstrip()
+    if seen.error is not None:
+        verdict = f"the answer can't be decoded as {mask_text(dialect.name)}"
+    else:
+        verdict = "no response code" if code is None else f"{code} {_code_meaning(dialect, code)}".rstrip()
     lines = [f"{one.where}: {'approved' if approved else 'not approved'}: {verdict}"]
     lines.append(_timing_text(answered.timing))
     lines += [f"the answer can't be trusted: {what}" for what in strange]

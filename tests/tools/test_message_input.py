@@ -320,3 +320,32 @@ def test_doctor_reads_json_and_tells_what_is_wrong_in_it() -> None:
     assert "standard input (json): no shipped dialect" in told.out
     assert "11: expected 6 digits, got 1" in told.out
     assert run("doctor", given=b'{"mti": "0800"').code == ExitCode.USAGE
+
+
+# ---------------------------------------------------------------- samples of one's own
+
+
+def test_samples_stand_beside_a_dialect_of_your_own(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        '[dialect]\nname = "mine"\nversion = 1\nextends = "iso87-ascii"\n'
+        'description = { en = "Mine", fa = "مال من" }\n'
+    )
+    told = run("sample", str(file))
+    assert told.code == ExitCode.USAGE
+    assert str(tmp_path / "samples" / "mine.toml") in told.err
+    assert "[[sample]]" in told.err
+    sample = iso8583.samples("iso87-ascii")[0]
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "mine.toml").write_text(f'[[sample]]\nname = "one"\nhex = "{sample.hex}"\n')
+    assert run("sample", str(file)).out.strip() == sample.hex.lower()
+    assert run("sample", str(file), "--list").out == "one\n"
+    (tmp_path / "samples" / "mine.toml").write_text('[[sample]]\nname = "one"\nhex = "0"\n')
+    assert run("sample", str(file)).code == ExitCode.CONFIGURATION
+
+
+def test_an_empty_field_is_not_absent() -> None:
+    data = json.dumps({"mti": "1200", "fields": {"43": ""}}).encode()
+    told = run("convert", "-d", "ebcdic93", "--to", "iso87-bcd", given=data)
+    assert "43 changed: (empty) -> " in told.err
+    assert "(absent)" not in told.err
