@@ -43,6 +43,14 @@ _JSON_BEGINS = re.compile(rb'\s*(?:\{\s*["}]|\[\s*[{\]])')
 _NOT_HEX = re.compile(rb"[^0-9A-Fa-f]")
 _HEX_LINE = re.compile(rb"(?:0[xX])?[0-9A-Fa-f]{2}(?:[ \t:,-]*[0-9A-Fa-f]{2})*")
 _NEARLY_HEX_LINE = re.compile(rb"(?:0[xX])?[0-9A-Fa-f \t:,-]+")
+_ESCAPED_LINE = re.compile(rb"\s*b?[\"']?(?:\\x[0-9A-Fa-f]{2})+[\"']?[\s,;]*")
+# "00000000: 3038 3030  0800" of xxd, "00000000  30 38  |08|" of hexdump -C, whose last line is the length
+_DUMP_LINE = re.compile(
+    rb"\s*(?P<at>[0-9A-Fa-f]{7,8})(?:"
+    rb": (?P<xxd>(?:[0-9A-Fa-f]{2} ?){1,16})(?: .*)?"
+    rb"|  (?P<hexdump>(?:[0-9A-Fa-f]{2} {1,2}){1,16}) *(?:\|.*\|)?\s*"
+    rb"|)"
+)
 _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 
 
@@ -168,6 +176,8 @@ class _Reading(NamedTuple):
             content = _as_ascii(content)
             if not content.strip():
                 return []
+        if self.form in (InputFormat.AUTO, InputFormat.HEX):
+            content = _undumped(content)
         if self.form is not InputFormat.AUTO:
             return self._in_format(name, content, self.form)
         if content.lstrip()[:1] in (b"{", b"["):
@@ -266,6 +276,28 @@ def _as_ascii(content: bytes) -> bytes:
     return content.removeprefix(codecs.BOM_UTF8)
 
 
+def _undumped(content: bytes) -> bytes:
+    """Lines of hex from what `xxd` or `hexdump -C` printed, or from \\x escapes; anything else as it is."""
+    lines = [line for line in content.splitlines() if line.strip() and not line.lstrip().startswith(b"#")]
+    if lines and all(_ESCAPED_LINE.fullmatch(line) for line in lines):
+        return b"\n".join(re.sub(rb"[^0-9A-Fa-f]", b"", line.replace(b"\\x", b"")) for line in lines)
+    pieces: list[bytes] = []
+    end = 0
+    for line in lines:
+        found = _DUMP_LINE.fullmatch(line)
+        if found is None:
+            return content
+        at, digits = int(found["at"], 16), _NOT_HEX.sub(b"", found["xxd"] or found["hexdump"] or b"")
+        if at == 0 and digits:
+            pieces.append(b"")  # a message begins
+        elif at != end:
+            return content  # no dump, or one with a piece left out
+        end = at + len(digits) // 2
+        if pieces:
+            pieces[-1] += digits
+    return b"\n".join(pieces) if pieces else content
+
+
 def _documents(name: str, content: bytes) -> Iterator[str]:
     """The text of each JSON object: one after the other, or all in one list."""
     try:
@@ -314,7 +346,7 @@ def text_form(file: str) -> InputFormat | None:
     content = _as_ascii(_read(file))
     if _JSON_BEGINS.match(content):
         return InputFormat.JSON
-    return InputFormat.HEX if InputFormat.HEX in _plausible(content) else None
+    return InputFormat.HEX if InputFormat.HEX in _plausible(_undumped(content)) else None
 
 
 def json_fields(file: str) -> list[dict[str, Any]]:

@@ -349,3 +349,46 @@ def test_an_empty_field_is_not_absent() -> None:
     told = run("convert", "-d", "ebcdic93", "--to", "iso87-bcd", given=data)
     assert "43 changed: (empty) -> " in told.err
     assert "(absent)" not in told.err
+
+
+# ---------------------------------------------------------------- dumps
+
+
+def xxd(data: bytes) -> str:
+    lines = []
+    for at in range(0, len(data), 16):
+        row = data[at : at + 16]
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        lines.append(f"{at:08x}: {row.hex(' ', -2):<39}  {text}")
+    return "\n".join(lines) + "\n"
+
+
+def hexdump(data: bytes) -> str:
+    lines = []
+    for at in range(0, len(data), 16):
+        row = data[at : at + 16]
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        lines.append(f"{at:08x}  {row[:8].hex(' '):<23}  {row[8:].hex(' '):<23}  |{text}|")
+    return "\n".join([*lines, f"{len(data):08x}"]) + "\n"
+
+
+def escaped(data: bytes) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in data) + "\n"
+
+
+@pytest.mark.parametrize("dump", [xxd, hexdump, escaped])
+@pytest.mark.parametrize("form", ["auto", "hex"])
+def test_dumps_are_read(dump: Any, form: str) -> None:
+    for data in (EARN, SIGN_ON):
+        expected = run("view", "--unsafe", "--format", "jsonl", given=data.hex().encode()).records[0]
+        told = run("view", "-i", form, "--unsafe", "--format", "jsonl", given=dump(data).encode())
+        assert told.code == ExitCode.OK, told.err
+        assert told.records[0]["parts"] == expected["parts"]
+    two = run("validate", "-i", form, "--format", "jsonl", given=(dump(EARN) + dump(SIGN_ON)).encode())
+    assert [one["valid"] for one in two.records] == [True, True]
+
+
+def test_a_dump_with_a_piece_left_out_is_no_message() -> None:
+    lines = xxd(EARN).splitlines()
+    told = run("view", "-i", "hex", given="\n".join([lines[0], *lines[2:]]).encode())
+    assert told.code == ExitCode.USAGE
