@@ -19,8 +19,17 @@ from switch import iso8583
 from switch.iso8583 import DecodeError, Dialect, Message, mask_text
 from tools.cli import CommandError, ExitCode
 from tools.message_convert import Converted, convert
-from tools.message_doctor import Diagnosis, diagnose
-from tools.message_input import LARGEST_INPUT_BYTES, UNFRAMED, Given, InputFormat, framing_of, messages_in
+from tools.message_doctor import Diagnosis, diagnose, diagnose_json
+from tools.message_input import (
+    LARGEST_INPUT_BYTES,
+    UNFRAMED,
+    Given,
+    InputFormat,
+    framing_of,
+    json_fields,
+    messages_in,
+    text_form,
+)
 from tools.message_line import send, serve
 from tools.message_options import (
     DEFAULT_DIALECT,
@@ -87,7 +96,11 @@ def view_messages(
     with reporting(form):
         allow(unsafe)
         left_out = LeftOut(skip_broken, form)
-        known, given = given_in(files, input_format, framing, dialect, left_out)
+        known, given = given_in(files, input_format, framing, dialect, left_out, keep_cut=True)
+        cut: CommandError | None = None
+        if not skip_broken:
+            cut = next((one.fault for one in given if one.fault is not None), None)
+            given = [one for one in given if one.fault is None]
         records, texts, broken = [], [], False
         for one in given:
             with left_out.unless_broken():
@@ -100,7 +113,10 @@ def view_messages(
         if broken:
             if form is Format.TEXT:
                 typer.echo(f"try: {_remedy([one.data for one in given])}", err=True)
-            raise typer.Exit(ExitCode.NEGATIVE)
+            if cut is None:
+                raise typer.Exit(ExitCode.NEGATIVE)
+        if cut is not None:
+            raise cut
         left_out.end()
 
 
@@ -466,6 +482,9 @@ def _diagnosed(file: str, form: InputFormat, dialects: Sequence[Dialect]) -> tup
     forms = [InputFormat.HEX, InputFormat.BASE64, InputFormat.BINARY] if form is InputFormat.AUTO else [form]
     if file == "-" and sys.stdin is not None:  # read once: the ways share it
         sys.stdin = _Replayed(sys.stdin.buffer.read(LARGEST_INPUT_BYTES + 1))
+    wholly = text_form(file) if form is InputFormat.AUTO else form
+    if wholly is InputFormat.JSON:
+        return wholly.value, diagnose_json(json_fields(file), dialects)
     found: list[tuple[str, Diagnosis]] = []
     refused: CommandError | None = None
     for one in forms:
@@ -478,7 +497,10 @@ def _diagnosed(file: str, form: InputFormat, dialects: Sequence[Dialect]) -> tup
     if not found:
         assert refused is not None
         raise refused
-    return max(found, key=lambda one: one[1].fits[0].score if one[1].fits else -1)
+    best = max(found, key=lambda one: one[1].fits[0].score if one[1].fits else -1)
+    if not best[1].best and wholly is InputFormat.HEX:  # its digits are not the message, whatever they score
+        return found[0]
+    return best
 
 
 class _Replayed:
@@ -558,7 +580,7 @@ def _doctor_text(file: str, written: str, found: Diagnosis) -> Iterator[str]:
 
 @app.command()
 def sample(
-    dialect: Annotated[str, typer.Argument(help="A shipped dialect.")] = DEFAULT_DIALECT,
+    dialect: Annotated[str, typer.Argument(help="A shipped dialect, or a TOML file.")] = DEFAULT_DIALECT,
     names: Annotated[
         list[str] | None, typer.Argument(help="Samples by name. Default: all.", show_default=False)
     ] = None,
@@ -576,10 +598,7 @@ def sample(
       vafa message sample vafa earn | vafa message view
     """
     with reporting(form):
-        if dialect not in iso8583.shipped():
-            shipped = ", ".join(iso8583.shipped())
-            raise CommandError(f"no dialect {dialect!r} is shipped", ExitCode.USAGE, f"one of {shipped}")
-        samples = list(iso8583.samples(dialect))
+        samples = _samples_of(dialect)
         chosen = [one for one in samples if not names or one.name in names]
         for name in names or ():
             if name not in {one.name for one in samples}:
@@ -595,6 +614,31 @@ def sample(
             print_records("sample", form, records, "\n".join(one.name for one in chosen))
             return
         print_messages("sample", form, made, records, [], output, output_format)
+
+
+def _samples_of(dialect: str) -> Sequence[iso8583.Sample]:
+    """The samples of a shipped dialect, or those beside a dialect file."""
+    if dialect in iso8583.shipped():
+        return iso8583.samples(dialect)
+    file = Path(dialect)
+    if file.suffix != ".toml":
+        shipped = ", ".join(iso8583.shipped())
+        raise CommandError(
+            f"no dialect {dialect!r} is shipped", ExitCode.USAGE, f"one of {shipped}; a file ends in .toml"
+        )
+    known = dialect_named(dialect)
+    place = iso8583.samples_file(file)
+    try:
+        found = iso8583.samples_beside(file, known.name)
+    except iso8583.DialectError as error:
+        raise CommandError(str(error), ExitCode.CONFIGURATION, f"correct {place}") from None
+    if not found:
+        raise CommandError(
+            f"{dialect} has no samples: {place} is not there or has none",
+            ExitCode.USAGE,
+            'write there: [[sample]], name = "sign-on", hex = "0800…"',
+        )
+    return found
 
 
 # ---------------------------------------------------------------- pcap

@@ -54,6 +54,9 @@ CURRENCY_FIELDS: Final = {"4": "49", "5": "50", "6": "51"}  # 2003 has the curre
 _MTI = "mti"
 
 
+EMPTY: Final = "(empty)"  # a field that is there, without anything in it
+
+
 class Note(NamedTuple):
     """What became of one path. outcome: "lost", "moved" or "changed"; was, now: as a person may see them."""
 
@@ -288,7 +291,7 @@ class _Conversion:
     def _shown(self, path: str, value: Value) -> str:
         if isinstance(value, Mapping):
             return ", ".join(f"{key}={self._shown(f'{path}.{key}', inner)}" for key, inner in value.items())
-        return shown(self._source, path, value)
+        return shown(self._source, path, value) or EMPTY
 
 
 def _fits(target: Dialect, number: str, value: Value) -> str | None:

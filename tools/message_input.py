@@ -16,10 +16,19 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from switch.iso8583 import DecodeError, Dialect, EncodeError, Message, mask_text
-from switch.link.framing import Frame, Framing, FramingError, FramingNameError, framing_named
+from switch.link.framing import (
+    SHORTEST_MESSAGE_BYTES,
+    TPDU_BYTES,
+    TPDU_IDENTIFIER,
+    Frame,
+    Framing,
+    FramingError,
+    FramingNameError,
+    framing_named,
+)
 from tools.cli import CommandError, ExitCode
 
 STANDARD_INPUT = "-"
@@ -30,9 +39,18 @@ LARGEST_INPUT_BYTES = 256 * 1024 * 1024
 LONGEST_MESSAGE_BYTES = 0xFFFF
 JSON_EXAMPLE = '{"mti": "0800", "fields": {"11": "000001", "70": "001"}}'
 _BLANKS = re.compile(r"\s*")
+_JSON_BEGINS = re.compile(rb'\s*(?:\{\s*["}]|\[\s*[{\]])')
 _NOT_HEX = re.compile(rb"[^0-9A-Fa-f]")
 _HEX_LINE = re.compile(rb"(?:0[xX])?[0-9A-Fa-f]{2}(?:[ \t:,-]*[0-9A-Fa-f]{2})*")
 _NEARLY_HEX_LINE = re.compile(rb"(?:0[xX])?[0-9A-Fa-f \t:,-]+")
+_ESCAPED_LINE = re.compile(rb"\s*b?[\"']?(?:\\x[0-9A-Fa-f]{2})+[\"']?[\s,;]*")
+# "00000000: 3038 3030  0800" of xxd, "00000000  30 38  |08|" of hexdump -C, whose last line is the length
+_DUMP_LINE = re.compile(
+    rb"\s*(?P<at>[0-9A-Fa-f]{7,8})(?:"
+    rb": (?P<xxd>(?:[0-9A-Fa-f]{2} ?){1,16})(?: .*)?"
+    rb"|  (?P<hexdump>(?:[0-9A-Fa-f]{2} {1,2}){1,16}) *(?:\|.*\|)?\s*"
+    rb"|)"
+)
 _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 
 
@@ -50,6 +68,10 @@ class BrokenMessage(CommandError):
     """One message among others can't be read; the others may be."""
 
 
+class CutShort(BrokenMessage):
+    """The stream ends inside its last frame; the frames before are whole."""
+
+
 class Given(NamedTuple):
     """One message as it came. where: "file.hex:3" (line) or "file.bin#2" (frame).
 
@@ -62,12 +84,27 @@ class Given(NamedTuple):
     fault: BrokenMessage | None = None
 
 
-def framing_of(name: str) -> Framing | None:
-    """The framing of a name, None for "none"; wrong usage otherwise."""
-    if name == UNFRAMED:
+class Bare(NamedTuple):
+    """No length, but a TPDU before each message. addresses: the TPDU to write where none came."""
+
+    name: str
+    addresses: bytes
+
+
+Cutting = Framing | Bare | None
+
+
+def framing_of(name: str) -> Cutting:
+    """The framing of a name, None for "none", `Bare` for "none+tpdu"; wrong usage otherwise."""
+    spelled = name.strip().lower()
+    first, _plus, option = spelled.partition("+")
+    if spelled == UNFRAMED:
         return None
     try:
-        return framing_named(name)
+        if first != UNFRAMED:
+            return framing_named(name)
+        addresses = framing_named(f"2be+{option}").addresses  # the options mean the same there
+        return None if addresses is None else Bare(spelled, addresses)
     except FramingNameError as error:
         raise CommandError(str(error), ExitCode.USAGE, "vafa message doctor FILE finds the framing") from None
 
@@ -75,15 +112,17 @@ def framing_of(name: str) -> Framing | None:
 def messages_in(
     files: Sequence[str],
     form: InputFormat,
-    framing: Framing | None,
+    framing: Cutting,
     dialect: Dialect | None = None,
     keep_broken: bool = False,
+    keep_cut: bool = False,
 ) -> Iterator[Given]:
     """All messages of `files` in order. `dialect` settles what "auto" can't see from the text alone.
 
-    A line, frame or object that can't be read is an error, or with `keep_broken` a `Given` with its fault.
+    A line, frame or object that can't be read is an error, or with `keep_broken` a `Given` with its fault;
+    with `keep_cut` only a last frame that is cut, behind whole ones.
     """
-    reading = _Reading(form, framing, dialect, keep_broken)
+    reading = _Reading(form, framing, dialect, keep_broken, keep_cut)
     for file in files or (STANDARD_INPUT,):
         content = _read(file)
         name = "standard input" if file == STANDARD_INPUT else mask_text(file)
@@ -127,21 +166,24 @@ class _Reading(NamedTuple):
     """How the content of a file becomes messages."""
 
     form: InputFormat
-    framing: Framing | None
+    framing: Cutting
     dialect: Dialect | None
     keep_broken: bool
+    keep_cut: bool = False
 
     def messages(self, name: str, content: bytes) -> list[Given]:
         if self.form is not InputFormat.BINARY:
             content = _as_ascii(content)
             if not content.strip():
                 return []
+        if self.form in (InputFormat.AUTO, InputFormat.HEX):
+            content = _undumped(content)
         if self.form is not InputFormat.AUTO:
             return self._in_format(name, content, self.form)
         if content.lstrip()[:1] in (b"{", b"["):
             return self._json(name, content)
         choices = _plausible(content)
-        strict = self._replace(keep_broken=False)
+        strict = self._replace(keep_broken=False, keep_cut=False)
         readings = [strict._try(name, content, choice) for choice in choices]
         found = [messages for messages in readings if messages]
         if self.dialect is not None:
@@ -191,8 +233,10 @@ class _Reading(NamedTuple):
     def _cut(self, piece: Given) -> list[Given]:
         """The frames of a piece; a fault or an unfinished frame is an error that says where."""
         messages = [piece] if piece.fault else _unframed(piece.where, piece.data, self.framing)
-        if messages and messages[-1].fault and not self.keep_broken:
-            raise messages[-1].fault
+        fault = messages[-1].fault if messages else None
+        is_kept = self.keep_broken or (self.keep_cut and isinstance(fault, CutShort))
+        if fault is not None and not is_kept:
+            raise fault
         return messages
 
     def _binary(self, name: str, content: bytes) -> list[Given]:
@@ -230,6 +274,28 @@ def _as_ascii(content: bytes) -> bytes:
         with contextlib.suppress(UnicodeError):
             return content.decode("utf-16").encode("ascii")
     return content.removeprefix(codecs.BOM_UTF8)
+
+
+def _undumped(content: bytes) -> bytes:
+    """Lines of hex from what `xxd` or `hexdump -C` printed, or from \\x escapes; anything else as it is."""
+    lines = [line for line in content.splitlines() if line.strip() and not line.lstrip().startswith(b"#")]
+    if lines and all(_ESCAPED_LINE.fullmatch(line) for line in lines):
+        return b"\n".join(re.sub(rb"[^0-9A-Fa-f]", b"", line.replace(b"\\x", b"")) for line in lines)
+    pieces: list[bytes] = []
+    end = 0
+    for line in lines:
+        found = _DUMP_LINE.fullmatch(line)
+        if found is None:
+            return content
+        at, digits = int(found["at"], 16), _NOT_HEX.sub(b"", found["xxd"] or found["hexdump"] or b"")
+        if at == 0 and digits:
+            pieces.append(b"")  # a message begins
+        elif at != end:
+            return content  # no dump, or one with a piece left out
+        end = at + len(digits) // 2
+        if pieces:
+            pieces[-1] += digits
+    return b"\n".join(pieces) if pieces else content
 
 
 def _documents(name: str, content: bytes) -> Iterator[str]:
@@ -273,6 +339,20 @@ def _json_remedy(error: EncodeError) -> str:
     if error.path == "message":
         return f"write like {JSON_EXAMPLE}"
     return f"correct {error.path} in the JSON; vafa spec docs says what each field takes"
+
+
+def text_form(file: str) -> InputFormat | None:
+    """What `file` wholly is, whatever it means: JSON or lines of hex; None when it may be anything."""
+    content = _as_ascii(_read(file))
+    if _JSON_BEGINS.match(content):
+        return InputFormat.JSON
+    return InputFormat.HEX if InputFormat.HEX in _plausible(_undumped(content)) else None
+
+
+def json_fields(file: str) -> list[dict[str, Any]]:
+    """The JSON messages of `file` before any dialect reads them; CommandError when it is no JSON."""
+    content = _as_ascii(_read(file))
+    return [json.loads(document) for document in _documents(mask_text(file), content)]
 
 
 def _plausible(content: bytes) -> list[InputFormat]:
@@ -336,10 +416,30 @@ def bounded(one: Given) -> Given:
     return Given(one.where, b"", None, fault)
 
 
-def _unframed(where: str, data: bytes, framing: Framing | None) -> list[Given]:
+def tpdu_before(data: bytes) -> bool:
+    """Whether `data` can be a TPDU and a message behind it."""
+    return data[:1] == bytes((TPDU_IDENTIFIER,)) and len(data) >= TPDU_BYTES + SHORTEST_MESSAGE_BYTES
+
+
+def _behind_tpdu(where: str, data: bytes) -> Given:
+    if tpdu_before(data):
+        return Given(where, data[TPDU_BYTES:], data[:TPDU_BYTES])
+    least = TPDU_BYTES + SHORTEST_MESSAGE_BYTES
+    what = f"expected 0x{TPDU_IDENTIFIER:02X}, a TPDU, and {least} bytes or more"
+    fault = BrokenMessage(
+        f"{where}: {len(data)} bytes that begin with 0x{data[:1].hex().upper()}, {what}",
+        ExitCode.NEGATIVE,
+        "--framing none when there is no TPDU",
+    )
+    return Given(where, b"", None, fault)
+
+
+def _unframed(where: str, data: bytes, framing: Cutting) -> list[Given]:
     """`data` cut into frames; what can't be cut stands last, with its fault."""
     if framing is None:
         return [Given(where, data)]
+    if isinstance(framing, Bare):
+        return [_behind_tpdu(where, data)]
     reader = framing.reader(LONGEST_MESSAGE_BYTES)
     fault = ""
     try:
@@ -353,10 +453,12 @@ def _unframed(where: str, data: bytes, framing: Framing | None) -> list[Given]:
     messages = [Given(f"{where}#{number}", *frame) for number, frame in enumerate(frames, start=1)]
     if fault:
         source = where.rpartition(":")[0] or where
-        broken = BrokenMessage(
+        is_cut = bool(frames) and reader.pending_since is not None
+        doctor = f"vafa message doctor {'-' if source.startswith('standard input') else source}"
+        broken = (CutShort if is_cut else BrokenMessage)(
             f"{where}: frame {len(frames) + 1}, framing {framing.name}: {fault}",
             ExitCode.NEGATIVE,
-            f"vafa message doctor {'-' if source.startswith('standard input') else source}",
+            f"--skip-broken leaves it out; {doctor}" if is_cut else doctor,
         )
         messages.append(Given(f"{where}#{len(frames) + 1}", b"", None, broken))
     return messages

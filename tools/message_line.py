@@ -17,7 +17,7 @@ import typer
 from switch.iso8583 import Dialect, Message, mask_text
 from tools.cli import CommandError, ExitCode
 from tools.message_events import EventLines
-from tools.message_input import UNFRAMED, Given, InputFormat, framing_of
+from tools.message_input import UNFRAMED, Given, InputFormat
 from tools.message_meaning import response_meaning
 from tools.message_options import (
     DEFAULT_DIALECT,
@@ -35,6 +35,7 @@ from tools.message_options import (
     decoded,
     dialect_named,
     given_in,
+    line_framing,
     partly_decoded,
     print_records,
     reporting,
@@ -101,11 +102,7 @@ def send(
         allow(unsafe)
         left_out = LeftOut(skip_broken, form)
         known, given = given_in(files, input_format, input_framing, dialect, left_out)
-        line_framing = framing_of(framing)
-        if line_framing is None:
-            raise CommandError(
-                "messages on a line must be framed", ExitCode.USAGE, f"--framing {DEFAULT_FRAMING}"
-            )
+        cut = line_framing(framing)
         context = tls_context(ca, cert, key) if tls or ca or cert else None
         sender = None if terminal is None else read_terminal(terminal)
         ready: list[Given] = []
@@ -117,7 +114,7 @@ def send(
             left_out.end()
         records, texts, refused = [], [], False
         try:
-            with Line(_target(target, context, server_name), line_framing, timeout) as line:
+            with Line(_target(target, context, server_name), cut, timeout) as line:
                 for one in ready:
                     answered = line.exchange(one.data, one.tpdu)
                     record, text, approved = _exchange(known, one, answered, unsafe, sender)
@@ -172,7 +169,10 @@ def _exchange(
         "timing": timing,
         "answer": view_record(dialect, Given("answer", answered.payload, answered.tpdu), seen, unsafe),
     }
-    verdict = "no response code" if code is None else f"{code} {_code_meaning(dialect, code)}".rstrip()
+    if seen.error is not None:
+        verdict = f"the answer can't be decoded as {mask_text(dialect.name)}"
+    else:
+        verdict = "no response code" if code is None else f"{code} {_code_meaning(dialect, code)}".rstrip()
     lines = [f"{one.where}: {'approved' if approved else 'not approved'}: {verdict}"]
     lines.append(_timing_text(answered.timing))
     lines += [f"the answer can't be trusted: {what}" for what in strange]
@@ -253,11 +253,7 @@ def serve(
             told = bank_rules.HostRules() if rules is None else bank_rules.read(rules, known)
         except bank_rules.RulesError as error:
             raise CommandError(str(error), ExitCode.CONFIGURATION, "correct the rules file") from None
-        cut = framing_of(framing or names.framing or DEFAULT_FRAMING)
-        if cut is None:
-            raise CommandError(
-                "messages on a line must be framed", ExitCode.USAGE, f"--framing {DEFAULT_FRAMING}"
-            )
+        cut = line_framing(framing or names.framing or DEFAULT_FRAMING)
         place = Place(host, _first(port, told.port, 8583), _server_tls(cert, key, client_ca))
         _allow_many_files()
         events = EventLines(None if form is Format.TEXT else SCHEMA.format(verb="serve"))

@@ -23,7 +23,18 @@ from switch.iso8583 import DecodeError, Dialect, DialectError, EncodeError, Mess
 from switch.link.framing import Framing
 from tools.cli import CommandError, ExitCode
 from tools.message_doctor import diagnose
-from tools.message_input import UNFRAMED, BrokenMessage, Given, InputFormat, bounded, framing_of, messages_in
+from tools.message_input import (
+    UNFRAMED,
+    Bare,
+    BrokenMessage,
+    CutShort,
+    Cutting,
+    Given,
+    InputFormat,
+    bounded,
+    framing_of,
+    messages_in,
+)
 from tools.message_redact import Redacted
 
 ENVIRONMENT = "VAFA_ENVIRONMENT"
@@ -68,7 +79,7 @@ InputForm = Annotated[InputFormat, typer.Option("--input-format", "-i", help="Ho
 FramingName = Annotated[
     str,
     typer.Option(
-        "--framing", "-f", help="How messages are cut: 2be, ascii4, bcd2+tpdu, vmlh, …; none = not framed."
+        "--framing", "-f", help="How messages are cut: 2be, ascii4, bcd2+tpdu, vmlh, …; none, none+tpdu."
     ),
 ]
 OutputForm = Annotated[Format, typer.Option("--format", help="What is printed.")]
@@ -124,13 +135,18 @@ def given_in(
     framing: str,
     dialect: str,
     left_out: LeftOut | None = None,
+    keep_cut: bool = False,
 ) -> tuple[Dialect, list[Given]]:
-    """The dialect asked for and all messages; "auto" is the shipped dialect that fits them best."""
+    """The dialect asked for and all messages; "auto" is the shipped dialect that fits them best.
+
+    keep_cut: a last frame that is cut stands among them with its fault.
+    """
     cut = framing_of(framing)
     keep_broken = left_out is not None and left_out.wanted
     known = None if dialect == DETECT else dialect_named(dialect)
-    given = [bounded(one) for one in messages_in(files or [], form, cut, known, keep_broken)]
-    too_long = next((one.fault for one in given if one.fault is not None), None)
+    given = [bounded(one) for one in messages_in(files or [], form, cut, known, keep_broken, keep_cut)]
+    kept = CutShort if keep_cut else ()
+    too_long = next((one.fault for one in given if one.fault and not isinstance(one.fault, kept)), None)
     if too_long is not None and not keep_broken:
         raise too_long
     return (known, given) if known is not None else (_detected(given), given)
@@ -197,9 +213,21 @@ def encoded(dialect: Dialect, one: Given, redacted: Redacted) -> bytes:
         ) from None
 
 
-def framed(framing: Framing | None, data: bytes, tpdu: bytes | None) -> bytes:
+def line_framing(name: str) -> Framing:
+    """The framing of a name where messages follow each other on a line."""
+    framing = framing_of(name)
+    if not isinstance(framing, Framing):
+        raise CommandError(
+            "messages on a line must be framed", ExitCode.USAGE, f"--framing {DEFAULT_FRAMING}"
+        )
+    return framing
+
+
+def framed(framing: Cutting, data: bytes, tpdu: bytes | None) -> bytes:
     if framing is None:
         return data
+    if isinstance(framing, Bare):
+        return (tpdu or framing.addresses) + data
     try:
         return framing.frame(data, tpdu)
     except ValueError as error:

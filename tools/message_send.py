@@ -157,13 +157,14 @@ class Line:
             except OSError as error:
                 raise NoAnswer(
                     f"{self._target}: connection lost before the answer: {_words(error)}",
-                    "does the host want another --framing, or --cert and --key?",
+                    "does the host want another --framing, "
+                    + ("or --tls?" if self._target.tls is None else "or --cert and --key?"),
                 ) from None
             if not data:
                 raise NoAnswer(
                     f"{self._target}: the host closed the connection without an answer",
                     "hosts do that when the framing is wrong: another --framing?"
-                    + ("" if self._target.tls is None else " or when they want --cert and --key"),
+                    + (" or when they want " + ("--tls" if self._target.tls is None else "--cert and --key")),
                 )
             try:
                 self._frames = self._reader.feed(data, time.monotonic())
@@ -171,7 +172,7 @@ class Line:
                 if not error.frames:
                     raise NoAnswer(
                         f"{self._target}: the answer is no frame of {self._framing.name}: {error}",
-                        "try another --framing",
+                        "try another --framing" + (", or --tls" if self._target.tls is None else ""),
                     ) from None
                 self._frames = list(error.frames)
         return self._frames.pop(0)
@@ -180,7 +181,8 @@ class Line:
         begun = "; part of a frame came" if self._reader.pending_since is not None else ""
         return NoAnswer(
             f"{self._target}: no answer within {self._timeout_s:g} s{begun}",
-            "--timeout waits longer; a host that never answers often wants another --framing or --dialect",
+            "--timeout waits longer; a host that never answers often wants another --framing or --dialect"
+            + (", or --tls" if self._target.tls is None else ""),
         )
 
 

@@ -13,7 +13,18 @@ from typing import Annotated, Any
 
 import typer
 
-from switch.iso8583 import Dialect, DialectError, Dictionary, Mistake, Text, load, shipped
+from switch.iso8583 import (
+    Dialect,
+    DialectError,
+    Dictionary,
+    Mistake,
+    Sample,
+    Text,
+    load,
+    samples_beside,
+    samples_file,
+    shipped,
+)
 from switch.iso8583.dictionary import Field
 from switch.iso8583.dictionary_file import SHIPPED
 from switch.iso8583.dictionary_tables import meant
@@ -173,11 +184,14 @@ def docs(
     page_format: Annotated[PageFormat, typer.Option("--format", help="How documents are written.")] = (
         PageFormat.MARKDOWN
     ),
-    output: Annotated[Path, typer.Option(help="Directory the documents stand in.")] = SPECIFICATION,
+    output: Annotated[Path | None, typer.Option(help="Directory the documents stand in.")] = None,
     framing: Annotated[str, _FRAMING] = DEFAULT_FRAMING.name,
     check: Annotated[bool, _CHECK] = False,
 ) -> None:
     """Generate the message specification, in English and Persian.
+
+    Without --output, documents of a shipped dialect stand in docs/specification, of your own in the current
+    directory. Examples are the samples beside the dialect: samples/mine.toml for mine.toml.
 
     \b
     Example:
@@ -185,12 +199,14 @@ def docs(
       vafa spec docs mine.toml --format html --output site
       vafa spec docs --check
     """
-    chosen = _chosen(named, dialect)
+    name = _one_name(named, dialect) or TERMINAL_DIALECT
+    chosen = _dialect(name)
     framed = _framing(framing)
-    samples = spec_vectors.samples_of(chosen)
+    samples = _samples(name, chosen)
+    directory = output or _home(name, SPECIFICATION)
     ending, render = spec_pages.FORMATS[page_format.value]
     files = {
-        output / f"{chosen.name}.{language}.{ending}": render(
+        directory / f"{chosen.name}.{language}.{ending}": render(
             spec_docs.specification(chosen, framed, samples, language)
         )
         for language in LANGUAGES
@@ -219,7 +235,11 @@ def dissector(
     ports = port or [spec_dissector.DEFAULT_PORT]
     if not all(0 < number < 1 << 16 for number in ports):
         raise CommandError("a TCP port is a number from 1 to 65535", ExitCode.USAGE, "--port 8583")
-    _put(spec_dissector.dissector(chosen.dictionary, _framing(framing), ports), output)
+    framed = _framing(framing)
+    if framed.tpdu == "auto" and spec_dissector.may_begin_like_tpdu(chosen.dictionary):
+        what = f"the header may begin with 0x60, which framing {framed.name} takes for a TPDU"
+        typer.echo(f"warning: {what}; use --framing {framed.name}+no-tpdu", err=True)
+    _put(spec_dissector.dissector(chosen.dictionary, framed, ports), output)
 
 
 @app.command()
@@ -265,20 +285,24 @@ def vectors(
         list[str] | None,
         typer.Option("--dialect", "-d", help="The same, as an option.", show_default=False),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Directory the files stand in.")] = VECTORS,
+    output: Annotated[Path | None, typer.Option(help="Directory the files stand in.")] = None,
     check: Annotated[bool, _CHECK] = False,
 ) -> None:
     """Generate sample messages as JSON: bytes and fields, and bytes that must be refused with the error.
 
-    The card numbers in them are made up.
+    They are made from the samples beside a dialect: samples/mine.toml for mine.toml. Without --output, those
+    of your own dialect stand in the current directory. The card numbers of the shipped ones are made up.
 
     \b
     Example:
       vafa spec vectors
       vafa spec vectors vafa --output vectors
     """
-    chosen = [_dialect(name) for name in [*(named or []), *(dialect or [])] or spec_vectors.shipped_names()]
-    files = {output / f"{each.name}.json": spec_vectors.vectors_text(each) for each in chosen}
+    files: dict[Path, str] = {}
+    for name in [*(named or []), *(dialect or [])] or spec_vectors.shipped_names():
+        chosen = _dialect(name)
+        text = spec_vectors.vectors_text(chosen, _samples(name, chosen))
+        files[(output or _home(name, VECTORS)) / f"{chosen.name}.json"] = text
     _write_or_check(files, check, "vafa spec vectors")
 
 
@@ -319,6 +343,26 @@ def _dialect(name: str) -> Dialect:
         return load(name) if name in shipped() else Dialect.load(file)
     except DialectError as error:
         raise CommandError(str(error), ExitCode.CONFIGURATION, f"vafa spec check {name}") from error
+
+
+def _home(name: str, shipped_home: Path) -> Path:
+    """Where what is made of the dialect stands unless said: nothing of a stranger's in this tree."""
+    return shipped_home if _file_of(name).resolve().parent == SHIPPED else Path()
+
+
+def _samples(name: str, dialect: Dialect) -> Sequence[Sample]:
+    """The samples beside the dialect called `name`, held against it; a warning when there are none."""
+    file = _file_of(name)
+    try:
+        found = samples_beside(file, dialect.name)
+        spec_vectors.judge_samples(dialect, found)
+    except DialectError as error:
+        raise CommandError(str(error), ExitCode.CONFIGURATION) from error
+    except spec_vectors.WrongSample as error:
+        raise CommandError(f"{samples_file(file)}: {error}", ExitCode.CONFIGURATION) from error
+    if not found:
+        typer.echo(f"warning: {name} has no sample messages; write them into {samples_file(file)}", err=True)
+    return found
 
 
 def _framing(name: str) -> Framing:

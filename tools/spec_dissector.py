@@ -13,9 +13,10 @@ from typing import Any
 
 from switch.iso8583 import Dictionary, masks
 from switch.iso8583.characters import CLASSES, CODE_PAGES, HEX_CLASSES, CharacterClass
+from switch.iso8583.codec import FieldCodecs
 from switch.iso8583.dictionary import HEADER, Field
 from switch.iso8583.lengths import size_bytes
-from switch.link.framing import Framing
+from switch.link.framing import TPDU_IDENTIFIER, Framing
 from tools.spec_examples import codes_of
 
 READER = Path(__file__).with_name("spec_dissector.lua")
@@ -40,6 +41,20 @@ def dissector(dictionary: Dictionary, framing: Framing, ports: Sequence[int]) ->
     spec = _spec(dictionary, framing, ports)
     header = _HEADER.format(name=dictionary.name, version=dictionary.version, proto=spec["proto"])
     return f"{header}\nlocal SPEC = {_lua(spec)}\n\n{READER.read_text(encoding='utf-8')}"
+
+
+def may_begin_like_tpdu(dictionary: Dictionary) -> bool:
+    """Whether a message header says that its first byte is (or may be) the 0x60 of a TPDU."""
+    part = next(iter(dictionary.header.values()), None)
+    while part is not None and part.content == "positional" and part.prefix is None:
+        part = next(iter(part.subfields.values()), None)
+    if part is None or part.prefix is not None:
+        return False
+    encode = FieldCodecs().of(part).encode
+    if not part.only:
+        return part.encoding in ("binary", "bcd")
+    values = [bytes.fromhex(value) if part.content == "b" else value for value in part.only]
+    return any(encode(value)[:1] == bytes((TPDU_IDENTIFIER,)) for value in values)
 
 
 def proto_name(dictionary: Dictionary) -> str:

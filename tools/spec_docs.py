@@ -117,8 +117,12 @@ class _Writer:
         if dictionary.mac is not None:
             mac = dictionary.mac
             yield self.heading(3, "mac")
-            place = {"primary": mac.primary, "secondary": mac.secondary}
-            yield Paragraph(self.word("mac_place", size=self.bytes_words(mac.size), **place))
+            size = self.bytes_words(mac.size)
+            if mac.secondary is None:
+                yield Paragraph(self.word("mac_place_alone", size=size, primary=mac.primary))
+            else:
+                place = {"primary": mac.primary, "secondary": mac.secondary}
+                yield Paragraph(self.word("mac_place", size=size, **place))
             yield Paragraph(self.word("mac_required" if mac.required else "mac_optional"))
 
     def _bitmap_words(self, form: BitmapForm) -> Iterator[str]:

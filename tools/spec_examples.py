@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-from switch.iso8583 import Dialect, Text
-from switch.iso8583.dictionary import Dictionary, Field
+from switch.iso8583 import Dialect, Message, Text
+from switch.iso8583.dictionary import HIGHEST_FIELD, Dictionary, Field
 
 HIDDEN_BYTE = "**"
 RESPONSE_CODE = "39"
@@ -45,7 +45,9 @@ def annotated(dialect: Dialect, data: bytes) -> Iterator[Part]:
     """The bytes of the valid message `data` in order, without gap or overlap."""
     message = dialect.decode(data)
     shown = dict(message.masked())
-    for path, start, stop in leaves(dialect, data):
+    places = list(leaves(dialect, data))
+    bitmaps = _bitmap_words(message, sum(path == "bitmap" for path, _start, _stop in places))
+    for path, start, stop in places:
         value = message.get(path) if path in shown else None
         text = shown.get(path, "")
         hexed = data[start:stop].hex().upper()
@@ -55,9 +57,18 @@ def annotated(dialect: Dialect, data: bytes) -> Iterator[Part]:
         if path == "mti":
             text = message.mti
         elif path == "bitmap":
-            text = " ".join(number for number in message.fields if number.isdecimal())
+            text = next(bitmaps)
         meaning = meaning_of(dialect.dictionary, path, value) if isinstance(value, str) else None
         yield Part(path, start, stop, hexed, text, meaning)
+
+
+def _bitmap_words(message: Message, count: int) -> Iterator[str]:
+    """What each of `count` bitmaps says; a second one stands within a field and is of those above 128."""
+    numbers = [number for number in message.fields if number.isdecimal()]
+    if count > 1:
+        yield " ".join(number for number in numbers if int(number) <= HIGHEST_FIELD)
+        numbers = [number for number in numbers if int(number) > HIGHEST_FIELD]
+    yield " ".join(numbers)
 
 
 def leaves(dialect: Dialect, data: bytes) -> Iterator[tuple[str, int, int]]:

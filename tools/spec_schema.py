@@ -176,7 +176,7 @@ def _message(dictionary: Dictionary, rule: MessageRule) -> Schema:
     named = {*rule.mandatory, *optional, *rule.conditional}.union(*rule.one_of)
     allowed = {path.partition(".")[0] for path in named} | {HEADER, EMPTY_SECONDARY}
     mac = dictionary.mac
-    mac_names = () if mac is None else (str(mac.primary), str(mac.secondary))
+    mac_names = () if mac is None else mac.names
     fields: Schema = {"type": "object"}
     if ANY not in rule.optional:
         names = sorted(allowed.union(mac_names) & {*map(str, dictionary.fields), HEADER, EMPTY_SECONDARY})
@@ -232,9 +232,9 @@ def _named_tags(dictionary: Dictionary, named: set[str]) -> list[Schema]:
 
 def _mac(dictionary: Dictionary, names: Sequence[str], required: bool) -> Schema:
     """The MAC stands in the field that the bitmaps call for, and not in the other."""
-    primary, secondary = names
+    primary, secondary = names[0], names[-1]
     above = [str(number) for number in dictionary.fields if number > 64 and str(number) not in names]
-    only_primary: Schema = {"not": {"required": [secondary]}}
+    only_primary: Schema = {"not": {"required": [secondary]}} if len(names) > 1 else {}
     only_secondary: Schema = {"not": {"required": [primary]}}
     if required:
         only_primary["required"] = [primary]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from switch import iso8583
-from switch.iso8583 import DecodeError, Dialect
+from switch.iso8583 import DecodeError, Dialect, Sample
 from tools.spec_examples import Example, leaves
 
 SCHEMA = "vafa-vectors/1"
@@ -25,14 +25,23 @@ def shipped_names() -> Sequence[str]:
     return tuple(iso8583.shipped())
 
 
-def samples_of(dialect: Dialect) -> Sequence[Example]:
-    """The samples that stand beside `dialect`; a dialect of one's own has none."""
-    return tuple(iso8583.samples(dialect.name)) if dialect.name in iso8583.shipped() else ()
+class WrongSample(ValueError):
+    """A sample that isn't what its dialect makes of it; free of content."""
 
 
-def vectors_text(dialect: Dialect) -> str:
-    """The vectors of `dialect` as JSON text."""
-    samples = samples_of(dialect)
+def judge_samples(dialect: Dialect, samples: Sequence[Sample]) -> None:
+    """`WrongSample` for the first that doesn't decode, or not to the values it says."""
+    for sample in samples:
+        try:
+            document = dialect.decode(sample.data).to_document(reveal=True)
+        except DecodeError as error:
+            raise WrongSample(f"sample {sample.name!r} is no message of {dialect.name}: {error}") from None
+        if sample.document and sample.document != document:
+            raise WrongSample(f"sample {sample.name!r} says other values than its bytes do")
+
+
+def vectors_text(dialect: Dialect, samples: Sequence[Example]) -> str:
+    """The vectors of `dialect` as JSON text, made from its samples."""
     content = {
         "schema": SCHEMA,
         "dialect": dialect.name,

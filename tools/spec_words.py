@@ -97,6 +97,10 @@ WORDS: Mapping[str, Text] = {
         "{size}, the last field: {primary}, or {secondary} when a second bitmap is there. It covers every byte from the MTI up to itself; length and TPDU are not covered. Its bit is set before it is made.",
         "{size} و آخرین فیلد: {primary}، یا {secondary} اگر نقشهٔ دوم باشد. همهٔ بایت‌ها را از MTI تا خودش می‌پوشاند؛ طول و TPDU را نه. بیت آن پیش از ساختنش ۱ می‌شود.",
     ),
+    "mac_place_alone": Text(
+        "{size}, the last field: {primary}. It covers every byte from the MTI up to itself; length and TPDU are not covered. Its bit is set before it is made.",
+        "{size} و آخرین فیلد: {primary}. همهٔ بایت‌ها را از MTI تا خودش می‌پوشاند؛ طول و TPDU را نه. بیت آن پیش از ساختنش ۱ می‌شود.",
+    ),
     "mac_required": Text("Every message carries it.", "در هر پیام هست."),
     "mac_optional": Text("A message may do without.", "پیام بی آن هم پذیرفته است."),
     # ---- fields

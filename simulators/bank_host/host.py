@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from simulators.bank_host.rules import Condition, HostRules, Rule
+from simulators.bank_host.rules import REFERENCE, Condition, HostRules, Rule, put_value
 from switch.iso8583 import DecodeError, Dialect, EncodeError, Message, Value
 from switch.iso8583.dictionary import HEADER
 
@@ -205,7 +205,7 @@ class BankHost:
         for path in () if rule is None else rule.remove:
             fields.pop(path, None)
         for path, text in {} if rule is None else rule.answer.items():
-            self._put(fields, path, _filled(text, request))
+            put_value(self.dialect, fields, path, _filled(text, request))
         changed_mti = fields.pop("mti", mti)
         assert isinstance(changed_mti, str)
         return Message(changed_mti, dict(sorted(fields.items(), key=_place)), self.dialect.dictionary)
@@ -227,22 +227,6 @@ class BankHost:
         size = 2 if field is None else field.length.maximum
         known = NEWER_CODES.get(size, {})
         return known[code] if code in known else REFUSAL_PREFIXES.get(size, "") + code
-
-    def _put(self, fields: dict[str, Value], path: str, text: str) -> None:
-        number, _dot, inner = path.partition(".")
-        field = self.dialect.dictionary.field_at(path)
-        content: Value = text
-        if (
-            path != "mti"
-            and (field is None or field.content == "b")
-            and re.fullmatch("([0-9A-Fa-f]{2})*", text)
-        ):
-            content = bytes.fromhex(text)
-        if not inner:
-            fields[number] = content
-            return
-        holder = fields.get(number)
-        fields[number] = {**holder, inner: content} if isinstance(holder, Mapping) else {inner: content}
 
 
 def answer_mti(mti: str) -> str | None:
@@ -296,7 +280,7 @@ def _filled(text: str, request: Message) -> str:
         value = request.mti if place[1] == "mti" else request.get(place[1])
         return value.hex() if isinstance(value, bytes) else value if isinstance(value, str) else ""
 
-    return re.sub(r"\{([0-9A-Za-z.]+)\}", content, text)
+    return REFERENCE.sub(content, text)
 
 
 def _place(item: tuple[str, Value]) -> tuple[int, str]:

@@ -13,12 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from switch.iso8583 import Dialect, Mistake, mask_text
+from switch.iso8583 import Dialect, EncodeError, Message, Mistake, Value, mask_text
 from switch.iso8583.toml_lines import KeyLines, KeyPath
 from switch.link.framing import FramingNameError, framing_named
 
 LONGEST_DELAY_MS: Final = 3_600_000  # an hour: longer than any partner's timeout, short enough to be meant
 LATE_MS: Final = 20_000  # terminals and acquirers give up after 10 to 15 s
+
+REFERENCE: Final = re.compile(r"\{([0-9A-Za-z.]+)\}")  # in an answer: a field of the request
+ANY_MTI: Final = "0210"  # to see whether a value can be written at all
 
 # What a rule may do with a request: name -> what the client sees.
 ACTIONS: Final[Mapping[str, str]] = {
@@ -177,7 +180,7 @@ class _Reader:
         if action not in ACTIONS:
             self._refuse((*path, "action"), f"no action {action!r}", _near(action, ACTIONS))
         match = self._table(path, table, "match")
-        answer = self._table(path, table, "answer")
+        answer = self._answers((*path, "answer"), _flat(self._table(path, table, "answer")))
         late = LATE_MS if action == "late" else 0
         chance = table.get("chance", 1.0)
         if not isinstance(chance, int | float) or isinstance(chance, bool) or not 0 <= chance <= 1:
@@ -188,7 +191,7 @@ class _Reader:
             tuple(self._condition((*path, "match"), at, wanted) for at, wanted in _flat(match).items()),
             self._paths(path, table, "absent"),
             action,
-            {at: self._answer((*path, "answer"), at, value) for at, value in _flat(answer).items()},
+            answer,
             self._paths(path, table, "remove"),
             self._number(path, table, "delay_ms", late, 0, LONGEST_DELAY_MS),
             self._number(path, table, "times", 1, 1, 1 << 31) if "times" in table else None,
@@ -210,19 +213,62 @@ class _Reader:
             return Condition(at)
         return Condition(at, tuple(_pattern(text) for text in texts))
 
-    def _answer(self, path: KeyPath, at: str, value: Any) -> str:
-        self._field(path, at)
-        if isinstance(value, str):
-            return value
-        self._refuse((*path, at), "no text", "write the value in quotation marks")
-        return ""
+    def _answers(self, path: KeyPath, values: Mapping[str, Any]) -> dict[str, str]:
+        """Values an answer carries, each one that the dialect can write."""
+        mistakes = len(self.mistakes)
+        for at, value in values.items():
+            self._answer(path, at, value)
+        if len(self.mistakes) > mistakes:
+            return {}
+        self._written(path, values)
+        return dict(values)
 
-    def _field(self, path: KeyPath, at: str) -> None:
+    def _answer(self, path: KeyPath, at: str, value: Any) -> None:
+        if not self._field(path, at):
+            return
+        if not isinstance(value, str):
+            self._refuse((*path, at), "no text", "write the value in quotation marks")
+            return
+        number, _dot, inner = at.partition(".")
+        field = None if at == "mti" else self._dialect.dictionary.fields[int(number)]
+        if inner and field is not None and not field.is_composite:
+            what = f"{number} has no parts in {self._dialect.name}"
+            self._refuse((*path, at), what, f'write answer.{number} = "…"')
+        for named in REFERENCE.findall(value):
+            self._known((*path, at), named, "name a field of the request, like {11}")
+
+    def _written(self, path: KeyPath, values: Mapping[str, str]) -> None:
+        """Refuse what no answer could carry; what is taken from the request is known only then."""
+        from_request = {at.partition(".")[0] for at, text in values.items() if REFERENCE.search(text)}
+        fields: dict[str, Value] = {}
+        for at, text in values.items():
+            if at != "mti" and at.partition(".")[0] not in from_request:
+                put_value(self._dialect, fields, at, text)
+        if "mti" in values and "mti" not in from_request:
+            self._try(path, values, "mti", Message(values["mti"], {}, self._dialect.dictionary))
+        for number, content in fields.items():
+            self._try(path, values, number, Message(ANY_MTI, {number: content}, self._dialect.dictionary))
+
+    def _try(self, path: KeyPath, values: Mapping[str, str], place: str, message: Message) -> None:
+        try:
+            self._dialect.encode(message)
+        except EncodeError as error:
+            if error.path.partition(".")[0] != place:  # a header, of which nothing is known yet
+                return
+            inside = [at for at in values if at.partition(".")[0] == place]
+            at = error.path if error.path in inside else inside[0]
+            what = f"no answer can carry it: {error}"
+            self._refuse((*path, at), what, 'write another value, or the request\'s, like "{11}"')
+
+    def _field(self, path: KeyPath, at: str) -> bool:
+        return self._known((*path, at), at, "name a field by its number, or mti")
+
+    def _known(self, place: KeyPath, at: str, remedy: str) -> bool:
         number = at.partition(".")[0]
-        known = number.isdecimal() and int(number) in self._dialect.dictionary.fields
-        if at != "mti" and not known:
-            name = self._dialect.name
-            self._refuse((*path, at), f"{name} has no field {at}", "name a field by its number, or mti")
+        known = at == "mti" or (number.isdecimal() and int(number) in self._dialect.dictionary.fields)
+        if not known:
+            self._refuse(place, f"{self._dialect.name} has no field {at}", remedy)
+        return known
 
     def _paths(self, path: KeyPath, table: Mapping[str, Any], key: str) -> tuple[str, ...]:
         value = table.get(key, [])
@@ -272,6 +318,21 @@ class _Reader:
             return value
         self._refuse((*path, key), "no such number", f"write a whole number from {low} to {high}")
         return default
+
+
+def put_value(dialect: Dialect, fields: dict[str, Value], path: str, text: str) -> None:
+    """Puts what a rule says of `path` among `fields`: hex as bytes where the dialect has bytes there."""
+    number, _dot, inner = path.partition(".")
+    field = dialect.dictionary.field_at(path)
+    content: Value = text
+    is_bytes = path != "mti" and (field is None or field.content == "b")
+    if is_bytes and re.fullmatch("([0-9A-Fa-f]{2})*", text):
+        content = bytes.fromhex(text)
+    if not inner:
+        fields[number] = content
+        return
+    holder = fields.get(number)
+    fields[number] = {**holder, inner: content} if isinstance(holder, Mapping) else {inner: content}
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

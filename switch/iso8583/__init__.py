@@ -10,6 +10,7 @@ dialect.spans(data)                   which bytes carry what, up to the fault wh
 dialect.peek(data, ["mti", "11"])     a few values without the rest
 message["55.9F36"]                    values by path; message.describe(), to_json(reveal=False), from_json
 shipped(), samples("vafa")            the dialects that come with the kit, and messages of each
+samples_beside(file, name)            messages of a dialect of your own
 """
 
 from switch.iso8583.codec import Span
@@ -19,7 +20,7 @@ from switch.iso8583.errors import DecodeError, DialectError, EncodeError, Mistak
 from switch.iso8583.masks import Mask, mask_card_number, mask_text
 from switch.iso8583.message import Message, Scalar, Tags, Value
 from switch.iso8583.presence import Problem
-from switch.iso8583.samples import Sample, samples
+from switch.iso8583.samples import Sample, samples, samples_beside, samples_file
 
 __all__ = [
     "DecodeError",
@@ -43,5 +44,7 @@ __all__ = [
     "mask_card_number",
     "mask_text",
     "samples",
+    "samples_beside",
+    "samples_file",
     "shipped",
 ]

@@ -239,11 +239,11 @@ class Dialect:
         mac = self.dictionary.mac
         if mac is None:
             raise EncodeError("message", "a dialect with a MAC", self.name)
-        body = tuple(name for name in names if name not in (str(mac.primary), str(mac.secondary)))
+        body = tuple(name for name in names if name not in mac.names)
         if any(number > HIGHEST_FIELD for number in self._numbers(body)):
             raise EncodeError("message", f"no field above {HIGHEST_FIELD} beside a MAC", "one")
-        secondary = self._layout.has_secondary(self._numbers(body))
-        return self._plan_encode((*body, str(mac.secondary if secondary else mac.primary)), body)
+        is_long = self._layout.has_secondary(self._numbers(body))
+        return self._plan_encode((*body, mac.names[-1] if is_long else mac.names[0]), body)
 
     def _plan_encode(self, in_bitmap: tuple[str, ...], written: tuple[str, ...]) -> _EncodePlan:
         layout = self._layout
@@ -325,7 +325,8 @@ class Dialect:
             bitmap, at = self._layout.bitmap(data, at)
         except DecodeError:
             return data, None
-        number = mac.secondary if len(bitmap) > HALF_BYTES and self._layout.is_long(bitmap) else mac.primary
+        is_long = len(bitmap) > HALF_BYTES and self._layout.is_long(bitmap)
+        number = mac.numbers[-1] if is_long else mac.primary
         field = self.dictionary.fields[number]
         cut = len(data) - mac.size * (1 if field.encoding == "binary" else 2)
         if cut < at or not bitmap[(number - 1) // 8] & (0x80 >> (number - 1) % 8):

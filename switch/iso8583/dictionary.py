@@ -227,13 +227,22 @@ class ResponseCode(NamedTuple):
 class MacPlace(NamedTuple):
     """Fields of the MAC without and with a secondary bitmap, and its size in bytes.
 
+    secondary: None in a dialect without fields above 64.
     required: whether `check` misses it; dialects whose links may do without say false.
     """
 
     primary: int
-    secondary: int
+    secondary: int | None
     size: int
     required: bool = True
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        return (self.primary,) if self.secondary is None else (self.primary, self.secondary)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(map(str, self.numbers))
 
 
 @dataclass(frozen=True, slots=True)

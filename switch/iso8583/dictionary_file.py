@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from switch.iso8583 import dictionary_keys as keys
-from switch.iso8583 import tag_names, toml_text
+from switch.iso8583 import part_sums, tag_names, toml_text
 from switch.iso8583.characters import CODE_PAGES
 from switch.iso8583.dictionary import (
     BITMAP_BITS,
@@ -39,6 +39,7 @@ from switch.iso8583.dictionary_tables import Findings, Table, did_you_mean, mean
 from switch.iso8583.dictionary_values import value_problem
 from switch.iso8583.errors import FORMAT_ERROR, INVALID_TRANSACTION, DialectError, Mistake
 from switch.iso8583.inheritance import merged, removed
+from switch.iso8583.lengths import count_bytes
 from switch.iso8583.masks import Mask, standard_mask
 from switch.iso8583.toml_lines import KeyPath
 
@@ -398,7 +399,8 @@ class _Reader:
             judged: dict[str, Any] = {}
             for key, allowed in {"encoding": ENCODINGS.get(content, _ANY_ENCODING), **choices}.items():
                 if key in table:
-                    judged[key] = table.choice(key, allowed)
+                    elsewhere = _ANY_ENCODING if key == "encoding" else ()
+                    judged[key] = table.choice(key, allowed, None, elsewhere, f"class {content}")
             slips = {meant(key, keys.DEFAULTS) for key in table if key not in keys.DEFAULTS}
             if "pad" in table:
                 before = len(self._findings.mistakes)
@@ -416,10 +418,18 @@ class _Reader:
     def _default(self, content: str, key: str) -> Any:
         return self._defaults.get(content, {}).get(key, "")
 
-    def _said(self, table: Table, key: str, content: str, choices: tuple[str, ...]) -> str:
+    def _said(
+        self,
+        table: Table,
+        key: str,
+        content: str,
+        choices: tuple[str, ...],
+        elsewhere: tuple[str, ...] = (),
+    ) -> str:
         """What the field says, or else the defaults of its class; "" when neither does, or says it wrong."""
         default = self._default(content, key)
-        value = table.choice(key, choices, default if default in choices else "")
+        known_default = default if default in choices else ""
+        value = table.choice(key, choices, known_default, elsewhere, f"class {content}")
         if not value and key not in table:
             known = " or ".join(f'"{choice}"' for choice in choices)
             self._note_unsaid(table, key, content, f"{key!r} is missing", f"add {key} = {known}")
@@ -485,21 +495,32 @@ class _Reader:
 
     def _mac(self, head: Table, fields: Mapping[int, Field], known: Known) -> MacPlace:
         table = head.table("mac", keys.MAC)
+        has_secondary = any(64 < number <= HIGHEST_FIELD for number in fields)
+        if has_secondary and "secondary" not in table:
+            table.lacks("secondary")
         place = MacPlace(
             table.integer("primary", 2, 64),
-            table.integer("secondary", 66, HIGHEST_FIELD),
+            table.integer("secondary", 66, HIGHEST_FIELD) if "secondary" in table else None,
             table.integer("bytes", 1, 64),
             table.flag("required", True),
         )
         table.close()
-        numbers = {"primary": (place.primary, 64), "secondary": (place.secondary, HIGHEST_FIELD)}
+        knows_all = not self._doubtful and known.are_all
+        numbers = {"primary": place.primary}
+        if place.secondary is not None and (has_secondary or not knows_all):
+            numbers["secondary"] = place.secondary
+        elif place.secondary is not None and "secondary" not in table.wrong:
+            is_own = self._findings.says((*table.path, "secondary"))
+            remedy = "take it away" if is_own else 'add "dialect.mac.secondary" to remove'
+            table.refuse("secondary", "there is no field above 64", remedy)
         numbers = {key: number for key, number in numbers.items() if key not in table.wrong}
-        for key, (number, most) in numbers.items():
+        for key, number in numbers.items():
+            most = 64 if key == "primary" else HIGHEST_FIELD
             last = max((each for each in fields if each <= most), default=0)
-            if number != last and not self._doubtful and known.are_all:
+            if number != last and knows_all:
                 table.refuse(key, "the MAC is not the last field", "name the last field of each bitmap")
         if "bytes" not in table.wrong:
-            self._judge_mac_fields(table, place, [number for number, _most in numbers.values()], fields)
+            self._judge_mac_fields(table, place, [*numbers.values()], fields)
         return place
 
     def _judge_mac_fields(
@@ -618,6 +639,9 @@ class _Reader:
             hex_case=hex_case,
             all_nibbles=nibbles == "all",
         )
+        is_right = sized.is_right and len(self._findings.mistakes) == before
+        if content == "positional" and is_right and not self._has_doubts(field):
+            self._judge_sum(table, field)
         unclear = {"class", "encoding", "length", "pad"} & table.wrong or not (content and encoding)
         if unclear or not sized.is_right or len(self._findings.mistakes) != before:
             self._unsound.add(path)
@@ -640,8 +664,9 @@ class _Reader:
     def _encoding(self, table: Table, content: str) -> str:
         if content in COMPOSITES:
             default = self._default(content, "encoding") or "binary"
-            return table.choice("encoding", ENCODINGS[content], default)
-        return self._said(table, "encoding", content, ENCODINGS.get(content, _ANY_ENCODING))
+            return table.choice("encoding", ENCODINGS[content], default, _ANY_ENCODING, f"class {content}")
+        choices = ENCODINGS.get(content, _ANY_ENCODING)
+        return self._said(table, "encoding", content, choices, _ANY_ENCODING)
 
     def _values(self, table: Table, field: Field) -> dict[str, Text]:
         """The meanings of values; every value named, there or in `only`, must be one the field can have."""
@@ -849,7 +874,7 @@ class _Reader:
         if content == "positional":
             parts = self._parts(path, table, "subfields", inner)
             repeat = table.integer("repeat", 1, 99) if "repeat" in table else 0
-            self._judge_positions(table, parts)
+            self._judge_positions(path, table, parts)
             return None, {}, parts, None, repeat
         if content == "bitmapped":
             bitmap = self._sub_bitmap(table.table("bitmap", keys.PART_BITMAP))
@@ -893,7 +918,38 @@ class _Reader:
                 parts[name] = field
         return dict(sorted(parts.items(), key=lambda item: int(item[0])))
 
-    def _judge_positions(self, table: Table, parts: Mapping[str, Field]) -> None:
+    def _has_doubts(self, field: Field) -> bool:
+        """Whether anything within a composite has a mistake of its own."""
+        inside = [*self._unsound, *self._doubtful]
+        return any(f"{path}.".startswith(f"{field.path}.") for path in inside)
+
+    def _judge_sum(self, table: Table, field: Field) -> None:
+        """A length that its parts can never add up to."""
+        low, high = part_sums.own_bounds(field)
+        sums = part_sums.of_parts(field)
+        if not sums or any(least <= high and low <= most for least, most in sums):
+            return
+        least, most = min(sums)[0], max(most for _least, most in sums)
+        if least > high:
+            what = f"its parts need at least {count_bytes(least)}, it has at most {high}"
+        elif most < low:
+            what = f"its parts have at most {count_bytes(most)}, it has at least {low}"
+        else:
+            what = f"its parts never add up to {count_bytes(low)}"
+        table.refuse("length", what, "correct it, or the parts")
+
+    def _judge_numbers(self, path: str, holder: KeyPath, parts: Mapping[str, Field]) -> None:
+        """Parts in a row are counted without a gap; from 2 where a partner counts what stands before them."""
+        if any(doubtful.startswith(f"{path}.") for doubtful in self._doubtful):
+            return
+        for place, key in enumerate(parts, start=int(next(iter(parts), "1"))):
+            if int(key) != place:
+                what = f"there is no part {place} before it"
+                self._refuse((*holder, key), what, "number the parts in a row: 1, 2, 3")
+                return
+
+    def _judge_positions(self, within: str, table: Table, parts: Mapping[str, Field]) -> None:
+        self._judge_numbers(within, (*table.path, "subfields"), parts)
         last = list(parts)[-1:]
         optional = False
         for key, part in parts.items():

@@ -26,6 +26,7 @@ FIELD_NAME = Form(r"[a-z][a-z0-9_]*", "small letters, digits and _, a letter fir
 RESPONSE_CODE = Form(r"[0-9A-Z]{2,4}", "two to four digits or capital letters")
 NIBBLE = Form(r"[0-9A-F]", "one hex digit in upper case")
 HEX_BYTE = Form(r"[0-9A-F]{2}", "one byte as two hex digits in upper case")
+HEX_BYTES = Form(r"\s*(?:[0-9A-Fa-f]{2}\s*)+", "whole bytes in hex digits")
 CHARACTER = Form(r"[ -~]", "one printable ASCII character")
 PROCESSING_CODE = Form(r"[0-9*]{6}|\*", 'six digits with "*" for any ("21****"), or "*" alone')
 CONDITIONAL = Form(r"C[1-9][0-9]{0,2}", "C and the number of a condition, like C3")
@@ -196,6 +197,14 @@ MESSAGE: Keys = {
 }
 RESPONSE: Keys = {"title": _TITLE, "transient": "transient = true"}
 CODE: Keys = {"title": _TITLE}
+# The file of sample messages beside a dialect
+SAMPLES_FILE: Keys = {"sample": "[[sample]]"}
+SAMPLE: Keys = {
+    "name": 'name = "sign-on"',
+    "hex": 'hex = "0800202000000080000000000131323334353637"',
+    "mti": 'mti = "0800"',
+    "fields": "[sample.fields]",
+}
 EVERY_FIELD_KEY: Keys = {
     **FIELD,
     **HEX_CASE_KEYS,

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from switch.iso8583 import dictionary_keys as keys
 from switch.iso8583.dictionary import HEADER, Condition, Field, MessageRule, Text
 from switch.iso8583.dictionary_tables import Findings, Table
-from switch.iso8583.dictionary_values import value_problem
+from switch.iso8583.dictionary_values import start_problem, value_problem
 from switch.iso8583.toml_lines import KeyPath
 
 ANY = "*"
@@ -188,18 +188,21 @@ class RuleReader:
     def _judge_values(self, asked: Table, path: str, how: str, values: tuple[str, ...]) -> None:
         field = self._known.field_at(path)
         if path == "mti":
-            bad = [value for value in values if not re.fullmatch("[0-9]{1,4}", value)]
+            form = "[0-9]{1,4}" if how == "starts" else "[0-9]{4}"
+            bad = [value for value in values if not re.fullmatch(form, value)]
             if bad and path not in asked.wrong:
                 asked.refuse(path, f"no MTI is {bad[0]!r}", "write four digits")
             return
-        if field is None or how == "starts" or path in asked.wrong or not self._known.is_sound(path):
+        if field is None or path in asked.wrong or not self._known.is_sound(path):
             return
         if field.is_composite:
             asked.refuse(path, "a composite has no value of its own", "test one of its parts")
             return
         for value in values:
-            problem = value_problem(field, value)
-            if problem:
+            if how == "starts" and (problem := start_problem(field, value)):
+                what = f"{path} never starts with {value!r}: {problem}"
+                asked.refuse(path, what, "write what its values can begin with")
+            elif how != "starts" and (problem := value_problem(field, value)):
                 asked.refuse(path, f"{path} is never {value!r}: {problem}", "write a value it can have")
 
     # ------------------------------------------------------------ messages
@@ -301,7 +304,7 @@ class RuleReader:
     def _refuse_ambiguous(self, rules: list[MessageRule]) -> None:
         for place, rule in enumerate(rules):
             for other in rules[:place]:
-                shared = [mti for mti in rule.mtis if mti in other.mtis]
+                shared = [mti for mti in dict.fromkeys(rule.mtis) if mti in other.mtis]
                 if self._removed is None and self._findings.lines.line_of(("messages", other.name)) is None:
                     continue  # it may be one that was to be taken away
                 if shared and _are_alike(rule.processing_code, other.processing_code):

@@ -105,14 +105,28 @@ class Table:
         self.refuse(key, f"{value!r} can't stand here", f"write {form.words}")
         return ""
 
-    def choice(self, key: str, choices: Collection[str], default: str | None = None) -> str:
-        """One of the choices; of a wrong one that which was probably meant, or "" when that is unclear."""
+    def choice(
+        self,
+        key: str,
+        choices: Collection[str],
+        default: str | None = None,
+        elsewhere: Collection[str] = (),
+        place: str = "",
+    ) -> str:
+        """One of the choices; of a wrong one that which was probably meant, or "" when that is unclear.
+
+        elsewhere: what is right, but not in this `place` ("class b"): no slip for one of the choices.
+        """
         value = self._take(key, str, default)
         if not value and key not in self.content:
             return ""
         if value in choices:
             return str(value)
         if value is None:
+            return ""
+        if value in elsewhere:
+            told = ", ".join(sorted(choices))
+            self.refuse(key, f"{value!r} is not for {place}", f"{place} has {told}")
             return ""
         self.refuse(key, f"{value!r} is unknown", did_you_mean(value, choices))
         return meant(value, choices)
@@ -214,6 +228,7 @@ class Table:
 
 def meant(word: str, known: Collection[str]) -> str:
     """The known word that `word` is probably a slip for; "" when none is near."""
+    known = [str(each) for each in known]  # a member of an enumeration as its text
     same = [each for each in known if each.casefold() == word.strip().casefold()]
     return (same or difflib.get_close_matches(word, known, n=1) or [""])[0]
 

@@ -15,6 +15,7 @@ from switch.iso8583.contents import (
 )
 from switch.iso8583.dictionary import Field
 from switch.iso8583.errors import EncodeError
+from switch.iso8583.lengths import value_bounds
 
 WHOLE_BYTES = "write whole bytes in upper-case hex"
 
@@ -37,6 +38,29 @@ def value_problem(field: Field, text: str) -> str:
         if has_fill and text:
             return f"its fill {fill.character!r} is stripped, so it never comes"
     return ""
+
+
+def start_problem(field: Field, text: str) -> str:
+    """Why no value of this scalar field begins with `text` (class b: in upper-case hex); "" when some do."""
+    if field.only:
+        return "" if any(each.startswith(text) for each in field.only) else "only allows none that begins so"
+    is_bytes = field.content == "b"
+    if is_bytes and text.strip("0123456789ABCDEF"):
+        return "write upper-case hex"
+    least = value_bounds(field)[0] * (2 if is_bytes else 1)
+    rest = "A" if field.content in ("a", "as") else "0"
+    whole = text + rest * (least - len(text) if len(text) < least else len(text) % 2 if is_bytes else 0)
+    problem = ""
+    for value in (whole, whole + rest):  # some fields have even numbers of digits alone
+        try:
+            _writer(field)(bytes.fromhex(value) if is_bytes else value)
+        except EncodeError as error:
+            problem = problem or f"the field has {error.expected}, this is {error.got}"
+        else:
+            return ""
+        if is_bytes:
+            break
+    return problem
 
 
 def _writer(field: Field) -> Write:

@@ -71,10 +71,10 @@ class Presence:
             patterns.sort(key=lambda pattern: pattern[0].count(ANY))
         self._known_tags = {str(number): frozenset(field.tags) for number, field in dictionary.fields.items()}
         mac = dictionary.mac
-        self._mac_names = None if mac is None else (str(mac.primary), str(mac.secondary))
+        self._mac_names = () if mac is None else mac.names
         self._mac_required = mac is not None and mac.required
         above_64 = frozenset(str(number) for number in dictionary.fields if number > 64)
-        self._secondary = above_64.difference(self._mac_names or ())
+        self._secondary = above_64.difference(self._mac_names)
 
     def problems(self, message: Message, mac_required: bool) -> list[Problem]:
         """Everything that MTI and DE 3 don't allow; empty when the message is complete."""
@@ -92,8 +92,7 @@ class Presence:
         for name in names - rule.allowed:
             if name == mac_name:
                 continue
-            is_mac = self._mac_names is not None and name in self._mac_names
-            if is_mac:
+            if name in self._mac_names:
                 found.append(Problem(name, f"the MAC stands in {mac_name}"))
             elif not rule.allows_any:
                 found.append(Problem(mask_text(str(name)), _stranger(rule)))
@@ -133,10 +132,9 @@ class Presence:
         return rule or Problem(PROCESSING_CODE, "no message of this MTI", self._invalid_transaction)
 
     def _mac_name(self, names: Collection[str]) -> str | None:
-        if self._mac_names is None:
+        if not self._mac_names:
             return None
-        primary, secondary = self._mac_names
-        return primary if self._secondary.isdisjoint(names) else secondary
+        return self._mac_names[0 if self._secondary.isdisjoint(names) else -1]
 
     def _tag_problems(self, rule: _Rule, message: Message) -> list[Problem]:
         found = [

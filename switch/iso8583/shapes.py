@@ -271,11 +271,9 @@ class Shapes:
         is_simple = form.encoding == "binary" and form.size == HALF_BITMAP and self._head.short > 0
         if (
             mac is None
+            or mac.secondary is None
             or not is_simple
-            or not all(
-                self._dictionary.fields[number].encoding == "binary"
-                for number in (mac.primary, mac.secondary)
-            )
+            or not all(self._dictionary.fields[number].encoding == "binary" for number in mac.numbers)
         ):
             return reference
         first, size, short, long = self._head.mti_size, mac.size, self._head.short, self._head.long
@@ -392,7 +390,7 @@ class Shapes:
 
     def _body_cold(self, message: Message) -> bytes:
         mac = self._dictionary.mac
-        left_out = () if mac is None else (str(mac.primary), str(mac.secondary))
+        left_out = () if mac is None else mac.names
         return self._written(message, self.body_encoders, self._body_reference, left_out)
 
     def _written(

@@ -332,6 +332,8 @@ def framing_named(name: str) -> Framing:
         "+"
     )
     header = LENGTH_HEADERS.get(header_name) or _header_of(header_name)
+    if first == "none":
+        raise FramingNameError("messages on a line must be framed; 2be is the usual way")
     if header is None:
         raise FramingNameError(f"no framing {first!r}; {_near(first)}")
     if not option:

@@ -174,7 +174,7 @@ ROWS = (
         "an encoding the class hasn't",
         'class = "b"\nencoding = "binary"\nlength = { fixed = 4, unit = "bytes" }\n\n[fields.128]',
         'class = "b"\nencoding = "ascii"\nlength = { fixed = 4, unit = "bytes" }\n\n[fields.128]',
-        (41, "fields.64.encoding: 'ascii' is unknown", "known here: binary, ebcdic, hex"),
+        (41, "fields.64.encoding: 'ascii' is not for class b", "class b has binary, ebcdic, hex"),
     ),
     (
         "an odd number of digits without pad",

@@ -580,3 +580,161 @@ transient = true
     assert "06" not in dictionary.response_codes
     assert "fee_collection" not in {message.name for message in dictionary.messages}
     assert dictionary.extends == "iso87-bcd"
+
+
+MAX_4, UP_TO_9 = 'prefix = "ascii", digits = 2, max = 4', 'prefix = "ascii", digits = 2, max = 9'
+
+
+def row(length: str, more: str = "") -> str:
+    return f'{FIELD}class = "positional"\nlength = {{ {length} }}\n{more}'
+
+
+def part(number: int, length: str, more: str = "", kind: str = "ans") -> str:
+    said = f'class = "{kind}"\nencoding = "{"bcd" if kind == "n" else "ascii"}"\n'
+    return f"[fields.48.subfields.{number}]\n{PART}{said}length = {{ {length} }}\n{more}\n"
+
+
+@pytest.mark.parametrize(
+    ("length", "more", "parts", "wrong"),
+    [
+        ("fixed = 5", "", part(1, "fixed = 2"), "its parts have at most 2 bytes, it has at least 5"),
+        (
+            MAX_4,
+            "",
+            part(1, "fixed = 2") + part(2, "fixed = 10"),
+            "its parts need at least 12 bytes, it has at most 4",
+        ),
+        (
+            "fixed = 4",
+            "",
+            part(1, "fixed = 2") + part(2, "fixed = 3", "optional = true"),
+            "its parts never add up to 4 bytes",
+        ),
+        ("fixed = 5", "repeat = 9", part(1, "fixed = 2"), "its parts never add up to 5 bytes"),
+        (MAX_4, "", part(1, UP_TO_9), ""),
+        (MAX_4, "", part(1, "fixed = 4") + part(2, "fixed = 9", "optional = true"), ""),
+        ("fixed = 6", "repeat = 3", part(1, "fixed = 2"), ""),
+        (
+            "fixed = 6",
+            "",
+            part(1, "fixed = 9", kind="n", more='pad = {side="left",nibble="0"}') + part(2, "fixed = 1"),
+            "",
+        ),
+        ("fixed = 3", "", part(1, "fixed = 3", 'pad = { side = "right", character = " " }'), ""),
+        (
+            "fixed = 2",
+            "",
+            part(1, "fixed = 3", 'pad = { side = "right", character = " " }'),
+            "its parts need at least 3 bytes, it has at most 2",
+        ),
+        ("fixed = 3", 'encoding = "hex"', part(1, "fixed = 3"), ""),
+        ('fixed = 6, unit = "characters"', 'encoding = "hex"', part(1, "fixed = 3"), ""),
+        (
+            'fixed = 6, unit = "characters"',
+            'encoding = "hex"',
+            part(1, "fixed = 6"),
+            "its parts need at least 6 bytes, it has at most 3",
+        ),
+    ],
+)
+def test_a_length_that_no_parts_add_up_to(
+    tmp_path: Path, length: str, more: str, parts: str, wrong: str
+) -> None:
+    text = HEAD + row(length, f"{more}\n") + parts
+    found = [] if not wrong and Dialect.load(_written(tmp_path, text)) else mistakes(tmp_path, text)
+    assert [tuple(mistake) for mistake in found] == (
+        [(11, f"fields.48.length: {wrong}", "correct it, or the parts")] if wrong else []
+    )
+
+
+def _written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "x.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize(("numbers", "bad", "before"), [((1, 3), 3, 2), ((2, 3, 6), 6, 4), ((1, 2, 4), 4, 3)])
+def test_parts_are_numbered_in_a_row(tmp_path: Path, numbers: tuple[int, ...], bad: int, before: int) -> None:
+    parts = "".join(part(number, "fixed = 2") for number in numbers)
+    text = HEAD + row(UP_TO_9) + parts
+    line = text.split("\n").index(f"[fields.48.subfields.{bad}]") + 1
+    assert [tuple(mistake) for mistake in mistakes(tmp_path, text)] == [
+        (
+            line,
+            f"fields.48.subfields.{bad}: there is no part {before} before it",
+            "number the parts in a row: 1, 2, 3",
+        )
+    ]
+
+
+def test_what_is_not_for_a_class_is_told_with_what_is(tmp_path: Path) -> None:
+    (found,) = mistakes(tmp_path, HEAD + FIELD + 'class = "b"\nencoding = "bcd"\nlength = { fixed = 8 }\n')
+    assert found == (11, "fields.48.encoding: 'bcd' is not for class b", "class b has binary, ebcdic, hex")
+    text = HEAD + '[defaults.b]\nencoding = "bcd"\n' + FIELD + 'class = "b"\nlength = { fixed = 8 }\n'
+    (found,) = mistakes(tmp_path, text)
+    assert found == (8, "defaults.b.encoding: 'bcd' is not for class b", "class b has binary, ebcdic, hex")
+
+
+def test_a_mask_is_told_as_one_writes_it(tmp_path: Path) -> None:
+    (found,) = mistakes(tmp_path, HEAD + PLAIN + 'mask = "hide"\n')
+    assert found == (13, "fields.48.mask: 'hide' is unknown", "did you mean 'hidden'?")
+
+
+STARTS = (
+    (
+        'class = "n"\nencoding = "ascii"\nlength = { fixed = 3 }',
+        "05X",
+        "the field has digits, this is 'X' at 2",
+    ),
+    (
+        'class = "n"\nencoding = "ascii"\nlength = { fixed = 3 }',
+        "0512",
+        "the field has 3 characters, this is 4",
+    ),
+    ('class = "n"\nencoding = "ascii"\nlength = { fixed = 3 }', "05", ""),
+    ('class = "a"\nencoding = "ascii"\nlength = { fixed = 3 }', "B", ""),
+    ('class = "a"\nencoding = "ascii"\nlength = { fixed = 3 }', "B1", "x"),
+    ('class = "x+n"\nencoding = "ascii"\nlength = { fixed = 3 }', "C", ""),
+    ('class = "x+n"\nencoding = "ascii"\nlength = { fixed = 3 }', "0", "x"),
+    ('class = "b"\nencoding = "binary"\nlength = { fixed = 3 }', "9F3", ""),
+    ('class = "b"\nencoding = "binary"\nlength = { fixed = 3 }', "9f", "write upper-case hex"),
+    ('class = "b"\nencoding = "binary"\nlength = { fixed = 1 }', "9F3", "x"),
+    ('class = "ans"\nencoding = "ascii"\nlength = { fixed = 3 }\nonly = ["ISO"]', "IS", ""),
+    (
+        'class = "ans"\nencoding = "ascii"\nlength = { fixed = 3 }\nonly = ["ISO"]',
+        "SI",
+        "only allows none that begins so",
+    ),
+    ('class = "n"\nencoding = "bcd"\nlength = { fixed = 4 }', "051", ""),
+    ('class = "z"\nencoding = "ascii"\nlength = { prefix = "ascii", digits = 2, max = 37 }', "9=", ""),
+)
+
+
+@pytest.mark.parametrize(("field", "start", "problem"), STARTS)
+def test_what_a_value_can_never_start_with(tmp_path: Path, field: str, start: str, problem: str) -> None:
+    rule = f'[conditions.1]\ntext = {{ en = "a", fa = "آ" }}\nstarts = {{ 48 = ["{start}"] }}\n'
+    file = _written(tmp_path, HEAD + FIELD + field + "\n" + rule)
+    if not problem:
+        assert Dialect.load(file).dictionary.conditions["1"].groups == ((("48", "starts", (start,)),),)
+        return
+    (found,) = mistakes(tmp_path, file.read_text(encoding="utf-8"))
+    assert found.what.startswith(f"conditions.1.starts.48: 48 never starts with {start!r}: ")
+    assert problem == "x" or found.what.endswith(problem)
+    assert found.line == file.read_text(encoding="utf-8").split("\n").index("[conditions.1]") + 3
+
+
+def test_a_composite_starts_with_nothing(tmp_path: Path) -> None:
+    rule = '[conditions.1]\ntext = { en = "a", fa = "آ" }\nstarts = { 48 = "05" }\n'
+    (found,) = mistakes(tmp_path, HEAD + row(MAX_4) + part(1, "fixed = 2") + rule)
+    assert found.what == "conditions.1.starts.48: a composite has no value of its own"
+
+
+def test_an_mti_that_stands_twice_is_no_other_message(tmp_path: Path) -> None:
+    rule = '[messages.{0}]\nmti = [{1}]\nmandatory = ["48"]\ntitle = {{ en = "a", fa = "آ" }}\n'
+    text = HEAD + PLAIN + rule.format("a", '"0200", "0200"')
+    assert [tuple(found) for found in mistakes(tmp_path, text)] == [
+        (14, "messages.a.mti: '0200' stands twice", "name it once")
+    ]
+    both = [found.what for found in mistakes(tmp_path, text + rule.format("b", '"0200", "0200"'))]
+    assert "messages.b.mti: 0200 with this processing code is also 'a'" in both
+    assert "messages.b.mti: '0200' stands twice" in both

@@ -269,7 +269,7 @@ def test_fields_are_set_copied_and_taken_away(tmp_path: Path) -> None:
 
 
 def test_an_answer_the_dialect_can_not_carry_is_told_and_not_sent(tmp_path: Path) -> None:
-    reaction = host_with(tmp_path, '[rules.one]\nanswer.38 = "too long for it"').receive(request(), NOW)
+    reaction = host_with(tmp_path, '[rules.one]\nanswer.38 = "{4}"').receive(request(), NOW)
     assert reaction.actions == ()
     assert "no answer can be made: 38: expected 6 characters" in reaction.fault
 
@@ -310,6 +310,29 @@ MISTAKES = (
     ),
     ("[host\n", "rules.toml:1: no TOML"),
 )
+
+
+NEVER_ANSWERED = (
+    ("iso87-ascii", 'answer.39 = "5"', "answer.39: no answer can carry it: 39: expected 2 characters, got 1"),
+    ("iso87-ascii", 'answer.4 = "12"', "answer.4: no answer can carry it: 4: expected 12 characters, got 2"),
+    ("iso87-ascii", 'answer.48.ZZ = "1"', "answer.48.ZZ: 48 has no parts in iso87-ascii; write answer.48 ="),
+    ("iso87-ascii", 'answer.63 = "{11} {nope}"', "answer.63: iso87-ascii has no field nope; name a field"),
+    ("iso87-ascii", 'answer.63 = "{200}"', "answer.63: iso87-ascii has no field 200; name a field"),
+    ("iso87-ascii", 'answer.mti = "21"', "answer.mti: no answer can carry it: mti: expected 4"),
+    ("vafa", 'answer.48.01 = "x"', "answer.48.01: no answer can carry it: 48.01: expected"),
+)
+
+
+@pytest.mark.parametrize(("dialect", "text", "words"), NEVER_ANSWERED)
+def test_an_answer_that_can_never_be_made_is_refused_at_once(
+    tmp_path: Path, dialect: str, text: str, words: str
+) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_text(f"[rules.x]\n{text}\n")
+    with pytest.raises(RulesError) as caught:
+        read(file, load(dialect))
+    assert f"rules.toml:2: rules.x.{words}" in str(caught.value)
+    assert len(caught.value.mistakes) == 1
 
 
 @pytest.mark.parametrize(("text", "words"), MISTAKES)

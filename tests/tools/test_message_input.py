@@ -246,3 +246,149 @@ def test_what_is_too_long_to_be_a_message_is_told_at_once(dialect: str) -> None:
     kept = run("view", "-d", dialect, "--skip-broken", given=b"33" * 70_000 + b"\n" + SIGN_ON.hex().encode())
     assert kept.code == ExitCode.NEGATIVE
     assert "standard input:2: 0800" in kept.out
+
+
+# ---------------------------------------------------------------- no length, but a TPDU
+
+TPDU = bytes.fromhex("6000030000")
+
+
+def test_a_tpdu_without_a_length_is_read_and_kept() -> None:
+    sample = run("sample", "pos-host-1987").out.splitlines()[0]
+    given = f"{TPDU.hex()}{sample}".encode()
+    told = run(
+        "view", "--dialect", "pos-host-1987", "--framing", "none+tpdu", "--format", "jsonl", given=given
+    )
+    assert told.code == ExitCode.OK, told.err
+    assert told.records[0]["tpdu"] == TPDU.hex().upper()
+    redacted = run("redact", "--dialect", "pos-host-1987", "--framing", "none+tpdu", given=given)
+    assert redacted.out.startswith(TPDU.hex())
+    made = run("sample", "pos-host-1987", "--framing", "none+tpdu=6000050000")
+    assert made.out.splitlines()[0] == f"6000050000{sample}"
+    assert run("view", "--framing", " None", given=EARN.hex().encode()).code == ExitCode.OK
+
+
+def test_without_the_tpdu_the_place_is_told_and_doctor_finds_it() -> None:
+    told = run("view", "--framing", "none+tpdu", given=EARN.hex().encode())
+    assert told.code == ExitCode.NEGATIVE
+    assert "standard input:1: " in told.err
+    assert "begin with 0x02" in told.err
+    assert "--framing none" in told.err
+    found = run("doctor", "--format", "json", given=(TPDU + EARN).hex().encode())
+    assert found.code == ExitCode.OK
+    assert {"dialect": "vafa", "framing": "none+tpdu"} in found.document["messages"][0]["best"]
+    assert "--framing none+tpdu reads all of it" in run("view", given=(TPDU + EARN).hex().encode()).err
+
+
+# ---------------------------------------------------------------- captures that are cut
+
+
+def test_whole_frames_of_a_cut_capture_are_shown_and_doctor_names_the_fit(tmp_path: Path) -> None:
+    file = tmp_path / "cut.bin"
+    file.write_bytes(run("sample", "iso87-bcd", "-f", "2be", "-O", "binary").raw[:400])
+    told = run("view", str(file), "-f", "2be", "-d", "iso87-bcd", "--format", "jsonl")
+    assert told.code == ExitCode.NEGATIVE
+    assert [one["where"] for one in told.records] == [f"{file}#{number}" for number in (1, 2, 3)]
+    assert "frame 4, framing 2be: it ends inside a frame" in told.err
+    assert "--skip-broken" in told.err
+    found = run("doctor", str(file))
+    assert found.code == ExitCode.OK
+    assert found.out.splitlines()[0] == f"{file} (binary): iso87-bcd, framing 2be"
+    assert "the last frame is cut" in found.out
+    refused = run("redact", str(file), "-f", "2be", "-d", "iso87-bcd")
+    assert (refused.code, refused.raw) == (ExitCode.NEGATIVE, b"")
+    assert "--skip-broken" in refused.err
+
+
+# ---------------------------------------------------------------- what is wholly hex or JSON
+
+
+def test_doctor_takes_hex_that_fits_nothing_for_hex() -> None:
+    told = run("doctor", "--format", "json", given=b"99" * 40)
+    assert told.code == ExitCode.NEGATIVE
+    assert told.document["messages"][0]["input_format"] == "hex"
+
+
+def test_doctor_reads_json_and_tells_what_is_wrong_in_it() -> None:
+    fields = {"7": "1121171512", "11": "000001", "70": "301"}
+    right = run("doctor", "--format", "json", given=json.dumps({"mti": "0800", "fields": fields}).encode())
+    assert right.code == ExitCode.OK
+    assert right.document["messages"][0]["input_format"] == "json"
+    wrong = json.dumps({"mti": "0800", "fields": fields | {"11": "1"}}).encode()
+    told = run("doctor", given=wrong)
+    assert told.code == ExitCode.NEGATIVE
+    assert "standard input (json): no shipped dialect" in told.out
+    assert "11: expected 6 digits, got 1" in told.out
+    assert run("doctor", given=b'{"mti": "0800"').code == ExitCode.USAGE
+
+
+# ---------------------------------------------------------------- samples of one's own
+
+
+def test_samples_stand_beside_a_dialect_of_your_own(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        '[dialect]\nname = "mine"\nversion = 1\nextends = "iso87-ascii"\n'
+        'description = { en = "Mine", fa = "مال من" }\n'
+    )
+    told = run("sample", str(file))
+    assert told.code == ExitCode.USAGE
+    assert str(tmp_path / "samples" / "mine.toml") in told.err
+    assert "[[sample]]" in told.err
+    sample = iso8583.samples("iso87-ascii")[0]
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "mine.toml").write_text(f'[[sample]]\nname = "one"\nhex = "{sample.hex}"\n')
+    assert run("sample", str(file)).out.strip() == sample.hex.lower()
+    assert run("sample", str(file), "--list").out == "one\n"
+    (tmp_path / "samples" / "mine.toml").write_text('[[sample]]\nname = "one"\nhex = "0"\n')
+    assert run("sample", str(file)).code == ExitCode.CONFIGURATION
+
+
+def test_an_empty_field_is_not_absent() -> None:
+    data = json.dumps({"mti": "1200", "fields": {"43": ""}}).encode()
+    told = run("convert", "-d", "ebcdic93", "--to", "iso87-bcd", given=data)
+    assert "43 changed: (empty) -> " in told.err
+    assert "(absent)" not in told.err
+
+
+# ---------------------------------------------------------------- dumps
+
+
+def xxd(data: bytes) -> str:
+    lines = []
+    for at in range(0, len(data), 16):
+        row = data[at : at + 16]
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        lines.append(f"{at:08x}: {row.hex(' ', -2):<39}  {text}")
+    return "\n".join(lines) + "\n"
+
+
+def hexdump(data: bytes) -> str:
+    lines = []
+    for at in range(0, len(data), 16):
+        row = data[at : at + 16]
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        lines.append(f"{at:08x}  {row[:8].hex(' '):<23}  {row[8:].hex(' '):<23}  |{text}|")
+    return "\n".join([*lines, f"{len(data):08x}"]) + "\n"
+
+
+def escaped(data: bytes) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in data) + "\n"
+
+
+@pytest.mark.parametrize("dump", [xxd, hexdump, escaped])
+@pytest.mark.parametrize("form", ["auto", "hex"])
+def test_dumps_are_read(dump: Any, form: str) -> None:
+    for data in (EARN, SIGN_ON):
+        expected = run("view", "--unsafe", "--format", "jsonl", given=data.hex().encode()).records[0]
+        told = run("view", "-i", form, "--unsafe", "--format", "jsonl", given=dump(data).encode())
+        assert told.code == ExitCode.OK, told.err
+        assert told.records[0]["parts"] == expected["parts"]
+    two = run("validate", "-i", form, "--format", "jsonl", given=(dump(EARN) + dump(SIGN_ON)).encode())
+    assert [one["valid"] for one in two.records] == [True, True]
+
+
+def test_a_dump_with_a_piece_left_out_is_no_message() -> None:
+    lines = xxd(EARN).splitlines()
+    told = run("view", "-i", "hex", given="\n".join([lines[0], *lines[2:]]).encode())
+    assert told.code == ExitCode.USAGE

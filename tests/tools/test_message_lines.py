@@ -175,7 +175,13 @@ def test_a_host_that_misbehaves(tmp_path: Path, action: str, code: ExitCode) -> 
     rules = tmp_path / "rules.toml"
     rules.write_text(f'[rules.all]\naction = "{action}"\n')
     with serving("--rules", str(rules)) as host:
-        assert send(host.address, EARN).code == code
+        told = send(host.address, EARN)
+    assert told.code == code
+    if code == ExitCode.NEGATIVE:
+        assert "not approved: the answer can't be decoded as vafa" in told.out
+        assert "no response code" not in told.out
+    else:
+        assert "--tls" in told.err
 
 
 def test_nobody_listens() -> None:
@@ -234,8 +240,8 @@ def test_no_card_number_is_shown_on_either_side_of_a_line(tmp_path: Path) -> Non
     rules = tmp_path / "rules.toml"
     rules.write_text(
         f'[rules.{CARD}]\nmatch.3 = "210060"\ntimes = 1\nanswer.62 = "{CARD}"\n'
-        f'[rules."too long {CARD}"]\nmatch.3 = "210060"\ntimes = 1\nanswer.39 = "{CARD}"\n'
-        f'[rules."mti {CARD}"]\nmatch.3 = "210060"\nanswer.mti = "{CARD}"\n'
+        f'[rules."too long {CARD}"]\nmatch.3 = "210060"\ntimes = 1\nanswer.39 = "{{62}}"\n'
+        f'[rules."mti {CARD}"]\nmatch.3 = "210060"\nanswer.mti = "{{62}}"\n'
     )
     message = VAFA.decode(EARN)
     fields = {**message.fields, "35": f"{CARD}=29121010000000000000", "62": f"till {CARD}"}
@@ -254,7 +260,10 @@ def test_no_card_number_is_shown_on_either_side_of_a_line(tmp_path: Path) -> Non
         ):
             with socket.create_connection(("127.0.0.1", host.port)) as client:
                 client.sendall(garbage)
-        rules.write_text(f'[rules."{CARD}"]\naction = "{CARD}"\nmatch.2 = {CARD}\n{CARD} = 1\n')
+        rules.write_text(
+            f'[rules."{CARD}"]\naction = "{CARD}"\nmatch.2 = {CARD}\n{CARD} = 1\n'
+            f'answer.39 = "{CARD}"\nanswer.63 = "{{{CARD}}}"\n'
+        )
         host.next_event("rules refused, the old ones stay")
         shown += json.dumps(host.events)
     assert CARD[:6] in shown
@@ -369,6 +378,7 @@ def test_tls_with_certificates_on_both_sides(tmp_path: Path) -> None:
 
         plain = send(host.address, EARN, "--timeout", "20")
         assert plain.code == ExitCode.NETWORK
+        assert "--tls" in plain.err
 
 
 def test_tls_asked_of_a_host_without_it(tmp_path: Path) -> None:

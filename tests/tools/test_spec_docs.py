@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from switch.iso8583 import Dialect, Mask, dictionary_file, load, samples, shipped
+from switch.iso8583 import Dialect, Mask, Message, dictionary_file, load, samples, shipped
 from switch.link.framing import DEFAULT_FRAMING, framing_named
 from tests.tools.spec_samples import DATA, EVERYTHING
 from tools import spec
@@ -158,6 +158,32 @@ def test_the_parts_of_an_example_are_the_whole_message(dialect: Dialect) -> None
                 there for there, real in zip(part.hex, raw, strict=True) if there != "*" and there != real
             ]
             assert shown == []
+
+
+def test_a_bitmap_within_a_field_names_the_fields_above_128(tmp_path: Path) -> None:
+    file = tmp_path / "third.toml"
+    file.write_text(
+        """
+[dialect]
+name = "third"
+version = 1
+extends = "iso87-ascii"
+description = { en = "Third", fa = "سوم" }
+bitmap = { tertiary_field = 65 }
+[fields.129]
+name = "far"
+title = { en = "Far", fa = "دور" }
+class = "ans"
+length = { fixed = 2 }
+""",
+        encoding="utf-8",
+    )
+    dialect = Dialect.load(file)
+    near = dialect.encode(Message("0800", {"11": "000001", "129": "OK"}))
+    told = [part.shown for part in annotated(dialect, near) if part.path == "bitmap"]
+    assert told == ["11", "129"]
+    beside = dialect.encode(Message("0800", {"129": "OK"}))  # both bitmaps in one row of bytes
+    assert [part.shown for part in annotated(dialect, beside) if part.path == "bitmap"] == ["129"]
 
 
 def test_what_a_view_masks_is_masked_in_the_bytes_too() -> None:
