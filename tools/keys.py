@@ -48,6 +48,7 @@ Algorithm = Annotated[
 Use = Annotated[str | None, typer.Option(help="What the key is for, where its name leaves a choice.")]
 
 SHARED = "zone/"  # these are shared with a partner; all others stay in the HSM for good
+SHARED_WHOLE = (KeyUse.ZONE, KeyUse.TRANSPORT)  # somebody else needs them, and no block can carry them
 PREFERRED = {KeyUse.ZONE: KeyAlgorithm.AES_256}  # it is to outlive the keys under it
 
 
@@ -180,10 +181,8 @@ def generate(
 
     async def make(room: KeyRoom) -> None:
         kind, chosen = _kind_of(name, use, algorithm)
-        if kind is KeyUse.ZONE:
-            raise CommandError(
-                f"{name} is shared with the partner", ExitCode.USAGE, f"vafa keys ceremony {name}"
-            )
+        if kind in SHARED_WHOLE:
+            raise CommandError(f"{name} is shared", ExitCode.USAGE, f"form it: vafa keys ceremony {name}")
         if room.is_active(name):
             raise CommandError(f"{name} exists", ExitCode.USAGE, f"a new version: vafa keys rotate {name}")
         room.check_replaceable(name)
@@ -209,10 +208,8 @@ def rotate(name: Name, data: Data = None, config: Config = None) -> None:
             )
         room.check_replaceable(name)
         last = next(one for one in room.store.versions(name) if one.state is KeyState.ACTIVE)
-        if last.use is KeyUse.ZONE:
-            raise CommandError(
-                f"{name} is shared with the partner", ExitCode.USAGE, f"vafa keys ceremony {name}"
-            )
+        if last.use in SHARED_WHOLE:
+            raise CommandError(f"{name} is shared", ExitCode.USAGE, f"form it: vafa keys ceremony {name}")
         officers = room.officers.two(StandardPrompt(), f"rotating {name}")
         _tell(room, await room.generate(name, last.use, last.algorithm, officers, "rotate"))
 

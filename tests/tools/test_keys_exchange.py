@@ -210,8 +210,12 @@ def test_a_key_that_others_hang_on_is_not_replaced(linked: Place) -> None:
     assert (linked.data / "keys.json").read_bytes() == before
 
 
-def test_a_zone_key_is_formed_never_made(linked: Place) -> None:
-    for command in (("rotate", "zone/BANK/zmk"), ("generate", "zone/NEW/zmk")):
+def test_a_key_that_somebody_else_needs_is_formed_never_made(linked: Place) -> None:
+    for command in (
+        ("rotate", "zone/BANK/zmk"),
+        ("generate", "zone/NEW/zmk"),
+        ("generate", "transport/2000000A"),
+    ):
         told = linked.keys(*command, answers=BOTH)
         assert told.code == 2
         assert "vafa keys ceremony" in told.err
