@@ -484,7 +484,7 @@ class Pipeline:
                     "decision failed", terminal=request.terminal, error=type(error).__name__, at=where
                 )
                 return Refusal(MALFUNCTION)
-            if isinstance(outcome, Need):
+            if isinstance(outcome, PinCheck | NewPin | NewCode):
                 if not self._asked(item, outcome):
                     return None
                 continue
