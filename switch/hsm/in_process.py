@@ -217,6 +217,8 @@ class InProcessHsm:
             raise HsmError(operation, Fault.KEY_USE, "the key is not exportable")
         if held.algorithm != "T" and wrapping.algorithm == "T":
             raise HsmError(operation, Fault.KEY_USE, "no AES or HMAC key goes under a TDES key")
+        if held.algorithm == wrapping.algorithm == "A" and len(held.key) > len(wrapping.key):
+            raise HsmError(operation, Fault.KEY_USE, "no AES key goes under a shorter one")
         return self._exported(operation, held.header, held.key, wrapping)
 
     async def check_value(self, key: Key) -> str:
@@ -228,6 +230,8 @@ class InProcessHsm:
         inputs.check_initial_key_id(operation, initial_key_id)
         base = self._hold(operation, base_key, KeyUse.BASE_DERIVATION, _DERIVING)
         transport = self._hold(operation, under, KeyUse.TRANSPORT, _WRAPPING)
+        if len(transport.key) < len(base.key):
+            raise HsmError(operation, Fault.KEY_USE, "no initial key goes under a shorter transport key")
         assert base.deriver is not None
         header = Header(
             version="D",
