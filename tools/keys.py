@@ -19,7 +19,7 @@ import typer
 
 from switch.hsm import KeyState, KeyVersion
 from switch.hsm.inputs import ALGORITHMS
-from switch.hsm.key_store import NAMES, uses_of
+from switch.hsm.key_store import NAMES, how_to_make, uses_of
 from switch.hsm.port import KeyAlgorithm, KeyUse
 from switch.hsm_sim.process import harden
 from switch.tls import Role
@@ -52,6 +52,7 @@ SHARED_WHOLE = (KeyUse.ZONE, KeyUse.TRANSPORT)  # somebody else needs them, and 
 PREFERRED = {KeyUse.ZONE: KeyAlgorithm.AES_256}  # it is to outlive the keys under it
 
 
+MOST_SHOWN = 10  # terminals in one message; a network has thousands
 HIDDEN_IN_TEXT = ("n", "time", "what", "file", "seal")
 
 
@@ -203,9 +204,7 @@ def rotate(name: Name, data: Data = None, config: Config = None) -> None:
 
     async def make(room: KeyRoom) -> None:
         if not room.is_active(name):
-            raise CommandError(
-                f"no key {name!r} in use", ExitCode.USAGE, f"make it: vafa keys generate {name}"
-            )
+            raise CommandError(f"no key {name!r} in use", ExitCode.USAGE, f"make it: {how_to_make(name)}")
         room.check_replaceable(name)
         last = next(one for one in room.store.versions(name) if one.state is KeyState.ACTIVE)
         if last.use in SHARED_WHOLE:
@@ -282,6 +281,9 @@ def import_key(
 def revoke(
     name: Name,
     version: Annotated[int, typer.Option(min=1, help="Which version; see vafa keys list.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Also a BDK that registered terminals depend on.")
+    ] = False,
     data: Data = None,
     config: Config = None,
 ) -> None:
@@ -303,6 +305,8 @@ def revoke(
                 f"version {version} of {name!r} is revoked" if found else f"no version {version} of {name!r}"
             )
             raise CommandError(state, ExitCode.USAGE, "see: vafa keys list")
+        if found.state is KeyState.ACTIVE:
+            _check_dependants(name, keys_place.terminals_under(data, config, name), force)
         officers = room.officers.two(StandardPrompt(), f"revoking {name} v{version}")
         _tell(room, room.revoke(name, version, officers))
 
@@ -480,6 +484,23 @@ def _in_room(data: Path | None, config: Path | None, work: Callable[[KeyRoom], A
 
 def _interrupted(*_: object) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def _check_dependants(name: str, terminals: Sequence[str], force: bool) -> None:
+    """That no registered terminal has its keys from this one, or that this is meant. Raises CommandError."""
+    if not terminals:
+        return
+    shown = ", ".join(terminals[:MOST_SHOWN])
+    more = f" and {len(terminals) - MOST_SHOWN} more" if len(terminals) > MOST_SHOWN else ""
+    what = f"terminals registered with {name}: {shown}{more}; without it the switch does not start"
+    if not force:
+        raise CommandError(
+            what,
+            ExitCode.USAGE,
+            "register them with an initial_key_id of another BDK first; if somebody knows the key, stop the"
+            f" switch, revoke it with --force, then {how_to_make(name)}",
+        )
+    typer.echo(f"warning: {what}; next: {how_to_make(name)}", err=True)
 
 
 def _check_format(text: str) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import apsw
 
 from switch.hsm import KeyStore
-from switch.keys import KeysError, open_hsm, open_store
+from switch.keys import KeysError, base_key_name, open_hsm, open_store
 from switch.ledger import LedgerUnavailable
 from switch.ledger.sqlite import open_connection
 from switch.settings import Settings, load_for
@@ -68,6 +68,12 @@ def terminal_of(data: Path | None, config: Path | None, terminal: str) -> Termin
     raise CommandError(
         f"no terminal {terminal} in {settings.source}", ExitCode.USAGE, "register it: a [[terminals]] table"
     )
+
+
+def terminals_under(data: Path | None, config: Path | None, name: str) -> list[str]:
+    """The registered terminals, blocked ones too, whose initial keys come from the BDK of this name."""
+    registered = load_for(data, config).terminals
+    return [one.id for one in registered if base_key_name(one.initial_key_id) == name]
 
 
 def _is_serving(settings: Settings) -> bool:
