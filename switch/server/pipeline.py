@@ -346,31 +346,38 @@ class Pipeline:
         self, peer: Peer, frame: Frame, message: Message, sending: Sending, operation: str, standing: Standing
     ) -> None:
         """A message whose MAC is good: whole, and of an operation that there is?"""
+
+        def refuse(code: str) -> None:
+            if standing is Standing.AT_OR_BELOW:
+                self._replayed(peer, frame, message)
+            else:
+                self._refuse(sending, message, code)
+
         tags = message.fields.get("48", ())
         if MOBILE in tags and not peer.is_private:
             peer.report("mobile number in clear", terminal=sending.terminal)
-            self._refuse(sending, message, FORMAT_ERROR)
+            refuse(FORMAT_ERROR)
             return
         if ENCIPHERED in tags:
             try:
                 message = await opened(self._dialect, self._hsm, sending, message)
             except EncipheredError as error:
                 peer.report("enciphered data not opened", terminal=sending.terminal, problem=str(error))
-                self._refuse(sending, message, FORMAT_ERROR)
+                refuse(FORMAT_ERROR)
                 return
             except HsmError as error:
-                self._refuse(sending, message, self._hsm_failed(error))
+                refuse(self._hsm_failed(error))
                 return
         problem = self._first_problem(message, operation)
         if problem is not None:
             path, what, code = problem
             peer.report("message incomplete", terminal=sending.terminal, path=path, problem=what)
-            self._refuse(sending, message, code)
+            refuse(code)
         elif operation == "network":
             self._network(sending, message)
         elif operation == "code" and self._codes is None:
             self._log.error("one-time codes can't be sent: no carrier", terminal=sending.terminal)
-            self._refuse(sending, message, UNAVAILABLE)
+            refuse(UNAVAILABLE)
         else:
             self._transaction(peer, frame, message, sending, operation, standing)
 
