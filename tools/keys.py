@@ -343,11 +343,11 @@ def ceremony(
         prompt = StandardPrompt()
         with nullcontext() if enter else letter_printer(letters) as printer:
             officers = room.officers.two(prompt, f"the ceremony of {name}")
-            shares = []
+            shares: list[keys_ceremony.Share] = []
             for number in range(1, keys_ceremony.COMPONENTS + 1):
                 owner = keys_ceremony.component_owner(custodian, number)
                 if printer is None:
-                    share = keys_ceremony.take_in(prompt, chosen, number, owner)
+                    share = keys_ceremony.take_in(prompt, chosen, number, owner, shares)
                 else:
                     fresh = await ask(room.hsm.random(chosen.value[1]))
                     share = keys_ceremony.make_share(fresh, chosen, number, owner)

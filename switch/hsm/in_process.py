@@ -185,6 +185,10 @@ class InProcessHsm:
         letter, size = algorithm.value
         if len(components) < LEAST_COMPONENTS or any(len(component) != size for component in components):
             raise inputs.refuse("form_key", f"{LEAST_COMPONENTS} or more components of {size} bytes")
+        # Without a TDES key's parity bits, which are no key.
+        different = {odd_parity(one) if letter == "T" else bytes(one) for one in components}
+        if len(different) < len(components):
+            raise inputs.refuse("form_key", "two components are equal and cancel each other out")
         clear = bytes(size)
         for component in components:
             clear = bytes(a ^ b for a, b in zip(clear, component, strict=True))
