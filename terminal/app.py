@@ -251,7 +251,7 @@ class Application:
         return None
 
     def _provide_keys(self):
-        """Take the key block of the settings, when there is one and it is new; a block taken is kept nowhere."""
+        """Take the key block of the settings, when there is one and it is new; once taken, the block goes."""
         if self.settings.key_block is None:
             return
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from switch.ledger.sqlite import failures_at, open_connection
 
-TABLES = ("key_mark", "answered")  # of (initial_key, counter); an old ledger lacks them, its entries have none
+TABLES = ("key_mark", "answered")  # of (initial_key, counter); an old ledger has neither, nor serials
 
 
 def last_counter(ledger: Path, initial_key_id: bytes) -> int:
