@@ -27,12 +27,14 @@ from simulators.process import ROOT, Process, ProcessEnded
 from simulators.readers.magstripe import MagstripeReader, Swipe, SwipeFaults, swipe_request
 from simulators.serial_port import PACE_9600_8N1, forget_unread
 from simulators.service_cable import ServiceCable
+from switch.defaults import write_private
 from tools import firmware_tree, micropython
 
 HEAP: Final = "heapsize=160k"  # on a 64-bit machine; as much as about 80 KiB on a 32-bit board
 # With TLS its code and certificates come on top: the tests' visit needs 168k, without TLS 156k.
 HEAP_WITH_TLS: Final = "heapsize=176k"
 MODULE: Final = "terminal.main"
+KEY_NAMES: Final = ("key_block", "key_serial")  # handed over to the firmware, never kept beside it
 WAIT_SECONDS: Final = 60.0  # for an event that must come; only ends a hang
 KEPT_EVENTS: Final = 500  # of each kind, not asked for yet
 FAULT: Final = "fault:"  # how the firmware's log begins when one of its own invariants broke
@@ -452,10 +454,8 @@ class Terminal:
         )
 
     def _write_files(self) -> None:
-        try:
-            given = json.loads(self.place.given_settings.read_text("utf-8"))
-        except FileNotFoundError:
-            self._missing()
+        given = self._given()
+        taken: dict[str, object] = {name: given.pop(name) for name in KEY_NAMES if name in given}
         self.place.storage.mkdir(parents=True, exist_ok=True, mode=0o700)
         run = self.place.run.absolute()
         board = {
@@ -466,8 +466,30 @@ class Terminal:
             "printer": str(run / "printer"),
             "service": str(run / "service"),
         }
-        _write_private(run / "settings.json", {**given, **self._options.settings})
-        _write_private(run / "board.json", board)
+        settings: dict[str, object] = {**given, **(taken or self._not_taken(given)), **self._options.settings}
+        write_private(run / "settings.json", json.dumps(settings, ensure_ascii=False, indent=1))
+        if taken:
+            # The firmware's copy is the only one from here on; it goes once its key is stored.
+            write_private(self.place.given_settings, json.dumps(given, ensure_ascii=False, indent=1) + "\n")
+        write_private(run / "board.json", json.dumps(board, ensure_ascii=False, indent=1))
+
+    def _given(self) -> dict[str, object]:
+        try:
+            given = json.loads(self.place.given_settings.read_text("utf-8"))
+        except FileNotFoundError:
+            self._missing()
+        assert isinstance(given, dict)
+        return given
+
+    def _not_taken(self, given: Mapping[str, object]) -> dict[str, object]:
+        """The key block that the firmware was given at an earlier start and has not loaded yet."""
+        try:
+            earlier = json.loads((self.place.run / "settings.json").read_text("utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        if earlier.get("transport_key") != given.get("transport_key"):
+            return {}  # flashed anew since
+        return {name: earlier[name] for name in KEY_NAMES if name in earlier}
 
     async def _serve_keypad(self) -> None:
         control = ControlServer(self.place.keypad_control, self.keypad.control)
@@ -527,10 +549,3 @@ class _ReaderProcess:
     async def unplug(self) -> None:
         if self._process is not None and self._process.is_running:
             await self._process.stop()
-
-
-def _write_private(path: Path, content: Mapping[str, object]) -> None:
-    """A file for its owner only: settings hold keys."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(content, file, ensure_ascii=False, indent=1)

@@ -26,11 +26,17 @@ from switch.keys import (
     read_master_key,
     transport_key_name,
 )
+from switch.ledger import LedgerUnavailable
+from switch.ledger.marks import last_counter
 from switch.settings import IN_PROCESS, SETTINGS_FILE, Settings, SettingsError, Terminal, load
 
 DEMO_TERMINALS = 10  # enough for the demo and the kill campaign to run without writing a file
 DEMO_ACCEPTOR = "100000000000001"
 FIRST_COUNTER = 1
+# A terminal that is keyed again may have used counters that never arrived: it starts at the next multiple of
+# this above all that the ledger has seen of its key.
+COUNTER_STEP = 1 << 16
+LAST_COUNTER = 0xFFFF0000  # none above has few enough ones (X9.24-3)
 MADE_BY = ("first start",)  # stands where a ceremony names its officers
 
 Result = TypeVar("Result")
@@ -53,7 +59,7 @@ def create_defaults(data: Path) -> Settings:
     if settings.hsm.adapter == IN_PROCESS and not settings.is_production:
         try:
             _completed(_make_keys(settings))
-        except (KeysError, KeyStoreError, HsmError) as error:
+        except (KeysError, KeyStoreError, HsmError, LedgerUnavailable) as error:
             raise SettingsError(str(error)) from None
     write_terminal_settings(settings)
     return settings
@@ -155,8 +161,10 @@ async def _make_keys(settings: Settings) -> None:
             store.add(name, key, KeyAlgorithm.AES_128, MADE_BY)
     told = {terminal: read_terminal_settings(settings, terminal) for terminal in settings.terminals}
     for terminal, known in told.items():
+        # Later its file holds the transport key alone: a terminal's firmware takes the key block out.
         if "transport_key" not in known:
-            known |= await _first_keys(store, hsm, BlockMasterKey(master_key), terminal)
+            counter = _first_counter(settings, terminal)
+            known |= await _first_keys(store, hsm, BlockMasterKey(master_key), terminal, counter)
     if store.names() != before:
         store.save()
     for terminal, known in told.items():
@@ -168,16 +176,30 @@ async def _make_keys(settings: Settings) -> None:
             )
 
 
+def _first_counter(settings: Settings, terminal: Terminal) -> int:
+    """The first counter that no sending of the terminal has used. Raises KeysError, LedgerUnavailable."""
+    last = last_counter(settings.ledger_path, terminal.initial_key_id)
+    if not last:
+        return FIRST_COUNTER
+    counter = (last // COUNTER_STEP + 1) * COUNTER_STEP
+    if counter > LAST_COUNTER:
+        raise KeysError(
+            f"terminal {terminal.id} has used up its key serial numbers;"
+            " register another initial_key_id for it"
+        )
+    return counter
+
+
 async def _first_keys(
-    store: KeyStore, hsm: InProcessHsm, master: BlockMasterKey, terminal: Terminal
+    store: KeyStore, hsm: InProcessHsm, master: BlockMasterKey, terminal: Terminal, counter: int
 ) -> dict[str, str]:
     """What a terminal is loaded with at its making: its transport key, its initial key under that, its first
-    key serial number."""
+    key serial number, with this counter."""
     clear = await _transport_key(store, hsm, master, terminal)
     transport = store.key(transport_key_name(terminal.id))
     base_key = store.key(base_key_name(terminal.initial_key_id))
     exported = await hsm.derive_initial_key(base_key, terminal.initial_key_id, transport)
-    serial = terminal.initial_key_id + FIRST_COUNTER.to_bytes(4, "big")
+    serial = terminal.initial_key_id + counter.to_bytes(4, "big")
     return {
         "transport_key": clear.hex().upper(),
         "key_block": exported.block,

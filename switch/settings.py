@@ -26,7 +26,10 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Where terminals connect, and the limits that keep one peer from hurting the others."""
+    """Where terminals connect, and the limits that keep one peer from hurting the others.
+
+    tls_certificate: lines are TLS; tls_clients: the authority whose certificates terminals must show.
+    """
 
     host: str
     port: int
@@ -35,6 +38,9 @@ class Listener:
     max_in_flight: int
     idle_timeout_s: int
     frame_timeout_s: int
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_clients: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +231,7 @@ def _currency(value: Any) -> str:
 SECRET = "hexadecimal digits"
 _FILE = "a file, relative to this one"
 _OPTIONAL_FILE = 'a file, relative to this one, or "" for none'
+LISTENER_FILES = ("tls_certificate", "tls_key", "tls_clients")
 HSM_FILES = (
     "key_store",
     "master_key_file",
@@ -251,6 +258,9 @@ TABLES: dict[str, dict[str, _Key]] = {
         "max_in_flight": _Key(_integer(1, 10_000), "a whole number from 1 to 10000", 64),
         "idle_timeout_s": _Key(_integer(1, 86_400), "seconds, 1 to 86400", 300),
         "frame_timeout_s": _Key(_integer(1, 3600), "seconds, 1 to 3600", 10),
+        "tls_certificate": _Key(_optional_text, _OPTIONAL_FILE, ""),
+        "tls_key": _Key(_optional_text, _OPTIONAL_FILE, ""),
+        "tls_clients": _Key(_optional_text, _OPTIONAL_FILE, ""),
     },
     "program": {
         "name": _Key(_text, "a name", "vafa"),
@@ -331,7 +341,7 @@ def load(path: Path) -> Settings:
         source=path,
         environment=values[""]["environment"],
         data=(path.parent / values["ledger"]["directory"]).resolve(),
-        listener=Listener(**values["listener"]),
+        listener=_listener(path, values["listener"]),
         program=Program(**values["program"]),
         hsm=_hsm_settings(path, values["hsm"]),
         terminals=tuple(registered),
@@ -340,13 +350,25 @@ def load(path: Path) -> Settings:
     )
 
 
+def _listener(path: Path, values: dict[str, Any]) -> Listener:
+    if bool(values["tls_certificate"]) != bool(values["tls_key"]):
+        raise SettingsError(f"{path}: listener.tls_certificate and listener.tls_key: give both or none")
+    if values["tls_clients"] and not values["tls_certificate"]:
+        raise SettingsError(f"{path}: listener.tls_clients: needs listener.tls_certificate and tls_key")
+    return Listener(**_as_files(path, values, LISTENER_FILES))
+
+
+def _as_files(path: Path, values: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """These values as files seen from the settings file; None for those not given."""
+    files = {name: (path.parent / values[name]).resolve() if values[name] else None for name in names}
+    return {**values, **files}
+
+
 def _hsm_settings(path: Path, values: dict[str, Any]) -> HsmSettings:
     for name in ADAPTER_NEEDS[values["adapter"]]:
         if not values[name]:
             raise SettingsError(f'{path}: hsm.{name} is missing: hsm.adapter "{values["adapter"]}" needs it')
-    for name in HSM_FILES:
-        values[name] = (path.parent / values[name]).resolve() if values[name] else None
-    return HsmSettings(**values)
+    return HsmSettings(**_as_files(path, values, HSM_FILES))
 
 
 class _Reader:

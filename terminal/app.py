@@ -47,6 +47,7 @@ class Application:
     """
 
     def __init__(self, board, settings, ports):
+        self._board = board
         self.settings = settings
         self.clock = board.clock
         self.ports = ports
@@ -60,7 +61,6 @@ class Application:
         self.line_trouble = None  # the screen that tells more of a line that isn't up
         self.ratio = 0  # rial per point when redeeming; 0 before sign-on
         self.pin_from_points = None  # redemptions above this need a proof; None: none does
-        self._board = board
         self._service = None
         self._describe_fault = board.fault
         self._stripe = MagneticStripe()
@@ -251,13 +251,18 @@ class Application:
         return None
 
     def _provide_keys(self):
-        """Take the key block of the settings, when there is one and it is new."""
+        """Take the key block of the settings, when there is one and it is new; once taken, the block goes."""
         if self.settings.key_block is None:
             return
         try:
             self.keys.provide(self.settings.key_block, self.settings.key_serial)
-        except (LoadError, JournalError) as error:
+            self._board.forget_given_keys()
+        except LoadError as error:
             self.log("error", "keys: " + str(error))
+        except JournalError as error:
+            self.log("error", str(error))
+        except (OSError, ValueError):
+            self.log("error", "settings: the key block can't be taken out; tried again at the next start")
         self.settings.key_block = self.settings.key_serial = None  # taken, or no good
 
     # ---------------------------------------------------------------- running the flow

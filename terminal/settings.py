@@ -1,6 +1,10 @@
 """The settings of one terminal: loaded from JSON, checked once, then trusted.
 
 An error names the setting and what was expected, never a value: some values are keys.
+
+A key block given here is taken out of the file once its key is sealed in the storage: whoever has it and the
+transport key has every key of the terminal. What a replaced file leaves in the cells of a flash is the
+board's to prevent: its flash must be closed to reading, or the keys come through the service port only.
 """
 
 import binascii
@@ -17,6 +21,7 @@ _ACCEPTOR_ID = 15  # DE 42
 _KEY_BYTES = 16
 _SERIAL_BYTES = 12
 _BLOCK_SHORTEST, _BLOCK_LONGEST = 112, 512  # letters of a key block: the bare one; with optional blocks
+KEY_NAMES = ("key_block", "key_serial")
 TLS_PATHS = ("ca", "certificate", "key")
 _PATH_LONGEST = 256
 _TPDU_BYTES = 5
@@ -61,6 +66,18 @@ def read(path):
     if not isinstance(values, dict):
         raise SettingsError(path + ": expected an object")
     return values
+
+
+def without_keys(data):
+    """Content of a settings file with its key block and serial left out; None when it has none of them.
+
+    Everything else stays, unknown names too. Raises ValueError when it is not JSON.
+    """
+    values = json.loads(str(data, "utf-8"))
+    given = [name for name in KEY_NAMES if name in values]
+    for name in given:
+        del values[name]
+    return json.dumps(values).encode() if given else None
 
 
 def check(values):
@@ -199,4 +216,4 @@ FIELDS = (
     ("key_serial", "24 hexadecimal digits or null", _optional(_serial)),
     ("tls", 'an object with the paths "ca", "certificate" and "key", or null', _optional(_tls)),
 )
-OPTIONAL = ("key_block", "key_serial", "tls")
+OPTIONAL = KEY_NAMES + ("tls",)

@@ -47,7 +47,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "switch.tls": (),
     "switch.settings": (*BELOW_THE_TOP, "switch.tls"),
     "switch.keys": ("switch.hsm", "switch.settings", "switch.tls"),
-    "switch.defaults": ("switch.hsm", "switch.hsm.crypto", "switch.keys", "switch.settings"),
+    "switch.defaults": ("switch.hsm", "switch.hsm.crypto", "switch.ledger", "switch.keys", "switch.settings"),
     "switch.console": TOP_OF_SWITCH,
     "switch.server": (*TOP_OF_SWITCH, "switch.console"),
     "simulators": ("terminal", "terminal.text", "switch", *TOP_OF_SWITCH, "switch.server", "switch.console"),

@@ -19,7 +19,7 @@ import typer
 
 from switch.hsm import KeyState, KeyVersion
 from switch.hsm.inputs import ALGORITHMS
-from switch.hsm.key_store import NAMES, uses_of
+from switch.hsm.key_store import NAMES, how_to_make, uses_of
 from switch.hsm.port import KeyAlgorithm, KeyUse
 from switch.hsm_sim.process import harden
 from switch.tls import Role
@@ -48,9 +48,11 @@ Algorithm = Annotated[
 Use = Annotated[str | None, typer.Option(help="What the key is for, where its name leaves a choice.")]
 
 SHARED = "zone/"  # these are shared with a partner; all others stay in the HSM for good
+SHARED_WHOLE = (KeyUse.ZONE, KeyUse.TRANSPORT)  # somebody else needs them, and no block can carry them
 PREFERRED = {KeyUse.ZONE: KeyAlgorithm.AES_256}  # it is to outlive the keys under it
 
 
+MOST_SHOWN = 10  # terminals in one message; a network has thousands
 HIDDEN_IN_TEXT = ("n", "time", "what", "file", "seal")
 
 
@@ -180,10 +182,8 @@ def generate(
 
     async def make(room: KeyRoom) -> None:
         kind, chosen = _kind_of(name, use, algorithm)
-        if kind is KeyUse.ZONE:
-            raise CommandError(
-                f"{name} is shared with the partner", ExitCode.USAGE, f"vafa keys ceremony {name}"
-            )
+        if kind in SHARED_WHOLE:
+            raise CommandError(f"{name} is shared", ExitCode.USAGE, f"form it: vafa keys ceremony {name}")
         if room.is_active(name):
             raise CommandError(f"{name} exists", ExitCode.USAGE, f"a new version: vafa keys rotate {name}")
         room.check_replaceable(name)
@@ -204,15 +204,11 @@ def rotate(name: Name, data: Data = None, config: Config = None) -> None:
 
     async def make(room: KeyRoom) -> None:
         if not room.is_active(name):
-            raise CommandError(
-                f"no key {name!r} in use", ExitCode.USAGE, f"make it: vafa keys generate {name}"
-            )
+            raise CommandError(f"no key {name!r} in use", ExitCode.USAGE, f"make it: {how_to_make(name)}")
         room.check_replaceable(name)
         last = next(one for one in room.store.versions(name) if one.state is KeyState.ACTIVE)
-        if last.use is KeyUse.ZONE:
-            raise CommandError(
-                f"{name} is shared with the partner", ExitCode.USAGE, f"vafa keys ceremony {name}"
-            )
+        if last.use in SHARED_WHOLE:
+            raise CommandError(f"{name} is shared", ExitCode.USAGE, f"form it: vafa keys ceremony {name}")
         officers = room.officers.two(StandardPrompt(), f"rotating {name}")
         _tell(room, await room.generate(name, last.use, last.algorithm, officers, "rotate"))
 
@@ -285,6 +281,9 @@ def import_key(
 def revoke(
     name: Name,
     version: Annotated[int, typer.Option(min=1, help="Which version; see vafa keys list.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Also a BDK that registered terminals depend on.")
+    ] = False,
     data: Data = None,
     config: Config = None,
 ) -> None:
@@ -306,6 +305,8 @@ def revoke(
                 f"version {version} of {name!r} is revoked" if found else f"no version {version} of {name!r}"
             )
             raise CommandError(state, ExitCode.USAGE, "see: vafa keys list")
+        if found.state is KeyState.ACTIVE:
+            _check_dependants(name, keys_place.terminals_under(data, config, name), force)
         officers = room.officers.two(StandardPrompt(), f"revoking {name} v{version}")
         _tell(room, room.revoke(name, version, officers))
 
@@ -342,11 +343,11 @@ def ceremony(
         prompt = StandardPrompt()
         with nullcontext() if enter else letter_printer(letters) as printer:
             officers = room.officers.two(prompt, f"the ceremony of {name}")
-            shares = []
+            shares: list[keys_ceremony.Share] = []
             for number in range(1, keys_ceremony.COMPONENTS + 1):
                 owner = keys_ceremony.component_owner(custodian, number)
                 if printer is None:
-                    share = keys_ceremony.take_in(prompt, chosen, number, owner)
+                    share = keys_ceremony.take_in(prompt, chosen, number, owner, shares)
                 else:
                     fresh = await ask(room.hsm.random(chosen.value[1]))
                     share = keys_ceremony.make_share(fresh, chosen, number, owner)
@@ -483,6 +484,23 @@ def _in_room(data: Path | None, config: Path | None, work: Callable[[KeyRoom], A
 
 def _interrupted(*_: object) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def _check_dependants(name: str, terminals: Sequence[str], force: bool) -> None:
+    """That no registered terminal has its keys from this one, or that this is meant. Raises CommandError."""
+    if not terminals:
+        return
+    shown = ", ".join(terminals[:MOST_SHOWN])
+    more = f" and {len(terminals) - MOST_SHOWN} more" if len(terminals) > MOST_SHOWN else ""
+    what = f"terminals registered with {name}: {shown}{more}; without it the switch does not start"
+    if not force:
+        raise CommandError(
+            what,
+            ExitCode.USAGE,
+            "register them with an initial_key_id of another BDK first; if somebody knows the key, stop the"
+            f" switch, revoke it with --force, then {how_to_make(name)}",
+        )
+    typer.echo(f"warning: {what}; next: {how_to_make(name)}", err=True)
 
 
 def _check_format(text: str) -> None:

@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from switch.hsm.crypto.check_values import check_value
-from switch.hsm.crypto.ciphers import odd_parity
+from switch.hsm.crypto.ciphers import odd_parity, same
 from switch.hsm.port import KeyAlgorithm
 from tools.cli import CommandError, ExitCode
 from tools.keys_officers import same_person
@@ -115,8 +115,11 @@ def hand_out(
     )
 
 
-def take_in(prompt: Prompt, algorithm: KeyAlgorithm, number: int, custodian: str) -> Share:
-    """A component from a custodian's letter, its check value confirmed."""
+def take_in(
+    prompt: Prompt, algorithm: KeyAlgorithm, number: int, custodian: str, before: Sequence[Share]
+) -> Share:
+    """A component from a custodian's letter, its check value confirmed. before: those entered already; two
+    equal ones would cancel each other out, and the third alone be the key."""
     prompt.ask(f"component {number} of {COMPONENTS}: {custodian} alone at the screen, press Enter")
     for _ in range(TRIES):
         component = _typed(prompt.ask_hidden("component"))
@@ -126,6 +129,9 @@ def take_in(prompt: Prompt, algorithm: KeyAlgorithm, number: int, custodian: str
             continue
         if algorithm in TDES and odd_parity(component) != component:
             prompt.say("the component's parity is wrong: a digit was mistyped")
+            continue
+        if any(same(one.component, component) for one in before):
+            prompt.say("this component was entered already; each letter has its own")
             continue
         prompt.say(f"check value {check_value(component, algorithm.value[0])}")
         if prompt.ask("does the letter say the same? yes or no").casefold() in ("yes", "y", "بله"):

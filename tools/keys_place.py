@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import apsw
-
 from switch.hsm import KeyStore
-from switch.keys import KeysError, open_hsm, open_store
+from switch.keys import KeysError, base_key_name, open_hsm, open_store
 from switch.ledger import LedgerUnavailable
-from switch.ledger.sqlite import open_connection
+from switch.ledger.marks import last_counter
 from switch.settings import Settings, load_for
 from tools.cli import CommandError, ExitCode
 from tools.keys_room import KeyRoom
@@ -70,6 +68,12 @@ def terminal_of(data: Path | None, config: Path | None, terminal: str) -> Termin
     )
 
 
+def terminals_under(data: Path | None, config: Path | None, name: str) -> list[str]:
+    """The registered terminals, blocked ones too, whose initial keys come from the BDK of this name."""
+    registered = load_for(data, config).terminals
+    return [one.id for one in registered if base_key_name(one.initial_key_id) == name]
+
+
 def _is_serving(settings: Settings) -> bool:
     """Whether a switch runs on this directory: it holds the lock."""
     try:
@@ -83,13 +87,9 @@ def _is_serving(settings: Settings) -> bool:
 
 
 def _last_counter(ledger: Path, initial_key_id: bytes) -> int:
-    if not ledger.exists():
-        return 0  # a switch that never ran
     try:
-        with closing(open_connection(ledger, read_only=True)) as connection:
-            rows = connection.execute("SELECT counter FROM key_mark WHERE initial_key = ?", (initial_key_id,))
-            return max((int(row[0]) for row in rows), default=0)
-    except (LedgerUnavailable, apsw.Error) as error:
+        return last_counter(ledger, initial_key_id)
+    except LedgerUnavailable as error:
         raise CommandError(
             f"the terminal's counters can't be read: {error}",
             ExitCode.CONFIGURATION,

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from switch.hsm import InProcessHsm, KeyNotFound, KeyState, KeyStore, KeyStoreError, KeyVersion
+from switch.hsm import InProcessHsm, KeyNotFound, KeyReused, KeyState, KeyStore, KeyStoreError, KeyVersion
 from switch.hsm.port import ExportedKey, Fault, Hsm, HsmError, Key, KeyAlgorithm, KeyUse
 from switch.hsm_sim.audit import AuditError, AuditEvent, AuditLog
 from tools.cli import CommandError, ExitCode
@@ -37,7 +37,7 @@ _EXPORTED_NAME = re.compile(r"zone/[^/]+/(?:pin|mac)-(?:send|receive)")
 # Keys that other keys or records hang on, by the beginning of their names, and what to do instead.
 NOT_REPLACED = {
     "bdk/": "its id is in all its terminals' serials: generate one with a new id and register terminals with"
-    " that; if somebody knows the key, revoke it, generate it again, inject all its terminals",
+    " that; if somebody knows the key, revoke it with --force, generate it again, inject all its terminals",
     "pin/verifier": "all members' PINs are verified under it; revoke it if somebody knows it, generate it"
     " again: members set new PINs",
     "pin/value": "the PVVs on the cards were made under it: issue new cards",
@@ -337,6 +337,13 @@ def _storing() -> Iterator[None]:
     """What the key store refuses, as an error that an officer can act on."""
     try:
         yield
+    except KeyReused as error:
+        raise CommandError(
+            str(error),
+            ExitCode.NEGATIVE,
+            "nothing was changed; have a fresh key made. Keys are told by 6-digit check values: if this is"
+            " surely another key, it is the one in 16 million that has the same, and a fresh one helps too",
+        ) from None
     except KeyStoreError as error:
         again = "" if isinstance(error, KeyNotFound) else "nothing was changed; begin again"
         raise CommandError(str(error), ExitCode.CONFIGURATION, again) from None

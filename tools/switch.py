@@ -41,11 +41,14 @@ def run(
     start.
     """
     # The server's parts are imported here so that `vafa --help` stays quick.
+    from switch.hsm_sim.process import harden
     from switch.server.log import open_log
     from switch.server.run import PortError, StartError
     from switch.server.run import run as serve
 
     log = open_log()
+    for what in harden():  # keys are in this process, whichever adapter: the ledger's seal key, the directory's
+        log.warning("not hardened", reason=what)
     try:
         settings = create_defaults(data or Path("data")) if config is None else load_for(data, config)
         if port is not None:

@@ -300,6 +300,8 @@ class Authorizer:
         reversed_mark = OriginalReversed(request.original)
         if original is None or original.response_code != APPROVED:
             return _Outcome(APPROVED, self._known_balances(state, member), sides=(reversed_mark,))
+        if not self._may_undo(state, request, original):
+            return _Outcome(INVALID_TRANSACTION, {})
         transfers = tuple(_undo(transfer, original.id) for transfer in original.transfers)
         sides: list[Side] = [reversed_mark]
         for side in original.sides:
@@ -315,6 +317,23 @@ class Authorizer:
                 if mobile is not None:
                     sides.append(MobileRemoved(side.member, mobile.identifier))
         return _Outcome(APPROVED, self._known_balances(state, member, transfers), transfers, tuple(sides))
+
+    def _may_undo(self, state: State, request: Request, original: Entry) -> bool:
+        """Whether taking this back gives nobody a hand on what has become somebody's.
+
+        A PIN change stays: the old PIN may be the stolen one, and its return would forget the wrong tries. An
+        activation goes only while the member is as it left him: without points or debt, his PIN not changed.
+        """
+        if request.original_operation == "pin_change":
+            return False
+        if request.original_operation != "activate":
+            return True
+        credential = state.credential(original.member)
+        given = next((side.verifier for side in original.sides if isinstance(side, PinSet)), None)
+        untouched = given is None or same(credential.verifier, given)
+        if any(isinstance(side, MemberAdded) for side in original.sides) and given is None:
+            untouched = not credential.verifier
+        return untouched and state.balance(self._account(original.member)) == 0
 
     # ------------------------------------------------------------ answers
 

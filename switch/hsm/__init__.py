@@ -5,12 +5,13 @@ The operations and their types are in `port`; Pkcs11Hsm, which needs an optional
 """
 
 from switch.hsm.in_process import InProcessHsm
-from switch.hsm.key_store import KeyNotFound, KeyState, KeyStore, KeyStoreError, KeyVersion
+from switch.hsm.key_store import KeyNotFound, KeyReused, KeyState, KeyStore, KeyStoreError, KeyVersion
 from switch.hsm.payshield import PayShieldHsm
 
 __all__ = [
     "InProcessHsm",
     "KeyNotFound",
+    "KeyReused",
     "KeyState",
     "KeyStore",
     "KeyStoreError",

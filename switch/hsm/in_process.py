@@ -185,6 +185,10 @@ class InProcessHsm:
         letter, size = algorithm.value
         if len(components) < LEAST_COMPONENTS or any(len(component) != size for component in components):
             raise inputs.refuse("form_key", f"{LEAST_COMPONENTS} or more components of {size} bytes")
+        # Without a TDES key's parity bits, which are no key.
+        different = {odd_parity(one) if letter == "T" else bytes(one) for one in components}
+        if len(different) < len(components):
+            raise inputs.refuse("form_key", "two components are equal and cancel each other out")
         clear = bytes(size)
         for component in components:
             clear = bytes(a ^ b for a, b in zip(clear, component, strict=True))
@@ -217,6 +221,8 @@ class InProcessHsm:
             raise HsmError(operation, Fault.KEY_USE, "the key is not exportable")
         if held.algorithm != "T" and wrapping.algorithm == "T":
             raise HsmError(operation, Fault.KEY_USE, "no AES or HMAC key goes under a TDES key")
+        if held.algorithm == wrapping.algorithm == "A" and len(held.key) > len(wrapping.key):
+            raise HsmError(operation, Fault.KEY_USE, "no AES key goes under a shorter one")
         return self._exported(operation, held.header, held.key, wrapping)
 
     async def check_value(self, key: Key) -> str:
@@ -228,6 +234,8 @@ class InProcessHsm:
         inputs.check_initial_key_id(operation, initial_key_id)
         base = self._hold(operation, base_key, KeyUse.BASE_DERIVATION, _DERIVING)
         transport = self._hold(operation, under, KeyUse.TRANSPORT, _WRAPPING)
+        if len(transport.key) < len(base.key):
+            raise HsmError(operation, Fault.KEY_USE, "no initial key goes under a shorter transport key")
         assert base.deriver is not None
         header = Header(
             version="D",

@@ -43,6 +43,10 @@ class KeyNotFound(KeyStoreError):
     """No usable key of this name."""
 
 
+class KeyReused(KeyStoreError):
+    """The key was revoked under this name, or is the other direction's. Told by its check value."""
+
+
 _MACS = (KeyUse.MAC, KeyUse.MAC_TDES, KeyUse.MAC_HMAC)
 _PARTNER = r"zone/[0-9A-Za-z_-]{1,32}/"
 # What a key may be called, and what it is then for. First match decides.
@@ -56,9 +60,13 @@ NAMES: tuple[tuple[str, str, tuple[KeyUse, ...]], ...] = (
     ("ledger/checkpoint", r"ledger/checkpoint", (KeyUse.MAC,)),
     ("keys/log", r"keys/log", (KeyUse.MAC,)),
     ("zone/<partner>/zmk", _PARTNER + r"zmk", (KeyUse.ZONE,)),
-    ("zone/<partner>/pin-send", _PARTNER + r"pin-(?:send|receive)", (KeyUse.PIN,)),
-    ("zone/<partner>/mac-send", _PARTNER + r"mac-(?:send|receive)", _MACS),
+    ("zone/<partner>/pin-send", _PARTNER + r"pin-send", (KeyUse.PIN,)),
+    ("zone/<partner>/pin-receive", _PARTNER + r"pin-receive", (KeyUse.PIN,)),
+    ("zone/<partner>/mac-send", _PARTNER + r"mac-send", _MACS),
+    ("zone/<partner>/mac-receive", _PARTNER + r"mac-receive", _MACS),
 )
+# One key set for each direction: a key of both would let a message be sent back as the other side's.
+_OTHER_DIRECTION = {"-send": "-receive", "-receive": "-send"}
 _NAMES = tuple((re.compile(pattern), uses) for _, pattern, uses in NAMES)
 _TOKEN = re.compile(r"[!-~]+")
 _CHECK_VALUE = re.compile(r"[0-9A-F]{6}")
@@ -134,7 +142,7 @@ class KeyStore:
 
     def add(self, name: str, key: Key, algorithm: KeyAlgorithm, officers: Sequence[str]) -> KeyVersion:
         """Make this key the active version of a name; the one active so far is retired. Raises KeyStoreError
-        for a name, use or officer that can't be."""
+        for a name, use or officer that can't be, KeyReused."""
         where = f"{self._path}: {name!r}"
         _check_name(where, name, key.use)
         _check_officers(where, officers)
@@ -144,6 +152,7 @@ class KeyStore:
             )
         if not _CHECK_VALUE.fullmatch(key.check_value):
             raise KeyStoreError(f"{where}: a check value has 6 upper-case hex digits")
+        self.check_fresh(name, key.check_value)
         before = self._keys.get(name, [])
         added = KeyVersion(
             name=name,
@@ -161,6 +170,18 @@ class KeyStore:
         ]
         self._keys[name] = [*kept, added]
         return added
+
+    def check_fresh(self, name: str, check_value: str) -> None:
+        """That a key of this check value was not revoked under this name, and never was the other
+        direction's. Raises KeyReused, of good keys for one in 16 million."""
+        for old in self.versions(name):
+            if old.state is KeyState.REVOKED and old.check_value == check_value:
+                raise KeyReused(
+                    f"{self._path}: {name!r}: this is version {old.version}, which is revoked and stays so"
+                )
+        other = other_direction(name)
+        if other and any(old.check_value == check_value for old in self.versions(other)):
+            raise KeyReused(f"{self._path}: {name!r}: this is a key of {other!r}; each direction has its own")
 
     def retire(self, name: str, version: int) -> KeyVersion:
         """No longer used for anything new. Raises KeyNotFound, and KeyStoreError for a revoked version."""
@@ -207,13 +228,36 @@ class KeyStore:
             state = versions[-1].state.value
             return KeyNotFound(
                 f"{self._path}: no active version of key {name!r}: version {versions[-1].version} is {state};"
-                " make a new one with `vafa keys rotate` or import one"
+                f" make a new one: {how_to_make(name)}"
             )
         missing = " (there is no such file yet)" if self._read is None else ""
         return KeyNotFound(
             f"{self._path}: no key {name!r}{missing}; `vafa keys list` shows what there is,"
             " `vafa keys` how to make or import one"
         )
+
+
+def other_direction(name: str) -> str:
+    """The name of a partner's key of the same kind for the other direction; empty for other names."""
+    for end, other in _OTHER_DIRECTION.items():
+        if name.endswith(end):
+            return name.removesuffix(end) + other
+    return ""
+
+
+def how_to_make(name: str) -> str:
+    """How a name without a key in use gets one, for people."""
+    if name.startswith("transport/") or name.endswith("/zmk"):
+        return f"vafa keys ceremony {name}"
+    if name.endswith("-receive"):
+        return f"vafa keys import {name}, with the partner's block"
+    made = f"vafa keys generate {name}"
+    if name.startswith("bdk/"):
+        return (
+            f"{made}, then vafa keys inject for each of its terminals;"
+            " or register them with an initial_key_id of another BDK"
+        )
+    return made
 
 
 def uses_of(name: str) -> tuple[KeyUse, ...]:

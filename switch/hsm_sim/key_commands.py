@@ -284,6 +284,8 @@ def _exported(
         raise Refused("29", "the key must not leave")
     if opened.export and _RANK.get(export, 9) > _RANK[opened.export]:
         raise Refused("AA", "exporting can't make a key more exportable")
+    if zmk.algorithm == opened.algorithm == "A" and len(zmk.key) < len(opened.key):
+        raise Refused("27", "a key can't protect a longer one")
     if scheme in ("S", "R"):
         if not opened.usage:
             _, usage, mode = _known_type(key_type)
@@ -327,8 +329,6 @@ def _wrapped_x9_143(opened: OpenKey, zmk: OpenKey, export: str, random: Random) 
     """`R` and the X9.143 block: version D under AES, B under TDES."""
     if zmk.algorithm == "T" and opened.algorithm == "A":
         raise Refused("A7", "a TDES key can't protect an AES key")
-    if zmk.algorithm == "A" and len(zmk.key) < len(opened.key) and opened.algorithm == "A":
-        raise Refused("27", "a key can't protect a longer one")
     header = Header(
         "D" if zmk.algorithm == "A" else "B",
         _X9_143.get(opened.usage, opened.usage),

@@ -103,7 +103,7 @@ OPERANDS: Final[dict[tuple[str, str], Operand]] = {
     ("XA", "bdk"): _AES_BDK,
     ("XC", "bdk"): _AES_BDK,
     ("XE", "bdk"): _AES_BDK,
-    ("XE", "kbpk"): Operand(frozenset({"K0", "K1", "51", "52"}), ENCIPHER, A),
+    ("XE", "kbpk"): Operand(frozenset({"K1"}), ENCIPHER, A),
     ("XG", "source_key D"): _AES_BDK,
     ("XG", "source_key Z"): Operand(ZONE_PIN, DECIPHER, BOTH),
     ("XG", "destination"): Operand(ZONE_PIN, ENCIPHER, BOTH),

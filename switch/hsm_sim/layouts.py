@@ -654,7 +654,7 @@ _command(
     "A terminal's initial key",
     ["bdk" / Key(), "initial_key_id" / Text(16, "H"), "kbpk" / Key()],
     ["block" / Key(), "kcv" / KCV],
-    note="R and an X9.143 D block, usage B1, with the id in optional block IK.",
+    note="R and an X9.143 D block, usage B1, with the id in optional block IK. kbpk: usage K1, no zone key.",
 )
 _command(
     "XG",

@@ -140,13 +140,14 @@ class HsmServer:
         for server in self._servers:
             await server.wait_closed()
 
-    def admit(self, connection: _Connection) -> bool:
-        """Whether one more connection is borne."""
+    def admit(self, connection: _Connection) -> None:
+        """Bear one more connection. Full: the longest idle one goes, first of those that never asked
+        anything; else whoever holds the most would keep all others out."""
         if len(self._connections) >= self.settings.max_connections:
-            self.say("connection refused", reason="too many connections")
-            return False
+            longest_idle = min(self._connections, key=lambda one: (one.has_asked, one.active_at))
+            longest_idle.let_go("too many connections, the longest idle goes")
+            self._connections.discard(longest_idle)
         self._connections.add(connection)
-        return True
 
     def leave(self, connection: _Connection) -> None:
         self._connections.discard(connection)
@@ -199,6 +200,8 @@ class _Connection(asyncio.Protocol):
         "_server",
         "_stalled_since",
         "_transport",
+        "active_at",
+        "has_asked",
     )
 
     def __init__(self, server: HsmServer, default: str) -> None:
@@ -213,15 +216,15 @@ class _Connection(asyncio.Protocol):
         self._frame_since: float | None = None
         self._stalled_since: float | None = None
         self._idle_since = self._loop.time()
+        self.active_at = self._idle_since  # when the last whole request came; bytes alone don't count
+        self.has_asked = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._peer = _name_of(transport.get_extra_info("peername"))
-        if not self._server.admit(self):
-            transport.abort()
-            return
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
         self._transport = transport
+        self._server.admit(self)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
@@ -272,6 +275,7 @@ class _Connection(asyncio.Protocol):
         except FramingError as error:
             failure = str(error)
         if answers:
+            self.active_at, self.has_asked = self._loop.time(), True
             transport.write(b"".join(answers))
         if failure is not None:
             self._server.say("connection closed", peer=self._peer, reason=failure)
@@ -306,7 +310,12 @@ class _Connection(asyncio.Protocol):
             reason = "a frame did not come to its end"
         elif now - self._idle_since > settings.idle_timeout_s:
             reason = "it was silent for too long"
-        if reason and self._transport is not None:
+        if reason:
+            self.let_go(reason)
+
+    def let_go(self, reason: str) -> None:
+        """Close at once, with a line that says why."""
+        if self._transport is not None:
             self._server.say("connection closed", peer=self._peer, reason=reason)
             self._transport.abort()
 

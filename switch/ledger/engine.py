@@ -12,6 +12,8 @@ from typing import NamedTuple, Protocol
 
 from switch.ledger.model import Account, Credential, Entry, Member, Mobile
 
+NO_MARKS: Mapping[bytes, int] = MappingProxyType({})
+
 
 class LedgerError(Exception):
     """The ledger did not do what was asked."""
@@ -93,7 +95,8 @@ class Start(NamedTuple):
 
     last_identity and last_reversed are the greatest ones stored: whatever is greater isn't in the store.
     member_counts: highest member number of each bucket that has members.
-    key_marks: highest counter of each initial key id (8 bytes) in the entries.
+    key_marks: highest counter of each initial key id (8 bytes) in the entries and among what was answered
+    without one.
     """
 
     last_entry_id: int
@@ -128,8 +131,9 @@ class Engine(Protocol):
     def load(self, load: Load) -> Loaded:
         """Answer one look-up from committed data."""
 
-    def stage(self, entries: Sequence[Entry], epoch: int) -> None:
-        """Open a batch and write all of it, not durable yet."""
+    def stage(self, entries: Sequence[Entry], epoch: int, answered: Mapping[bytes, int] = NO_MARKS) -> None:
+        """Open a batch and write all of it, not durable yet. answered: the highest counter of each initial
+        key (8 bytes) among the sendings that get an answer and make no entry."""
 
     def sync(self) -> None:
         """Make the staged batch durable."""

@@ -11,7 +11,8 @@ SCHEMA_VERSION = 2
 
 # Sealed in the bucket's chain: entry, transfer, posting, side.
 # Derived from these: account, member, reversed, bucket_head, credential, key_mark.
-# With a seal in each row: directory and mobile (personal, can be erased), owner, meta.
+# With a seal in each row: directory and mobile (personal, can be erased), answered (marks of answers without
+# an entry), owner, meta.
 _VERSION_1 = """
 CREATE TABLE entry (
     id INTEGER PRIMARY KEY,
@@ -106,6 +107,11 @@ ALTER TABLE entry ADD COLUMN request_mac BLOB NOT NULL DEFAULT x'';
 CREATE TABLE key_mark (
     initial_key BLOB PRIMARY KEY NOT NULL,
     counter INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE answered (
+    initial_key BLOB PRIMARY KEY NOT NULL,
+    counter INTEGER NOT NULL,
+    seal BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE credential (
     member INTEGER PRIMARY KEY,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from typing import NamedTuple
 import apsw
 
 from switch.ledger.engine import (
+    NO_MARKS,
     ConflictError,
     CredentialLoad,
     EntryLoad,
@@ -127,6 +128,11 @@ _SIDES = (
     " AND directory.member = side.member"
     f" LEFT JOIN mobile ON side.kind = {SIDE_KINDS[MobileSet]} AND mobile.member = side.member"
     " WHERE side.entry = ? ORDER BY side.number"
+)
+_ANSWERED = "SELECT counter FROM answered WHERE initial_key = ?"
+_MARKS = (
+    "SELECT initial_key, max(counter) FROM (SELECT initial_key, counter FROM key_mark"
+    " UNION ALL SELECT initial_key, counter FROM answered) GROUP BY 1"
 )
 _BY_MOBILE = "SELECT member, masked, sealed, seal FROM mobile WHERE identifier = ?"
 _MOBILE = "SELECT identifier, masked, sealed, seal FROM mobile WHERE member = ?"
@@ -316,7 +322,7 @@ class SqliteEngine:
 
     # ---------------------------------------------------------------- writing
 
-    def stage(self, entries: Sequence[Entry], epoch: int) -> None:
+    def stage(self, entries: Sequence[Entry], epoch: int, answered: Mapping[bytes, int] = NO_MARKS) -> None:
         """See `Engine.stage`. Raises FencedError, ConflictError, LedgerUnavailable."""
         assert self._staged is None, "one batch at a time"
         with failures_at(self._path):
@@ -334,6 +340,8 @@ class SqliteEngine:
                 for entry in entries:
                     if entry.sides:
                         self._write_sides(entry)
+                for initial_key, counter in answered.items():
+                    self._raise_answered(initial_key, counter)
                 noted = self._noted
                 if noted:
                     self._write_meta("checkpoint", noted)
@@ -410,6 +418,14 @@ class SqliteEngine:
         many(_ADD_TO_ACCOUNT, ((*account, amount) for account, amount in rows.balances.items()))
         many(_RAISE_MARK, rows.marks.items())
         many(_SET_HEAD, ((*head, bucket) for bucket, head in rows.heads.items()))
+
+    def _raise_answered(self, initial_key: bytes, counter: int) -> None:
+        stored = self._writer.execute(_ANSWERED, (initial_key,)).get
+        if stored is None or stored < counter:
+            row = (initial_key, counter)
+            self._writer.execute(
+                "REPLACE INTO answered VALUES (?,?,?)", (*row, self._sealer.row("answered", row))
+            )
 
     def _write_sides(self, entry: Entry) -> None:
         execute = self._writer.execute
@@ -509,7 +525,7 @@ class SqliteEngine:
             last_identity = get("SELECT max(identity) FROM entry").get or b""
             last_reversed = get("SELECT max(original) FROM reversed").get or b""
             members = dict(get("SELECT bucket, members FROM bucket_head WHERE members > 0"))
-            marks = dict(get("SELECT initial_key, counter FROM key_mark"))
+            marks = dict(get(_MARKS))
         return Start(last_entry_id, last_identity, last_reversed, members, marks)
 
     def load(self, load: Load) -> Loaded:

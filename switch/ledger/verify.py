@@ -125,6 +125,7 @@ _SUMMED_MARKS = (
     f"SELECT substr(key_serial, 1, {INITIAL_KEY_BYTES}) AS initial_key, max(key_serial) FROM entry"
     " WHERE key_serial != x'' GROUP BY initial_key ORDER BY initial_key"
 )
+_ANSWERED = "SELECT initial_key, counter, seal FROM answered ORDER BY initial_key"
 _MARKS = "SELECT initial_key, counter FROM key_mark ORDER BY initial_key"
 _PROOFS = (
     "SELECT member, kind, status, original FROM side"
@@ -286,6 +287,7 @@ class _Verification:
             ("key_mark", self._check_marks),
             ("credential", self._check_credentials),
             ("mobile", self._check_mobiles),
+            ("answered", self._check_answered),
             ("database", self._check_pages),
         )
         with self._connection:
@@ -621,6 +623,13 @@ class _Verification:
         for member, _, stored in _differences(expected, iter(self._connection.execute(_MOBILE_MEMBERS))):
             what = "is missing" if stored is None else "was added: no entry sets it"
             self._report.add("mobile", f"of member {member}", what)
+
+    def _check_answered(self) -> None:
+        """A mark without an entry has only its own seal."""
+        for initial_key, counter, seal in self._connection.execute(_ANSWERED):
+            if not self._row_fits("answered", (initial_key, counter), seal):
+                what = "its seal does not match: it was changed or added"
+                self._report.add("answered", f"of initial key {initial_key.hex()}", what)
 
     def _check_originals(self) -> None:
         for entry, number, reverses in self._connection.execute(_LOST_ORIGINALS):

@@ -121,11 +121,12 @@ class Connection(asyncio.Protocol):
             self._receive(frames)
 
     def eof_received(self) -> bool:
-        """The peer sends no more; it still gets its answers. True keeps the other direction open."""
+        """The peer sends no more; it still gets its answers. True keeps the other direction open, which TLS
+        doesn't know."""
         if self._reader.pending_since is not None:
             self.report(CUT_FRAME)
         self.close_after_fault()
-        return True
+        return not self._is_private
 
     def pause_writing(self) -> None:
         self._paused_by_peer = True

@@ -9,6 +9,7 @@ guessed. What is refused before its identity is known is never stored.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -67,6 +68,8 @@ TRIES = 2
 LARGEST_QUEUE = 8192
 # A decision asks the HSM twice at most; each time somebody was faster in between it asks again.
 MOST_NEEDS = 16
+_WHOLE_TRACK = re.compile(r"[0-9]{12,19}=[0-9]{7,}")  # ISO/IEC 7813: number, expiry 4, service code 3
+_TYPED = "01"  # DE 22: key entry
 CODE_RANDOM_BYTES = 8  # so many more than a code needs that none is likelier than another
 MEMBER_BYTES = 8  # a member's id as the binding of its PIN verifier
 # The HSM's trouble is told so often, per operation and fault.
@@ -133,11 +136,21 @@ class _Work:
 
 
 @dataclass(slots=True)
+class _Unstored:
+    """A sending whose answer makes no entry. It goes out when its mark is durable: the frame, sent again
+    after a restart, must not be new."""
+
+    sending: Sending
+    message: Message = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(slots=True)
 class _Batch:
     """Requests that are decided and committed together. in_doubt: a commit failed, maybe after it was
     stored."""
 
-    work: list[_Work]
+    work: list[_Work | _Unstored]
     tries: int = 1
     in_doubt: bool = False
 
@@ -223,7 +236,7 @@ class Pipeline:
         self._marks = KeyMarks(start.key_marks)
         self._turns: dict[str, asyncio.Future[None]] = {}
         self._hsm_told_ms: dict[tuple[str, Fault], int] = {}
-        self._queue: deque[_Work] = deque()
+        self._queue: deque[_Work | _Unstored] = deque()
         self._committing = False
         self._stopped = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -261,7 +274,7 @@ class Pipeline:
         if standing is Standing.AT_OR_BELOW and operation in (None, "network"):
             self._replayed(peer, frame, message)
         elif operation is None:
-            await self._refuse(sending, message, INVALID_TRANSACTION)
+            self._refuse(sending, message, INVALID_TRANSACTION)
         else:
             await self._authentic(peer, frame, message, sending, operation, standing)
 
@@ -333,44 +346,58 @@ class Pipeline:
         self, peer: Peer, frame: Frame, message: Message, sending: Sending, operation: str, standing: Standing
     ) -> None:
         """A message whose MAC is good: whole, and of an operation that there is?"""
+
+        def refuse(code: str) -> None:
+            if standing is Standing.AT_OR_BELOW:
+                self._replayed(peer, frame, message)
+            else:
+                self._refuse(sending, message, code)
+
         tags = message.fields.get("48", ())
         if MOBILE in tags and not peer.is_private:
             peer.report("mobile number in clear", terminal=sending.terminal)
-            await self._refuse(sending, message, FORMAT_ERROR)
+            refuse(FORMAT_ERROR)
             return
         if ENCIPHERED in tags:
             try:
                 message = await opened(self._dialect, self._hsm, sending, message)
             except EncipheredError as error:
                 peer.report("enciphered data not opened", terminal=sending.terminal, problem=str(error))
-                await self._refuse(sending, message, FORMAT_ERROR)
+                refuse(FORMAT_ERROR)
                 return
             except HsmError as error:
-                await self._refuse(sending, message, self._hsm_failed(error))
+                refuse(self._hsm_failed(error))
                 return
         problem = self._first_problem(message, operation)
         if problem is not None:
             path, what, code = problem
             peer.report("message incomplete", terminal=sending.terminal, path=path, problem=what)
-            await self._refuse(sending, message, code)
+            refuse(code)
         elif operation == "network":
-            await self._network(sending, message)
+            self._network(sending, message)
         elif operation == "code" and self._codes is None:
             self._log.error("one-time codes can't be sent: no carrier", terminal=sending.terminal)
-            await self._refuse(sending, message, UNAVAILABLE)
+            refuse(UNAVAILABLE)
         else:
-            await self._transaction(peer, frame, message, sending, operation, standing)
+            self._transaction(peer, frame, message, sending, operation, standing)
 
     def _first_problem(self, message: Message, operation: str) -> tuple[str, str, str] | None:
         """Path, what is wrong and the response code; None when the message is complete."""
         if problems := self._dialect.check(message):
             first = problems[0]
             return first.path, first.what, first.response_code
+        track = message.fields.get("35")
+        if isinstance(track, str):
+            # What can be typed is no card that was there: its number without expiry and service code.
+            if not _WHOLE_TRACK.fullmatch(track):
+                return "35", "expiry and service code expected", FORMAT_ERROR
+            if str(message.fields.get("22", "")).startswith(_TYPED):
+                return "22", "a typed number travels in 2", FORMAT_ERROR
         if operation == "reversal" and message.text("90")[ORIGINAL_DIGITS:].strip("0"):
             return "90", "zeros expected", FORMAT_ERROR
         return None
 
-    async def _transaction(
+    def _transaction(
         self, peer: Peer, frame: Frame, message: Message, sending: Sending, operation: str, standing: Standing
     ) -> None:
         try:
@@ -381,17 +408,17 @@ class Pipeline:
             if standing is Standing.AT_OR_BELOW:
                 self._replayed(peer, frame, message)
             else:
-                await self._refuse(sending, message, INVALID_TRANSACTION)
+                self._refuse(sending, message, INVALID_TRANSACTION)
             return
         if len(self._queue) >= LARGEST_QUEUE:
-            await self._refuse(sending, message, UNAVAILABLE)
+            self._refuse(sending, message, UNAVAILABLE)
             return
         only_stored = standing is Standing.AT_OR_BELOW
-        await self._enqueue(_Work(sending, request, message, peer, frame, only_stored))
+        self._enqueue(_Work(sending, request, message, peer, frame, only_stored))
 
-    async def _enqueue(self, work: _Work) -> None:
+    def _enqueue(self, work: _Work | _Unstored) -> None:
         if self._stopped:
-            await self._refuse(work.sending, work.message, UNAVAILABLE)
+            self._say_unavailable(work)
             return
         self._queue.append(work)
         if not self._committing:
@@ -416,31 +443,37 @@ class Pipeline:
             self._give_up(batch)
             return
         try:
-            entries, answers = self._decide(batch)
-            if entries:
-                self._engine.stage(entries, self._epoch)
+            entries, answers, marks = self._decide(batch)
+            if entries or marks:
+                self._engine.stage(entries, self._epoch, marks)
         except LedgerError as error:
             self._failed(batch, error)
             return
         except AssertionError as error:
             self._broken(batch, error)
             return
-        if not entries:
+        if not entries and not marks:
             self._release(answers)
             asyncio.get_running_loop().call_soon(self._next_batch)
             return
         future = asyncio.get_running_loop().run_in_executor(self._writer, self._engine.sync)
         future.add_done_callback(lambda done: self._synced(done, batch, entries, answers))
 
-    def _decide(self, batch: _Batch) -> tuple[list[Entry], list[_Answer]]:
-        """Entries and answers of what can be decided now; what waits for the HSM leaves the batch."""
+    def _decide(self, batch: _Batch) -> tuple[list[Entry], list[_Answer], dict[bytes, int]]:
+        """Entries and answers of what can be decided now, marks of answers without an entry; what waits for
+        the HSM leaves the batch."""
         if self._state is None:
             self._state = State(self._engine.start())
         entries: list[Entry] = []
         answers: list[_Answer] = []
+        marks: dict[bytes, int] = {}
         now_ms = self._clock.now_ms()
         waiting = False
         for item in batch.work:
+            if isinstance(item, _Unstored):
+                answers.append(_Answer(item.sending, item.body))
+                _raise(marks, item.sending)
+                continue
             outcome = self._decide_one(self._state, item, now_ms)
             if outcome is None:
                 waiting = True
@@ -449,14 +482,17 @@ class Pipeline:
                 answers.append(_Answer(item.sending, outcome.answer, self._delivery(item, outcome)))
             elif isinstance(outcome, Repeat):
                 answers.append(_Answer(item.sending, outcome.entry.answer))
+                if not _is_of(outcome.entry, item.sending):
+                    _raise(marks, item.sending)
             elif isinstance(outcome, Refusal):
-                answers.append(self._refusal(item, outcome.response_code))
+                answers.append(_Answer(item.sending, self._refused_body(item.message, outcome.response_code)))
+                _raise(marks, item.sending)
             else:
                 body = self._unauthenticated(item.message, SECURITY_ERROR)
                 answers.append(_Answer(item.sending, body, replayed=item.peer))
         if waiting:
-            batch.work = [item for item in batch.work if not item.parked]
-        return entries, answers
+            batch.work = [item for item in batch.work if isinstance(item, _Unstored) or not item.parked]
+        return entries, answers, marks
 
     def _decide_one(
         self, state: State, item: _Work, now_ms: int
@@ -484,7 +520,7 @@ class Pipeline:
                     "decision failed", terminal=request.terminal, error=type(error).__name__, at=where
                 )
                 return Refusal(MALFUNCTION)
-            if isinstance(outcome, Need):
+            if isinstance(outcome, PinCheck | NewPin | NewCode):
                 if not self._asked(item, outcome):
                     return None
                 continue
@@ -539,13 +575,13 @@ class Pipeline:
         self._stop("an invariant of the ledger broke")
 
     def _give_up(self, batch: _Batch) -> None:
-        """91 says that nothing was booked. Where that isn't certain nothing is said: the terminal
-        reverses."""
-        if batch.in_doubt:
-            for item in batch.work:
+        """Nothing is said under a MAC: the terminal reverses. 91 is for whoever reads a trace; where
+        something may have been booked nothing is said at all."""
+        for item in batch.work:
+            if batch.in_doubt:
                 item.sending.drop()
-        else:
-            self._release([self._refusal(item, UNAVAILABLE) for item in batch.work])
+            else:
+                self._say_unavailable(item)
         asyncio.get_running_loop().call_soon(self._next_batch)
 
     # ------------------------------------------------------------ the HSM
@@ -566,7 +602,7 @@ class Pipeline:
             item.refused = self._hsm_failed(error, PIN_UNAVAILABLE)
         if item.parked:
             item.parked = False
-            await self._enqueue(item)
+            self._enqueue(item)
 
     async def _found(self, item: _Work, need: Need) -> object:
         """What the HSM says to a need. A bad block is no fault here: it counts like a wrong PIN."""
@@ -612,8 +648,9 @@ class Pipeline:
         assert isinstance(code, str)
         return _Delivery(mobile.sealed, code, self._refused_body(item.message, UNAVAILABLE))
 
-    def _refusal(self, item: _Work, code: str) -> _Answer:
-        return _Answer(item.sending, self._refused_body(item.message, code))
+    def _say_unavailable(self, item: _Work | _Unstored) -> None:
+        """91 without a MAC: under one, the frame's mark would have to be durable."""
+        item.sending.finish(self._unauthenticated(item.message, UNAVAILABLE))
 
     def _refused_body(self, message: Message, code: str) -> bytes:
         return self._dialect.encode_body(_refusing(message, code))
@@ -653,9 +690,9 @@ class Pipeline:
             return False
         return True
 
-    async def _refuse(self, sending: Sending, message: Message, code: str) -> None:
-        """Answer under a MAC, without remembering: for messages whose MAC was good."""
-        await self._send(_Answer(sending, self._refused_body(message, code)))
+    def _refuse(self, sending: Sending, message: Message, code: str) -> None:
+        """Answer under a MAC, remembering no more than the key serial: for messages whose MAC was good."""
+        self._enqueue(_Unstored(sending, message, self._refused_body(message, code)))
 
     def _refuse_unauthenticated(self, peer: Peer, frame: Frame, message: Message, code: str) -> None:
         """Answer without a MAC: a terminal takes it for no answer, a person reading a trace sees why."""
@@ -674,17 +711,17 @@ class Pipeline:
         peer.drop()
         peer.close_after_fault()
 
-    async def _network(self, sending: Sending, message: Message) -> None:
+    def _network(self, sending: Sending, message: Message) -> None:
         code = message.text("70")
         if code not in (SIGN_ON, SIGN_OFF, ECHO):
-            await self._refuse(sending, message, INVALID_TRANSACTION)
+            self._refuse(sending, message, INVALID_TRANSACTION)
             return
         fields = answer_fields(message.text("11"), _time_of(message), message.text("41"), APPROVED)
         if code == SIGN_ON:
             fields["48"] = self._sign_on_tags()
             self._log.info("terminal signed on", terminal=message.text("41"))
         body = self._dialect.encode_body(Message(answer_mti(message.mti), fields))
-        await self._send(_Answer(sending, body))
+        self._enqueue(_Unstored(sending, message, body))
 
     def _sign_on_tags(self) -> dict[str, str]:
         tags = {
@@ -704,6 +741,10 @@ class Pipeline:
             await self._idle.wait()
             if self._tasks:
                 await asyncio.wait(set(self._tasks))
+
+
+def _raise(marks: dict[bytes, int], sending: Sending) -> None:
+    marks[sending.initial_key] = max(sending.counter, marks.get(sending.initial_key, 0))
 
 
 def _is_of(entry: Entry | None, sending: Sending) -> TypeGuard[Entry]:

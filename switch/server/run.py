@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TextIO
@@ -30,9 +31,11 @@ from switch.server.codes import CodeOutbox
 from switch.server.connection import Connections
 from switch.server.pipeline import Pipeline, where_of
 from switch.settings import Listener, Settings, SettingsError
+from switch.tls import TlsError, expiry_warning, server_context
 
 CHECKPOINT_INTERVAL_S = 60  # how much of the ledger's end is known only to the ledger itself, at most
 SWEEP_INTERVAL_S = 1
+CERTIFICATE_INTERVAL_S = 86_400
 # The memory holds a million small objects: looking through all of them takes 0.1 s, so that is done by the
 # clock and not whenever a quarter of them is new. Almost all garbage is freed by reference count anyway.
 COLLECT_THRESHOLDS = (10_000, 10, 1_000_000)
@@ -69,6 +72,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
 
     # First the port and the directory, then the ledger: a switch that can't serve must not fence one that
     # does.
+    context = _tls(settings.listener)
     listening = _bind(settings.listener)
     lock = _lock(settings)
     try:
@@ -122,7 +126,13 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             stop=request_stop,
         )
         connections = Connections(pipeline, settings.listener, log)
-        server = await loop.create_server(connections.make, sock=listening, backlog=LISTEN_BACKLOG)
+        server = await loop.create_server(
+            connections.make,
+            sock=listening,
+            backlog=LISTEN_BACKLOG,
+            ssl=context,
+            ssl_handshake_timeout=None if context is None else settings.listener.frame_timeout_s,
+        )
         port = listening.getsockname()[1]
         settings.port_path.write_text(f"{port}\n", encoding="ascii")
         try:
@@ -133,6 +143,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             loop.create_task(_sweep(connections)),
             loop.create_task(_collect()),
             loop.create_task(_checkpoint(engine, checkpoints, clock, log)),
+            loop.create_task(_watch_certificates(settings, clock, log)),
         ]
         loop.set_exception_handler(lambda _loop, context: log_defect(log, context))
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -141,7 +152,14 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_THRESHOLDS)
-        log.info("listening", host=settings.listener.host, port=port, data=str(settings.data), epoch=epoch)
+        log.info(
+            "listening",
+            host=settings.listener.host,
+            port=port,
+            data=str(settings.data),
+            epoch=epoch,
+            tls=context is not None,
+        )
 
         reason = await stop
         log.info("stopping", reason=reason)
@@ -206,6 +224,16 @@ def _bind(listener: Listener) -> socket.socket:
     return bound
 
 
+def _tls(listener: Listener) -> ssl.SSLContext | None:
+    """The context of a listener with a certificate. Raises StartError."""
+    if listener.tls_certificate is None or listener.tls_key is None:
+        return None
+    try:
+        return server_context(listener.tls_certificate, listener.tls_key, listener.tls_clients)
+    except TlsError as error:
+        raise StartError(str(error)) from error
+
+
 def _lock(settings: Settings) -> TextIO:
     """The data directory for this process alone; the system lets go of it when the process ends, however it
     ends."""
@@ -230,6 +258,22 @@ async def _sweep(connections: Connections) -> None:
     while True:
         await asyncio.sleep(SWEEP_INTERVAL_S)
         connections.sweep()
+
+
+async def _watch_certificates(
+    settings: Settings, clock: SystemClock, log: structlog.stdlib.BoundLogger
+) -> None:
+    """Say once a day which of our certificates end soon."""
+    files = (settings.listener.tls_certificate, settings.listener.tls_clients, settings.hsm.tls_certificate)
+    while True:
+        for file in files:
+            try:
+                warning = None if file is None else expiry_warning(file, clock.local())
+            except TlsError as error:
+                warning = str(error)
+            if warning is not None:
+                log.warning("certificate", what=warning)
+        await asyncio.sleep(CERTIFICATE_INTERVAL_S)
 
 
 async def _collect() -> None:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
-from switch.hsm import KeyNotFound, KeyState, KeyStore, KeyStoreError, KeyVersion
+from switch.hsm import KeyNotFound, KeyReused, KeyState, KeyStore, KeyStoreError, KeyVersion
 from switch.hsm.port import Fault, Hsm, HsmError, Key, KeyAlgorithm, KeyUse, MacAlgorithm
 from switch.iso8583 import Dialect, Message, Value
 from switch.link.matching import answer_mti
@@ -179,6 +179,12 @@ class ZoneKeys:
             if (key.use, its_algorithm) == (use, algorithm):
                 return key
         key = await self._hsm.generate_key(use, algorithm, exportable=True)
+        try:  # before the partner has it: afterwards it has to be stored
+            self._store.check_fresh(self._name(kind, "send"), key.check_value)
+        except KeyReused:
+            raise ZoneKeyError(
+                f"partner {self.partner}, new {kind.name} key: its check value was there before; change again"
+            ) from None
         self._offered[kind.name] = key, algorithm
         return key
 
@@ -222,9 +228,14 @@ class ZoneKeys:
             return SECURITY_ERROR, ""
         if key.check_value != check_value:
             return SECURITY_ERROR, ""
+        offered = self._offered.get(kind.name)
+        if offered is not None and offered[0].check_value == check_value:
+            return SECURITY_ERROR, ""  # our own offer sent back
         name = self._name(kind, "receive")
         try:
             return self._installed(name, key, _algorithm_of(block), now), check_value
+        except KeyReused:
+            return SECURITY_ERROR, ""  # our own key sent back
         except KeyStoreError:
             return MALFUNCTION, ""
 

@@ -7,6 +7,9 @@ clock     now_ms() -> int: milliseconds that never go back, from any start.
           set_wall((year, month, day, hour, minute, second)); wall() -> the same tuple, None before that.
 storage   read(name) -> bytes or None; append(name, data), replace(name, data), remove(name): durable when
           they return; replace happens whole or not at all. All raise OSError.
+forget_given_keys
+          forget_given_keys(): take the key block out of the settings' file; durable when it returns. Raises
+          OSError, ValueError: it may still be there.
 random    random(count) -> bytes fit for keys and vectors.
 aes       aes(key, mode, iv) as in MicroPython's cryptolib: mode 1 ECB, 2 CBC; encrypt(data) or decrypt(data).
 display   128 x 64 dots, one bit each: clear(), text(letters, x, y), line(y), show() -> digest of the picture.

@@ -14,6 +14,7 @@ import termios
 import time
 from binascii import hexlify
 
+import terminal
 from terminal.hal import CertificateError
 from terminal.hal.crypto import aes
 from terminal.text import later
@@ -26,14 +27,17 @@ LINE_BYTES = 512  # read from the line at once: more than one frame
 _CS8, _CREAD, _CLOCAL, _B9600 = 0o60, 0o200, 0o4000, 0o15
 _VTIME, _VMIN = 5, 6
 _SIGHUP, _IGNORE = 1, 1
+_OWNER_ONLY = 0o077  # what is kept here holds keys and card numbers, even if sealed
 
 
 class Board:
-    """The doors of this machine. paths: of "storage", "reader", "keypad", "printer" and, if there is one,
-    "service". Raises OSError."""
+    """The doors of this machine. paths: of "settings", "storage", "reader", "keypad", "printer" and, if there
+    is one, "service". Raises OSError."""
 
     def __init__(self, paths):
         _outlive_hang_ups()
+        _umask(_OWNER_ONLY)
+        self._settings = paths["settings"]
         self.clock = Clock()
         self.storage = Storage(paths["storage"])
         self.random = os.urandom
@@ -47,6 +51,18 @@ class Board:
         self.secure = secure
         self.emit = emit
         self.fault = fault
+
+    def forget_given_keys(self):
+        from terminal.settings import without_keys
+
+        name = self._settings.rfind("/") + 1
+        place = Storage(self._settings[:name] or ".")
+        try:
+            content = without_keys(place.read(self._settings[name:]) or b"{}")
+        finally:
+            terminal.forget("terminal.settings")
+        if content is not None:
+            place.replace(self._settings[name:], content)
 
 
 # ---------------------------------------------------------------- clock
@@ -357,6 +373,9 @@ if hasattr(os, "set_blocking"):
     def _outlive_hang_ups():
         """No port becomes the controlling terminal here, so none can send a signal."""
 
+    def _umask(mask):
+        os.umask(mask)
+
 else:
     _F_SETFL, _NONBLOCKING = 4, 0o4002  # O_RDWR | O_NONBLOCK
 
@@ -368,6 +387,9 @@ else:
     def _outlive_hang_ups():
         """A process without a terminal gets the first tty it opens as its own, and SIGHUP when that goes."""
         _c_function("signal", "iP")(_SIGHUP, _IGNORE)
+
+    def _umask(mask):
+        _c_function("umask", "i")(mask)
 
     def _c_function(name, arguments):
         import ffi

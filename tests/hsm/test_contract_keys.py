@@ -188,6 +188,18 @@ def test_an_aes_key_never_goes_under_a_tdes_key(box: Box) -> None:
 
 
 @for_boxes(Capability.KEYS)
+def test_an_aes_key_never_goes_under_a_shorter_one(box: Box) -> None:
+    for use in (KeyUse.ZONE, KeyUse.TRANSPORT):
+        under = box.key(use, bytes(range(16)))
+        for size, fits in ((16, True), (24, False), (32, False)):
+            key = box.key(KeyUse.MAC, bytes(range(size)), exportable=True)
+            if fits:
+                box.run(box.hsm.export_key(key, under))
+            else:
+                assert box.fault_of(box.hsm.export_key(key, under)) is Fault.KEY_USE
+
+
+@for_boxes(Capability.KEYS)
 @pytest.mark.parametrize("use", MADE)
 def test_a_key_that_is_not_exportable_stays(box: Box, use: KeyUse) -> None:
     zone = box.key(KeyUse.ZONE, ZONE_KEY)
@@ -301,6 +313,13 @@ def test_an_initial_key_needs_an_id_of_8_bytes(box: Box) -> None:
     for size in (0, 7, 9, 12):
         fault = box.fault_of(box.hsm.derive_initial_key(base, bytes(size), transport))
         assert fault is Fault.BAD_INPUT
+
+
+@for_boxes(Capability.INITIAL_KEY)
+def test_an_initial_key_never_goes_under_a_shorter_transport_key(box: Box) -> None:
+    base = box.key(KeyUse.BASE_DERIVATION, bytes(range(32)))
+    transport = box.key(KeyUse.TRANSPORT, bytes(range(16)))
+    assert box.fault_of(box.hsm.derive_initial_key(base, INITIAL_KEY_ID, transport)) is Fault.KEY_USE
 
 
 @for_boxes(Capability.INITIAL_KEY)

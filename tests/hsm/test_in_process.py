@@ -161,3 +161,25 @@ def test_a_closed_hsm_keeps_no_key() -> None:
     run(hsm.mac_generate(key, b"data"))
     run(hsm.close())
     assert fault_of(hsm.mac_generate(key, b"data")) is Fault.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    "components",
+    [
+        (b"\x01" * 16, b"\x01" * 16, b"\x02" * 16),
+        (b"\x02" * 16, b"\x01" * 16, b"\x01" * 16),
+        (b"\x01" * 16, b"\x02" * 16, b"\x01" * 16),
+        (b"\x02" * 16, b"\x04" * 16, b"\x05" * 16),  # the last two differ in parity bits only
+    ],
+)
+def test_no_key_is_formed_of_equal_components(components: tuple[bytes, ...]) -> None:
+    with pytest.raises(HsmError, match="two components are equal") as refused:
+        InProcessHsm(MASTER_KEY).form_key(components, KeyUse.PIN, KeyAlgorithm.TDES_2)
+    assert refused.value.fault is Fault.BAD_INPUT
+
+
+def test_of_an_aes_key_every_bit_of_a_component_counts() -> None:
+    hsm, parts = InProcessHsm(MASTER_KEY), [b"\x02" * 16, b"\x04" * 16, b"\x05" * 16]
+    assert len(hsm.form_key(parts, KeyUse.ZONE, KeyAlgorithm.AES_128).check_value) == 6
+    with pytest.raises(HsmError, match="two components are equal"):
+        hsm.form_key([*parts, parts[0]], KeyUse.ZONE, KeyAlgorithm.AES_128)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from switch.hsm.key_store import KeyNotFound, KeyState, KeyStore, KeyStoreError
+from switch.hsm.key_store import KeyNotFound, KeyReused, KeyState, KeyStore, KeyStoreError
 from switch.hsm.port import Key, KeyAlgorithm, KeyUse
 
 NOW = datetime(2026, 11, 21, 20, 15, 30, tzinfo=UTC)
@@ -82,6 +82,61 @@ def test_a_revoked_key_is_not_given_out_and_stays_revoked(store: KeyStore, path:
         store.retire(BDK, 1)
     store.save()
     assert load(path).versions(BDK)[0].state is KeyState.REVOKED
+
+
+def test_a_revoked_key_does_not_come_back_under_its_name(store: KeyStore, path: Path) -> None:
+    store.revoke(BDK, 1)
+    with pytest.raises(KeyReused, match=r"'bdk/0011AABB': this is version 1, which is revoked"):
+        store.add(BDK, a_key(token=TOKEN + "00"), KeyAlgorithm.AES_128, OFFICERS)
+    assert [version.state for version in store.versions(BDK)] == [KeyState.REVOKED]
+    store.add(BDK, a_key(check_value="FFFFFF"), KeyAlgorithm.AES_128, OFFICERS)
+    store.add("bdk/00000001", a_key(), KeyAlgorithm.AES_128, OFFICERS)
+
+
+@pytest.mark.parametrize(("kind", "use"), [("mac", KeyUse.MAC), ("pin", KeyUse.PIN)])
+@pytest.mark.parametrize(("known", "brought"), [("send", "receive"), ("receive", "send")])
+def test_a_key_of_one_direction_is_never_that_of_the_other(
+    store: KeyStore, kind: str, use: KeyUse, known: str, brought: str
+) -> None:
+    store.add(f"zone/BANK/{kind}-{known}", a_key(use), KeyAlgorithm.AES_128, OFFICERS)
+    store.add(f"zone/BANK/{kind}-{known}", a_key(use, check_value="000001"), KeyAlgorithm.AES_128, OFFICERS)
+    for value in ("A1B2C3", "000001"):  # retired or active
+        with pytest.raises(KeyReused, match=f"this is a key of 'zone/BANK/{kind}-{known}'"):
+            store.add(
+                f"zone/BANK/{kind}-{brought}", a_key(use, check_value=value), KeyAlgorithm.AES_128, OFFICERS
+            )
+    assert not store.versions(f"zone/BANK/{kind}-{brought}")
+    store.add(f"zone/OTHER/{kind}-{brought}", a_key(use), KeyAlgorithm.AES_128, OFFICERS)
+
+
+@pytest.mark.parametrize(
+    ("name", "use", "advice"),
+    [
+        (BDK, KeyUse.BASE_DERIVATION, "vafa keys generate bdk/0011AABB, then vafa keys inject"),
+        ("pin/verifier", KeyUse.PIN_VERIFIER, "vafa keys generate pin/verifier"),
+        ("zone/BANK/zmk", KeyUse.ZONE, "vafa keys ceremony zone/BANK/zmk"),
+        ("transport/10000001", KeyUse.TRANSPORT, "vafa keys ceremony transport/10000001"),
+        ("zone/BANK/mac-send", KeyUse.MAC, "vafa keys generate zone/BANK/mac-send"),
+        ("zone/BANK/pin-receive", KeyUse.PIN, "vafa keys import zone/BANK/pin-receive"),
+    ],
+)
+def test_the_advice_for_a_key_that_ended_works_for_its_name(
+    path: Path, name: str, use: KeyUse, advice: str
+) -> None:
+    store = load(path)
+    store.add(name, a_key(use), KeyAlgorithm.AES_128, OFFICERS)
+    store.revoke(name, 1)
+    with pytest.raises(KeyNotFound) as missing:
+        store.key(name)
+    assert advice in str(missing.value)
+    assert "rotate" not in str(missing.value)
+
+
+def test_every_name_is_shown_when_one_is_wrong(store: KeyStore) -> None:
+    with pytest.raises(KeyStoreError) as refused:
+        store.add("zone/BANK/key", a_key(), KeyAlgorithm.AES_128, OFFICERS)
+    for name in ("mac-send", "mac-receive", "pin-send", "pin-receive", "zmk"):
+        assert f"zone/<partner>/{name}" in str(refused.value)
 
 
 def test_a_retired_key_is_not_given_out(store: KeyStore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ from tests.hsm_sim.certificates import Authority
 
 PATIENCE_S = 30.0  # how long a test waits for what must happen; nothing is measured
 SECRET = "92389" * 3
+TOO_MANY = "too many connections, the longest idle goes"
 
 
 class Lines:
@@ -234,11 +236,39 @@ def test_a_thousand_hosts_at_once_and_not_one_more_than_allowed() -> None:
                 writer.write(echo(number))
             for number, (reader, _) in enumerate(hosts):
                 assert await answer(reader) == f"{number:04d}B300{number:04d}".encode()
-            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-                await served(server)
-            assert log.reasons() == ["too many connections"]
+            await served(server)
+            assert log.reasons() == [TOO_MANY]
             for _, writer in hosts:
                 writer.close()
+
+    play(scene)
+
+
+def test_idle_connections_keep_nobody_out() -> None:
+    """Those that never asked anything go first; bytes that are no whole request don't count."""
+
+    async def scene() -> None:
+        async with serving(ServerSettings(port=0, max_connections=3)) as (server, log):
+            good_reader, good = await host(server)
+            good.write(echo(1))
+            assert await answer(good_reader) == b"0001B3000001"
+            strangers = [await host(server) for _ in range(2)]
+            strangers[0][1].write(echo(2)[:-1])
+            late = [await host(server) for _ in range(2)]
+            for number, (reader, writer) in enumerate(late, 3):
+                writer.write(echo(number))
+                assert await answer(reader) == f"{number:04d}B300{number:04d}".encode()
+            for reader, _ in strangers:
+                with contextlib.suppress(ConnectionError):
+                    assert await reader.read() == b""
+            assert server.connections == 3
+            good.write(echo(9))
+            assert await answer(good_reader) == b"0009B3000009"
+            assert log.reasons() == [TOO_MANY] * 2
+            # All have asked: the longest idle of them goes, not the one that asked last.
+            await served(server)
+            good.write(echo(10))
+            assert await answer(good_reader) == b"0010B3000010"
 
     play(scene)
 

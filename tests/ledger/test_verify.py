@@ -45,6 +45,7 @@ KEYS = {
     "owner": ("first_bucket",),
     "meta": ("name",),
     "key_mark": ("initial_key",),
+    "answered": ("initial_key",),
     "credential": ("member",),
     "mobile": ("identifier",),
 }
@@ -62,6 +63,7 @@ NAMES = {
     "owner": "first_bucket",
     "meta": "name",
     "key_mark": "initial_key",
+    "answered": "initial_key",
     "credential": "member",
     "mobile": "member",
 }
@@ -136,6 +138,8 @@ def write_ledger(files: Files) -> None:
     )
     assert checkpoints.append(book.engine.heads(), book.now_ms) is not None
     book.book(Request("earn", 30, 1, points=1, acceptor="100000000000002"), Request("activate", 31, 3))
+    book.engine.stage([], book.epoch, {b"initial1": 70, b"initial2": 9})
+    book.engine.sync()
     book.engine.close()
 
 
@@ -213,7 +217,8 @@ def test_every_changed_value_is_found(original: Files, tmp_path: Path, table: st
             assert named(report, table, row, {**row, column: changed}), (column, row, report.problems)
 
 
-@pytest.mark.parametrize("table", KEYS)
+# Nothing else in the ledger knows of an answer that made no entry: its mark can be taken away unseen.
+@pytest.mark.parametrize("table", [table for table in KEYS if table != "answered"])
 def test_every_deleted_row_is_found(original: Files, tmp_path: Path, table: str) -> None:
     for number, row in enumerate(some_rows(original, table)):
         files = copy(original, tmp_path / str(number))

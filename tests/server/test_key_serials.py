@@ -10,7 +10,7 @@ from simulators.terminal_keys import Transmission
 from switch.hsm.port import Fault
 from switch.iso8583 import Message
 from switch.ledger.verify import verify
-from tests.server.bench import Bench, OnePeer
+from tests.server.bench import UNPROVEN, Bench, OnePeer
 from tests.server.playing import play
 from tests.server.running_switch import DIALECT, new_card
 
@@ -186,17 +186,40 @@ def test_a_frame_that_repeats_one_in_flight_shares_its_answer(tmp_path: Path) ->
     play(tmp_path, story)
 
 
-def test_an_echo_counts_too_until_the_next_start(tmp_path: Path) -> None:
+def test_what_was_answered_without_an_entry_is_not_new_after_a_restart(tmp_path: Path) -> None:
+    """An echo, a refusal and what waited for an HSM: each answer's serial is on the disk before it leaves."""
+
     async def story(bench: Bench) -> None:
         terminal = bench.settings.terminals[0]
+        card = await active_card(bench)
         echo = Message("0800", {"11": "000900", "41": terminal.id, "42": terminal.acceptor, "70": "301"})
         first = bench.sealed(echo)
         assert bench.genuine([first], (await bench.send([first])).answers)[0]["39"] == "00"
         assert len((await bench.send([first])).answers) == 1
-        await bench.one(Message("0800", {**echo.fields, "11": "000901"}))
+        await bench.close()
+        bench.start()
         peer = OnePeer()
         assert await refused(bench, first, peer) == "63"
         assert len(peer.alarms) == 1
+        fields = bench.earn(card, 5).fields
+        incomplete = bench.sealed(Message("0200", {name: fields[name] for name in fields if name != "60"}))
+        assert bench.genuine([incomplete], (await bench.send([incomplete])).answers)[0]["39"] == "30"
+        await bench.close()
+        bench.start()
+        assert await refused(bench, incomplete) == "63"
+        assert verify(bench.settings.ledger_path, bench.settings.seal_key).problems == []
+
+    play(tmp_path, story)
+
+
+def test_a_frame_that_the_ledger_could_not_take_gets_no_answer_that_counts(tmp_path: Path) -> None:
+    """Under a MAC the terminal would believe that nothing is booked; sent again after a restart it would."""
+
+    async def story(bench: Bench) -> None:
+        card = await active_card(bench)
+        frame = bench.sealed(bench.earn(card, 5))
+        bench.engine.plan = ["stage", "stage"]
+        assert bench.genuine([frame], (await bench.send([frame])).answers) == [UNPROVEN]
 
     play(tmp_path, story)
 

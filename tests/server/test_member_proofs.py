@@ -10,7 +10,7 @@ import pytest
 from switch.hsm.port import Fault
 from switch.iso8583 import Message
 from switch.ledger.verify import verify
-from tests.server.bench import Bench, OnePeer, enciphered, pin
+from tests.server.bench import UNPROVEN, Bench, OnePeer, enciphered, pin
 from tests.server.playing import play
 from tests.server.running_switch import new_card
 
@@ -350,17 +350,65 @@ def test_a_first_pin_in_a_bad_block_activates_nothing(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_a_reversed_pin_change_brings_the_old_pin_back(tmp_path: Path) -> None:
+def test_a_pin_change_is_not_taken_back(tmp_path: Path) -> None:
+    """The old PIN may be the stolen one, and its return would give three more tries."""
+
     async def story(bench: Bench) -> None:
         card = await member(bench, 10)
         change = bench.pin_change(card, "1234", f52=pin(PIN, card))
         assert (await bench.one(change))["39"] == "00"
-        reversal = bench.reversal_of(change)
-        fields = {name: value for name, value in reversal.fields.items() if name != "48"}
-        wrong = Message("0420", {**fields, "3": "720000", "11": "009999"})
-        assert (await bench.one(wrong))["39"] == "12", "it names another operation"
-        assert (await bench.one(Message("0420", fields)))["39"] == "00"
-        assert (await bench.one(with_pin(bench, card, 1)))["39"] == "00"
+        for _ in range(3):
+            assert (await bench.one(with_pin(bench, card, 1, WRONG)))["39"] == "55"
+        assert (await bench.one(without_tags(bench.reversal_of(change))))["39"] == "12"
+        assert (await bench.one(with_pin(bench, card, 1)))["39"] == "75"
+        assert (await bench.one(with_pin(bench, card, 1, "1234")))["39"] == "75"
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("since", ["an earn", "a debt", "a new PIN", "a first PIN"])
+def test_an_activation_is_not_taken_back_from_a_member_who_has_something(tmp_path: Path, since: str) -> None:
+    """Or whoever holds the terminal takes account, PIN and mobile number over."""
+
+    async def story(bench: Bench) -> None:
+        card = new_card()
+        first_pin = None if since == "a first PIN" else pin(PIN, card)
+        activation = bench.activation(card, f52=first_pin)
+        assert (await bench.one(activation))["39"] == "00"
+        if since == "a new PIN":
+            assert (await bench.one(bench.pin_change(card, "1234", f52=pin(PIN, card))))["39"] == "00"
+        elif since == "a first PIN":
+            again = bench.activation(card, f52=pin(PIN, card))
+            assert (await bench.one(again))["39"] == "21"
+            assert (await bench.one(bench.earn(card, 5)))["39"] == "00"
+        else:
+            earn = bench.earn(card, 5)
+            assert (await bench.one(earn))["39"] == "00"
+            if since == "a debt":
+                assert (await bench.one(with_pin(bench, card, 5)))["39"] == "00"
+                assert (await bench.one(bench.reversal_of(earn)))["39"] == "00"
+        before = await bench.one(bench.balance(card))
+        assert (await bench.one(without_tags(bench.reversal_of(activation))))["39"] == "12"
+        assert (await bench.one(bench.balance(card)))["48"] == before["48"]
+        assert (await bench.one(bench.activation(card, f52=pin("9999", card))))["39"] == "21"
+
+    play(tmp_path, story)
+
+
+def without_tags(reversal: Message) -> Message:
+    return Message("0420", {name: value for name, value in reversal.fields.items() if name != "48"})
+
+
+@pytest.mark.parametrize(
+    ("track", "mode"),
+    [("{}", "021"), ("{}=", "021"), ("{}=0000000"[:-1], "021"), ("{}=2912101000000001", "011")],
+)
+def test_a_typed_number_in_track_2_is_no_card(tmp_path: Path, track: str, mode: str) -> None:
+    async def story(bench: Bench) -> None:
+        card = await member(bench, 10)
+        message = bench.redemption(card, 1, f35=track.format(card), f22=mode)
+        assert (await bench.one(message))["39"] == "30"
+        assert await bench.points(card) == 10
 
     play(tmp_path, story)
 
@@ -473,7 +521,7 @@ def test_a_code_goes_out_only_after_it_is_stored(tmp_path: Path) -> None:
     async def story(bench: Bench) -> None:
         card = await member(bench, 10, mobile=MOBILE)
         bench.engine.plan = ["stage", "stage"]
-        assert (await bench.one(bench.code_request(card)))["39"] == "91"
+        assert await bench.one(bench.code_request(card)) is UNPROVEN
         assert bench.post.sent == []
         bench.engine.plan = ["before"]
         assert (await bench.one(bench.code_request(card)))["39"] == "00"

@@ -306,3 +306,10 @@ def test_a_file_that_is_no_ledger_is_named(tmp_path: Path) -> None:
     assert result.returncode == 4
     assert "ledger.sqlite" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_switch_leaves_no_core_file(start: Start) -> None:
+    """Its memory holds the seal key, the directory key and, in process, the master key."""
+    limits = Path(f"/proc/{start().process.pid}/limits").read_text(encoding="ascii")
+    [row] = [line for line in limits.splitlines() if line.startswith("Max core file size")]
+    assert row.split()[4:6] == ["0", "0"]

@@ -15,7 +15,9 @@ from simulators.terminal_keys import TerminalKeys
 from switch.defaults import create_defaults, write_terminal_settings
 from switch.hsm.port import Direction
 from switch.keys import KeysError, SwitchKeys, open_hsm, open_store
+from switch.ledger.sqlite import SqliteEngine
 from switch.settings import Settings, SettingsError, load, load_for
+from tests.ledger.book import SEAL_KEY, Book, Request
 
 KEYS = "\n".join(["[keys]", *(f'{name} = "{"ab" * 32}"' for name in ("seal", "directory"))])
 TERMINAL = """
@@ -153,6 +155,58 @@ def test_a_terminals_file_that_was_lost_holds_the_same_key_again(tmp_path: Path)
     create_defaults(tmp_path)
     again = json.loads(path.read_text(encoding="utf-8"))
     assert again["transport_key"] == told["transport_key"]
+
+
+def test_a_terminal_that_took_its_key_block_is_not_keyed_again(tmp_path: Path) -> None:
+    settings = create_defaults(tmp_path)
+    path = tmp_path / "terminals" / "10000001.json"
+    told = json.loads(path.read_text(encoding="utf-8"))
+    del told["key_block"], told["key_serial"]
+    path.write_text(json.dumps(told), encoding="utf-8")
+    create_defaults(tmp_path)
+    write_terminal_settings(settings, port=9999)
+    assert json.loads(path.read_text(encoding="utf-8")) == {**told, "port": 9999}
+
+
+def lose_file_of_terminal_that_used(data: Path, counter: int) -> str:
+    """The ledger has a sending under that counter. Returns the initial key id, in digits."""
+    create_defaults(data)
+    text = (data / "switch.toml").read_text(encoding="utf-8")
+    first = load(data / "switch.toml").terminals[0].initial_key_id.hex().upper()
+    request = Request("activate", counter, 1)
+    (data / "switch.toml").write_text(text.replace(first, request.serial[:8].hex()), encoding="utf-8")
+    book = Book(lambda: SqliteEngine(load(data / "switch.toml").ledger_path, SEAL_KEY))
+    book.book(request)
+    book.engine.close()
+    (data / "terminals" / "10000001.json").unlink()
+    return request.serial[:8].hex().upper()
+
+
+@pytest.mark.parametrize(("used", "first"), [(1, 0x10000), (0xFFFF, 0x10000), (0x10000, 0x20000)])
+def test_a_terminals_file_made_again_starts_above_every_counter_used(
+    tmp_path: Path, used: int, first: int
+) -> None:
+    identifier = lose_file_of_terminal_that_used(tmp_path, used)
+    create_defaults(tmp_path)
+    told = json.loads((tmp_path / "terminals" / "10000001.json").read_text(encoding="utf-8"))
+    assert told["key_serial"] == f"{identifier}{first:08X}"
+    assert TerminalKeys.of(told).transmission().serial.hex().upper() == told["key_serial"]
+
+
+def test_a_terminal_without_counters_left_is_not_keyed(tmp_path: Path) -> None:
+    lose_file_of_terminal_that_used(tmp_path, 0xFFFF0000)
+    with pytest.raises(SettingsError, match="10000001 has used up its key serial numbers; register another"):
+        create_defaults(tmp_path)
+
+
+def test_a_ledger_that_can_not_tell_the_counters_keys_nobody(tmp_path: Path) -> None:
+    settings = create_defaults(tmp_path)
+    settings.ledger_path.write_bytes(b"no ledger at all" * 300)
+    path = tmp_path / "terminals" / "10000001.json"
+    path.unlink()
+    with pytest.raises(SettingsError, match="ledger"):
+        create_defaults(tmp_path)
+    assert not path.exists()
 
 
 def test_a_master_key_that_was_lost_is_not_made_anew(tmp_path: Path) -> None:

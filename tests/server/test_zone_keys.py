@@ -248,6 +248,28 @@ def _pin_block(serial: bytes, card: str, pin: str) -> bytes:
     return pin_blocks.seal_iso_4(working, pin, card, os.urandom)
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_key_of_ours_sent_back_to_us_is_refused(tmp_path: Path, late: bool) -> None:
+    """Before there are MACs, whoever holds the line could make us receive under what we send under."""
+
+    async def play() -> None:
+        here, there = side(tmp_path, "here"), side(tmp_path, "there")
+        sent: list[Message] = []
+
+        class Mirror:
+            async def request(self, message: Message, timeout_s: float | None = None) -> Message:
+                sent.append(message)
+                if not late:
+                    assert (await here.keys.take(message, 0.0))["39"] == "63"
+                return await there.keys.take(message, 0.0)
+
+        await here.keys.change(MAC, Mirror(), stamp(1), 0.0)
+        assert (await here.keys.take(sent[0], 0.0))["39"] == "63"
+        assert not KeyStore.load(here.path).versions("zone/bank/mac-receive")
+
+    asyncio.run(play())
+
+
 def test_a_forged_change_is_refused(tmp_path: Path) -> None:
     """Once there are MACs, a change without one, or with a wrong one, installs nothing."""
 

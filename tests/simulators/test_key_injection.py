@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from simulators.firmware import INTERPRETERS, Options, Place, Terminal
+from switch.defaults import write_private
 from switch.hsm.crypto.check_values import check_value
 from switch.hsm.crypto.dukpt_aes import initial_key
 from switch.hsm.crypto.key_blocks import Header, OptionalBlock, wrap
@@ -86,7 +87,13 @@ async def terminal_without_keys(
     data: Path, interpreter: str, **settings: object
 ) -> AsyncIterator[tuple[Terminal, Bench]]:
     (data / "terminals").mkdir(exist_ok=True)
-    (data / "terminals" / f"{TERMINAL}.json").write_text(json.dumps({**SETTINGS, **settings}), "utf-8")
+    write_private(data / "terminals" / f"{TERMINAL}.json", json.dumps({**SETTINGS, **settings}))
+    async with started(data, interpreter) as terminal:
+        yield terminal
+
+
+@asynccontextmanager
+async def started(data: Path, interpreter: str) -> AsyncIterator[tuple[Terminal, Bench]]:
     place = Place(data, TERMINAL)
     terminal = Terminal(place, INTERPRETERS[interpreter](), Options())
     await terminal.start()
@@ -134,6 +141,55 @@ def test_a_key_block_in_the_settings_needs_nobody_at_the_port(tmp_path: Path) ->
         async with terminal_without_keys(tmp_path, "micropython", **given) as (terminal, bench):
             await terminal.screen("signing_on")
             assert (await bench.ask("V1?")).split("|")[2] == "loaded"
+
+    asyncio.run(play())
+
+
+def kept_in(data: Path) -> set[str]:
+    """Files of a data directory that hold a key block."""
+    block = key_block()[-40:].encode()
+    return {str(path.relative_to(data)) for path in data.rglob("*") if path.is_file() and has(path, block)}
+
+
+def has(path: Path, text: bytes) -> bool:
+    return text in path.read_bytes()
+
+
+BLOCK_IN_SETTINGS = {"key_block": key_block(), "key_serial": f"{INITIAL_KEY_ID}00000001"}
+GIVEN, RUNNING = f"terminals/{TERMINAL}.json", f"run/{TERMINAL}/settings.json"
+
+
+@pytest.mark.parametrize("interpreter", list(INTERPRETERS))
+def test_a_key_block_that_was_loaded_is_kept_nowhere_and_comes_back_at_no_start(
+    tmp_path: Path, interpreter: str
+) -> None:
+    async def play() -> None:
+        async with terminal_without_keys(tmp_path, interpreter, **BLOCK_IN_SETTINGS) as (terminal, _):
+            await terminal.screen("signing_on")
+            assert kept_in(tmp_path) == set()
+        for told in (GIVEN, RUNNING):
+            assert json.loads((tmp_path / told).read_text("utf-8")) == SETTINGS
+        async with started(tmp_path, interpreter) as (terminal, _):
+            await terminal.screen("signing_on")
+            assert kept_in(tmp_path) == set()
+
+    asyncio.run(play())
+    files = [tmp_path / GIVEN, tmp_path / RUNNING, *(tmp_path / "terminals" / TERMINAL).iterdir()]
+    assert "keys" in {path.name for path in files}
+    assert {path.name for path in files if path.stat().st_mode & 0o077} == set()
+
+
+def test_a_key_block_that_was_not_loaded_yet_is_given_again(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with terminal_without_keys(tmp_path, "micropython", **BLOCK_IN_SETTINGS) as (terminal, _):
+            await terminal.screen("signing_on")
+        # As if the power had gone before the firmware did anything: it has stored nothing.
+        (tmp_path / "terminals" / TERMINAL / "keys").unlink()
+        running = json.loads((tmp_path / RUNNING).read_text("utf-8"))
+        (tmp_path / RUNNING).write_text(json.dumps({**running, **BLOCK_IN_SETTINGS}), "utf-8")
+        async with started(tmp_path, "micropython") as (terminal, _):
+            await terminal.screen("signing_on")
+            assert kept_in(tmp_path) == set()
 
     asyncio.run(play())
 

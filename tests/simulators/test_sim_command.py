@@ -112,6 +112,9 @@ def test_a_terminal_beside_a_running_switch(tmp_path: Path) -> None:
             await asyncio.to_thread(terminal.until, "* بازگشت")
             swipe = await asyncio.to_thread(vafa, "sim", "swipe", "--data", str(tmp_path), "--tear", "3")
             assert swipe.returncode == 0, swipe.stderr
+            await asyncio.to_thread(terminal.until, "# بدون رمز")
+            no_pin = await asyncio.to_thread(vafa, "sim", "keys", "#", "--data", str(tmp_path))
+            assert no_pin.returncode == 0, no_pin.stderr
             await asyncio.to_thread(terminal.until, "Activate card")
         finally:
             assert terminal.stop() == 0

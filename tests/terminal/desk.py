@@ -86,9 +86,11 @@ class Full(OSError):
 class Desk:
     """One terminal. Its surroundings behave well until a test says otherwise. files: LOADED unless given."""
 
-    def __init__(self, files=None, switch=None, reachable=True, **changed):
+    def __init__(self, files=None, switch=None, reachable=True, full=False, read_only=False, **changed):
         self.files = dict(LOADED if files is None else files)
-        self.full = False
+        self.full = full
+        self.read_only = read_only  # the settings' file
+        self.forgotten = 0  # how often its key block was
         self.snapshots = None  # [files after a write, what had been sent, shown and printed by then]
         self.now = 1000
         self.moment = None
@@ -140,6 +142,11 @@ class Desk:
 
     def remove(self, name):
         self.files.pop(name, None)
+
+    def forget_given_keys(self):
+        if self.read_only:
+            raise OSError(30)
+        self.forgotten += 1
 
     def _write(self, name, data):
         if self.full:

@@ -29,13 +29,28 @@ def test_without_keys_nothing_is_sent_until_they_are_injected():
 def test_a_key_block_in_the_settings_does_the_same():
     desk = Desk(files={}, key_block=KEY_BLOCK, key_serial=FIRST_SERIAL)
     assert desk.screens[-1] == "idle" and desk.serials[0][8:] == b"\x00\x00\x00\x01"
+    assert desk.forgotten == 1
     again = Desk(desk.files, key_block=KEY_BLOCK, key_serial=FIRST_SERIAL)
     assert int.from_bytes(again.serials[0][8:], "big") == COUNTER_BLOCK
+    assert again.forgotten == 1  # the power went between loading and forgetting
+    assert Desk(again.files).forgotten == 0
+
+
+def test_a_key_block_stays_in_the_settings_until_its_key_is_stored():
+    desk = Desk(files={}, full=True, key_block=KEY_BLOCK, key_serial=FIRST_SERIAL)
+    assert desk.screens == ["no_keys"] and desk.forgotten == 0
+    assert desk.logs[0] == "keys: the storage is full or broken"
+
+
+def test_settings_that_can_not_be_changed_are_told_and_the_terminal_works():
+    desk = Desk(files={}, read_only=True, key_block=KEY_BLOCK, key_serial=FIRST_SERIAL)
+    assert desk.screens[-1] == "idle"
+    assert desk.logs[0].startswith("settings: the key block can't be taken out")
 
 
 def test_a_wrong_key_block_in_the_settings_is_told():
     desk = Desk(files={}, key_block=KEY_BLOCK[:-1] + "B", key_serial=FIRST_SERIAL)
-    assert desk.screens == ["no_keys"]
+    assert desk.screens == ["no_keys"] and desk.forgotten == 0
     assert desk.logs[0] == "keys: key block: changed, or under another transport key"
 
 

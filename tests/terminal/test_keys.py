@@ -358,7 +358,10 @@ def test_injection_refused():
     assert port.service.loaded == 0 and port.keys.trouble == "no_keys"
     port.board.fails = False
     assert port.inject().startswith("OK")
-    assert port.inject().startswith("ERR|KSN|") or port.keys.transmission()
+    port.keys.transmission()
+    assert port.inject() == "OK|" + CHECK_VALUE  # the answer was lost: asked again, done once
+    assert port.inject(block=BARE_BLOCK).startswith("ERR|KSN|")  # the same key anew: no
+    assert counter_of(port.keys.transmission()) == 2
 
 
 def test_frames_torn_damaged_and_endless():

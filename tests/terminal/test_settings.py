@@ -1,6 +1,8 @@
 """Settings: what is taken, and what an error says."""
 
-from terminal.settings import FIELDS, OPTIONAL, SettingsError, check
+import json
+
+from terminal.settings import FIELDS, OPTIONAL, SettingsError, check, without_keys
 
 GOOD = {
     "terminal_id": "10000001",
@@ -89,3 +91,16 @@ def test_what_may_be_left_out():
         values = dict(GOOD)
         del values[name]
         assert error_of(values) == "key_block, key_serial: expected both or none"
+
+
+def test_a_settings_file_without_its_key_block():
+    content = without_keys(json.dumps(GOOD).encode())
+    left = json.loads(str(content, "utf-8"))
+    assert set(GOOD) - set(left) == {"key_block", "key_serial"}
+    assert left == {name: GOOD[name] for name in left}
+    assert without_keys(content) is None
+    try:
+        without_keys(b"no JSON")
+    except ValueError:
+        return
+    raise AssertionError("no JSON, and nobody said so")

@@ -1,23 +1,27 @@
 """The unix board's doors on the real machine: files, clock, display, TCP. Serial ports are met end to end."""
 
 import asyncio
+import json
 import os
 import socket
 from binascii import hexlify
 
 from terminal.hal import unix
-from terminal.hal.unix import Clock, Display, SerialPort, Storage, TcpLine
+from terminal.hal.unix import Board, Clock, Display, SerialPort, Storage, TcpLine
 
 
 class Directory:
-    """A directory that is gone again at the end of `with`."""
+    """A directory that is gone again at the end of `with`, and what a board may do to the process with it."""
 
     def __enter__(self):
+        self.mask = os.umask(0o022) if hasattr(os, "umask") else None
         self.path = (os.getenv("TMPDIR") or "/tmp") + "/vafa-" + str(hexlify(os.urandom(8)), "ascii")
         os.mkdir(self.path)
         return self.path
 
     def __exit__(self, *_):
+        if self.mask is not None:
+            os.umask(self.mask)
         remove(self.path)
 
 
@@ -56,6 +60,50 @@ def test_storage():
         assert Storage(path + "/deep/er").read("a") == b"three"
         storage.remove("a")
         assert storage.read("a") is None and storage.read("b") == b"new"
+
+
+def board_in(path):
+    """With its settings and storage in a directory."""
+    return Board(
+        {
+            "settings": path + "/settings.json",
+            "storage": path + "/storage",
+            "reader": path + "/reader",
+            "keypad": path + "/keypad",
+            "printer": path + "/printer",
+        }
+    )
+
+
+def mode(path):
+    return os.stat(path)[0] & 0o777
+
+
+def test_what_a_terminal_keeps_is_for_its_owner_only():
+    with Directory() as path:
+        storage = board_in(path).storage
+        storage.replace("keys", b"one")
+        storage.append("journal.1", b"two")
+        assert mode(path + "/storage") == 0o700
+        assert mode(path + "/storage/keys") == mode(path + "/storage/journal.1") == 0o600
+
+
+def test_given_keys_leave_the_settings_and_nothing_else_does():
+    with Directory() as path:
+        board = board_in(path)
+        kept = {"transport_key": "ab", "unknown": [1, None], "acceptor_name": {"fa": "فروشگاه"}}
+        given = dict(kept)
+        given.update({"key_block": "D0112", "key_serial": "12"})
+        Storage(path).replace("settings.json", json.dumps(given).encode())
+        board.forget_given_keys()
+        with open(path + "/settings.json", "rb") as file:
+            after = file.read()
+        assert json.loads(str(after, "utf-8")) == kept
+        assert mode(path + "/settings.json") == 0o600
+        assert sorted(os.listdir(path)) == ["settings.json", "storage"]
+        board.forget_given_keys()
+        with open(path + "/settings.json", "rb") as file:
+            assert file.read() == after
 
 
 def test_storage_that_can_not_be_made_or_used():

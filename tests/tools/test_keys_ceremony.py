@@ -136,6 +136,22 @@ def test_a_wrong_digit_of_a_tdes_component_is_noticed(place: Place) -> None:
     assert place.store.key(NAME).check_value == kcv(combined(TDES), "T")
 
 
+@pytest.mark.parametrize("twice", [(0, 0, 1), (0, 1, 0), (0, 1, 1), (0, 0, 0)])
+def test_the_same_component_twice_is_refused(place: Place, twice: tuple[int, ...]) -> None:
+    before = (place.data / "keys.json").read_bytes()
+    answers = from_letters(tuple(AES[number] for number in twice))
+    told = place.keys("ceremony", NAME, "--enter", *TWO, answers=(*BOTH, *answers))
+    assert told.code in (1, 2)  # asked again, until tries or answers end
+    assert "this component was entered already" in told.err
+    assert (place.data / "keys.json").read_bytes() == before
+
+
+def test_after_the_same_component_twice_the_right_one_is_taken(place: Place) -> None:
+    answers = (*from_letters(AES[:1]), "", AES[0].hex(), AES[1].hex(), "yes", *from_letters(AES[2:]))
+    place.done("ceremony", NAME, "--enter", *TWO, answers=(*BOTH, *answers))
+    assert place.store.key(NAME).check_value == kcv(combined(AES))
+
+
 @pytest.mark.parametrize("first", [AES[1].hex(), "not hex", AES[0].hex()[:-2], "", AES[0].hex() + "00"])
 def test_a_component_is_typed_again(place: Place, drawn: list[bytes], first: str) -> None:
     drawn += AES

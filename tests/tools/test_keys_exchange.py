@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.cmac import CMAC
 
+from switch.keys import KeysError, SwitchKeys
 from tests.tools.keys_kit import BOTH, FIRST, SECOND, ZMK, Place
 from tools.keys_room import NOT_REPLACED
 
@@ -159,10 +160,11 @@ def test_a_block_for_something_else_is_refused(
 
 def test_the_hsm_s_own_token_is_taken(linked: Place) -> None:
     """How a key that was formed at an HSM's console comes into the store."""
-    linked.done("generate", SEND)
-    token = linked.store.versions(SEND)[0].token
-    told = linked.done("import", "zone/BANK/mac-receive", "--token", "--block", token)
-    assert linked.store.key(SEND).check_value in told.out
+    linked.done("generate", "zone/OTHER/mac-send")
+    made = linked.store.versions("zone/OTHER/mac-send")[0]
+    token = made.token
+    told = linked.done("import", RECEIVE, "--token", "--block", token)
+    assert made.check_value in told.out
     for wrong, name in ((token, "zone/BANK/pin-send"), (token[:-1] + "!", RECEIVE), (block(), RECEIVE)):
         assert linked.keys("import", name, "--token", "--block", wrong, answers=BOTH).code == 1
     assert linked.keys("import", RECEIVE, "--token", "--under", "zone/BANK/zmk", answers=BOTH).code == 2
@@ -210,8 +212,12 @@ def test_a_key_that_others_hang_on_is_not_replaced(linked: Place) -> None:
     assert (linked.data / "keys.json").read_bytes() == before
 
 
-def test_a_zone_key_is_formed_never_made(linked: Place) -> None:
-    for command in (("rotate", "zone/BANK/zmk"), ("generate", "zone/NEW/zmk")):
+def test_a_key_that_somebody_else_needs_is_formed_never_made(linked: Place) -> None:
+    for command in (
+        ("rotate", "zone/BANK/zmk"),
+        ("generate", "zone/NEW/zmk"),
+        ("generate", "transport/2000000A"),
+    ):
         told = linked.keys(*command, answers=BOTH)
         assert told.code == 2
         assert "vafa keys ceremony" in told.err
@@ -237,9 +243,51 @@ def test_revoked_for_good(linked: Place) -> None:
 
 def test_a_bdk_that_somebody_knows_is_made_anew(linked: Place) -> None:
     bdk = f"bdk/{linked.settings.terminals[0].initial_key_id[:4].hex().upper()}"
-    linked.done("revoke", bdk, "--version", "1")
+    before = linked.files()
+    told = linked.keys("revoke", bdk, "--version", "1", answers=BOTH)
+    assert told.code == 2
+    for terminal in linked.settings.terminals:
+        assert terminal.id in told.err
+    assert "the switch does not start" in told.err
+    assert "--force" in told.err
+    assert linked.files() == before
+    told = linked.done("revoke", bdk, "--version", "1", "--force")
+    assert "the switch does not start" in told.err
+    with pytest.raises(KeysError, match=f"vafa keys generate {bdk}"):
+        SwitchKeys.of(linked.store, linked.settings.terminals)
     linked.done("generate", bdk)
     assert states(linked, bdk) == ["revoked", "active"]
+    assert SwitchKeys.of(linked.store, linked.settings.terminals).base_keys
+
+
+def test_a_bdk_that_no_terminal_has_is_revoked_without_a_word(linked: Place) -> None:
+    linked.done("generate", "bdk/FFFFFFFF")
+    assert not linked.done("revoke", "bdk/FFFFFFFF", "--version", "1").err.count("terminals registered")
+
+
+def test_a_revoked_key_is_not_taken_again(linked: Place) -> None:
+    linked.done("generate", SEND)
+    exported = linked.done("export", SEND).out.strip()
+    linked.done("revoke", SEND, "--version", "1")
+    before = (linked.data / "keys.json").read_bytes()
+    told = linked.keys("import", SEND, "--block", exported, answers=BOTH)
+    assert (told.code, "revoked" in told.err, "one in 16 million" in told.err) == (1, True, True)
+    assert (linked.data / "keys.json").read_bytes() == before
+    assert linked.log()[-1]["what"] == "revoke"
+
+
+def test_a_key_is_of_one_direction_only(linked: Place) -> None:
+    linked.done("generate", SEND)
+    exported = linked.done("export", SEND).out.strip()
+    told = linked.keys("import", RECEIVE, "--block", exported, answers=BOTH)
+    assert (told.code, f"a key of '{SEND}'" in told.err, "one in 16 million" in told.err) == (1, True, True)
+    assert not linked.store.versions(RECEIVE)
+
+
+def test_the_help_names_every_name(linked: Place) -> None:
+    shown = "".join(linked.done("import", "--help", answers=()).out.split())  # lines end inside names
+    for name in ("mac-send", "mac-receive", "pin-send", "pin-receive", "zmk"):
+        assert f"zone/<partner>/{name}" in shown
 
 
 @pytest.mark.parametrize("serving", [True, False])

@@ -468,7 +468,7 @@ def test_every_problem_is_named() -> None:
     assert "64" not in run("validate", "--no-mac", given=data).out
     broken = run("validate", "--format", "jsonl", given=EARN[:-1].hex().encode())
     assert broken.records[0]["problems"] == [
-        {"path": "64", "offset": 82, "what": "expected 8 bytes, got 7", "response_code": "30"}
+        {"path": "64", "offset": 96, "what": "expected 8 bytes, got 7", "response_code": "30"}
     ]
 
 

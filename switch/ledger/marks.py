@@ -1,0 +1,35 @@
+"""How far the counters of a terminal's keys have come, for whoever gives a terminal keys.
+
+Reads a ledger file beside the switch that may run on it; never writes, never makes one.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+from switch.ledger.sqlite import failures_at, open_connection
+
+TABLES = ("key_mark", "answered")  # of (initial_key, counter); an old ledger has neither, nor serials
+
+
+def last_counter(ledger: Path, initial_key_id: bytes) -> int:
+    """The highest KSN counter that a ledger file has of an initial key id (8 bytes), 0 for none or no file.
+
+    Raises LedgerUnavailable.
+    """
+    if not ledger.exists():
+        return 0  # a switch that never ran
+    with failures_at(ledger), closing(open_connection(ledger, read_only=True)) as connection:
+        present = [name for (name,) in connection.execute("SELECT name FROM sqlite_master")]
+        return max(
+            (
+                int(counter)
+                for table in TABLES
+                if table in present
+                for (counter,) in connection.execute(
+                    f"SELECT counter FROM {table} WHERE initial_key = ?", (initial_key_id,)
+                )
+            ),
+            default=0,
+        )
