@@ -28,7 +28,7 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TerminalSide]
 
 
 class MacCodec:
-    """The dialect with this terminal's MACs around it: an answer's is under the key of its request's serial."""
+    """The dialect with this terminal's MACs around it; an answer's belongs to its request's serial."""
 
     def __init__(self, terminal: TerminalSide) -> None:
         self._terminal = terminal
