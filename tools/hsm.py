@@ -29,6 +29,7 @@ from tools.cli import CommandError, ExitCode
 app = typer.Typer(no_args_is_help=True, help="A simulated HSM, for everything but production.")
 
 DEFAULT_DATA = Path("data/hsm")
+SECONDS = 60  # of a minute
 
 Data = Annotated[Path, typer.Option(help="Directory of the sealed LMK, audit log and officers' console.")]
 
@@ -142,7 +143,7 @@ def authorise(
     data: Data = DEFAULT_DATA,
     minutes: Annotated[int, typer.Option(min=1, max=720, help="How long.")] = 15,
 ) -> None:
-    """Two officers allow key management activities of a running box.
+    """Two officers allow key management activities of a running box. A longer period given before holds.
 
     Example: vafa hsm authorise export.P0 generate.K0 --minutes 10
     """
@@ -156,7 +157,11 @@ def authorise(
             "officers": [officer._asdict() for officer in (first, second)],
         },
     )
-    typer.echo(f"authorised for {minutes} min: {', '.join(answer['authorised'])}")
+    longer = {name: left for name, left in answer["authorised"].items() if left > minutes * SECONDS}
+    if names := [name for name in answer["authorised"] if name not in longer]:
+        typer.echo(f"authorised for {minutes} min: {', '.join(names)}")
+    for name, left in longer.items():
+        typer.echo(f"authorised for longer before, which holds: {name}, {left} s")
 
 
 @app.command()

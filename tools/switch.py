@@ -47,7 +47,7 @@ def run(
     from switch.server.run import run as serve
 
     log = open_log()
-    for what in harden():  # keys are in this process, whichever adapter: the ledger's seal key, the directory's
+    for what in harden():  # whichever adapter: the seal key and the directory key are here
         log.warning("not hardened", reason=what)
     try:
         settings = create_defaults(data or Path("data")) if config is None else load_for(data, config)

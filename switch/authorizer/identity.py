@@ -36,16 +36,19 @@ def dated(local_date: str, business_date: date) -> date:
 
 def identity_of(day: date, local_time: str, mti_class: str, terminal: str, stan: str) -> bytes:
     """The identity of a transaction. local_time: hhmmss; stan: 6 digits; terminal: 8 ASCII characters."""
-    identity = b"".join(
-        (
-            bytes.fromhex(f"{day.year:04d}{day.month:02d}{day.day:02d}{local_time}"),
-            mti_class.encode("ascii"),
-            terminal.encode("ascii"),
-            bytes.fromhex(stan),
-        )
+    identity = (
+        _day_as_bcd(day)
+        + bytes.fromhex(local_time)
+        + (mti_class + terminal).encode("ascii")
+        + bytes.fromhex(stan)
     )
     assert len(identity) == IDENTITY_BYTES
     return identity
+
+
+@lru_cache(maxsize=512)
+def _day_as_bcd(day: date) -> bytes:
+    return bytes.fromhex(f"{day.year:04d}{day.month:02d}{day.day:02d}")
 
 
 def fingerprint_of(body: bytes, key: bytes) -> bytes:

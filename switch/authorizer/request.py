@@ -7,9 +7,9 @@ and masked forms; of PIN blocks only that they are there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import cast
+from functools import lru_cache
+from typing import NamedTuple, cast
 
 from switch.authorizer.identity import (
     bucket_of_identifier,
@@ -36,8 +36,7 @@ class TooOld(ValueError):
     """The transaction's date lies outside the horizon, or is no date: refused before any look-up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One transaction request.
 
     operation: the message's name in the dictionary (balance, earn, redeem, activate, reversal, pin_change,
@@ -69,8 +68,11 @@ class Request:
     request_mac: bytes = b""
     has_card: bool = True
     has_pin: bool = False
-    code: str = field(default="", repr=False)
+    code: str = ""
     mobile: Mobile | None = None
+
+    def __repr__(self) -> str:
+        return f"Request({self.operation} {self.stan} of terminal {self.terminal})"
 
     @property
     def bucket_without_member(self) -> int:
@@ -106,6 +108,7 @@ class RequestReader:
         texts = cast("Mapping[str, str]", message.fields)
         tags = cast("Mapping[str, str]", message.fields.get("48") or {})
         business_date = now.date()
+        business_day = _iso(business_date)
         mti, stan, local_time, terminal = message.mti, texts["11"], texts["12"], texts["41"]
         day = self._day(texts["13"], local_time, business_date)
         original, original_operation = b"", None
@@ -130,7 +133,7 @@ class RequestReader:
             acceptor=texts["42"],
             stan=stan,
             local_time=local_time,
-            business_date=business_date.isoformat(),
+            business_date=business_day,
             identifier=identifier,
             masked_card=shown,
             card_valid=operation != "activate" or self._is_of_program(number),
@@ -161,13 +164,25 @@ class RequestReader:
     def _day(self, local_date: str, local_time: str, business_date: date) -> date:
         if not (local_time[:2] < "24" and local_time[2:4] < "60" and local_time[4:] < "60"):
             raise TooOld("no time of day")
-        try:
-            day = dated(local_date, business_date)
-        except ValueError:
-            raise TooOld("no date of the calendar") from None
-        if not within_horizon(day, business_date, self._horizon_days):
-            raise TooOld("outside the horizon")
+        day = _day_within(local_date, business_date, self._horizon_days)
+        if isinstance(day, str):
+            raise TooOld(day)
         return day
+
+
+@lru_cache(maxsize=8)
+def _iso(day: date) -> str:
+    return day.isoformat()
+
+
+@lru_cache(maxsize=512)  # a few dates are alive at a time; the local date comes from outside, so bounded
+def _day_within(local_date: str, business_date: date, horizon_days: int) -> date | str:
+    """The day of DE 13, or what is wrong with it."""
+    try:
+        day = dated(local_date, business_date)
+    except ValueError:
+        return "no date of the calendar"
+    return day if within_horizon(day, business_date, horizon_days) else "outside the horizon"
 
 
 def identifying_digits(message: Message) -> str:

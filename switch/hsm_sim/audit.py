@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +21,7 @@ from switch.hsm.crypto.macs import hmac_sha256
 
 FIRST_SEAL: Final = "0" * 64
 LONGEST_VALUE: Final = 200  # characters: a detail is a word or a name, never data that a host sent
-_SAFE = re.compile(r"[^ -~]")
+_JOINER: Final = "\u200c"  # within Persian names; not printable by Unicode's classes
 
 
 class AuditError(Exception):
@@ -52,10 +51,15 @@ class Record(NamedTuple):
 
 def sealed(key: bytes, previous: str, number: int, time: str, event: AuditEvent) -> Record:
     """The next record of a chain. previous: the seal before it (FIRST_SEAL at the start)."""
-    details = {name: _SAFE.sub("?", str(value))[:LONGEST_VALUE] for name, value in event.details.items()}
+    details = {name: _printable(str(value))[:LONGEST_VALUE] for name, value in event.details.items()}
     assert not details.keys() & {"n", "time", "what", "seal"}, "a detail would hide a field"
     seal = _seal(key, previous, number, time, event.what, details)
     return Record(number, time, event.what, details, seal)
+
+
+def _printable(text: str) -> str:
+    """Letters of any script stay; what could hide or turn a line does not."""
+    return "".join(one if one.isprintable() or one == _JOINER else "?" for one in text)
 
 
 def _seal(key: bytes, previous: str, number: int, time: str, what: str, details: dict[str, str]) -> str:

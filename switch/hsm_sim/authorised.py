@@ -47,7 +47,8 @@ class AuthorisedState:
     def authorise(
         self, activities: Iterable[str], officers: tuple[str, ...], minutes: int, now: float
     ) -> tuple[str, ...]:
-        """Two officers allow activities for 1 to 720 minutes; returns their full names.
+        """Two officers allow activities for 1 to 720 minutes, or as long as they were allowed already when
+        that is longer; returns their full names.
 
         Raises AuthorisationError: fewer than two officers, the same one twice, no such activity or period.
         """
@@ -67,10 +68,16 @@ class AuthorisedState:
 
     def allows(self, action: str, key: str, now: float) -> bool:
         """Whether `action` on keys of this type or usage is allowed at `now`."""
-        if not self._until:
-            return False
-        names = (f"{one}.{other}.host" for one in (action, "*") for other in (key.upper(), "*"))
-        return any(now < self._until.get(name, now) for name in names)
+        return bool(self._until) and now < self._end(action, key.upper(), now)
+
+    def seconds_left(self, name: str, now: float) -> int:
+        """How long an activity by its full name is allowed still, by itself or by one that includes it."""
+        action, key, _ = name.split(".")
+        return int(self._end(action, key, now) - now)
+
+    def _end(self, action: str, key: str, now: float) -> float:
+        names = (f"{one}.{other}.host" for one in (action, "*") for other in (key, "*"))
+        return max(self._until.get(name, now) for name in names)
 
     def active(self, now: float) -> dict[str, int]:
         """Activities allowed at `now` and the seconds they are still allowed."""

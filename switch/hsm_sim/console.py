@@ -157,7 +157,8 @@ class Console:
             state.authorised.cancel()  # nothing is allowed that is not recorded
             raise
         self._log.info("authorised", officers=details["officers"], activities=details["activities"])
-        return {"authorised": list(allowed), "minutes": request["minutes"]}
+        now = state.clock()
+        return {"authorised": {name: state.authorised.seconds_left(name, now) for name in allowed}}
 
     def _failed(self, error: VaultError) -> None:
         self._failures += 1

@@ -28,7 +28,7 @@ ERRORS: Final[dict[str, str]] = {
     "17": "not authorised: two officers have to allow this activity",
     "20": "PIN block does not contain valid values",
     "23": "invalid PIN block format code",
-    "24": "PIN shorter than 4 or longer than 12 digits",
+    "24": "PIN shorter than 4 or longer than 12 digits, or than the request allows",
     "25": "decimalisation table error",
     "26": "invalid key scheme",
     "27": "incompatible key length",

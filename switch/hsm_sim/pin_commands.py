@@ -140,7 +140,7 @@ def translate(call: Call) -> Answer:
     destination = call.key("destination", "BDK" if to_base_key else "")
     if to_base_key:
         destination = _dukpt_key(destination, request.serial)
-    return _translated(call, source, destination, _card(request.account))
+    return _translated(call, source, destination, _card(request.account), int(request.longest))
 
 
 def translate_dukpt(call: Call) -> Answer:
@@ -158,9 +158,13 @@ def translate_dukpt(call: Call) -> Answer:
     return _translated(call, source, destination, card)
 
 
-def _translated(call: Call, source: OpenKey, destination: OpenKey, card: _Card) -> Answer:
+def _translated(
+    call: Call, source: OpenKey, destination: OpenKey, card: _Card, longest: int = LONGEST_PIN
+) -> Answer:
     request = call.request
     pin = _read(source, request.block, request.source_format, card)
+    if len(pin) > longest:
+        raise Refused("24", "the PIN is longer than the request allows")
     block = _write(call, destination, pin, request.destination_format, card)
     return Answer(
         {
@@ -263,6 +267,8 @@ def verify_offset(call: Call) -> Answer:
     _check_verified(call, request.format)
     _check_longest(request.longest)
     pin = _read(key, request.block, request.format, _card(request.account))
+    if len(pin) > int(request.longest):
+        raise Refused("24", "the PIN is longer than the request allows")
     _check_offset(call, pvk, pin)
     return Answer({}, _weak(pvk))
 

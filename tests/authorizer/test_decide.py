@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -156,7 +156,7 @@ def test_any_visit_ends_with_the_balance_of_the_model(steps: list[tuple[str, int
             outcome = decide(state, sent[place][0])
             assert isinstance(outcome, Repeat)
             assert outcome.entry is outcomes[place]
-            changed = replace(sent[place][0], fingerprint=b"another")
+            changed = sent[place][0]._replace(fingerprint=b"another")
             assert decide(state, changed) == Refusal("94")
         elif kind == "early":
             late = request("earn", number, card, amount=value * EARNED)
@@ -233,7 +233,7 @@ V1, V2 = b"v" * 16, b"w" * 16
 
 
 def with_pin(operation: str, number: int, card: str, **more: int) -> Request:
-    return replace(request(operation, number, card, **more), has_pin=True)  # type: ignore[arg-type]
+    return request(operation, number, card, **more)._replace(has_pin=True)  # type: ignore[arg-type]
 
 
 def member_with_pin(state: State, card: str) -> int:
@@ -249,7 +249,7 @@ def test_a_need_changes_nothing_and_names_the_verifier() -> None:
     state, card = new_state(), "9364000000000001"
     member = member_with_pin(state, card)
     guess = with_pin("redeem", 2, card, amount=0, points=1)
-    guess = replace(guess, amount=REDEEMED)
+    guess = guess._replace(amount=REDEEMED)
     need = decide(state, guess)
     assert need == PinCheck(member, V1)
     assert decide(state, guess) == need
@@ -268,7 +268,7 @@ def test_an_answer_about_another_verifier_counts_for_nothing() -> None:
     changed = decide(state, change, {PinCheck(member, V1): True, need: V2})
     assert isinstance(changed, Entry)
     assert changed.sides == (PinSet(member, V2, V1),)
-    late = replace(with_pin("redeem", 3, card, points=1), amount=REDEEMED)
+    late = with_pin("redeem", 3, card, points=1)._replace(amount=REDEEMED)
     assert decide(state, late, {PinCheck(member, V1): True}) == PinCheck(member, V2)
 
 
@@ -276,9 +276,9 @@ def test_a_locked_pin_asks_the_hsm_nothing() -> None:
     state, card = new_state(), "9364000000000001"
     member = member_with_pin(state, card)
     for number in range(2, 5):
-        guess = replace(with_pin("redeem", number, card, points=1), amount=REDEEMED)
+        guess = with_pin("redeem", number, card, points=1)._replace(amount=REDEEMED)
         decide(state, guess, {PinCheck(member, V1): False})
-    locked = decide(state, replace(with_pin("redeem", 9, card, points=1), amount=REDEEMED))
+    locked = decide(state, with_pin("redeem", 9, card, points=1)._replace(amount=REDEEMED))
     assert isinstance(locked, Entry)
     assert (locked.response_code, locked.sides) == ("75", ())
 
@@ -286,7 +286,7 @@ def test_a_locked_pin_asks_the_hsm_nothing() -> None:
 def test_a_code_is_asked_for_and_kept_as_a_hash() -> None:
     state, card = new_state(), "9364000000000001"
     mobile = Mobiles(b"k").of("989121234567")
-    activated = decide(state, replace(request("activate", 1, card), mobile=mobile))
+    activated = decide(state, request("activate", 1, card)._replace(mobile=mobile))
     assert isinstance(activated, Entry)
     member = activated.member
     assert decide(state, request("code", 2, card)) == NewCode(member)
@@ -296,7 +296,7 @@ def test_a_code_is_asked_for_and_kept_as_a_hash() -> None:
     assert isinstance(side, CodeSent)
     assert (side.expires_ms, side.wrong) == (NOW_MS + 120_000, 0)
     assert b"123456" not in side.hashed
-    good = replace(request("redeem", 3, card, points=1), amount=REDEEMED, code="123456", has_card=False)
+    good = request("redeem", 3, card, points=1)._replace(amount=REDEEMED, code="123456", has_card=False)
     late = decide(state, good, now_ms=NOW_MS + 120_000)
     assert isinstance(late, Entry)
     assert late.response_code == "1A"

@@ -141,3 +141,16 @@ def test_a_record_cut_by_a_stop_is_dropped_and_the_log_carried_on(path: Path, le
     log.record(AuditEvent("started", {}))
     log.close()
     assert verify(path.read_text().splitlines(), KEY, head(path)).records == 3
+
+
+def test_names_in_any_script_stay_and_nothing_hides_a_line(path: Path) -> None:
+    officers = "سارا کریمی, علی\u200cرضا, Zoë"
+    log = AuditLog(path, KEY)
+    log.record(AuditEvent("authorised", {"officers": officers, "note": "a\nb\x1b[2J\u202e\u2028\ud800é"}))
+    log.close()
+    text = path.read_text("ascii")
+    assert text.count("\n") == 1
+    fields = json.loads(text)
+    assert fields["officers"] == officers
+    assert fields["note"] == "a?b?[2J???é"
+    assert verify([text], KEY, head(path)).records == 1

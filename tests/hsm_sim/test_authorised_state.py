@@ -85,6 +85,16 @@ def test_a_clock_that_jumps_back_gives_no_more_time_than_was_allowed() -> None:
     assert not state.allows("export", "P0", 1600.0)
 
 
+def test_what_holds_is_the_longest_period_that_includes_an_activity() -> None:
+    state = AuthorisedState()
+    state.authorise(["export"], ("one", "two"), 15, 0.0)
+    (name,) = state.authorise(["export.P0"], ("one", "two"), 1, 0.0)
+    assert state.seconds_left(name, 4.0) == 896
+    assert state.seconds_left("import.P0.host", 4.0) == 0
+    state.cancel()
+    assert state.seconds_left(name, 4.0) == 0
+
+
 @pytest.mark.parametrize(
     ("request_", "allowed"),
     [

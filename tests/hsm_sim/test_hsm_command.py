@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -110,6 +111,12 @@ def test_two_officers_open_and_close_key_management_of_a_running_box(tmp_path: P
         assert allowed.stdout == "authorised for 5 min: export.P0.host\n"
         assert box.ask(EXPORT).startswith("A900")
         assert "authorised: export.P0.host" in vafa("status", "--data", data).stdout
+        again = vafa(
+            "authorise", "export.P0", "export.D0", "--minutes", "1", "--data", data, answers=TEST_ANSWERS
+        )
+        first, second = again.stdout.splitlines()
+        assert first == "authorised for 1 min: export.D0.host"
+        assert re.fullmatch(r"authorised for longer before, which holds: export\.P0\.host, 2\d\d s", second)
         assert vafa("cancel", "--data", data).returncode == 0
         assert box.ask(EXPORT) == "A917"
         audited = vafa("audit", "--data", data)

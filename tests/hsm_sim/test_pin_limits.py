@@ -175,3 +175,27 @@ def test_a_decimalisation_table_must_be_one(kind: str) -> None:
 
 def test_the_captured_table_is_the_usual_one() -> None:
     assert seal_table(public_slot("01", "tdes"), "0123456789012345") == "709F26B22464E96A"
+
+
+@pytest.mark.parametrize("command", ["CA", "CC"])
+@pytest.mark.parametrize(
+    ("longest", "digits", "code"),
+    [(4, 6, "24"), (5, 6, "24"), (6, 6, "00"), (4, 4, "00"), (11, 12, "24"), (3, 4, "15"), (13, 4, "15")],
+)
+def test_a_pin_longer_than_the_request_allows_is_refused(
+    command: str, longest: int, digits: int, code: str
+) -> None:
+    source = tdes_token(ODD, "71" if command == "CA" else "P0")
+    enciphered = block("01", pin="123456789012"[:digits])
+    request = f"{command}{source}{ZPK_T}{longest:02d}{enciphered}0101{ACCOUNT}%01"
+    assert Box().code(request) == code
+
+
+@pytest.mark.parametrize(("longest", "code"), [(4, "24"), (5, "01")])
+def test_a_pin_that_is_verified_by_its_offset_is_as_long_as_the_request_allows(
+    longest: int, code: str
+) -> None:
+    table = "709F26B22464E96A"
+    keys = f"{ZPK_T}{tdes_token(ODD, 'V1')}"
+    request = f"EA{keys}{longest:02d}{block('01')}0104{ACCOUNT}{table}12345678901N1234FFFFFFFF%01"
+    assert Box().code(request) == code

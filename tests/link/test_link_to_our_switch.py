@@ -28,18 +28,21 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TerminalSide]
 
 
 class MacCodec:
-    """The dialect with this terminal's MACs around it."""
+    """The dialect with this terminal's MACs around it; an answer's belongs to its request's serial."""
 
     def __init__(self, terminal: TerminalSide) -> None:
         self._terminal = terminal
+        self._sent: dict[str, bytes] = {}  # by STAN
 
     def encode(self, message: Message) -> bytes:
-        return self._terminal.sealed(message)
+        request = self._sent[message.text("11")] = self._terminal.sealed(message)
+        return request
 
     def decode(self, data: bytes) -> Message:
-        if not self._terminal.is_genuine(data):
+        message = DIALECT.decode(data)
+        if not self._terminal.is_genuine(data, self._sent[message.text("11")]):
             raise ValueError("MAC")
-        return DIALECT.decode(data)
+        return message
 
 
 class CutClient(Client):
