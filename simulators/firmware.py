@@ -467,6 +467,8 @@ class Terminal:
             "service": str(run / "service"),
         }
         settings: dict[str, object] = {**given, **(taken or self._not_taken(given)), **self._options.settings}
+        for partial in run.glob(".settings.json.*"):
+            partial.unlink()  # left by a launcher that was killed while writing
         write_private(run / "settings.json", json.dumps(settings, ensure_ascii=False, indent=1))
         if taken:
             # The firmware's copy is the only one from here on; it goes once its key is stored.

@@ -187,6 +187,7 @@ def test_a_key_block_that_was_not_loaded_yet_is_given_again(tmp_path: Path) -> N
         (tmp_path / "terminals" / TERMINAL / "keys").unlink()
         running = json.loads((tmp_path / RUNNING).read_text("utf-8"))
         (tmp_path / RUNNING).write_text(json.dumps({**running, **BLOCK_IN_SETTINGS}), "utf-8")
+        (tmp_path / RUNNING).with_name(".settings.json.1").write_text(key_block(), "utf-8")  # half written
         async with started(tmp_path, "micropython") as (terminal, _):
             await terminal.screen("signing_on")
             assert kept_in(tmp_path) == set()
