@@ -490,7 +490,8 @@ def _check_dependants(name: str, terminals: Sequence[str], force: bool) -> None:
     """That no registered terminal has its keys from this one, or that this is meant. Raises CommandError."""
     if not terminals:
         return
-    shown = ", ".join(terminals[:MOST_SHOWN])
+    # A word between the ids: side by side their digits can look like a card number and would be masked.
+    shown = " and ".join(terminals[:MOST_SHOWN])
     more = f" and {len(terminals) - MOST_SHOWN} more" if len(terminals) > MOST_SHOWN else ""
     what = f"terminals registered with {name}: {shown}{more}; without it the switch does not start"
     if not force:
