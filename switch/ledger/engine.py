@@ -6,11 +6,12 @@ Engines store whole batches or nothing and answer look-ups from committed data o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
-from switch.ledger.model import Account, Credential, Entry, Member, Mobile
+from switch.ledger.counting import Count, Counter
+from switch.ledger.model import Account, Entry, Hold, Member, Mobile
 
 NO_MARKS: Mapping[bytes, int] = MappingProxyType({})
 
@@ -34,67 +35,95 @@ class ConflictError(LedgerError):
     """The batch contradicts what is stored (identity, id or member there already). Nothing was stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class EntryLoad:
+class EntryLoad(NamedTuple):
     """Look up the entry with this identity: `Entry`, or None."""
 
     identity: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ReversedLoad:
+class EntryIdLoad(NamedTuple):
+    """Look up the entry with this id: `Entry`, or None."""
+
+    entry: int
+
+
+class ReversedLoad(NamedTuple):
     """Look up whether the transaction with this identity counts as reversed: bool."""
 
     original: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class IdentifierLoad:
+class FollowedLoad(NamedTuple):
+    """Look up what was done to an entry since: `FollowUp`, an empty one when nothing was."""
+
+    entry: int
+
+
+class IdentifierLoad(NamedTuple):
     """Look up the member id behind a keyed hash: int, or None."""
 
     identifier: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class MemberLoad:
+class MemberLoad(NamedTuple):
     """Look up a member by id: `Member`. The id must exist."""
 
     member: int
 
 
-@dataclass(frozen=True, slots=True)
-class BalanceLoad:
-    """Look up the balance of an account: int, 0 when nothing was ever posted to it.
-
-    Of an acceptor's account: the sum of its sub-accounts in all buckets.
-    """
-
-    account: Account
-
-
-@dataclass(frozen=True, slots=True)
-class CredentialLoad:
-    """Look up what a member proves itself with: `Credential`, an empty one when nothing was ever set."""
-
-    member: int
-
-
-@dataclass(frozen=True, slots=True)
-class MobileLoad:
+class MobileLoad(NamedTuple):
     """Look up a member's mobile number: `Mobile`, or None."""
 
     member: int
 
 
-Load = EntryLoad | ReversedLoad | IdentifierLoad | MemberLoad | BalanceLoad | CredentialLoad | MobileLoad
-Loaded = Entry | Member | Credential | Mobile | int | bool | None
+class CardLoad(NamedTuple):
+    """Look up the cards that a member is found by: a tuple of keyed hash and masked number each."""
+
+    member: int
+
+
+class CounterLoad(NamedTuple):
+    """Look up a counter: `Count`, zeros when nothing was ever counted."""
+
+    counter: Counter
+
+
+class BalanceLoad(NamedTuple):
+    """Look up the balance of an account that is no member's, over all buckets: int."""
+
+    account: Account
+
+
+class FollowUp(NamedTuple):
+    """What was done to an entry since it was decided, see `model.Followed`."""
+
+    amount: int = 0
+    units: int = 0
+    ended: bool = False
+
+
+Cards = tuple[tuple[bytes, str], ...]
+Load = (
+    EntryLoad
+    | EntryIdLoad
+    | ReversedLoad
+    | FollowedLoad
+    | IdentifierLoad
+    | MemberLoad
+    | MobileLoad
+    | CardLoad
+    | CounterLoad
+    | BalanceLoad
+)
+Loaded = Entry | Member | Mobile | FollowUp | Count | Cards | int | bool | None
 
 
 class Start(NamedTuple):
-    """What an owner's memory begins with. Empty ledger: 0, b"", b"", {}.
+    """What an owner's memory begins with. Empty ledger: 0, b"", b"", "", {}, {}.
 
     last_identity and last_reversed are the greatest ones stored: whatever is greater isn't in the store.
-    member_counts: highest member number of each bucket that has members.
+    business_date: the newest entry's. member_counts: highest member number of each bucket that has members.
     key_marks: highest counter of each initial key id (8 bytes) in the entries and among what was answered
     without one.
     """
@@ -102,6 +131,7 @@ class Start(NamedTuple):
     last_entry_id: int
     last_identity: bytes
     last_reversed: bytes
+    business_date: str
     member_counts: Mapping[int, int]
     key_marks: Mapping[bytes, int] = MappingProxyType({})
 
@@ -114,13 +144,45 @@ class Head(NamedTuple):
     members: int
 
 
+class OpenHold(NamedTuple):
+    """A hold that nothing has closed yet."""
+
+    id: int
+    member: int
+    expires_ms: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one commit stores. `State.batch` makes it.
+
+    entries: in the order of their ids. The rest follows from them: what these members and counters came to,
+    what is added to accounts, counters and marks. answered: the highest counter of each initial key (8 bytes)
+    among the sendings that get an answer and make no entry.
+    """
+
+    entries: Sequence[Entry]
+    members: Mapping[int, Member] = field(default_factory=dict)
+    accounts: Mapping[Account, int] = field(default_factory=dict)
+    counters: Mapping[Counter, Count] = field(default_factory=dict)
+    followed: Mapping[int, FollowUp] = field(default_factory=dict)
+    opened: Sequence[OpenHold] = ()
+    closed: Sequence[int] = ()
+    answered: Mapping[bytes, int] = field(default_factory=dict)
+
+
 class Engine(Protocol):
     """A durable ledger with one writer at a time.
 
-    `stage` and `sync` are `commit` in two halves: statements on the caller's thread, the wait for the disk
-    (`sync`) possibly on another. Between them only `load` may be called. When either raises, nothing is left
-    open; an error of `stage` means nothing was stored, an error of `sync` that the outcome is unknown.
+    `stage` and `sync` are `commit` in two halves: statements on the caller's thread, the wait for the disk or
+    the database (`sync`) possibly on another. Between them only look-ups may be asked. When either raises,
+    nothing is left open; an error of `stage` means nothing was stored, an error of `sync` that the outcome is
+    unknown.
     """
+
+    @property
+    def ledger(self) -> str:
+        """The random id of this ledger."""
 
     def claim(self, owner: str) -> int:
         """Become the owner of all buckets; returns the epoch `stage` wants. Fences all earlier owners."""
@@ -131,18 +193,23 @@ class Engine(Protocol):
     def load(self, load: Load) -> Loaded:
         """Answer one look-up from committed data."""
 
-    def stage(self, entries: Sequence[Entry], epoch: int, answered: Mapping[bytes, int] = NO_MARKS) -> None:
-        """Open a batch and write all of it, not durable yet. answered: the highest counter of each initial
-        key (8 bytes) among the sendings that get an answer and make no entry."""
+    def load_many(self, loads: Sequence[Load]) -> list[Loaded]:
+        """Answer several look-ups, in their order; at most one round trip each kind."""
+
+    def due_members(self, day: int, after: int, limit: int) -> list[int]:
+        """Ids of members above `after` that something of expires or becomes active by `day`, rising."""
+
+    def due_holds(self, now_ms: int, limit: int) -> list[OpenHold]:
+        """Open holds that have run out, oldest first."""
+
+    def stage(self, batch: Batch, epoch: int) -> None:
+        """Open a batch and write all of it, not durable yet."""
 
     def sync(self) -> None:
         """Make the staged batch durable."""
 
     def rollback(self) -> None:
         """Forget a staged batch; harmless when there is none."""
-
-    def commit(self, entries: Sequence[Entry], epoch: int) -> None:
-        """`stage` and `sync`: all of the batch or nothing."""
 
     def heads(self) -> list[Head]:
         """The ends of the 256 chains, by bucket, from committed data."""
@@ -152,3 +219,8 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Close the store; a staged batch is forgotten. Harmless when it is closed."""
+
+
+def hold_of(holds: Sequence[Hold], hold: int) -> Hold | None:
+    """The hold with this id."""
+    return next((held for held in holds if held.id == hold), None)

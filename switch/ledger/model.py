@@ -1,38 +1,87 @@
-"""What the ledger is made of: accounts, postings, transfers, entries, members.
+"""What the ledger is made of: accounts, lots, transfers, entries, members.
 
 Immutable values shared by whoever decides (authorizer) and whoever stores (engines). No I/O, no clock here.
-Points are whole numbers; a posting's sign is from the account holder's view: plus is a credit.
+Amounts are whole numbers; a posting's sign is from the account holder's view: plus is a credit. Days are
+proleptic Gregorian ordinals (1 is 0001-01-01) of the business calendar, Asia/Tehran.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
+from msgspec import Struct
+
 BUCKETS = 256  # fixed for ever: the bucket is part of every member id and RRN
+LOTS_PER_ENTRY = 64  # lot ids are entry id * 64 + number; entry ids end below 2**51
+# 2024-01-01 UTC in milliseconds since 1970, where entry ids begin: 2**41 ms then reach to 2093.
+ENTRY_ID_EPOCH_MS = 1_704_067_200_000
+ENTRY_IDS_PER_MS = 1024  # more than a hundred times what one process decides in a millisecond
+ENTRY_ID_LIMIT = 2**51
+NEVER = 2**31 - 1  # a day that doesn't come: of lots without expiry, of members with nothing due
+PRICE_POINTS = 1_000  # a lot's price is rial for so many
 
 
 class Unit(IntEnum):
-    """What is counted. The numbers are the ISO 8583 account types of DE 3."""
+    """What is counted. Below 100 the ISO 8583 account type of DE 3, else the ISO 4217 number of a money."""
 
     POINTS = 60
+    STAMPS = 61
+    CASH = 62  # cash credit, in rial
+    TICKETS = 63
+    RIAL = 364
 
 
 class AccountKind(IntEnum):
-    """Role of an account. Holder: a member id for MEMBER, an acceptor id (DE 42) for the others."""
+    """Role of an account.
+
+    MEMBER, PENDING, HELD are the entry's member's own (holder ""): what can be spent (below zero: debt), what
+    becomes active later, what holds keep. The others belong to an acceptor (holder: DE 42) or to the program
+    (holder ""), with one sub-account in each bucket.
+    """
 
     MEMBER = 1
     ISSUED = 2
     REDEEMED = 3
+    PENDING = 4
+    HELD = 5
+    EXPIRED = 6
+    ADJUSTED = 7  # corrections and goodwill; holder: the reason
+    IN_TRANSIT = 8  # between two members; its sub-accounts sum to zero
+    RECEIVABLE = 20  # rial that an issuer owes for the points it gave
+    FUND = 21  # rial held for all open lots: the sum of their values
+    PAYABLE = 22  # rial owed to an acceptor that took points
+    BREAKAGE = 23  # rial of expired lots
+    MARGIN = 24  # rial between what points were bought and redeemed for
+    ROUNDING = 25  # parts of a rial that dividing a price leaves
+
+
+OF_MEMBER = frozenset({AccountKind.MEMBER, AccountKind.PENDING, AccountKind.HELD})
 
 
 class TransferKind(IntEnum):
-    """Why points moved."""
+    """Why something moved."""
 
     EARN = 1
     REDEEM = 2
     REVERSAL = 3
+    ACTIVATION = 4  # pending to active
+    EXPIRY = 5
+    HOLD = 6
+    CAPTURE = 7
+    RELEASE = 8
+    REFUND = 9  # points of a redemption given back
+    RETURN = 10  # points of an earn taken back, whole or part
+    TRANSFER_OUT = 11
+    TRANSFER_IN = 12
+    CORRECTION = 13
+
+
+class LotKind(IntEnum):
+    """In the order of use, other things equal."""
+
+    PROMOTIONAL = 1
+    BOUGHT = 2
 
 
 class MemberStatus(IntEnum):
@@ -40,10 +89,11 @@ class MemberStatus(IntEnum):
 
     ACTIVE = 1
     INACTIVE = 2
+    BLOCKED = 3
 
 
 class Account(NamedTuple):
-    """Name of one account. Every account belongs to one bucket; an acceptor has one sub-account in each."""
+    """Name of an account that is not a member's own."""
 
     bucket: int
     kind: AccountKind
@@ -52,52 +102,103 @@ class Account(NamedTuple):
     unit: Unit
 
 
-class Posting(NamedTuple):
-    """One leg of a transfer: `amount` is added to the balance of `account` (signed, never zero)."""
+class Posting(Struct, frozen=True, array_like=True, gc=False):
+    """One leg of a transfer: `amount` is added to the balance of the account (signed, never zero).
 
-    account: Account
+    The account lies in the entry's bucket and the transfer's program; holder is empty for the entry's member
+    and for the program itself.
+    """
+
+    kind: AccountKind
+    holder: str
+    unit: Unit
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """A balanced movement: its postings sum to zero per unit. `reverses` is the entry id it undoes, or 0."""
+class Lot(Struct, frozen=True, array_like=True, gc=False):
+    """What is the same about all points of one award.
+
+    price: rial for 1 000. active_from: first day. expires: last day; NEVER; or -n: n days after the member's
+    last activity (sliding). rules: version of the program's rules that made it. priority: lower goes first.
+    """
+
+    id: int
+    issuer: str
+    price: int
+    kind: LotKind
+    priority: int
+    active_from: int
+    expires: int
+    rules: int
+
+
+class LotPart(Struct, frozen=True, array_like=True, gc=False):
+    """So much of a lot: what is left of an open one, or what a transfer adds to it (signed)."""
+
+    lot: Lot
+    amount: int
+
+
+class LotMove(Struct, frozen=True, array_like=True, gc=False):
+    """What a transfer does to a lot in one of the member's accounts (MEMBER, PENDING, HELD)."""
+
+    account: AccountKind
+    lot: Lot
+    amount: int
+
+
+class Transfer(Struct, frozen=True, array_like=True):
+    """A balanced movement: its postings sum to zero per unit.
+
+    unit: of the wallet whose lots move. lots: how. reverses: the entry id it undoes or follows, or 0. hold:
+    the hold that HELD postings belong to (entry id of its opening), or 0.
+    """
 
     kind: TransferKind
+    program: str
+    unit: Unit
     postings: tuple[Posting, ...]
+    lots: tuple[LotMove, ...] = ()
     reverses: int = 0
+    hold: int = 0
 
     def __post_init__(self) -> None:
         assert len(self.postings) >= 2, "a transfer has at least two postings"
-        sums: dict[Unit, int] = {}
+        total = of_unit = 0
         for posting in self.postings:
             assert posting.amount != 0, "a posting moves something"
-            sums[posting.account.unit] = sums.get(posting.account.unit, 0) + posting.amount
-        assert not any(sums.values()), "a transfer balances per unit"
+            total += posting.amount
+            if posting.unit is self.unit:
+                of_unit += posting.amount
+            else:
+                assert posting.unit is Unit.RIAL, "beside its own unit a transfer moves rial only"
+        assert of_unit == 0, "a transfer balances per unit"
+        assert total == 0, "a transfer's rial balances too"
 
 
-class MemberAdded(NamedTuple):
-    """A new member, ACTIVE, found by `identifier` (keyed hash of the card number) from now on."""
+# ---------------------------------------------------------------- what else an entry changes
+
+
+class MemberAdded(Struct, frozen=True, array_like=True, tag=1):
+    """A new member, ACTIVE."""
 
     member: int
-    identifier: bytes
-    masked_card: str
 
 
-class MemberStatusSet(NamedTuple):
+class MemberStatusSet(Struct, frozen=True, array_like=True, tag=2):
     """The member's status becomes `status`."""
 
     member: int
     status: MemberStatus
 
 
-class OriginalReversed(NamedTuple):
+class OriginalReversed(Struct, frozen=True, array_like=True, tag=3):
     """The transaction with identity `original` counts as reversed, whether it has been seen or not."""
 
     original: bytes
 
 
-class PinSet(NamedTuple):
+class PinSet(Struct, frozen=True, array_like=True, tag=4):
     """The member's PIN has this verifier (16 bytes; empty: no PIN) instead of `before`; wrong tries start
     over."""
 
@@ -109,14 +210,14 @@ class PinSet(NamedTuple):
         return f"PinSet(member={self.member})"
 
 
-class PinTried(NamedTuple):
+class PinTried(Struct, frozen=True, array_like=True, tag=5):
     """So many wrong PINs in a row; 0 after a right one."""
 
     member: int
     wrong: int
 
 
-class CodeSent(NamedTuple):
+class CodeSent(Struct, frozen=True, array_like=True, tag=6):
     """A one-time code was made, known by its keyed hash (16 bytes). wrong: tries an earlier one leaves."""
 
     member: int
@@ -128,36 +229,49 @@ class CodeSent(NamedTuple):
         return f"CodeSent(member={self.member}, expires_ms={self.expires_ms}, wrong={self.wrong})"
 
 
-class CodeTried(NamedTuple):
+class CodeTried(Struct, frozen=True, array_like=True, tag=7):
     """So many wrong tries of the one-time code that is out."""
 
     member: int
     wrong: int
 
 
-class CodeSpent(NamedTuple):
+class CodeSpent(Struct, frozen=True, array_like=True, tag=8):
     """The one-time code was used: it is worth nothing from now on."""
 
     member: int
 
 
-class MobileSet(NamedTuple):
-    """The member, who has none yet, is found by `identifier` (keyed hash of its mobile number) too.
-
-    sealed: the number enciphered, for sending a code to it. None of the three is in the sealed chain.
-    """
+class Identified(Struct, frozen=True, array_like=True, tag=9):
+    """The member got (or lost) a card or mobile number; which one stands in the entry's `Names`."""
 
     member: int
-    identifier: bytes
-    masked: str
-    sealed: bytes
+    kind: int  # IdentifierKind
+    added: bool
 
 
-class MobileRemoved(NamedTuple):
-    """The member is no longer found by this keyed hash of a mobile number (not in the sealed chain)."""
+class HoldOpened(Struct, frozen=True, array_like=True, tag=10):
+    """The transfer of this entry opened a hold (its id is the entry's) until `expires_ms`."""
 
     member: int
-    identifier: bytes
+    expires_ms: int
+
+
+class HoldClosed(Struct, frozen=True, array_like=True, tag=11):
+    """The hold is captured or released; none of it is left."""
+
+    member: int
+    hold: int
+
+
+class Followed(Struct, frozen=True, array_like=True, tag=12):
+    """What was done to an earlier entry of the same bucket, in all: rial and units given or taken back.
+    ended: nothing may follow any more (voided, reversed)."""
+
+    original: int
+    amount: int
+    units: int
+    ended: bool
 
 
 Side = (
@@ -169,58 +283,121 @@ Side = (
     | CodeSent
     | CodeTried
     | CodeSpent
-    | MobileSet
-    | MobileRemoved
+    | Identified
+    | HoldOpened
+    | HoldClosed
+    | Followed
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+# ---------------------------------------------------------------- personal: outside the sealed chain
+
+
+class IdentifierKind(IntEnum):
+    """What a keyed hash in the directory was made of."""
+
+    CARD = 1
+    MOBILE = 2
+
+
+class Named(NamedTuple):
+    """The member is found by `identifier` (keyed hash) from now on. masked: what people may see of the
+    number; sealed: a mobile number enciphered, for sending to it; empty for cards."""
+
+    identifier: bytes
+    member: int
+    kind: IdentifierKind
+    masked: str
+    sealed: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"Named(member={self.member}, {self.kind.name})"
+
+
+class Unnamed(NamedTuple):
+    """The member is no longer found by this keyed hash."""
+
+    identifier: bytes
+    member: int
+    kind: IdentifierKind
+
+    def __repr__(self) -> str:
+        return f"Unnamed(member={self.member}, {self.kind.name})"
+
+
+Naming = Named | Unnamed
+
+
+class Entry(Struct, frozen=True):
     """All that one decided request changes: committed whole or not at all.
 
     id: time-ordered, unique in the ledger, below 2**51 (ten base-36 digits of the RRN).
     identity: 19 bytes, see `switch.authorizer.identity`; unique in the ledger, time-ordered.
     fingerprint: 16 bytes over the request's fields (keyed).
-    answer: the encoded answer without its MAC.
-    member: member id, or 0 when no member was found.
+    operation: what was asked for, by the dictionary's name (earn, redeem, …) or that of a job (due, …); of a
+    reversal whose original is known, "reversal." and the original's.
+    member: member id, or 0 when none was found. previous: the member's entry before this one, or 0.
+    amount: rial of the request (DE 4); of a reversal or void, of its original. batch: DE 60, or 0. answer:
+    encoded, without its MAC. receipt: of the till (DE 62), cashier: as sent, or empty.
     key_serial: the request's key serial number (12 bytes), request_mac: its MAC (8 bytes): one sending's
-    mark; empty in entries from before there were any.
+    mark; empty in the ledger's own entries.
+    namings: what the directory learns with it; personal, so it isn't sealed with the rest.
     """
 
     id: int
     bucket: int
     identity: bytes
     fingerprint: bytes
+    operation: str
     terminal: str
     acceptor: str
     business_date: str  # YYYY-MM-DD, Asia/Tehran
     decided_ms: int  # milliseconds since 1970, UTC
     member: int
+    previous: int
     response_code: str
+    amount: int
+    batch: int
     answer: bytes
     transfers: tuple[Transfer, ...] = ()
     sides: tuple[Side, ...] = ()
+    cashier: str = ""
+    receipt: str = ""
     key_serial: bytes = b""
     request_mac: bytes = b""
-
-    def __post_init__(self) -> None:
-        assert 0 <= self.bucket < BUCKETS
-        for transfer in self.transfers:
-            assert all(posting.account.bucket == self.bucket for posting in transfer.postings), (
-                "a transaction never leaves its bucket"
-            )
+    namings: tuple[Naming, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A member as the owner of the bucket knows it. The bucket is the id's top byte of 48 bits."""
+# ---------------------------------------------------------------- what entries add up to
+
+
+class Wallet(Struct, frozen=True, array_like=True):
+    """What a member has of one unit of a program.
+
+    balance: spendable, below zero it is debt. pending, held: beside it. lots: what is open of each, in the
+    order of use; waiting: of lots that become active later. The sums are held by `switch.ledger.book`.
+    """
+
+    program: str
+    unit: Unit
+    balance: int = 0
+    pending: int = 0
+    held: int = 0
+    lots: tuple[LotPart, ...] = ()
+    waiting: tuple[LotPart, ...] = ()
+
+
+class Hold(Struct, frozen=True, array_like=True):
+    """Points kept for a capture. id: the entry that opened it. lots: what was taken, in the order of use."""
 
     id: int
-    status: MemberStatus
-    masked_card: str
+    program: str
+    unit: Unit
+    expires_ms: int
+    lots: tuple[LotPart, ...]
 
 
-class Credential(NamedTuple):
+class Credential(Struct, frozen=True, array_like=True):
     """What a member can prove itself with. verifier: of the PIN, empty when there is none; code: keyed hash
     of the one-time code that is out, or empty; wrong tries of both."""
 
@@ -233,22 +410,45 @@ class Credential(NamedTuple):
     def __repr__(self) -> str:
         return f"Credential(pin_wrong={self.pin_wrong}, code_wrong={self.code_wrong})"
 
-    def after(self, side: Side) -> Credential:
-        """What one change makes of it; the only place that knows."""
-        if isinstance(side, PinSet):
-            return self._replace(verifier=side.verifier, pin_wrong=0)
-        if isinstance(side, PinTried):
-            return self._replace(pin_wrong=side.wrong)
-        if isinstance(side, CodeSent):
-            return self._replace(code=side.hashed, code_expires_ms=side.expires_ms, code_wrong=side.wrong)
-        if isinstance(side, CodeTried):
-            return self._replace(code_wrong=side.wrong)
-        if isinstance(side, CodeSpent):
-            return self._replace(code=b"", code_expires_ms=0, code_wrong=0)
-        return self
+
+class Usage(Struct, frozen=True, array_like=True):
+    """Counts and units of a member's approved earns and redemptions, less what was reversed on the same day
+    (in the same month). Of the calendar month of the business date."""
+
+    earns: int = 0
+    earned: int = 0
+    redemptions: int = 0
+    redeemed: int = 0
+    month_earns: int = 0
+    month_earned: int = 0
+    month_redemptions: int = 0
+    month_redeemed: int = 0
 
 
-CREDENTIAL_SIDES = (PinSet, PinTried, CodeSent, CodeTried, CodeSpent)
+class Member(Struct, frozen=True):
+    """A member as its entries made it. The bucket is the id's top byte of 48 bits.
+
+    last_entry: its newest entry, where its history begins. active_day: the last day it earned or redeemed, or
+    0. due: the first day on which something of it expires or becomes active. usage: what was earned and
+    redeemed on active_day and in its month, for limits.
+    """
+
+    id: int
+    status: MemberStatus
+    last_entry: int
+    active_day: int = 0
+    due: int = NEVER
+    usage: Usage = Usage()
+    credential: Credential = Credential()
+    wallets: tuple[Wallet, ...] = ()
+    holds: tuple[Hold, ...] = ()
+
+    def wallet(self, program: str, unit: Unit) -> Wallet:
+        """The wallet of this unit; an empty one when nothing was ever posted to it."""
+        for wallet in self.wallets:
+            if wallet.unit is unit and wallet.program == program:
+                return wallet
+        return Wallet(program, unit)
 
 
 class Mobile(NamedTuple):

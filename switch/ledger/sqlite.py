@@ -14,16 +14,20 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import apsw
 
+from switch.ledger.counting import NOTHING, Count
 from switch.ledger.engine import (
-    NO_MARKS,
+    Batch,
+    CardLoad,
     ConflictError,
-    CredentialLoad,
+    CounterLoad,
+    EntryIdLoad,
     EntryLoad,
     FencedError,
+    FollowedLoad,
+    FollowUp,
     Head,
     IdentifierLoad,
     LedgerUnavailable,
@@ -31,44 +35,40 @@ from switch.ledger.engine import (
     Loaded,
     MemberLoad,
     MobileLoad,
+    OpenHold,
     ReversedLoad,
     Start,
 )
 from switch.ledger.model import (
     BUCKETS,
     Account,
-    AccountKind,
-    CodeSent,
-    CodeSpent,
-    CodeTried,
-    Credential,
     Entry,
+    IdentifierKind,
     Member,
-    MemberAdded,
-    MemberStatus,
-    MemberStatusSet,
     Mobile,
-    MobileRemoved,
-    MobileSet,
+    Named,
     OriginalReversed,
-    PinSet,
-    PinTried,
-    Posting,
-    Side,
-    Transfer,
-    TransferKind,
-    Unit,
 )
-from switch.ledger.schema import SCHEMA_VERSION, VERSIONS
-from switch.ledger.seal import EntryRow, PostingRow, Sealer, SideRow, TransferRow
+from switch.ledger.rows import (
+    ENTRY_COLUMNS,
+    UNREADABLE,
+    Chain,
+    entry_of,
+    member_of,
+    member_row,
+    sealed,
+)
+from switch.ledger.schema import FIRST_VERSION, SCHEMA_VERSION, VERSIONS
+from switch.ledger.seal import SEAL_BYTES, Sealer
 
 # Before it two connections that checkpoint at once can corrupt a write-ahead log.
 OLDEST_SQLITE = (3, 51, 3)
 # The bucket of an acceptor's account row. Postings name the sub-account of their bucket, but one writer owns
 # all buckets of this file, so one row per account netted per batch saves a page write an entry.
 ALL_BUCKETS = -1
-# Rows of meta: the ledger's random id, the schema version, "number:MAC" of the last checkpoint.
-META_NAMES = ("ledger", "schema", "checkpoint")
+# Rows of meta: the ledger's random id, the schema version, "number:MAC" of the last checkpoint, and the XOR
+# of the seals of all rows of `answered`, in hexadecimal, so that none is put back or taken away.
+META_NAMES = ("ledger", "schema", "checkpoint", "answered")
 # One writer has nobody to wait for but a predecessor that is just closing.
 BUSY_TIMEOUT_MS = 250
 # Pages in the write-ahead log when `checkpoint` is worth calling: 8 MiB, a tenth of a second at full speed.
@@ -78,69 +78,41 @@ LONGEST_LOG_PAGES = 16_000
 # Page cache of the writing and of the reading connection, KiB: the hot part of a million accounts.
 PAGE_CACHE_KIB = 65_536
 
-SIDE_KINDS: dict[type[Side], int] = {
-    MemberAdded: 1,
-    MemberStatusSet: 2,
-    OriginalReversed: 3,
-    PinSet: 4,
-    PinTried: 5,
-    CodeSent: 6,
-    CodeTried: 7,
-    CodeSpent: 8,
-    MobileSet: 9,
-    MobileRemoved: 10,
-}
-INITIAL_KEY_BYTES = 8  # of a key serial: BDK id and derivation id; the counter follows
-_EXPIRY_BYTES = 8  # when a one-time code expires, milliseconds big-endian, before its hash
-
-_MEMBER_KIND = int(AccountKind.MEMBER)
-
-_INSERT_ENTRY = "INSERT INTO entry VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-_INSERT_TRANSFER = "INSERT INTO transfer VALUES (?,?,?,?)"
-_INSERT_POSTING = "INSERT INTO posting VALUES (?,?,?,?,?,?,?,?,?)"
-_INSERT_SIDE = "INSERT INTO side VALUES (?,?,?,?,?,?)"
+_INSERT_ENTRY = f"INSERT INTO entry VALUES ({','.join('?' * len(ENTRY_COLUMNS))})"
+_SET_MEMBER = "REPLACE INTO member VALUES (?,?,?,?,?,?)"
 _ADD_TO_ACCOUNT = (
-    "INSERT INTO account (bucket, kind, holder, program, unit, balance) VALUES (?,?,?,?,?,?)"
-    " ON CONFLICT DO UPDATE SET balance = balance + excluded.balance"
+    "INSERT INTO account VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE SET balance = balance + excluded.balance"
+)
+_ADD_TO_COUNTER = (
+    "INSERT INTO counter VALUES (?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET"
+    " entries = entries + excluded.entries, amount = amount + excluded.amount, units = units + excluded.units"
 )
 _RAISE_MARK = (
     "INSERT INTO key_mark VALUES (?,?) ON CONFLICT DO UPDATE SET counter = max(counter, excluded.counter)"
 )
 _SET_HEAD = "UPDATE bucket_head SET sequence = ?, seal = ?, members = ? WHERE bucket = ?"
-_ENTRY_BY_IDENTITY = (
-    "SELECT id, bucket, identity, fingerprint, terminal, acceptor, business_date, decided_ms, member,"
-    " response_code, answer, key_serial, request_mac FROM entry WHERE identity = ?"
-)
-_TRANSFERS = "SELECT number, kind, reverses FROM transfer WHERE entry = ? ORDER BY number"
-_POSTINGS = (
-    "SELECT transfer, bucket, kind, holder, program, unit, amount FROM posting WHERE entry = ?"
-    " ORDER BY transfer, leg"
-)
+_ENTRY = f"SELECT {', '.join(ENTRY_COLUMNS[:-1])} FROM entry"
+_ENTRY_BY_IDENTITY = f"{_ENTRY} WHERE identity = ?"
+_ENTRY_BY_ID = f"{_ENTRY} WHERE id = ?"
+_MEMBER = "SELECT id, status, last_entry, active_day, due, body FROM member WHERE id = ?"
 _IS_REVERSED = "SELECT 1 FROM reversed WHERE original = ?"
-_DIRECTORY = "SELECT member, masked_card, seal FROM directory WHERE identifier = ?"
+_FOLLOWED = "SELECT amount, units, ended FROM followed WHERE entry = ?"
+_COUNTER = (
+    "SELECT entries, amount, units FROM counter"
+    " WHERE scope = ? AND period = ? AND holder = ? AND operation = ? AND bucket = ?"
+)
+_BY_IDENTIFIER = "SELECT member, kind, masked, sealed, seal FROM directory WHERE identifier = ?"
+_BY_MEMBER = "SELECT identifier, kind, masked, sealed, seal FROM directory WHERE member = ? AND kind = ?"
 _BALANCE = (
-    "SELECT balance FROM account WHERE bucket = ? AND kind = ? AND holder = ? AND program = ? AND unit = ?"
+    "SELECT balance FROM account WHERE kind = ? AND holder = ? AND program = ? AND unit = ? AND bucket = ?"
 )
-_SIDES = (
-    "SELECT side.kind, side.member, side.status, side.original, directory.identifier, directory.masked_card,"
-    " mobile.identifier, mobile.masked, mobile.sealed"
-    f" FROM side LEFT JOIN directory ON side.kind = {SIDE_KINDS[MemberAdded]}"
-    " AND directory.member = side.member"
-    f" LEFT JOIN mobile ON side.kind = {SIDE_KINDS[MobileSet]} AND mobile.member = side.member"
-    " WHERE side.entry = ? ORDER BY side.number"
-)
-_ANSWERED = "SELECT counter FROM answered WHERE initial_key = ?"
+_ANSWERED = "SELECT counter, seal FROM answered WHERE initial_key = ?"
 _MARKS = (
     "SELECT initial_key, max(counter) FROM (SELECT initial_key, counter FROM key_mark"
     " UNION ALL SELECT initial_key, counter FROM answered) GROUP BY 1"
 )
-_BY_MOBILE = "SELECT member, masked, sealed, seal FROM mobile WHERE identifier = ?"
-_MOBILE = "SELECT identifier, masked, sealed, seal FROM mobile WHERE member = ?"
-_CREDENTIAL = "SELECT verifier, pin_wrong, code, code_expires_ms, code_wrong FROM credential WHERE member = ?"
-_MEMBER = (
-    "SELECT member.status, directory.masked_card FROM member"
-    " LEFT JOIN directory ON directory.member = member.id WHERE member.id = ?"
-)
+_DUE_MEMBERS = "SELECT id FROM member WHERE due <= ? AND id > ? ORDER BY id LIMIT ?"
+_DUE_HOLDS = "SELECT id, member, expires_ms FROM hold WHERE expires_ms <= ? ORDER BY expires_ms, id LIMIT ?"
 
 # What SQLite says -> what the operator reads: what is wrong, what to do next.
 _FAILURES: tuple[tuple[type[apsw.Error], str], ...] = (
@@ -162,21 +134,6 @@ _FAILURES: tuple[tuple[type[apsw.Error], str], ...] = (
     (apsw.ProtocolError, "is opened by too many processes at once; try again"),
     (apsw.IOError, "the disk reports an error; check the disk and the system log before starting again"),
 )
-
-
-_Chain = tuple[int, bytes, int]  # as Head: sequence, seal, members
-
-
-class _Rows(NamedTuple):
-    """A batch as rows, in the order of the statements."""
-
-    entries: list[tuple[object, ...]]
-    transfers: list[TransferRow]
-    postings: list[PostingRow]
-    sides: list[SideRow]
-    balances: dict[tuple[int, int, str, str, int], int]  # bucket, kind, holder, program, unit
-    marks: dict[bytes, int]
-    heads: dict[int, _Chain]
 
 
 def open_connection(path: Path, *, read_only: bool = False) -> apsw.Connection:
@@ -230,8 +187,8 @@ class SqliteEngine:
     def __init__(self, path: Path, seal_key: bytes) -> None:
         self._path = path
         self._sealer = Sealer(seal_key)
-        self._heads: list[_Chain] | None = None
-        self._staged: dict[int, _Chain] | None = None
+        self._heads: list[Chain] | None = None
+        self._staged: dict[int, Chain] | None = None
         self._noted = ""
         self._staged_note = ""
         self._log_pages = 0
@@ -272,16 +229,17 @@ class SqliteEngine:
                 )
             ledger, version = read_meta(self._writer, self._path, self._sealer)
             if version != SCHEMA_VERSION:
-                for statements in VERSIONS[version:]:
-                    self._writer.execute(statements)
+                for newer in range(version + 1, SCHEMA_VERSION + 1):
+                    self._writer.execute(VERSIONS[newer])
                 self._write_meta("schema", str(SCHEMA_VERSION))
             return ledger
 
     def _create(self) -> None:
-        for statements in VERSIONS:
-            self._writer.execute(statements)
+        for number in sorted(VERSIONS):
+            self._writer.execute(VERSIONS[number])
         ledger = secrets.token_hex(16)
-        for name, value in zip(META_NAMES, (ledger, str(SCHEMA_VERSION), "0:"), strict=True):
+        values = (ledger, str(SCHEMA_VERSION), "0:", "00" * SEAL_BYTES)
+        for name, value in zip(META_NAMES, values, strict=True):
             self._write_meta(name, value)
         self._writer.executemany(
             "INSERT INTO bucket_head VALUES (?,0,?,0)",
@@ -322,7 +280,7 @@ class SqliteEngine:
 
     # ---------------------------------------------------------------- writing
 
-    def stage(self, entries: Sequence[Entry], epoch: int, answered: Mapping[bytes, int] = NO_MARKS) -> None:
+    def stage(self, batch: Batch, epoch: int) -> None:
         """See `Engine.stage`. Raises FencedError, ConflictError, LedgerUnavailable."""
         assert self._staged is None, "one batch at a time"
         with failures_at(self._path):
@@ -335,13 +293,7 @@ class SqliteEngine:
                     )
                 if self._heads is None:
                     self._heads = self._read_heads(self._writer)
-                rows = self._rows(entries, self._heads)
-                self._write(rows)
-                for entry in entries:
-                    if entry.sides:
-                        self._write_sides(entry)
-                for initial_key, counter in answered.items():
-                    self._raise_answered(initial_key, counter)
+                heads = self._write(batch, self._heads)
                 noted = self._noted
                 if noted:
                     self._write_meta("checkpoint", noted)
@@ -351,108 +303,67 @@ class SqliteEngine:
             except BaseException:
                 self.rollback()
                 raise
-        self._staged = rows.heads
+        self._staged = heads
         self._staged_note = noted
 
-    def _rows(self, entries: Sequence[Entry], heads: Sequence[_Chain]) -> _Rows:
-        """The batch as rows, sealed after `heads`. The hottest Python of a commit: plain loops and names."""
-        seal_entry = self._sealer.entry
-        entry_rows: list[tuple[object, ...]] = []
-        transfer_rows: list[TransferRow] = []
-        posting_rows: list[PostingRow] = []
-        side_rows: list[SideRow] = []
-        balances: dict[tuple[int, int, str, str, int], int] = {}
-        marks: dict[bytes, int] = {}
-        staged: dict[int, _Chain] = {}
-        for entry in entries:
-            entry_id = entry.id
-            bucket = entry.bucket
-            transfers: list[TransferRow] = []
-            postings: list[PostingRow] = []
-            for number, transfer in enumerate(entry.transfers):
-                transfers.append((entry_id, number, transfer.kind, transfer.reverses))
-                for leg, (account, amount) in enumerate(transfer.postings):
-                    postings.append((entry_id, number, leg, *account, amount))
-                    key = account if account[1] == _MEMBER_KIND else (ALL_BUCKETS, *account[1:])
-                    balances[key] = balances.get(key, 0) + amount
-            sides = [_side_row(entry_id, number, side) for number, side in enumerate(entry.sides)]
-            sequence, previous, members = staged.get(bucket) or heads[bucket]
-            sequence += 1
-            serial = entry.key_serial
-            if serial:
-                initial_key = serial[:INITIAL_KEY_BYTES]
-                counter = int.from_bytes(serial[INITIAL_KEY_BYTES:], "big")
-                marks[initial_key] = max(counter, marks.get(initial_key, 0))
-            row: EntryRow = (
-                entry_id,
-                bucket,
-                sequence,
-                entry.identity,
-                entry.fingerprint,
-                entry.terminal,
-                entry.acceptor,
-                entry.business_date,
-                entry.decided_ms,
-                entry.member,
-                entry.response_code,
-                entry.answer,
-                serial,
-                entry.request_mac,
-            )
-            seal = seal_entry(previous, row, transfers, postings, sides)
-            if sides:
-                members += sum(isinstance(side, MemberAdded) for side in entry.sides)
-                side_rows += sides
-            staged[bucket] = (sequence, seal, members)
-            entry_rows.append((*row[:-2], seal, *row[-2:]))
-            transfer_rows += transfers
-            posting_rows += postings
-        return _Rows(entry_rows, transfer_rows, posting_rows, side_rows, balances, marks, staged)
-
-    def _write(self, rows: _Rows) -> None:
+    def _write(self, batch: Batch, heads: Sequence[Chain]) -> dict[int, Chain]:
         many = self._writer.executemany
-        many(_INSERT_ENTRY, rows.entries)
-        many(_INSERT_TRANSFER, rows.transfers)
-        many(_INSERT_POSTING, rows.postings)
-        many(_INSERT_SIDE, rows.sides)
-        many(_ADD_TO_ACCOUNT, ((*account, amount) for account, amount in rows.balances.items()))
-        many(_RAISE_MARK, rows.marks.items())
-        many(_SET_HEAD, ((*head, bucket) for bucket, head in rows.heads.items()))
+        rows, ends, marks = sealed(batch.entries, heads, self._sealer)
+        many(_INSERT_ENTRY, rows)
+        many(_SET_MEMBER, map(member_row, batch.members.values()))
+        accounts: dict[tuple[int, str, str, int], int] = {}
+        for (_bucket, kind, holder, program, unit), amount in batch.accounts.items():
+            key = (kind, holder, program, unit)
+            accounts[key] = accounts.get(key, 0) + amount
+        many(_ADD_TO_ACCOUNT, ((*account, ALL_BUCKETS, amount) for account, amount in accounts.items()))
+        many(
+            _ADD_TO_COUNTER,
+            (
+                (counter.scope, counter.period, counter.holder, counter.operation, ALL_BUCKETS, *count)
+                for counter, count in batch.counters.items()
+            ),
+        )
+        many(_RAISE_MARK, marks.items())
+        many(_SET_HEAD, ((*head, bucket) for bucket, head in ends.items()))
+        for entry in batch.entries:
+            if entry.sides or entry.namings:
+                self._write_beside(entry)
+        for entry_id, follow_up in batch.followed.items():
+            self._writer.execute("REPLACE INTO followed VALUES (?,?,?,?)", (entry_id, *follow_up))
+        many("INSERT INTO hold VALUES (?,?,?)", batch.opened)
+        many("DELETE FROM hold WHERE id = ?", ((hold,) for hold in batch.closed))
+        if batch.answered:
+            self._raise_answered(batch.answered)
+        return ends
 
-    def _raise_answered(self, initial_key: bytes, counter: int) -> None:
-        stored = self._writer.execute(_ANSWERED, (initial_key,)).get
-        if stored is None or stored < counter:
-            row = (initial_key, counter)
-            self._writer.execute(
-                "REPLACE INTO answered VALUES (?,?,?)", (*row, self._sealer.row("answered", row))
-            )
-
-    def _write_sides(self, entry: Entry) -> None:
+    def _write_beside(self, entry: Entry) -> None:
         execute = self._writer.execute
         for side in entry.sides:
-            if isinstance(side, MemberAdded):
-                execute("INSERT INTO member VALUES (?,?)", (side.member, MemberStatus.ACTIVE))
-                row = (side.identifier, side.member, side.masked_card)
-                execute("INSERT INTO directory VALUES (?,?,?,?)", (*row, self._sealer.row("directory", row)))
-            elif isinstance(side, MemberStatusSet):
-                execute("UPDATE member SET status = ? WHERE id = ?", (side.status, side.member))
-                if self._writer.changes() != 1:
-                    raise ConflictError(
-                        f"{self._path}: entry {entry.id} changes member {side.member}, who is not there"
-                    )
-            elif isinstance(side, OriginalReversed):
+            if type(side) is OriginalReversed:
                 execute("INSERT INTO reversed VALUES (?,?)", (side.original, entry.id))
-            elif isinstance(side, MobileSet):
-                of_mobile = (side.identifier, side.member, side.masked, side.sealed)
-                seal = self._sealer.row("mobile", of_mobile)
-                execute("INSERT INTO mobile VALUES (?,?,?,?,?)", (*of_mobile, seal))
-            elif isinstance(side, MobileRemoved):
-                execute("DELETE FROM mobile WHERE member = ?", (side.member,))
+        for naming in entry.namings:
+            if isinstance(naming, Named):
+                row = (naming.identifier, naming.member, int(naming.kind), naming.masked, naming.sealed)
+                execute(
+                    "INSERT INTO directory VALUES (?,?,?,?,?,?)", (*row, self._sealer.row("directory", row))
+                )
             else:
-                # The writer sees what earlier entries of the batch made of it.
-                stored = self._writer.execute(_CREDENTIAL, (side.member,)).fetchone()
-                credential = Credential(*stored or ()).after(side)
-                execute("REPLACE INTO credential VALUES (?,?,?,?,?,?)", (side.member, *credential))
+                execute("DELETE FROM directory WHERE identifier = ?", (naming.identifier,))
+
+    def _raise_answered(self, answered: Mapping[bytes, int]) -> None:
+        value = self._writer.execute("SELECT value FROM meta WHERE name = 'answered'").get
+        together = int(str(value), 16)
+        for initial_key, counter in answered.items():
+            stored = self._writer.execute(_ANSWERED, (initial_key,)).fetchone()
+            if stored is not None and stored[0] >= counter:
+                continue
+            row = (initial_key, counter)
+            seal = self._sealer.row("answered", row)
+            if stored is not None:
+                together ^= int.from_bytes(stored[1], "big")
+            together ^= int.from_bytes(seal, "big")
+            self._writer.execute("REPLACE INTO answered VALUES (?,?,?)", (*row, seal))
+        self._write_meta("answered", together.to_bytes(SEAL_BYTES, "big").hex())
 
     def sync(self) -> None:
         """See `Engine.sync`. Raises LedgerUnavailable: the outcome is then unknown."""
@@ -481,11 +392,6 @@ class SqliteEngine:
         if self._writer.in_transaction:
             with failures_at(self._path):
                 self._writer.execute("ROLLBACK")
-
-    def commit(self, entries: Sequence[Entry], epoch: int) -> None:
-        """See `Engine.commit`. Raises FencedError, ConflictError, LedgerUnavailable."""
-        self.stage(entries, epoch)
-        self.sync()
 
     def note_checkpoint(self, number: int, mac: str) -> None:
         """See `Engine.note_checkpoint`."""
@@ -521,104 +427,104 @@ class SqliteEngine:
         """See `Engine.start`."""
         with failures_at(self._path), self._reader:
             get = self._reader.execute
-            last_entry_id = get("SELECT max(id) FROM entry").get or 0
+            newest = get("SELECT id, business_date FROM entry ORDER BY id DESC LIMIT 1").fetchone()
             last_identity = get("SELECT max(identity) FROM entry").get or b""
             last_reversed = get("SELECT max(original) FROM reversed").get or b""
             members = dict(get("SELECT bucket, members FROM bucket_head WHERE members > 0"))
             marks = dict(get(_MARKS))
-        return Start(last_entry_id, last_identity, last_reversed, members, marks)
+        last_entry_id, business_date = newest or (0, "")
+        return Start(last_entry_id, last_identity, last_reversed, business_date, members, marks)
+
+    def load_many(self, loads: Sequence[Load]) -> list[Loaded]:
+        """See `Engine.load_many`. Raises LedgerUnavailable."""
+        return [self.load(load) for load in loads]
 
     def load(self, load: Load) -> Loaded:
         """See `Engine.load`. Raises LedgerUnavailable, also when what is stored contradicts itself."""
         try:
-            if isinstance(load, EntryLoad):
-                return self._load_entry(load.identity)
-            if isinstance(load, ReversedLoad):
-                return self._reader.execute(_IS_REVERSED, (load.original,)).fetchone() is not None
-            if isinstance(load, IdentifierLoad):
-                return self._load_identifier(load.identifier)
-            if isinstance(load, MemberLoad):
-                return self._load_member(load.member)
-            if isinstance(load, CredentialLoad):
-                return Credential(*self._reader.execute(_CREDENTIAL, (load.member,)).fetchone() or ())
-            if isinstance(load, MobileLoad):
-                return self._load_mobile(load.member)
-            return self._load_balance(load.account)
+            return self._load(load)
         except apsw.Error as error:
             raise _unavailable(self._path, error) from error
-        except (AssertionError, ValueError) as error:
-            raise self._contradiction(f"what {type(load).__name__} finds was changed ({error})") from error
+        except UNREADABLE as error:
+            raise self._contradiction(
+                f"what {type(load).__name__} finds was changed ({type(error).__name__})"
+            ) from error
 
-    def _load_entry(self, identity: bytes) -> Entry | None:
-        row = self._reader.execute(_ENTRY_BY_IDENTITY, (identity,)).fetchone()
-        if row is None:
+    def _load(self, load: Load) -> Loaded:
+        get = self._reader.execute
+        if isinstance(load, EntryLoad):
+            return self._entry(_ENTRY_BY_IDENTITY, load.identity)
+        if isinstance(load, EntryIdLoad):
+            return self._entry(_ENTRY_BY_ID, load.entry)
+        if isinstance(load, MemberLoad):
+            return self._load_member(load.member)
+        if isinstance(load, IdentifierLoad):
+            return self._load_identifier(load.identifier)
+        if isinstance(load, ReversedLoad):
+            return get(_IS_REVERSED, (load.original,)).fetchone() is not None
+        if isinstance(load, FollowedLoad):
+            row = get(_FOLLOWED, (load.entry,)).fetchone()
+            return FollowUp() if row is None else FollowUp(row[0], row[1], bool(row[2]))
+        if isinstance(load, CounterLoad):
+            scope, holder, period, operation = load.counter
+            row = get(_COUNTER, (scope, period, holder, operation, ALL_BUCKETS)).fetchone()
+            return NOTHING if row is None else Count(*row)
+        if isinstance(load, MobileLoad):
+            for identifier, masked, mobile in self._named(load.member, IdentifierKind.MOBILE):
+                return Mobile(identifier, masked, mobile)
             return None
-        *of_entry, key_serial, request_mac = row
-        fields = (*of_entry, self._transfers(row[0]), self._sides(row[0]), key_serial, request_mac)
-        return Entry(*fields)
+        if isinstance(load, CardLoad):
+            cards = self._named(load.member, IdentifierKind.CARD)
+            return tuple((identifier, masked) for identifier, masked, _ in cards)
+        return self._load_balance(load.account)
 
-    def _transfers(self, entry_id: int) -> tuple[Transfer, ...]:
-        postings: dict[int, list[Posting]] = {}
-        for number, bucket, kind, holder, program, unit, amount in self._reader.execute(
-            _POSTINGS, (entry_id,)
-        ):
-            account = Account(bucket, AccountKind(kind), holder, program, Unit(unit))
-            postings.setdefault(number, []).append(Posting(account, amount))
-        return tuple(
-            Transfer(TransferKind(kind), tuple(postings.get(number, ())), reverses)
-            for number, kind, reverses in self._reader.execute(_TRANSFERS, (entry_id,))
-        )
-
-    def _sides(self, entry_id: int) -> tuple[Side, ...]:
-        rows = self._reader.execute(_SIDES, (entry_id,))
-        return tuple(
-            side_of(kind, member, status, original, personal)
-            for kind, member, status, original, *personal in rows
-        )
-
-    def _load_identifier(self, identifier: bytes) -> int | None:
-        row = self._reader.execute(_DIRECTORY, (identifier,)).fetchone()
-        if row is None:
-            return self._load_by_mobile(identifier)
-        member, masked_card, seal = row
-        if self._sealer.row("directory", (identifier, member, masked_card)) != seal:
-            raise self._contradiction(f"the directory row of member {member} was changed")
-        assert isinstance(member, int)
-        return member
-
-    def _load_by_mobile(self, identifier: bytes) -> int | None:
-        row = self._reader.execute(_BY_MOBILE, (identifier,)).fetchone()
-        if row is None:
-            return None
-        member, masked, sealed, seal = row
-        if self._sealer.row("mobile", (identifier, member, masked, sealed)) != seal:
-            raise self._contradiction(f"the mobile row of member {member} was changed")
-        assert isinstance(member, int)
-        return member
-
-    def _load_mobile(self, member: int) -> Mobile | None:
-        row = self._reader.execute(_MOBILE, (member,)).fetchone()
-        if row is None:
-            return None
-        identifier, masked, sealed, seal = row
-        if self._sealer.row("mobile", (identifier, member, masked, sealed)) != seal:
-            raise self._contradiction(f"the mobile row of member {member} was changed")
-        return Mobile(identifier, masked, sealed)
+    def _entry(self, statement: str, key: bytes | int) -> Entry | None:
+        row = self._reader.execute(statement, (key,)).fetchone()
+        return None if row is None else entry_of(row)
 
     def _load_member(self, member: int) -> Member:
         row = self._reader.execute(_MEMBER, (member,)).fetchone()
         if row is None:
             raise self._contradiction(f"member {member} is missing")
-        return Member(member, MemberStatus(row[0]), row[1] or "")
+        return member_of(row)
+
+    def _load_identifier(self, identifier: bytes) -> int | None:
+        row = self._reader.execute(_BY_IDENTIFIER, (identifier,)).fetchone()
+        if row is None:
+            return None
+        *named, seal = row
+        if self._sealer.row("directory", (identifier, *named)) != seal:
+            raise self._contradiction(f"the directory row of member {named[0]} was changed")
+        assert isinstance(named[0], int)
+        return named[0]
+
+    def _named(self, member: int, kind: IdentifierKind) -> tuple[tuple[bytes, str, bytes], ...]:
+        """Identifier, masked and sealed number of what a member is found by."""
+        found = []
+        for identifier, of_kind, masked, number, seal in self._reader.execute(
+            _BY_MEMBER, (member, int(kind))
+        ):
+            if self._sealer.row("directory", (identifier, member, of_kind, masked, number)) != seal:
+                raise self._contradiction(f"the directory row of member {member} was changed")
+            found.append((identifier, masked, number))
+        return tuple(found)
 
     def _load_balance(self, account: Account) -> int:
-        if account.kind is not AccountKind.MEMBER:
-            account = account._replace(bucket=ALL_BUCKETS)
-        row = self._reader.execute(_BALANCE, account).fetchone()
+        row = self._reader.execute(_BALANCE, (*account[1:], ALL_BUCKETS)).fetchone()
         if row is None:
             return 0
         assert isinstance(row[0], int)
         return row[0]
+
+    def due_members(self, day: int, after: int, limit: int) -> list[int]:
+        """See `Engine.due_members`."""
+        with failures_at(self._path):
+            return [int(member) for (member,) in self._reader.execute(_DUE_MEMBERS, (day, after, limit))]
+
+    def due_holds(self, now_ms: int, limit: int) -> list[OpenHold]:
+        """See `Engine.due_holds`."""
+        with failures_at(self._path):
+            return [OpenHold(*row) for row in self._reader.execute(_DUE_HOLDS, (now_ms, limit))]
 
     def _contradiction(self, what: str) -> LedgerUnavailable:
         return LedgerUnavailable(f"{self._path}: {what}; run `vafa ledger verify`")
@@ -628,7 +534,7 @@ class SqliteEngine:
         with failures_at(self._path):
             return [Head(*chain) for chain in self._read_heads(self._reader)]
 
-    def _read_heads(self, connection: apsw.Connection) -> list[_Chain]:
+    def _read_heads(self, connection: apsw.Connection) -> list[Chain]:
         rows = connection.execute("SELECT sequence, seal, members FROM bucket_head ORDER BY bucket")
         heads = [(sequence, seal, members) for sequence, seal, members in rows]
         if len(heads) != BUCKETS:
@@ -655,63 +561,12 @@ def read_meta(connection: apsw.Connection, path: Path, sealer: Sealer) -> tuple[
                 f"{path}: the seal key doesn't fit this ledger (or its meta row {name!r} was changed);"
                 " check keys.seal in the settings"
             )
-    if not rows.keys() >= set(META_NAMES):
-        raise LedgerUnavailable(f"{path}: meta rows are missing; restore a backup")
-    version = int(rows["schema"][0])
-    if not 1 <= version <= SCHEMA_VERSION:
+    version = int(rows["schema"][0]) if "schema" in rows else SCHEMA_VERSION
+    if not FIRST_VERSION <= version <= SCHEMA_VERSION:
         raise LedgerUnavailable(
-            f"{path}: schema version {version}, this program knows {SCHEMA_VERSION};"
+            f"{path}: schema version {version}, this program knows {FIRST_VERSION} to {SCHEMA_VERSION};"
             " use the program that wrote it"
         )
+    if not rows.keys() >= set(META_NAMES):
+        raise LedgerUnavailable(f"{path}: meta rows are missing; restore a backup")
     return str(rows["ledger"][0]), version
-
-
-def _side_row(entry_id: int, number: int, side: Side) -> SideRow:
-    member = 0 if isinstance(side, OriginalReversed) else side.member
-    return entry_id, number, SIDE_KINDS[type(side)], member, *_side_values(side)
-
-
-def _side_values(side: Side) -> tuple[int, bytes]:
-    """The columns `status` and `original` of a side row. Nothing personal is in them."""
-    if isinstance(side, MemberAdded):
-        return MemberStatus.ACTIVE, b""
-    if isinstance(side, MemberStatusSet):
-        return side.status, b""
-    if isinstance(side, OriginalReversed):
-        return 0, side.original
-    if isinstance(side, PinSet):
-        return len(side.verifier), side.verifier + side.before
-    if isinstance(side, PinTried | CodeTried):
-        return side.wrong, b""
-    if isinstance(side, CodeSent):
-        return side.wrong, side.expires_ms.to_bytes(_EXPIRY_BYTES, "big") + side.hashed
-    return 0, b""
-
-
-def side_of(kind: int, member: int, status: int, original: bytes, personal: Sequence[object] = ()) -> Side:
-    """The side that a row holds. personal: identifier and masked card, identifier, masked and sealed mobile,
-    as far as they stand in directory and mobile. Raises ValueError for a kind that there isn't."""
-    card_identifier, masked_card, *mobile = personal or (None,) * 5
-    if kind == SIDE_KINDS[MemberAdded]:
-        return MemberAdded(member, card_identifier or b"", masked_card or "")  # type: ignore[arg-type]
-    if kind == SIDE_KINDS[MemberStatusSet]:
-        return MemberStatusSet(member, MemberStatus(status))
-    if kind == SIDE_KINDS[OriginalReversed]:
-        return OriginalReversed(original)
-    if kind == SIDE_KINDS[PinSet]:
-        return PinSet(member, original[:status], original[status:])
-    if kind == SIDE_KINDS[PinTried]:
-        return PinTried(member, status)
-    if kind == SIDE_KINDS[CodeSent]:
-        expires_ms = int.from_bytes(original[:_EXPIRY_BYTES], "big")
-        return CodeSent(member, original[_EXPIRY_BYTES:], expires_ms, status)
-    if kind == SIDE_KINDS[CodeTried]:
-        return CodeTried(member, status)
-    if kind == SIDE_KINDS[CodeSpent]:
-        return CodeSpent(member)
-    if kind == SIDE_KINDS[MobileSet]:
-        identifier, masked, sealed = mobile
-        return MobileSet(member, identifier or b"", masked or "", sealed or b"")  # type: ignore[arg-type]
-    if kind == SIDE_KINDS[MobileRemoved]:
-        return MobileRemoved(member, b"")
-    raise ValueError(f"no side has kind {kind}")

@@ -7,56 +7,62 @@ it before it is committed. When a commit fails or its outcome is unknown the who
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping
 from heapq import heappop, heappush
 from typing import Generic, TypeVar, cast
 
+from switch.ledger.book import add_to_accounts, member_after
+from switch.ledger.counting import Count, Counter, counted
 from switch.ledger.engine import (
-    BalanceLoad,
-    CredentialLoad,
+    NO_MARKS,
+    Batch,
+    CardLoad,
+    Cards,
+    CounterLoad,
+    EntryIdLoad,
     EntryLoad,
+    FollowedLoad,
+    FollowUp,
     IdentifierLoad,
     Load,
     Loaded,
     MemberLoad,
     MobileLoad,
+    OpenHold,
     ReversedLoad,
     Start,
 )
 from switch.ledger.model import (
-    CREDENTIAL_SIDES,
+    ENTRY_ID_EPOCH_MS,
+    ENTRY_ID_LIMIT,
+    ENTRY_IDS_PER_MS,
     Account,
-    AccountKind,
-    Credential,
     Entry,
+    Followed,
+    HoldClosed,
+    HoldOpened,
+    IdentifierKind,
     Member,
     MemberAdded,
-    MemberStatus,
     Mobile,
-    MobileRemoved,
-    MobileSet,
+    Named,
     OriginalReversed,
-    Side,
     bucket_of_member,
 )
-
-# 2024-01-01 UTC in milliseconds since 1970, where entry ids begin: 2**41 ms then reach to 2093.
-ENTRY_ID_EPOCH_MS = 1_704_067_200_000
-ENTRY_IDS_PER_MS = 1024  # more than a hundred times what one process decides in a millisecond
-ENTRY_ID_LIMIT = 2**51
 
 # Whole entries kept for repeats and reversals, which come within seconds: about 10 s at full speed, ~200 MB.
 RECENT_ENTRIES = 100_000
 # Early reversals kept in memory; a hundred bytes each, and reversals are rare.
 RECENT_REVERSED = 100_000
-# Members, identifiers and balances kept, each: two of these generations, some 300 bytes an item.
+# Members, identifiers, counters and whatever else is looked up, each kind: two of these generations, 300
+# bytes to a kilobyte an item.
 CACHE_GENERATION = 100_000
 # Identities looked up and found absent, older than all in memory (queued earns): forgotten together.
 ABSENT_IDENTITIES = 10_000
 
 _MEMBER_NUMBER_BITS = 40
 _NO_MOBILE = Mobile(b"", "", b"")
+_NOT_FOLLOWED = FollowUp()
 
 Value = TypeVar("Value")
 Key = TypeVar("Key")
@@ -132,19 +138,24 @@ class _Generations(Generic[Key, Value]):
     def put(self, key: Key, value: Value) -> None:
         self._young[key] = value
 
-    @property
-    def full(self) -> bool:
-        return len(self._young) > self._limit
+    def forget(self, key: Key) -> None:
+        self._young.pop(key, None)
+        self._old.pop(key, None)
 
-    def turn(self, pinned: Iterable[Key]) -> None:
-        """Drop the old generation, except what is pinned."""
-        kept = {key: value for key in pinned if (value := self.get(key)) is not None}
-        self._old = self._young
-        self._young = kept
+    def make_room(self) -> None:
+        """Drop the old generation when the young one is full. Only between batches: nothing here is newer
+        than the store."""
+        if len(self._young) > self._limit:
+            self._old = self._young
+            self._young = {}
 
 
 class State:
-    """Memory of the one owner of the buckets. Look-ups raise `NotLoaded`; see the module's text."""
+    """Memory of the one owner of the buckets. Look-ups raise `NotLoaded`; see the module's text.
+
+    One batch at a time: `apply` gathers entries, `batch` is what the engine has to store, `committed` says
+    that it did.
+    """
 
     def __init__(
         self,
@@ -155,17 +166,25 @@ class State:
         cache_generation: int = CACHE_GENERATION,
     ) -> None:
         self._last_entry_id = start.last_entry_id
+        self._business_date = start.business_date
         self._member_counts = dict(start.member_counts)
         self._entries: _Recent[Entry] = _Recent(start.last_identity, recent_entries)
         self._reversed: _Recent[bool] = _Recent(start.last_reversed, recent_reversed)
         self._identifiers: _Generations[bytes, int] = _Generations(cache_generation)  # 0: no such member
         self._members: _Generations[int, Member] = _Generations(cache_generation)
-        self._balances: _Generations[Account, int] = _Generations(cache_generation)
-        self._credentials: _Generations[int, Credential] = _Generations(cache_generation)
         self._mobiles: _Generations[int, Mobile] = _Generations(cache_generation)
-        self._uncommitted: deque[Entry] = deque()
+        self._cards: _Generations[int, Cards] = _Generations(cache_generation)
+        self._by_id: _Generations[int, Entry | None] = _Generations(cache_generation)
+        self._followed: _Generations[int, FollowUp] = _Generations(cache_generation)
+        self._counters: _Generations[Counter, Count] = _Generations(cache_generation)
+        self._batch = _NewBatch()
 
     # ---------------------------------------------------------------- look-ups
+
+    @property
+    def business_date(self) -> str:
+        """The newest entry's, YYYY-MM-DD; empty in an empty ledger. It never goes back."""
+        return self._business_date
 
     def entry(self, identity: bytes) -> Entry | None:
         """The entry with this identity, or None when it was never decided."""
@@ -173,11 +192,26 @@ class State:
             raise NotLoaded(EntryLoad(identity))
         return self._entries.get(identity)
 
+    def entry_of_id(self, entry_id: int) -> Entry | None:
+        """The entry with this id, or None."""
+        if (entry := self._batch.by_id.get(entry_id)) is not None:
+            return entry
+        if entry_id not in self._by_id:
+            raise NotLoaded(EntryIdLoad(entry_id))
+        return self._by_id.get(entry_id)
+
     def is_reversed(self, identity: bytes) -> bool:
         """Whether a reversal of this identity is in the ledger, the original seen or not."""
         if not self._reversed.knows(identity):
             raise NotLoaded(ReversedLoad(identity))
         return self._reversed.get(identity) is not None
+
+    def followed(self, entry_id: int) -> FollowUp:
+        """What was done to an entry since it was decided."""
+        follow_up = self._followed.get(entry_id)
+        if follow_up is None:
+            raise NotLoaded(FollowedLoad(entry_id))
+        return follow_up
 
     def member_of(self, identifier: bytes) -> int | None:
         """The member id behind a keyed hash, or None."""
@@ -193,13 +227,6 @@ class State:
             raise NotLoaded(MemberLoad(member_id))
         return member
 
-    def credential(self, member_id: int) -> Credential:
-        """What this member can prove itself with; an empty one when nothing was ever set."""
-        credential = self._credentials.get(member_id)
-        if credential is None:
-            raise NotLoaded(CredentialLoad(member_id))
-        return credential
-
     def mobile(self, member_id: int) -> Mobile | None:
         """The member's mobile number, or None."""
         mobile = self._mobiles.get(member_id)
@@ -207,13 +234,20 @@ class State:
             raise NotLoaded(MobileLoad(member_id))
         return mobile if mobile.identifier else None
 
-    def balance(self, account: Account) -> int:
-        """Balance of a member's account; 0 when nothing was ever posted to it."""
-        assert account.kind is AccountKind.MEMBER, "only members' balances are kept in memory"
-        balance = self._balances.get(account)
-        if balance is None:
-            raise NotLoaded(BalanceLoad(account))
-        return balance
+    def cards(self, member_id: int) -> Cards:
+        """Keyed hash and masked number of each card that the member is found by."""
+        cards = self._cards.get(member_id)
+        if cards is None:
+            raise NotLoaded(CardLoad(member_id))
+        return cards
+
+    def counter(self, counter: Counter) -> Count:
+        """What a counter came to, this batch included."""
+        stored = self._counters.get(counter)
+        if stored is None:
+            raise NotLoaded(CounterLoad(counter))
+        added = self._batch.counters.get(counter)
+        return stored if added is None else stored + added
 
     def next_entry_id(self, now_ms: int) -> int:
         """The id an entry decided now has to take: above all earlier ones whatever the clock does.
@@ -221,7 +255,7 @@ class State:
         now_ms: milliseconds since 1970, UTC. Asking takes nothing; `apply` does.
         """
         by_clock = (now_ms - ENTRY_ID_EPOCH_MS) * ENTRY_IDS_PER_MS
-        entry_id = max(by_clock, self._last_entry_id + 1)
+        entry_id = by_clock if by_clock > self._last_entry_id else self._last_entry_id + 1
         assert entry_id < ENTRY_ID_LIMIT, "the clock is past 2093"
         return entry_id
 
@@ -234,65 +268,73 @@ class State:
     def apply(self, entry: Entry) -> None:
         """Let later look-ups see this decided entry. Changes nothing when it raises `NotLoaded`."""
         assert entry.id > self._last_entry_id, "entry ids rise"
+        assert entry.business_date >= self._business_date, "a closed day never opens again"
         assert self.entry(entry.identity) is None, "an identity is decided once"
+        member = self._checked(entry)
+        batch = self._batch
+        if member is not None:
+            self._members.put(member.id, member)
+            batch.members[member.id] = member
         for side in entry.sides:
-            self._check_side(entry, side)
-        balances = self._moved_balances(entry)
+            if isinstance(side, MemberAdded):
+                bucket = bucket_of_member(side.member)
+                self._member_counts[bucket] = self._member_counts.get(bucket, 0) + 1
+            elif isinstance(side, OriginalReversed):
+                self._reversed.add(side.original, True)
+            elif isinstance(side, Followed):
+                batch.followed[side.original] = FollowUp(side.amount, side.units, side.ended)
+                self._followed.put(side.original, batch.followed[side.original])
+            elif isinstance(side, HoldOpened):
+                batch.opened.append(OpenHold(entry.id, side.member, side.expires_ms))
+            elif isinstance(side, HoldClosed):
+                batch.closed.append(side.hold)
+        if entry.namings:
+            self._name(entry)
+        add_to_accounts(batch.accounts, entry)
+        for counter, count in counted(entry):
+            added = batch.counters.get(counter)
+            batch.counters[counter] = count if added is None else added + count
         self._last_entry_id = entry.id
+        self._business_date = entry.business_date
         self._entries.add(entry.identity, entry)
-        for account, balance in balances.items():
-            self._balances.put(account, balance)
+        batch.by_id[entry.id] = entry
+
+    def _checked(self, entry: Entry) -> Member | None:
+        """The entry's member after it, everything it relies on being loaded and true."""
         for side in entry.sides:
-            self._apply_side(side)
-        self._uncommitted.append(entry)
+            if isinstance(side, OriginalReversed):
+                assert not self.is_reversed(side.original), "an original is reversed once"
+            elif isinstance(side, Followed):
+                assert not self.followed(side.original).ended, "nothing follows what has ended"
+            elif isinstance(side, MemberAdded):
+                assert side.member == self.next_member_id(entry.bucket), "member numbers have no gaps"
+        for naming in entry.namings:
+            known = self.member_of(naming.identifier)
+            if isinstance(naming, Named):
+                assert known is None, "an identifier names one member"
+                if naming.kind is IdentifierKind.MOBILE and not _is_added(entry):
+                    assert self.mobile(naming.member) is None, "a member has one mobile number"
+            else:
+                assert known == naming.member, "only what is there is removed"
+        if not entry.member:
+            assert not entry.transfers, "only members' entries move something"
+            return None
+        before = None if _is_added(entry) else self.member(entry.member)
+        return member_after(before, entry)
 
-    def _check_side(self, entry: Entry, side: Side) -> None:
-        if isinstance(side, OriginalReversed):
-            assert not self.is_reversed(side.original), "an original is reversed once"
-            return
-        assert bucket_of_member(side.member) == entry.bucket, "an entry changes members of its own bucket"
-        if isinstance(side, MemberAdded):
-            assert side.member == self.next_member_id(entry.bucket), "member numbers have no gaps"
-            assert self.member_of(side.identifier) is None, "an identifier names one member"
-            return
-        if not any(isinstance(other, MemberAdded) and other.member == side.member for other in entry.sides):
-            self.member(side.member)
-        if isinstance(side, MobileSet):
-            assert self.mobile(side.member) is None, "a member has one mobile number"
-            assert self.member_of(side.identifier) is None, "a mobile number names one member"
-        elif isinstance(side, MobileRemoved):
-            assert self.member_of(side.identifier) == side.member, "only what is there is removed"
-        elif isinstance(side, CREDENTIAL_SIDES):
-            self.credential(side.member)
-
-    def _apply_side(self, side: Side) -> None:
-        if isinstance(side, OriginalReversed):
-            self._reversed.add(side.original, True)
-        elif isinstance(side, MemberAdded):
-            bucket = bucket_of_member(side.member)
-            self._member_counts[bucket] = self._member_counts.get(bucket, 0) + 1
-            self._identifiers.put(side.identifier, side.member)
-            self._members.put(side.member, Member(side.member, MemberStatus.ACTIVE, side.masked_card))
-        elif isinstance(side, MobileSet):
-            self._identifiers.put(side.identifier, side.member)
-            self._mobiles.put(side.member, Mobile(side.identifier, side.masked, side.sealed))
-        elif isinstance(side, MobileRemoved):
-            self._identifiers.put(side.identifier, 0)
-            self._mobiles.put(side.member, _NO_MOBILE)
-        elif isinstance(side, CREDENTIAL_SIDES):
-            self._credentials.put(side.member, self.credential(side.member).after(side))
-        else:
-            member = self.member(side.member)
-            self._members.put(side.member, Member(member.id, side.status, member.masked_card))
-
-    def _moved_balances(self, entry: Entry) -> dict[Account, int]:
-        balances: dict[Account, int] = {}
-        for transfer in entry.transfers:
-            for account, amount in transfer.postings:
-                if account.kind is AccountKind.MEMBER:
-                    before = balances[account] if account in balances else self.balance(account)
-                    balances[account] = before + amount
-        return balances
+    def _name(self, entry: Entry) -> None:
+        for naming in entry.namings:
+            if isinstance(naming, Named):
+                self._identifiers.put(naming.identifier, naming.member)
+                if naming.kind is IdentifierKind.MOBILE:
+                    self._mobiles.put(naming.member, Mobile(naming.identifier, naming.masked, naming.sealed))
+            else:
+                self._identifiers.put(naming.identifier, 0)
+                if naming.kind is IdentifierKind.MOBILE:
+                    self._mobiles.put(naming.member, _NO_MOBILE)
+            if naming.kind is IdentifierKind.CARD:
+                self._cards.forget(naming.member)
+                self._batch.cards_changed.add(naming.member)
 
     def fill(self, load: Load, value: Loaded) -> None:
         """Take the engine's answer to a `NotLoaded.load`. What memory knows already is newer and stays."""
@@ -306,49 +348,91 @@ class State:
         elif isinstance(load, MemberLoad):
             if load.member not in self._members:
                 self._members.put(load.member, cast(Member, value))
-        elif isinstance(load, CredentialLoad):
-            if load.member not in self._credentials:
-                self._credentials.put(load.member, cast(Credential, value))
         elif isinstance(load, MobileLoad):
             if load.member not in self._mobiles:
                 self._mobiles.put(load.member, cast("Mobile | None", value) or _NO_MOBILE)
-        elif load.account not in self._balances:
-            self._balances.put(load.account, cast(int, value))
+        elif isinstance(load, EntryIdLoad):
+            self._by_id.put(load.entry, cast("Entry | None", value))
+        elif isinstance(load, FollowedLoad):
+            if load.entry not in self._followed:
+                self._followed.put(load.entry, cast(FollowUp, value))
+        elif isinstance(load, CounterLoad):
+            self._counters.put(load.counter, cast(Count, value))
+        elif isinstance(load, CardLoad):
+            self._cards.put(load.member, self._cards_with_batch(load.member, cast(Cards, value)))
+        else:
+            raise AssertionError("balances of acceptors aren't kept in memory")
 
-    def committed(self, entries: Iterable[Entry]) -> None:
-        """These entries, applied in this order, are durable: they may leave memory when room is needed."""
-        for entry in entries:
-            assert self._uncommitted.popleft() is entry, "entries commit in the order they were applied"
+    def _cards_with_batch(self, member: int, stored: Cards) -> Cards:
+        """Stored cards, brought up to what this batch changes."""
+        if member not in self._batch.cards_changed:
+            return stored
+        cards = dict(stored)
+        for entry in self._batch.by_id.values():
+            for naming in entry.namings:
+                if naming.member == member and naming.kind is IdentifierKind.CARD:
+                    if isinstance(naming, Named):
+                        cards[naming.identifier] = naming.masked
+                    else:
+                        cards.pop(naming.identifier, None)
+        return tuple(cards.items())
+
+    # ---------------------------------------------------------------- batches
+
+    def batch(self, answered: Mapping[bytes, int] = NO_MARKS) -> Batch:
+        """What has been applied since the last `committed`: what the engine has to store. answered: see
+        `Batch`."""
+        new = self._batch
+        return Batch(
+            list(new.by_id.values()),
+            new.members,
+            new.accounts,
+            new.counters,
+            new.followed,
+            new.opened,
+            new.closed,
+            answered,
+        )
+
+    def committed(self) -> None:
+        """The batch is durable: what it changed may leave memory when room is needed."""
+        batch, self._batch = self._batch, _NewBatch()
+        for entry in batch.by_id.values():
             self._entries.committed(entry.identity)
             for side in entry.sides:
                 if isinstance(side, OriginalReversed):
                     self._reversed.committed(side.original)
-        if self._balances.full:
-            self._balances.turn(self._uncommitted_accounts())
-        if self._members.full:
-            self._members.turn(self._uncommitted_members())
-        if self._credentials.full:
-            self._credentials.turn(self._uncommitted_members())
-        if self._mobiles.full:
-            self._mobiles.turn(self._uncommitted_members())
-        if self._identifiers.full:
-            self._identifiers.turn(self._uncommitted_identifiers())
+        for counter, added in batch.counters.items():
+            stored = self._counters.get(counter)
+            if stored is not None:
+                self._counters.put(counter, stored + added)
+        for cache in (
+            self._identifiers,
+            self._members,
+            self._mobiles,
+            self._cards,
+            self._by_id,
+            self._followed,
+            self._counters,
+        ):
+            cache.make_room()
 
-    def _uncommitted_accounts(self) -> Iterator[Account]:
-        for entry in self._uncommitted:
-            for transfer in entry.transfers:
-                for account, _ in transfer.postings:
-                    if account.kind is AccountKind.MEMBER:
-                        yield account
 
-    def _uncommitted_members(self) -> Iterator[int]:
-        for entry in self._uncommitted:
-            for side in entry.sides:
-                if not isinstance(side, OriginalReversed):
-                    yield side.member
+class _NewBatch:
+    """What was applied and isn't durable yet."""
 
-    def _uncommitted_identifiers(self) -> Iterator[bytes]:
-        for entry in self._uncommitted:
-            for side in entry.sides:
-                if isinstance(side, MemberAdded | MobileSet | MobileRemoved):
-                    yield side.identifier
+    __slots__ = ("accounts", "by_id", "cards_changed", "closed", "counters", "followed", "members", "opened")
+
+    def __init__(self) -> None:
+        self.by_id: dict[int, Entry] = {}
+        self.members: dict[int, Member] = {}
+        self.accounts: dict[Account, int] = {}
+        self.counters: dict[Counter, Count] = {}
+        self.followed: dict[int, FollowUp] = {}
+        self.opened: list[OpenHold] = []
+        self.closed: list[int] = []
+        self.cards_changed: set[int] = set()
+
+
+def _is_added(entry: Entry) -> bool:
+    return any(type(side) is MemberAdded for side in entry.sides)

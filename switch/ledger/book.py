@@ -1,0 +1,319 @@
+"""What an entry makes of its member and of the accounts beside: the one place that knows.
+
+Pure. The owner's memory, the engines' stored state, verification, restoring and migration all come from here.
+Every rule of the books is asserted on every entry; assertions stay on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from functools import lru_cache
+
+from switch.ledger.counting import units_moved
+from switch.ledger.lots import first_due, order_of_use, value
+from switch.ledger.model import (
+    ENTRY_ID_EPOCH_MS,
+    ENTRY_IDS_PER_MS,
+    LOTS_PER_ENTRY,
+    NEVER,
+    OF_MEMBER,
+    Account,
+    AccountKind,
+    CodeSent,
+    CodeSpent,
+    CodeTried,
+    Credential,
+    Entry,
+    Hold,
+    HoldClosed,
+    HoldOpened,
+    Lot,
+    LotMove,
+    LotPart,
+    Member,
+    MemberAdded,
+    MemberStatus,
+    MemberStatusSet,
+    PinSet,
+    PinTried,
+    Side,
+    Transfer,
+    TransferKind,
+    Usage,
+    Wallet,
+    bucket_of_member,
+)
+
+APPROVED = "00"
+# A member that does one of these on a day was active on it (sliding lots live on), and what limits count: as
+# an earn or as a redemption.
+EARNS = frozenset({"earn"})
+REDEMPTIONS = frozenset({"redeem", "capture"})
+ACTIVITIES = EARNS | REDEMPTIONS
+REVERSED = ".reversal"  # what follows the original's operation in a reversal's
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_TEHRAN_OFFSET_S = 12_600  # since 2022 without summer time
+_MEMBER, _PENDING, _HELD = AccountKind.MEMBER, AccountKind.PENDING, AccountKind.HELD
+
+
+def member_after(member: Member | None, entry: Entry) -> Member:
+    """The entry's member after it. None: a member that the entry adds.
+
+    Raises AssertionError when the books would not agree.
+    """
+    assert bucket_of_member(entry.member) == entry.bucket, "an entry changes a member of its own bucket"
+    if member is None:
+        added = any(type(side) is MemberAdded and side.member == entry.member for side in entry.sides)
+        assert added, "a member that isn't there is added first"
+        member = Member(entry.member, MemberStatus.ACTIVE, 0)
+    assert entry.previous == member.last_entry, "an entry follows its member's newest one"
+    status, credential = member.status, member.credential
+    wallets, holds = member.wallets, member.holds
+    active_day, due, usage = member.active_day, member.due, member.usage
+    if entry.response_code == APPROVED and entry.operation in ACTIVITIES:
+        day = day_number(entry.business_date)
+        if day != active_day:
+            usage = _begun(usage, active_day, day)
+            active_day = day
+            wallets = tuple(_sorted(wallet, active_day) for wallet in wallets)
+            due = 0
+        usage = _used(usage, entry.operation, units_moved(entry), 1, 1)
+    elif entry.operation.endswith(REVERSED) and entry.transfers:
+        usage = _unused(usage, active_day, entry)
+    for transfer in entry.transfers:
+        wallets, holds = _moved(wallets, holds, entry.id, transfer, active_day)
+        due = 0
+    for side in entry.sides:
+        kind = type(side)
+        if kind in _CREDENTIAL_SIDES:
+            credential = credential_after(credential, side)
+        elif isinstance(side, MemberStatusSet):
+            status = side.status
+        elif isinstance(side, HoldOpened):
+            holds = tuple(
+                Hold(hold.id, hold.program, hold.unit, side.expires_ms, hold.lots)
+                if hold.id == entry.id
+                else hold
+                for hold in holds
+            )
+        elif isinstance(side, HoldClosed):
+            assert all(hold.id != side.hold for hold in holds), "a closed hold keeps nothing"
+    if not due:
+        due = min((first_due(wallet, active_day) for wallet in wallets), default=NEVER)
+    return Member(member.id, status, entry.id, active_day, due, usage, credential, wallets, holds)
+
+
+def _used(usage: Usage, operation: str, units: int, of_day: int, of_month: int) -> Usage:
+    """The usage with one more (or less) of an operation, as far as it is of the day and of the month."""
+    day_units, month_units = (units if of_day else 0), (units if of_month else 0)
+    if operation in EARNS:
+        return Usage(
+            usage.earns + of_day,
+            usage.earned + day_units,
+            usage.redemptions,
+            usage.redeemed,
+            usage.month_earns + of_month,
+            usage.month_earned + month_units,
+            usage.month_redemptions,
+            usage.month_redeemed,
+        )
+    if operation in REDEMPTIONS:
+        return Usage(
+            usage.earns,
+            usage.earned,
+            usage.redemptions + of_day,
+            usage.redeemed + day_units,
+            usage.month_earns,
+            usage.month_earned,
+            usage.month_redemptions + of_month,
+            usage.month_redeemed + month_units,
+        )
+    return usage
+
+
+def _unused(usage: Usage, active_day: int, entry: Entry) -> Usage:
+    """The usage less what a reversal takes back, when that was done on the active day or in its month."""
+    if not active_day:
+        return usage
+    original = entry.transfers[0].reverses
+    of_day = original >= _first_id(active_day)
+    of_month = original >= _first_id(active_day - date.fromordinal(active_day).day + 1)
+    operation = entry.operation.removesuffix(REVERSED)
+    return _used(usage, operation, -units_moved(entry), -int(of_day), -int(of_month))
+
+
+def _begun(usage: Usage, before: int, day: int) -> Usage:
+    """The usage at the beginning of a day that isn't the one before."""
+    if before:
+        old, new = date.fromordinal(before), date.fromordinal(day)
+        if (old.year, old.month) == (new.year, new.month):
+            return Usage(
+                0,
+                0,
+                0,
+                0,
+                usage.month_earns,
+                usage.month_earned,
+                usage.month_redemptions,
+                usage.month_redeemed,
+            )
+    return Usage()
+
+
+def _first_id(day: int) -> int:
+    """The first entry id of a day, Asia/Tehran."""
+    seconds = (day - _EPOCH_DAY) * 86_400 - _TEHRAN_OFFSET_S
+    return (seconds * 1000 - ENTRY_ID_EPOCH_MS) * ENTRY_IDS_PER_MS
+
+
+def _moved(
+    wallets: tuple[Wallet, ...], holds: tuple[Hold, ...], entry: int, transfer: Transfer, active_day: int
+) -> tuple[tuple[Wallet, ...], tuple[Hold, ...]]:
+    """Wallets and holds after one transfer."""
+    before = Wallet(transfer.program, transfer.unit)
+    place = len(wallets)
+    for number, wallet in enumerate(wallets):
+        if wallet.unit is transfer.unit and wallet.program == transfer.program:
+            before, place = wallet, number
+    balance, pending, held = before.balance, before.pending, before.held
+    for posting in transfer.postings:
+        if posting.kind is _MEMBER:
+            balance += posting.amount
+        elif posting.kind is _PENDING:
+            pending += posting.amount
+        elif posting.kind is _HELD:
+            held += posting.amount
+    lots, waiting = before.lots, before.waiting
+    for move in transfer.lots:
+        assert move.lot.id // LOTS_PER_ENTRY <= entry, "a lot is opened before it is used"
+        if move.account is _MEMBER:
+            lots = _changed(lots, move, active_day)
+        elif move.account is _PENDING:
+            waiting = _changed(waiting, move, active_day)
+        else:
+            holds = _held(holds, transfer, move, entry)
+    after = Wallet(before.program, before.unit, balance, pending, held, lots, waiting)
+    assert sum(part.amount for part in lots) == (balance if balance > 0 else 0), "balance is open lots - debt"
+    assert sum(part.amount for part in waiting) == pending, "what is pending lies in waiting lots"
+    if held or before.held:
+        kept = sum(
+            part.amount
+            for hold in holds
+            if hold.unit is after.unit and hold.program == after.program
+            for part in hold.lots
+        )
+        assert kept == held, "what is held lies in holds"
+    if place == len(wallets):
+        return (*wallets, after), holds
+    return (*wallets[:place], after, *wallets[place + 1 :]), holds
+
+
+def _changed(parts: tuple[LotPart, ...], move: LotMove, active_day: int) -> tuple[LotPart, ...]:
+    """Open parts after a move, in the order of use. A lot that nothing is left of is open no more."""
+    lot, amount = move.lot, move.amount
+    assert amount != 0, "a move moves something"
+    for place, part in enumerate(parts):
+        if part.lot.id == lot.id:
+            left = part.amount + amount
+            assert left >= 0, "no lot is negative"
+            if left == 0:
+                return parts[:place] + parts[place + 1 :]
+            if part.lot == lot:
+                return (*parts[:place], LotPart(lot, left), *parts[place + 1 :])
+            parts = parts[:place] + parts[place + 1 :]  # reopened: its place may be another
+            amount = left
+            break
+    assert amount > 0, "no lot is negative"
+    key = order_of_use(lot, active_day)
+    place = len(parts)
+    while place and order_of_use(parts[place - 1].lot, active_day) > key:
+        place -= 1
+    return (*parts[:place], LotPart(lot, amount), *parts[place:])
+
+
+def _held(holds: tuple[Hold, ...], transfer: Transfer, move: LotMove, entry: int) -> tuple[Hold, ...]:
+    hold_id = transfer.hold or entry
+    place = next((place for place, hold in enumerate(holds) if hold.id == hold_id), len(holds))
+    if place == len(holds):
+        assert transfer.kind is TransferKind.HOLD, "a hold is opened before it is used"
+        assert hold_id == entry, "a hold has the id of the entry that opens it"
+        hold = Hold(entry, transfer.program, transfer.unit, 0, ())
+    else:
+        hold = holds[place]
+    parts: list[LotPart] = []
+    found = False
+    for part in hold.lots:
+        amount = part.amount
+        if part.lot.id == move.lot.id:
+            amount += move.amount
+            found = True
+            assert amount >= 0, "no more of a lot is released than was held"
+        if amount:
+            parts.append(LotPart(part.lot, amount))
+    if not found:
+        assert move.amount > 0, "no more of a lot is released than was held"
+        parts.append(LotPart(move.lot, move.amount))
+    left = (Hold(hold.id, hold.program, hold.unit, hold.expires_ms, tuple(parts)),) if parts else ()
+    return holds[:place] + left + holds[place + 1 :]
+
+
+def _sorted(wallet: Wallet, active_day: int) -> Wallet:
+    """The wallet with its lots in the order of use again: activity moves the last day of sliding lots."""
+    if all(part.lot.expires > 0 for part in wallet.lots):
+        return wallet
+    lots = tuple(sorted(wallet.lots, key=lambda part: order_of_use(part.lot, active_day)))
+    return Wallet(
+        wallet.program, wallet.unit, wallet.balance, wallet.pending, wallet.held, lots, wallet.waiting
+    )
+
+
+_CREDENTIAL_SIDES = frozenset({PinSet, PinTried, CodeSent, CodeTried, CodeSpent})
+
+
+def credential_after(credential: Credential, side: Side) -> Credential:
+    """What one change makes of what a member can prove itself with."""
+    verifier, pin_wrong = credential.verifier, credential.pin_wrong
+    code, expires_ms, code_wrong = credential.code, credential.code_expires_ms, credential.code_wrong
+    if isinstance(side, PinSet):
+        verifier, pin_wrong = side.verifier, 0
+    elif isinstance(side, PinTried):
+        pin_wrong = side.wrong
+    elif isinstance(side, CodeSent):
+        code, expires_ms, code_wrong = side.hashed, side.expires_ms, side.wrong
+    elif isinstance(side, CodeTried):
+        code_wrong = side.wrong
+    elif isinstance(side, CodeSpent):
+        code, expires_ms, code_wrong = b"", 0, 0
+    return Credential(verifier, pin_wrong, code, expires_ms, code_wrong)
+
+
+def add_to_accounts(balances: dict[Account, int], entry: Entry) -> None:
+    """Add the entry's postings on accounts that are no member's own."""
+    for transfer in entry.transfers:
+        for posting in transfer.postings:
+            if posting.kind not in OF_MEMBER:
+                account = Account(entry.bucket, posting.kind, posting.holder, transfer.program, posting.unit)
+                balances[account] = balances.get(account, 0) + posting.amount
+
+
+def fund_of(members: Iterable[Member], program: str) -> int:
+    """What the fund of these members' bucket has to hold: the value of every lot that is open, waiting or
+    held."""
+    left: dict[int, tuple[Lot, int]] = {}
+    for member in members:
+        for wallet in member.wallets:
+            if wallet.program == program:
+                for part in (*wallet.lots, *wallet.waiting):
+                    left[part.lot.id] = part.lot, left.get(part.lot.id, (part.lot, 0))[1] + part.amount
+        for hold in member.holds:
+            if hold.program == program:
+                for part in hold.lots:
+                    left[part.lot.id] = part.lot, left.get(part.lot.id, (part.lot, 0))[1] + part.amount
+    return sum(value(lot, amount) for lot, amount in left.values())
+
+
+@lru_cache(maxsize=512)
+def day_number(iso: str) -> int:
+    """The ordinal of a business date, YYYY-MM-DD. Raises ValueError."""
+    return date.fromisoformat(iso).toordinal()

@@ -1,0 +1,143 @@
+"""Which lots points come from and go back to: order of use, debt, claw-back, restoring, expiry, activation.
+
+Pure: a wallet and a day in, lot moves out. Nothing here writes; `switch.ledger.book` applies what comes out
+and holds that the sums agree. Moves are signed: plus puts points into a lot, minus takes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from switch.ledger.model import NEVER, PRICE_POINTS, AccountKind, Hold, Lot, LotMove, LotPart, Wallet
+
+MEMBER, PENDING, HELD = AccountKind.MEMBER, AccountKind.PENDING, AccountKind.HELD
+
+
+def last_day(lot: Lot, active_day: int) -> int:
+    """The last day on which a lot can be used. active_day: the member's last activity (for sliding lots)."""
+    return lot.expires if lot.expires > 0 else active_day - lot.expires
+
+
+def order_of_use(lot: Lot, active_day: int) -> tuple[int, int, int, int, int]:
+    """What lots are sorted by: priority, expiry (none last), promotional first, active-from, sequence."""
+    return lot.priority, last_day(lot, active_day), lot.kind, lot.active_from, lot.id
+
+
+def value(lot: Lot, points: int) -> int:
+    """Rial that so many points of a lot stand for, rounded down."""
+    return points * lot.price // PRICE_POINTS
+
+
+def debt(wallet: Wallet) -> int:
+    """What the member owes: debt and open lots never stand together."""
+    return -wallet.balance if wallet.balance < 0 else 0
+
+
+def spend(wallet: Wallet, amount: int) -> tuple[LotMove, ...]:
+    """Take `amount` from the open lots in their order. Asserts that they hold as much."""
+    return tuple(LotMove(MEMBER, part.lot, -part.amount) for part in _first(wallet.lots, amount))
+
+
+def open_lot(wallet: Wallet, lot: Lot, amount: int, account: AccountKind = MEMBER) -> tuple[LotMove, ...]:
+    """Put an award into a new lot; what is owed is paid first (when it becomes spendable, not before)."""
+    paid = min(debt(wallet), amount) if account is MEMBER else 0
+    return (LotMove(account, lot, amount - paid),) if amount > paid else ()
+
+
+def claw_back(wallet: Wallet, own: Iterable[int], amount: int) -> tuple[LotMove, ...]:
+    """Take back an award: own lots pending, then active, then other lots in their order; the rest is debt.
+
+    own: ids of the lots that the award opened.
+    """
+    own = frozenset(own)
+    moves: list[LotMove] = []
+    for account, parts in (
+        (PENDING, [part for part in wallet.waiting if part.lot.id in own]),
+        (MEMBER, [part for part in wallet.lots if part.lot.id in own]),
+        (MEMBER, [part for part in wallet.lots if part.lot.id not in own]),
+    ):
+        available = min(amount, sum(part.amount for part in parts))
+        moves += (LotMove(account, part.lot, -part.amount) for part in _first(parts, available))
+        amount -= available
+    return tuple(moves)
+
+
+def restore(
+    wallet: Wallet, taken: Sequence[LotPart], amount: int, today: int, active_day: int, reopen_days: int
+) -> tuple[LotMove, ...]:
+    """Give `amount` of what was taken back to the same lots, last-taken first; debt is paid before.
+
+    taken: parts in the order in which they were taken, amounts positive. A lot that has expired meanwhile is
+    reopened until `reopen_days` from today; with 0 it stays as it was and expires at once.
+    """
+    given = _first(tuple(reversed(taken)), amount)
+    paid = min(debt(wallet), amount)
+    # What was taken first would be spent first: the debt takes that.
+    kept = _first(given, amount - paid)
+    moves = []
+    for part in kept:
+        lot = part.lot
+        if reopen_days and last_day(lot, active_day) < today:
+            lot = reopened(lot, today + reopen_days)
+        moves.append(LotMove(MEMBER, lot, part.amount))
+    return tuple(moves)
+
+
+def reopened(lot: Lot, until: int) -> Lot:
+    """The same lot with another last day."""
+    return Lot(lot.id, lot.issuer, lot.price, lot.kind, lot.priority, lot.active_from, until, lot.rules)
+
+
+def expired(wallet: Wallet, today: int, active_day: int) -> tuple[LotPart, ...]:
+    """Open lots whose last day is over."""
+    return tuple(part for part in wallet.lots if last_day(part.lot, active_day) < today)
+
+
+def ripe(wallet: Wallet, today: int) -> tuple[LotPart, ...]:
+    """Waiting lots whose first day has come, oldest first."""
+    parts = [part for part in wallet.waiting if part.lot.active_from <= today]
+    return tuple(sorted(parts, key=lambda part: (part.lot.active_from, part.lot.id)))
+
+
+def first_due(wallet: Wallet, active_day: int) -> int:
+    """The first day on which a lot of the wallet has expired or becomes active; NEVER for none."""
+    day = NEVER
+    for part in wallet.lots:
+        lot = part.lot
+        end = lot.expires if lot.expires > 0 else active_day - lot.expires
+        if end + 1 < day:
+            day = end + 1
+    for part in wallet.waiting:
+        if part.lot.active_from < day:
+            day = part.lot.active_from
+    return day
+
+
+def fund_change(wallet: Wallet, holds: Sequence[Hold], moves: Sequence[LotMove]) -> int:
+    """Rial that the fund gains by these moves: it holds the value of what is left of each lot, wherever it
+    lies. Summing what is left before rounding makes the parts of a lot add up to its whole."""
+    left: dict[int, int] = {}
+    for move in moves:
+        left.setdefault(move.lot.id, 0)
+    for part in (*wallet.lots, *wallet.waiting, *(part for hold in holds for part in hold.lots)):
+        if part.lot.id in left:
+            left[part.lot.id] += part.amount
+    change = 0
+    for move in moves:
+        before = left[move.lot.id]
+        left[move.lot.id] = before + move.amount
+        change += value(move.lot, before + move.amount) - value(move.lot, before)
+    return change
+
+
+def _first(parts: Sequence[LotPart], amount: int) -> tuple[LotPart, ...]:
+    """The first `amount` of these parts."""
+    found: list[LotPart] = []
+    for part in parts:
+        if amount <= 0:
+            break
+        taken = min(part.amount, amount)
+        found.append(LotPart(part.lot, taken))
+        amount -= taken
+    assert amount <= 0, "no more is taken than there is"
+    return tuple(found)
