@@ -151,7 +151,8 @@ class Transfer(Struct, frozen=True, array_like=True):
     """A balanced movement: its postings sum to zero per unit.
 
     unit: of the wallet whose lots move. lots: how. reverses: the entry id it undoes or follows, or 0. hold:
-    the hold that HELD postings belong to (entry id of its opening), or 0.
+    the hold that HELD postings belong to (entry id of its opening), or 0. rules: version of the program's rules
+    that an award was made under, or 0.
     """
 
     kind: TransferKind
@@ -161,6 +162,7 @@ class Transfer(Struct, frozen=True, array_like=True):
     lots: tuple[LotMove, ...] = ()
     reverses: int = 0
     hold: int = 0
+    rules: int = 0
 
     def __post_init__(self) -> None:
         assert len(self.postings) >= 2, "a transfer has at least two postings"
