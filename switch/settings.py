@@ -11,8 +11,12 @@ import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from switch.loyalty.program import EXPIRIES, NONE, ROLLING, SLIDING, Rules
+from switch.loyalty.program import Program as LoyaltyProgram
 
 SETTINGS_FILE = "switch.toml"
 IN_PROCESS, PAYSHIELD, PKCS11 = "in-process", "payshield", "pkcs11"  # adapters of the HSM port
@@ -45,7 +49,7 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The loyalty program of this part: fixed rates. Rial per point; points are whole, rounded down.
+    """The loyalty program. versions: its rules, see `switch.loyalty.program`; the rates are the first one's.
 
     Redemptions above pin_from_points need a PIN or a one-time code, also from a swiped card. pin_tries wrong
     PINs in a row lock; a code lives code_lifetime_s seconds and code_tries wrong tries.
@@ -61,6 +65,18 @@ class Program:
     pin_tries: int = 3
     code_lifetime_s: int = 120
     code_tries: int = 3
+    versions: tuple[Rules, ...] = ()
+
+    @property
+    def rules(self) -> LoyaltyProgram:
+        """All versions, the first one with the two rates."""
+        first, *later = self.versions or (Rules(),)
+        first = replace(
+            first,
+            rial_per_earned_point=self.rial_per_earned_point,
+            rial_per_redeemed_point=self.rial_per_redeemed_point,
+        )
+        return LoyaltyProgram((first, *later))
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +238,14 @@ def _two_digits(value: Any) -> str:
     return value
 
 
+def _day(value: Any) -> int:
+    if isinstance(value, str):
+        value = date.fromisoformat(value)
+    if not isinstance(value, date) or isinstance(value, datetime):
+        raise ValueError
+    return value.toordinal()
+
+
 def _currency(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch("[0-9]{3}", value):
         raise ValueError
@@ -229,6 +253,30 @@ def _currency(value: Any) -> str:
 
 
 SECRET = "hexadecimal digits"
+_POINTS = "a whole number from 0 to 999999999999"
+_DAYS = "days, 0 to 36500"
+# One version of a program's rules; those of [program] itself are version 1, [[program.versions]] change some.
+RULES: dict[str, _Key] = {
+    "rial_per_earned_point": _Key(_integer(1, 10**12), "a whole number from 1", 10_000),
+    "points_per_step": _Key(_integer(1, 10**6), "a whole number from 1 to 1000000", 1),
+    "smallest_purchase": _Key(_integer(0, 10**12), "rial, from 0", 0),
+    "largest_award": _Key(_integer(0, NEVER_POINTS), f"{_POINTS}; 0: no cap", 0),
+    "rial_per_redeemed_point": _Key(_integer(1, 99_999_999), "a whole number from 1 to 99999999", 100),
+    "smallest_redemption": _Key(_integer(1, NEVER_POINTS), "points, from 1", 1),
+    "largest_redemption": _Key(_integer(0, NEVER_POINTS), f"{_POINTS}; 0: no cap", 0),
+    "price": _Key(_integer(0, 10**9), "rial per 1000 points, 0 to 1000000000", 100_000),
+    "pending_days": _Key(_integer(0, 36_500), _DAYS, 0),
+    "expiry": _Key(_choice(*EXPIRIES), " or ".join(f'"{name}"' for name in EXPIRIES), NONE),
+    "expiry_days": _Key(_integer(0, 36_500), _DAYS, 0),
+    "expiry_months": _Key(_integer(0, 1_200), "months, 0 to 1200", 0),
+    "expiry_years": _Key(_integer(0, 100), "years, 0 to 100", 0),
+    "reopen_days": _Key(_integer(0, 36_500), _DAYS, 30),
+    "priority": _Key(_integer(0, 1_000), "a whole number from 0 to 1000", 0),
+}
+VERSION_KEYS: dict[str, _Key] = {
+    "number": _Key(_integer(2, 10**6), "a whole number from 2"),
+    "starts": _Key(_day, "a day, YYYY-MM-DD"),
+}
 _FILE = "a file, relative to this one"
 _OPTIONAL_FILE = 'a file, relative to this one, or "" for none'
 LISTENER_FILES = ("tls_certificate", "tls_key", "tls_clients")
@@ -265,8 +313,7 @@ TABLES: dict[str, dict[str, _Key]] = {
     "program": {
         "name": _Key(_text, "a name", "vafa"),
         "currency": _Key(_currency, "three digits, ISO 4217", "364"),
-        "rial_per_earned_point": _Key(_integer(1, 10**12), "a whole number from 1", 10_000),
-        "rial_per_redeemed_point": _Key(_integer(1, 99_999_999), "a whole number from 1 to 99999999", 100),
+        **RULES,
         "card_prefixes": _Key(_prefixes, 'a list of digit strings, e.g. ["936400"]', ["936400"]),
         "horizon_days": _Key(_integer(1, 180), "days, 1 to 180", 7),
         "pin_from_points": _Key(_integer(0, NEVER_POINTS), f"points, 0 to {NEVER_POINTS}", NEVER_POINTS),
@@ -322,7 +369,9 @@ def load(path: Path) -> Settings:
 
     reader = _Reader(path, text)
     terminals = document.pop("terminals", [])
+    versions = document["program"].pop("versions", []) if isinstance(document.get("program"), dict) else []
     values = {name: reader.table(name, document, keys) for name, keys in TABLES.items()}
+    values["program"]["versions"] = _versions(path, reader, values["program"], versions)
     if not isinstance(terminals, list) or not terminals:
         raise SettingsError(f"{path}: no terminals; add a [[terminals]] table for each")
     registered = [
@@ -342,12 +391,45 @@ def load(path: Path) -> Settings:
         environment=values[""]["environment"],
         data=(path.parent / values["ledger"]["directory"]).resolve(),
         listener=_listener(path, values["listener"]),
-        program=Program(**values["program"]),
+        program=Program(**{name: values["program"][name] for name in Program.__dataclass_fields__}),
         hsm=_hsm_settings(path, values["hsm"]),
         terminals=tuple(registered),
         seal_key=values["keys"]["seal"],
         directory_key=values["keys"]["directory"],
     )
+
+
+def _versions(path: Path, reader: _Reader, program: dict[str, Any], tables: Any) -> tuple[Rules, ...]:
+    """The rules of [program] and those that change them later."""
+    if not isinstance(tables, list):
+        raise SettingsError(f"{path}: program.versions: expected tables, [[program.versions]]")
+    versions = [Rules(**{name: program[name] for name in RULES})]
+    for number, table in enumerate(tables):
+        name = f"program.versions[{number}]"
+        inherited = {key: rule._replace(default=program[key]) for key, rule in RULES.items()}
+        versions.append(Rules(**reader.keys(name, table, {**VERSION_KEYS, **inherited})))
+    for rules in versions:
+        problem = _expiry_problem(rules)
+        if problem:
+            raise SettingsError(f"{path}: program version {rules.number}: {problem}")
+        if place and (rules.number, rules.starts) <= (versions[place - 1].number, versions[place - 1].starts):
+            raise SettingsError(
+                f"{path}: program version {rules.number}: number and starts must be above those of version"
+                f" {versions[place - 1].number}"
+            )
+        if place and rules.starts <= versions[place - 1].starts:
+            raise SettingsError(
+                f"{path}: program version {rules.number}: starts must be after the one before"
+            )
+    return tuple(versions)
+
+
+def _expiry_problem(rules: Rules) -> str:
+    if rules.expiry == ROLLING and not rules.expiry_days + rules.expiry_months:
+        return 'expiry "rolling" needs expiry_days or expiry_months'
+    if rules.expiry == SLIDING and not rules.expiry_days:
+        return 'expiry "sliding" needs expiry_days'
+    return ""
 
 
 def _listener(path: Path, values: dict[str, Any]) -> Listener:

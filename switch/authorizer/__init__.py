@@ -5,12 +5,13 @@ the caller
 does that and asks again.
 """
 
-from switch.authorizer.decide import Authorizer, Refusal, Repeat
+from switch.authorizer.decide import Authorizer, Due, Refusal, Repeat
 from switch.authorizer.proof import Limits, Need, NewCode, NewPin, PinCheck
 from switch.authorizer.request import Request, TooOld
 
 __all__ = [
     "Authorizer",
+    "Due",
     "Limits",
     "Need",
     "NewCode",

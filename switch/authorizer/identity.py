@@ -13,6 +13,8 @@ from hashlib import blake2b
 IDENTITY_BYTES = 19
 IDENTIFIER_BYTES = 16  # keyed hash of a card or mobile number
 CODE_HASH_BYTES = 16
+TEHRAN_OFFSET_S = 12_600  # since 2022 without summer time
+DUE_CLASS = b"X"  # what expires and begins; letters stand for what no message asks for
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -49,6 +51,21 @@ def identity_of(day: date, local_time: str, mti_class: str, terminal: str, stan:
 @lru_cache(maxsize=512)
 def _day_as_bcd(day: date) -> bytes:
     return bytes.fromhex(f"{day.year:04d}{day.month:02d}{day.day:02d}")
+
+
+def internal_identity(kind: bytes, business_date: str, now_ms: int, member: int, last_entry: int) -> bytes:
+    """The identity of what the ledger does by itself: it follows the member's newest entry once.
+
+    kind: one letter in the place of the MTI class; DE 41 and STAN are taken by a hash.
+    """
+    seconds = (now_ms // 1000 + TEHRAN_OFFSET_S) % 86_400
+    time = f"{seconds // 3600:02d}{seconds // 60 % 60:02d}{seconds % 60:02d}"
+    data = f"{kind.decode()}:{member}:{last_entry}".encode("ascii")
+    identity = (
+        bytes.fromhex(business_date.replace("-", "") + time) + kind + blake2b(data, digest_size=11).digest()
+    )
+    assert len(identity) == IDENTITY_BYTES
+    return identity
 
 
 def fingerprint_of(body: bytes, key: bytes) -> bytes:

@@ -87,9 +87,9 @@ def prove(
     Raises Needed, and NotLoaded as every look-up does.
     """
     if request.has_pin:
-        return _by_pin(member, state.credential(member), found, limits)
+        return _by_pin(member, state.member(member).credential, found, limits)
     if request.code:
-        return _by_code(request.code, member, state.credential(member), now_ms, limits, key)
+        return _by_code(request.code, member, state.member(member).credential, now_ms, limits, key)
     return Proof(PROOF_NEEDED if needed else "")
 
 

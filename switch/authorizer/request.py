@@ -43,8 +43,8 @@ class Request(NamedTuple):
     code). key_serial, request_mac: of this sending. has_card: the card was swiped; else a number was typed.
     original_operation: the operation that a reversal takes back, by the MTI of DE 90 and its DE 3.
     card_valid: False when an activation names a number that is not of the program's cards.
-    amount: rial; points: whole points; 0 when absent. original: the identity that a reversal names, else
-    empty.
+    amount: rial; points: whole points; batch: DE 60; 0 when absent. original: the identity that a reversal
+    names, else empty. transaction_day: ordinal of DE 13. receipt, cashier: of the till, or empty.
     """
 
     operation: str
@@ -64,6 +64,10 @@ class Request(NamedTuple):
     points: int
     original: bytes
     original_operation: str | None = None
+    transaction_day: int = 0
+    batch: int = 0
+    receipt: str = ""
+    cashier: str = ""
     key_serial: bytes = b""
     request_mac: bytes = b""
     has_card: bool = True
@@ -142,6 +146,9 @@ class RequestReader:
             points=int(tags.get("01", "0")),
             original=original,
             original_operation=original_operation,
+            transaction_day=day.toordinal(),
+            batch=int(texts.get("60", "0")),
+            receipt=texts.get("62", ""),
             key_serial=key_serial,
             request_mac=request_mac,
             has_card=has_card,

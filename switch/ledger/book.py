@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from datetime import date
 from functools import lru_cache
 
+import msgspec
+
 from switch.ledger.counting import units_moved
 from switch.ledger.lots import first_due, order_of_use, value
 from switch.ledger.model import (
@@ -165,6 +167,12 @@ def _first_id(day: int) -> int:
     """The first entry id of a day, Asia/Tehran."""
     seconds = (day - _EPOCH_DAY) * 86_400 - _TEHRAN_OFFSET_S
     return (seconds * 1000 - ENTRY_ID_EPOCH_MS) * ENTRY_IDS_PER_MS
+
+
+def moved(member: Member, entry: int, transfer: Transfer) -> Member:
+    """The member after one transfer of an entry that is still being made: what the next one starts from."""
+    wallets, holds = _moved(member.wallets, member.holds, entry, transfer, member.active_day)
+    return msgspec.structs.replace(member, wallets=wallets, holds=holds)
 
 
 def _moved(

@@ -151,8 +151,8 @@ class Transfer(Struct, frozen=True, array_like=True):
     """A balanced movement: its postings sum to zero per unit.
 
     unit: of the wallet whose lots move. lots: how. reverses: the entry id it undoes or follows, or 0. hold:
-    the hold that HELD postings belong to (entry id of its opening), or 0. rules: version of the program's rules
-    that an award was made under, or 0.
+    the hold that HELD postings belong to (entry id of its opening), or 0. rules: version of the program's
+    rules that an award was made under, or 0.
     """
 
     kind: TransferKind

@@ -21,6 +21,7 @@ import structlog
 
 from switch.authorizer import (
     Authorizer,
+    Due,
     Limits,
     Need,
     NewCode,
@@ -38,7 +39,7 @@ from switch.authorizer.request import NEW_PIN_BLOCK, RequestReader, identifying_
 from switch.hsm.port import Direction, DukptPin, Fault, Hsm, HsmError
 from switch.iso8583 import DecodeError, Dialect, Message
 from switch.keys import BDK_ID_BYTES, SwitchKeys
-from switch.ledger import Engine, Entry, FencedError, LedgerError, NotLoaded, State
+from switch.ledger import Batch, Engine, Entry, FencedError, LedgerError, NotLoaded, State
 from switch.link.framing import Frame
 from switch.server import eager
 from switch.server.codes import CodeCarrier, CodeCarrierError
@@ -225,8 +226,7 @@ class Pipeline:
             dialect,
             program.name,
             program.currency,
-            program.rial_per_earned_point,
-            program.rial_per_redeemed_point,
+            program.rules,
             program.pin_from_points,
             Limits(program.pin_tries, program.code_tries, program.code_lifetime_s * 1000),
             directory_key,
@@ -443,28 +443,28 @@ class Pipeline:
             self._give_up(batch)
             return
         try:
-            entries, answers, marks = self._decide(batch)
-            if entries or marks:
-                self._engine.stage(entries, self._epoch, marks)
+            changes, answers = self._decide(batch)
+            if changes is not None:
+                self._engine.stage(changes, self._epoch)
         except LedgerError as error:
             self._failed(batch, error)
             return
         except AssertionError as error:
             self._broken(batch, error)
             return
-        if not entries and not marks:
+        if changes is None:
             self._release(answers)
             asyncio.get_running_loop().call_soon(self._next_batch)
             return
+        stored = len(changes.entries)
         future = asyncio.get_running_loop().run_in_executor(self._writer, self._engine.sync)
-        future.add_done_callback(lambda done: self._synced(done, batch, entries, answers))
+        future.add_done_callback(lambda done: self._synced(done, batch, stored, answers))
 
-    def _decide(self, batch: _Batch) -> tuple[list[Entry], list[_Answer], dict[bytes, int]]:
-        """Entries and answers of what can be decided now, marks of answers without an entry; what waits for
-        the HSM leaves the batch."""
+    def _decide(self, batch: _Batch) -> tuple[Batch | None, list[_Answer]]:
+        """What to store (None: nothing) and the answers of what can be decided now; what waits for the HSM
+        leaves the batch."""
         if self._state is None:
             self._state = State(self._engine.start())
-        entries: list[Entry] = []
         answers: list[_Answer] = []
         marks: dict[bytes, int] = {}
         now_ms = self._clock.now_ms()
@@ -478,7 +478,6 @@ class Pipeline:
             if outcome is None:
                 waiting = True
             elif isinstance(outcome, Entry):
-                entries.append(outcome)
                 answers.append(_Answer(item.sending, outcome.answer, self._delivery(item, outcome)))
             elif isinstance(outcome, Repeat):
                 answers.append(_Answer(item.sending, outcome.entry.answer))
@@ -492,7 +491,8 @@ class Pipeline:
                 answers.append(_Answer(item.sending, body, replayed=item.peer))
         if waiting:
             batch.work = [item for item in batch.work if isinstance(item, _Unstored) or not item.parked]
-        return entries, answers, marks
+        changes = self._state.batch(marks)
+        return (changes if changes.entries or marks else None), answers
 
     def _decide_one(
         self, state: State, item: _Work, now_ms: int
@@ -524,21 +524,29 @@ class Pipeline:
                 if not self._asked(item, outcome):
                     return None
                 continue
+            if isinstance(outcome, Due):
+                self._apply(state, outcome.entry)
+                continue
+            if isinstance(outcome, Entry):
+                self._apply(state, outcome)
+            return outcome
+
+    def _apply(self, state: State, entry: Entry) -> None:
+        """Let the next decisions see this entry, loading what the memory lacks."""
+        while True:
             try:
-                if isinstance(outcome, Entry):
-                    state.apply(outcome)
-                return outcome
+                state.apply(entry)
             except NotLoaded as missing:
                 state.fill(missing.load, self._engine.load(missing.load))
+            else:
+                return
 
-    def _synced(
-        self, done: asyncio.Future[None], batch: _Batch, entries: list[Entry], answers: list[_Answer]
-    ) -> None:
+    def _synced(self, done: asyncio.Future[None], batch: _Batch, stored: int, answers: list[_Answer]) -> None:
         error = done.exception()
         if error is None:
             assert self._state is not None
-            self._state.committed(entries)
-            self.committed_entries += len(entries)
+            self._state.committed()
+            self.committed_entries += stored
             self._release(answers)
             self._after_commit()
             self._next_batch()

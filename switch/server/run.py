@@ -23,7 +23,7 @@ from switch import iso8583
 from switch.defaults import write_terminal_settings
 from switch.hsm.port import HsmError
 from switch.keys import KeysError, SwitchKeys, open_hsm, open_store
-from switch.ledger import LedgerUnavailable
+from switch.ledger import Batch, LedgerUnavailable
 from switch.ledger.checkpoint import CheckpointFile
 from switch.ledger.sqlite import SqliteEngine
 from switch.server.clock import SystemClock
@@ -175,7 +175,8 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         if code == 0:
             with contextlib.suppress(LedgerUnavailable, HsmError):
                 await write_checkpoint(engine, checkpoints, clock.now_ms())
-                engine.commit([], epoch)  # the last checkpoint's note: no later batch will carry it
+                engine.stage(Batch([]), epoch)  # the last checkpoint's note: no later batch will carry it
+                engine.sync()
     engine.close()
     await hsm.close()
     lock.close()

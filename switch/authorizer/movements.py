@@ -1,0 +1,359 @@
+"""The transfers that operations make: points between a member's lots and an acceptor, the rial beside them.
+
+Pure. Each takes the member as it stands and returns one balanced transfer; the entry carries it, and
+`switch.ledger.book` holds that it fits. See `docs/ledger.md` for the accounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from switch.ledger import (
+    LOTS_PER_ENTRY,
+    NEVER,
+    AccountKind,
+    Entry,
+    Hold,
+    Lot,
+    LotKind,
+    LotMove,
+    LotPart,
+    Member,
+    Posting,
+    Transfer,
+    TransferKind,
+    Unit,
+    Wallet,
+)
+from switch.ledger.lots import (
+    claw_back,
+    expired,
+    fund_change,
+    last_day,
+    open_lot,
+    restore,
+    ripe,
+    spend,
+    value,
+)
+from switch.loyalty.program import Rules
+
+MEMBER, PENDING, HELD = AccountKind.MEMBER, AccountKind.PENDING, AccountKind.HELD
+
+
+def earn(
+    member: Member, wallet: Wallet, entry: int, points: int, rules: Rules, acceptor: str, day: int
+) -> Transfer:
+    """An award of `points` (not 0) for a purchase of `day`. entry: the id of the entry that will carry it."""
+    last = rules.last_day(day)
+    lot = Lot(
+        id=entry * LOTS_PER_ENTRY,
+        issuer=acceptor,
+        price=rules.price,
+        kind=LotKind.BOUGHT,
+        priority=rules.priority,
+        active_from=rules.first_day(day),
+        expires=NEVER if last is None else last,
+        rules=rules.number,
+    )
+    account = PENDING if rules.pending_days else MEMBER
+    moves = open_lot(wallet, lot, points, account)
+    owed = value(lot, points)
+    paid = points - sum(move.amount for move in moves)
+    rial = _rial(
+        (AccountKind.RECEIVABLE, acceptor, -owed),
+        (AccountKind.FUND, "", fund_change(wallet, member.holds, moves)),
+        (AccountKind.MARGIN, "", value(lot, paid)),
+    )
+    return _transfer(
+        TransferKind.EARN,
+        wallet,
+        (account, "", points),
+        (AccountKind.ISSUED, acceptor),
+        rial,
+        moves,
+        rules=rules.number,
+    )
+
+
+def redeem(member: Member, wallet: Wallet, points: int, amount: int, acceptor: str) -> Transfer:
+    """Spend `points`, which the wallet holds, for `amount` rial owed to the acceptor."""
+    moves = spend(wallet, points)
+    rial = _between(fund_change(wallet, member.holds, moves), amount, acceptor)
+    return _transfer(
+        TransferKind.REDEEM, wallet, (MEMBER, "", -points), (AccountKind.REDEEMED, acceptor), rial, moves
+    )
+
+
+def hold(wallet: Wallet, points: int) -> Transfer:
+    """Keep `points`, which the wallet holds, for a capture."""
+    moves = spend(wallet, points)
+    kept = tuple(LotMove(HELD, move.lot, -move.amount) for move in moves)
+    return Transfer(
+        TransferKind.HOLD,
+        wallet.program,
+        wallet.unit,
+        (Posting(MEMBER, "", wallet.unit, -points), Posting(HELD, "", wallet.unit, points)),
+        (*moves, *kept),
+    )
+
+
+def capture(member: Member, wallet: Wallet, held: Hold, points: int, amount: int, acceptor: str) -> Transfer:
+    """Spend the first `points` of a hold for `amount` rial owed to the acceptor."""
+    moves = tuple(LotMove(HELD, part.lot, -part.amount) for part in _first(held.lots, points))
+    rial = _between(fund_change(wallet, member.holds, moves), amount, acceptor)
+    return _transfer(
+        TransferKind.CAPTURE,
+        wallet,
+        (HELD, "", -points),
+        (AccountKind.REDEEMED, acceptor),
+        rial,
+        moves,
+        reverses=held.id,
+        hold=held.id,
+    )
+
+
+def release(
+    member: Member, wallet: Wallet, held: Hold, captured: int, today: int, reopen_days: int
+) -> Transfer | None:
+    """Give back what a hold keeps beyond its first `captured` points; None when that is all."""
+    taken = tuple(_without_first(held.lots, captured))
+    points = sum(part.amount for part in taken)
+    if not points:
+        return None
+    given = restore(wallet, taken, points, today, member.active_day, reopen_days)
+    moves = (*(LotMove(HELD, part.lot, -part.amount) for part in taken), *given)
+    rial = _rial_rest(fund_change(wallet, member.holds, moves))
+    return Transfer(
+        TransferKind.RELEASE,
+        wallet.program,
+        wallet.unit,
+        (Posting(HELD, "", wallet.unit, -points), Posting(MEMBER, "", wallet.unit, points), *rial),
+        moves,
+        reverses=held.id,
+        hold=held.id,
+    )
+
+
+def take_back(
+    member: Member,
+    wallet: Wallet,
+    original: Entry,
+    award: Transfer,
+    before: int,
+    points: int,
+    kind: TransferKind,
+) -> Transfer:
+    """Take `points` of an award back, `before` of it having been taken already: own lots, others, debt."""
+    own = {move.lot.id: move.lot for move in award.lots}
+    moves = claw_back(wallet, own, points)
+    whole = next(-posting.amount for posting in award.postings if posting.kind is AccountKind.ISSUED)
+    charged = -sum(posting.amount for posting in award.postings if posting.kind is AccountKind.RECEIVABLE)
+    returned = _share(charged, whole, whole - before) - _share(charged, whole, whole - before - points)
+    fund = fund_change(wallet, member.holds, moves)
+    rial = _rial(
+        (AccountKind.RECEIVABLE, original.acceptor, returned),
+        (AccountKind.FUND, "", fund),
+        (AccountKind.MARGIN, "", -returned - fund),
+    )
+    pending = -sum(move.amount for move in moves if move.account is PENDING)
+    postings = [Posting(AccountKind.ISSUED, original.acceptor, wallet.unit, points)]
+    if pending:
+        postings.insert(0, Posting(PENDING, "", wallet.unit, -pending))
+    if points - pending:
+        postings.insert(0, Posting(MEMBER, "", wallet.unit, pending - points))
+    return Transfer(
+        kind, wallet.program, wallet.unit, (*postings, *rial), moves, reverses=original.id, rules=award.rules
+    )
+
+
+def give_back(
+    member: Member,
+    wallet: Wallet,
+    original: Entry,
+    spent: Transfer,
+    before: int,
+    points: int,
+    amount: int,
+    today: int,
+    reopen_days: int,
+    kind: TransferKind,
+) -> Transfer:
+    """Give `points` of a redemption back to its lots for `amount` rial, `before` of it being back already."""
+    taken = tuple(LotPart(move.lot, -move.amount) for move in spent.lots if move.amount < 0)
+    still = _first(taken, sum(part.amount for part in taken) - before)
+    moves = restore(wallet, still, points, today, member.active_day, reopen_days)
+    rial = _between(fund_change(wallet, member.holds, moves), -amount, original.acceptor)
+    return _transfer(
+        kind,
+        wallet,
+        (MEMBER, "", points),
+        (AccountKind.REDEEMED, original.acceptor),
+        rial,
+        moves,
+        reverses=original.id,
+    )
+
+
+def activate(member: Member, wallet: Wallet, today: int) -> Transfer | None:
+    """Waiting lots whose first day has come become spendable; debt is paid first. None when there is none."""
+    parts = ripe(wallet, today)
+    points = sum(part.amount for part in parts)
+    if not points:
+        return None
+    paid = min(points, max(-wallet.balance, 0))
+    moves = [LotMove(PENDING, part.lot, -part.amount) for part in parts]
+    moves += (LotMove(MEMBER, part.lot, part.amount) for part in _without_first(parts, paid))
+    rial = _rial_rest(fund_change(wallet, member.holds, moves))
+    return Transfer(
+        TransferKind.ACTIVATION,
+        wallet.program,
+        wallet.unit,
+        (Posting(PENDING, "", wallet.unit, -points), Posting(MEMBER, "", wallet.unit, points), *rial),
+        tuple(moves),
+    )
+
+
+def expire(member: Member, wallet: Wallet, today: int) -> Transfer | None:
+    """Open lots whose last day is over end. None when there is none."""
+    parts = expired(wallet, today, member.active_day)
+    points = sum(part.amount for part in parts)
+    if not points:
+        return None
+    moves = tuple(LotMove(MEMBER, part.lot, -part.amount) for part in parts)
+    fund = fund_change(wallet, member.holds, moves)
+    rial = _rial((AccountKind.FUND, "", fund), (AccountKind.BREAKAGE, "", -fund))
+    return _transfer(
+        TransferKind.EXPIRY, wallet, (MEMBER, "", -points), (AccountKind.EXPIRED, ""), rial, moves
+    )
+
+
+def send_away(member: Member, wallet: Wallet, points: int) -> Transfer:
+    """Move `points`, which the wallet holds, towards another member; lots keep issuer, price and last day."""
+    moves = spend(wallet, points)
+    fund = fund_change(wallet, member.holds, moves)
+    rial = _rial((AccountKind.FUND, "", fund), (AccountKind.IN_TRANSIT, "", -fund))
+    return _transfer(
+        TransferKind.TRANSFER_OUT, wallet, (MEMBER, "", -points), (AccountKind.IN_TRANSIT, ""), rial, moves
+    )
+
+
+def take_in(
+    member: Member, wallet: Wallet, entry: int, sent: Transfer, original: int, sender_active: int
+) -> Transfer:
+    """What another member sent away: its lots under new ids, the same otherwise; debt is paid first.
+
+    original: the entry that sent it; sender_active: the sender's active day, where sliding lots count from.
+    """
+    points = -sum(move.amount for move in sent.lots)
+    paid = min(points, max(-wallet.balance, 0))
+    parts = [LotPart(move.lot, -move.amount) for move in sent.lots]
+    moves = []
+    for number, part in enumerate(_without_first(parts, paid)):
+        old = part.lot
+        lot = Lot(
+            id=entry * LOTS_PER_ENTRY + number,
+            issuer=old.issuer,
+            price=old.price,
+            kind=old.kind,
+            priority=old.priority,
+            active_from=old.active_from,
+            expires=last_day(old, sender_active),
+            rules=old.rules,
+        )
+        moves.append(LotMove(MEMBER, lot, part.amount))
+    in_transit = sum(
+        posting.amount
+        for posting in sent.postings
+        if posting.unit is Unit.RIAL and posting.kind is AccountKind.IN_TRANSIT
+    )
+    fund = fund_change(wallet, member.holds, moves)
+    rial = _rial(
+        (AccountKind.IN_TRANSIT, "", -in_transit),
+        (AccountKind.FUND, "", fund),
+        (AccountKind.MARGIN, "", in_transit - fund),
+    )
+    return _transfer(
+        TransferKind.TRANSFER_IN,
+        wallet,
+        (MEMBER, "", points),
+        (AccountKind.IN_TRANSIT, ""),
+        rial,
+        tuple(moves),
+        reverses=original,
+    )
+
+
+# ---------------------------------------------------------------- postings
+
+_Leg = tuple[AccountKind, str, int]
+
+
+def _transfer(
+    kind: TransferKind,
+    wallet: Wallet,
+    leg: _Leg,
+    against: tuple[AccountKind, str],
+    rial: tuple[Posting, ...],
+    moves: Sequence[LotMove],
+    *,
+    reverses: int = 0,
+    hold: int = 0,
+    rules: int = 0,
+) -> Transfer:
+    account, holder, amount = leg
+    other, other_holder = against
+    postings = (
+        Posting(account, holder, wallet.unit, amount),
+        Posting(other, other_holder, wallet.unit, -amount),
+        *rial,
+    )
+    return Transfer(kind, wallet.program, wallet.unit, postings, tuple(moves), reverses, hold, rules)
+
+
+def _rial(*legs: _Leg) -> tuple[Posting, ...]:
+    """Rial postings of these legs; what they lack to zero are parts of a rial."""
+    rest = -sum(amount for _, _, amount in legs)
+    return tuple(
+        Posting(kind, holder, Unit.RIAL, amount)
+        for kind, holder, amount in (*legs, (AccountKind.ROUNDING, "", rest))
+        if amount
+    )
+
+
+def _rial_rest(fund: int) -> tuple[Posting, ...]:
+    """The fund's change against the program's margin: what debt takes or lots of different prices make."""
+    return _rial((AccountKind.FUND, "", fund), (AccountKind.MARGIN, "", -fund))
+
+
+def _between(fund: int, amount: int, acceptor: str) -> tuple[Posting, ...]:
+    """The fund's change, what is owed to the acceptor more (or less) and the margin between."""
+    return _rial(
+        (AccountKind.FUND, "", fund),
+        (AccountKind.PAYABLE, acceptor, amount),
+        (AccountKind.MARGIN, "", -fund - amount),
+    )
+
+
+def _share(amount: int, whole: int, part: int) -> int:
+    return amount * part // whole
+
+
+def _first(parts: Iterable[LotPart], amount: int) -> tuple[LotPart, ...]:
+    found = []
+    for part in parts:
+        if amount <= 0:
+            break
+        found.append(LotPart(part.lot, min(part.amount, amount)))
+        amount -= part.amount
+    return tuple(found)
+
+
+def _without_first(parts: Iterable[LotPart], amount: int) -> Iterable[LotPart]:
+    """Parts without their first `amount`."""
+    for part in parts:
+        left = part.amount - max(amount, 0)
+        amount -= part.amount
+        if left > 0:
+            yield LotPart(part.lot, min(left, part.amount))
