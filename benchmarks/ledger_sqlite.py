@@ -1,6 +1,6 @@
 """How many sealed entries a second the SQLite ledger commits durably, without network, messages or decisions.
 
-Each entry is an earn: one transfer, two postings, one member of many and one acceptor of many.
+Each entry is an earn: a lot, two postings of points and two of rial, one member and one acceptor of many.
 Run: python -m benchmarks.ledger_sqlite [--seconds 5] [--batch 64] [--members 100000] [--acceptors 200]
 """
 
@@ -8,71 +8,104 @@ from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import random
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
-from switch.ledger import (
-    BUCKETS,
-    Account,
-    AccountKind,
-    Entry,
-    Posting,
-    Start,
-    State,
-    Transfer,
-    TransferKind,
-    Unit,
-)
+from switch.authorizer import movements
+from switch.ledger import BUCKETS, Entry, Member, MemberAdded, Side, State, Transfer, Unit
 from switch.ledger.sqlite import SqliteEngine
+from switch.loyalty.program import Rules
 
 SEAL_KEY = bytes(32)
 ANSWER = bytes(80)  # about the size of an earn answer
-PREPARED = 200_000  # entries are made before the clock starts
+TERMINALS = 5_000
+BUSINESS_DATE = "2026-10-10"
+DAY = date.fromisoformat(BUSINESS_DATE).toordinal()
+NOW_MS = 1_791_600_000_000
+RULES = Rules()
 
 
-def member_account(number: int) -> Account:
-    bucket = number % BUCKETS
-    return Account(
-        bucket, AccountKind.MEMBER, str((bucket << 40) + number // BUCKETS + 1), "vafa", Unit.POINTS
+def make_entries(state: State, members: list[Member], first: int, acceptors: int) -> Iterator[Entry]:
+    """Earns of members chosen at random, each following what `state` knows of its member."""
+    chooser = random.Random(first)
+    for number in itertools.count(first + 1):
+        member = state.member(chooser.choice(members).id)
+        acceptor = f"{chooser.randrange(acceptors):015d}"
+        points = chooser.randrange(1, 1000)
+        now_ms = NOW_MS + number // 20
+        entry_id = state.next_entry_id(now_ms)
+        wallet = member.wallet("vafa", Unit.POINTS)
+        earned = movements.earn(member, wallet, entry_id, points, RULES, acceptor, DAY)
+        yield entry_of_request(entry_id, number, now_ms, member.id, acceptor, member.last_entry, (earned,))
+
+
+def entry_of_request(
+    entry_id: int,
+    number: int,
+    now_ms: int,
+    member: int,
+    acceptor: str,
+    previous: int,
+    transfers: tuple[Transfer, ...] = (),
+    sides: tuple[Side, ...] = (),
+) -> Entry:
+    terminal = f"{10_000_000 + number % TERMINALS}"
+    return Entry(
+        id=entry_id,
+        bucket=member >> 40,
+        identity=number.to_bytes(8, "big") + terminal.encode() + bytes(3),
+        fingerprint=number.to_bytes(16, "big"),
+        operation="earn" if transfers else "activate",
+        terminal=terminal,
+        acceptor=acceptor,
+        business_date=BUSINESS_DATE,
+        decided_ms=now_ms,
+        member=member,
+        previous=previous,
+        response_code="00",
+        amount=1_000_000,
+        batch=1 if transfers else 0,
+        answer=ANSWER,
+        transfers=transfers,
+        sides=sides,
+        key_serial=terminal.encode() + (number % 2**32).to_bytes(4, "big"),
+        request_mac=bytes(8),
     )
 
 
-def make_entries(count: int, first: int, members: int, acceptors: int) -> list[Entry]:
-    chooser = random.Random(first)
-    accounts = [member_account(number) for number in range(members)]
-    state = State(Start(first, b"", b"", {}))
-    entries = []
-    for number in range(first + 1, first + count + 1):
-        account = accounts[chooser.randrange(members)]
-        acceptor = f"{chooser.randrange(acceptors):015d}"
-        partner = Account(account.bucket, AccountKind.ISSUED, acceptor, account.program, account.unit)
-        points = chooser.randrange(1, 1000)
-        terminal = f"{10_000_000 + number % 5000}"
-        entries.append(
-            Entry(
-                id=max(number, state.next_entry_id(0)),
-                bucket=account.bucket,
-                identity=number.to_bytes(8, "big") + terminal.encode() + b"\0\0\0",
-                fingerprint=number.to_bytes(16, "big"),
-                terminal=terminal,
-                acceptor=acceptor,
-                business_date="2025-10-10",
-                decided_ms=1_760_000_000_000 + number,
-                member=int(account.holder),
-                response_code="00",
-                answer=ANSWER,
-                transfers=(
-                    Transfer(TransferKind.EARN, (Posting(account, points), Posting(partner, -points))),
-                ),
-            )
+def add_members(state: State, engine: SqliteEngine, epoch: int, count: int, batch: int) -> list[Member]:
+    """So many members, stored."""
+    members = []
+    for number in range(count):
+        member = state.next_member_id(number % BUCKETS)
+        entry_id = state.next_entry_id(NOW_MS)
+        state.apply(
+            entry_of_request(entry_id, number, NOW_MS, member, "0" * 15, 0, sides=(MemberAdded(member),))
         )
-    return entries
+        members.append(state.member(member))
+        if number % batch == batch - 1 or number == count - 1:
+            engine.stage(state.batch(), epoch)
+            engine.sync()
+            state.committed()
+    return members
 
 
-def measure(engine: SqliteEngine, epoch: int, batches: list[list[Entry]], seconds: float, paced: bool) -> str:
+def measure(
+    engine: SqliteEngine,
+    epoch: int,
+    state: State,
+    entries: Iterator[Entry],
+    size: int,
+    seconds: float,
+    paced: bool,
+) -> str:
+    """Commit batches of `size` for so many seconds; what deciding costs is left out of the processor time."""
     durations: list[float] = []
     done = 0
     stop = threading.Event()
@@ -88,20 +121,29 @@ def measure(engine: SqliteEngine, epoch: int, batches: list[list[Entry]], second
 
     pacer = threading.Thread(target=pace)
     pacer.start()
-    cpu = time.process_time()
-    begun = time.perf_counter()
-    for batch in batches:
-        before = time.perf_counter()
-        engine.commit(batch, epoch)
+    cpu = elapsed = 0.0
+    while elapsed < seconds:
+        batch = []
+        for _ in range(size):
+            # An entry follows what the one before made of its member, so it is made and applied in turn; only
+            # the applying is the ledger's.
+            entry = next(entries)
+            cpu_before, before = time.process_time(), time.perf_counter()
+            state.apply(entry)
+            cpu += time.process_time() - cpu_before
+            elapsed += time.perf_counter() - before
+            batch.append(entry)
+        cpu_before, before = time.process_time(), time.perf_counter()
+        engine.stage(state.batch(), epoch)
+        engine.sync()
+        state.committed()
         after = time.perf_counter()
+        cpu += time.process_time() - cpu_before
+        elapsed += after - before
         durations.append(after - before)
-        done += len(batch)
+        done += size
         if paced and engine.checkpoint_due:
             wake.set()
-        if after - begun > seconds:
-            break
-    elapsed = time.perf_counter() - begun
-    cpu = time.process_time() - cpu
     stop.set()
     wake.set()
     pacer.join()
@@ -125,21 +167,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=given.directory) as directory:
         engine = SqliteEngine(Path(directory) / "ledger.sqlite", SEAL_KEY)
         epoch = engine.claim("benchmark")
-        first = 0
-        for batch, seconds, paced in (
-            (10 * given.batch, 60, False),  # warms up: every member gets its account row
-            (given.batch, given.seconds, False),
-            (given.batch, given.seconds, True),
-            (1, given.seconds, True),
-        ):
-            count = given.members if seconds == 60 else PREPARED if batch == 1 else 2 * PREPARED
-            entries = make_entries(count, first, given.members, given.acceptors)
-            first += count
-            batches = [entries[at : at + batch] for at in range(0, count, batch)]
-            del entries
+        state = State(engine.start(), cache_generation=given.members)
+        members = add_members(state, engine, epoch, given.members, 10 * given.batch)
+        first = given.members
+        for batch, paced in ((10 * given.batch, False), (given.batch, False), (given.batch, True), (1, True)):
+            entries = make_entries(state, members, first, given.acceptors)
             gc.collect()
-            gc.freeze()  # what is prepared here is no part of the ledger's work
-            result = measure(engine, epoch, batches, seconds, paced)
+            gc.freeze()
+            result = measure(engine, epoch, state, entries, batch, given.seconds, paced)
+            first += 10**8
             print(f"batch {batch:4}, checkpoints {'paced' if paced else 'by writer'}: {result}", flush=True)
         engine.close()
 

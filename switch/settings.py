@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -412,14 +413,11 @@ def _versions(path: Path, reader: _Reader, program: dict[str, Any], tables: Any)
         problem = _expiry_problem(rules)
         if problem:
             raise SettingsError(f"{path}: program version {rules.number}: {problem}")
-        if place and (rules.number, rules.starts) <= (versions[place - 1].number, versions[place - 1].starts):
+    for before, rules in pairwise(versions):
+        if rules.number <= before.number or rules.starts <= before.starts:
             raise SettingsError(
                 f"{path}: program version {rules.number}: number and starts must be above those of version"
-                f" {versions[place - 1].number}"
-            )
-        if place and rules.starts <= versions[place - 1].starts:
-            raise SettingsError(
-                f"{path}: program version {rules.number}: starts must be after the one before"
+                f" {before.number}"
             )
     return tuple(versions)
 

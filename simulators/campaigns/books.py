@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from switch.authorizer.identity import parse_rrn
-from switch.ledger.model import AccountKind, TransferKind
+from switch.ledger.model import AccountKind, Entry, TransferKind
+from switch.ledger.rows import ENTRY_COLUMNS, MEMBER_COLUMNS, entry_of, member_of
 from switch.ledger.sqlite import open_connection
 
 APPROVED = "00"
 REVERSAL_CLASS = "4"
+CLASSES_WITH_RECEIPT = frozenset("123")
 
 
 class Outcome(NamedTuple):
@@ -71,29 +73,43 @@ def read_books(path: Path) -> Books:
     try:
         originals = {bytes(original) for (original,) in connection.execute("SELECT original FROM reversed")}
         rows: dict[int, Row] = {}
-        for entry, bucket, identity, terminal, member, code in connection.execute(
-            "SELECT id, bucket, identity, terminal, member, response_code FROM entry ORDER BY id"
-        ):
-            mti_class, stan = chr(identity[7]), bytes(identity[16:19]).hex()
-            is_reversed = bytes(identity) in originals
-            rows[entry] = Row(entry, bucket, terminal, mti_class, stan, member, code, is_reversed)
-        for entry, kind, reverses in connection.execute("SELECT entry, kind, reverses FROM transfer"):
-            rows[entry].kinds.append(TransferKind(kind))
-            rows[entry].reverses.append(reverses)
         members: defaultdict[int, int] = defaultdict(int)
-        of_members = "SELECT entry, holder, amount FROM posting WHERE kind = ? ORDER BY entry"
-        moved: defaultdict[int, int] = defaultdict(int)
-        for entry, holder, amount in connection.execute(of_members, (AccountKind.MEMBER,)):
-            assert int(holder) == rows[entry].member, "an entry posts to its own member"
-            moved[entry] += amount
-        for row in rows.values():
-            row.points = moved[row.id]
-            members[row.member] += row.points
-            row.balance = members[row.member]
-        kept = connection.execute("SELECT holder, balance FROM account WHERE kind = ?", (AccountKind.MEMBER,))
-        return Books(rows, {int(holder): balance for holder, balance in kept})
+        columns = ", ".join(ENTRY_COLUMNS[:-1])
+        for values in connection.execute(f"SELECT {columns} FROM entry ORDER BY id"):
+            entry = entry_of(values)
+            members[entry.member] += (points := _points(entry))
+            rows[entry.id] = Row(
+                id=entry.id,
+                bucket=entry.bucket,
+                terminal=entry.terminal,
+                mti_class=chr(entry.identity[7]),
+                stan=entry.identity[16:19].hex(),
+                member=entry.member,
+                response_code=entry.response_code,
+                is_reversed=entry.identity in originals,
+                points=points,
+                balance=members[entry.member],
+                kinds=[transfer.kind for transfer in entry.transfers],
+                reverses=[transfer.reverses for transfer in entry.transfers],
+            )
+        kept = {}
+        for values in connection.execute(f"SELECT {', '.join(MEMBER_COLUMNS)} FROM member"):
+            member = member_of(values)
+            if member.wallets:
+                kept[member.id] = sum(wallet.balance for wallet in member.wallets)
+        return Books(rows, kept)
     finally:
         connection.close()
+
+
+def _points(entry: Entry) -> int:
+    """What an entry added to its member's spendable balance (or debt)."""
+    return sum(
+        posting.amount
+        for transfer in entry.transfers
+        for posting in transfer.postings
+        if posting.kind is AccountKind.MEMBER
+    )
 
 
 def differences(books: Books, outcomes: Sequence[Outcome], undone: Iterable[Undone]) -> list[str]:
@@ -135,7 +151,7 @@ def _entries_without_receipt(books: Books, outcomes: Sequence[Outcome]) -> list[
         if row.response_code != APPROVED:
             if row.points or row.kinds:
                 found.append(f"{row} was declined ({row.response_code}) and moved {row.points} points")
-        elif row.mti_class != REVERSAL_CLASS and not row.is_reversed and row.id not in known:
+        elif row.mti_class in CLASSES_WITH_RECEIPT and not row.is_reversed and row.id not in known:
             found.append(f"{row} stands in the ledger and no terminal has its receipt")
     return found
 

@@ -6,7 +6,7 @@ import asyncio
 import io
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -18,8 +18,7 @@ from switch.hsm import InProcessHsm
 from switch.hsm.port import Fault, Hsm, HsmError
 from switch.iso8583 import Message
 from switch.keys import SwitchKeys, open_store, read_master_key
-from switch.ledger import Engine, Entry, FencedError, LedgerUnavailable, Start
-from switch.ledger.engine import NO_MARKS
+from switch.ledger import Batch, Engine, FencedError, LedgerUnavailable, Start
 from switch.ledger.sqlite import SqliteEngine
 from switch.link.framing import Frame
 from switch.server.clock import SystemClock
@@ -53,13 +52,13 @@ class FailingEngine:
             raise LedgerUnavailable("planned: can't be read")
         return self._engine.start()
 
-    def stage(self, entries: list[Entry], epoch: int, answered: Mapping[bytes, int] = NO_MARKS) -> None:
+    def stage(self, batch: Batch, epoch: int) -> None:
         if self.fenced:
             raise FencedError("planned")
         if self.plan and self.plan[0] == "stage":
             self.plan.pop(0)
             raise LedgerUnavailable("planned: disk full")
-        self._engine.stage(entries, epoch, answered)
+        self._engine.stage(batch, epoch)
 
     def sync(self) -> None:
         failure = self.plan.pop(0) if self.plan else ""
