@@ -13,7 +13,7 @@ from functools import lru_cache
 import msgspec
 
 from switch.ledger.counting import units_moved
-from switch.ledger.lots import first_due, order_of_use, value
+from switch.ledger.lots import first_due, fund_change, order_of_use, reopened, value
 from switch.ledger.model import (
     ENTRY_ID_EPOCH_MS,
     ENTRY_IDS_PER_MS,
@@ -27,6 +27,7 @@ from switch.ledger.model import (
     CodeTried,
     Credential,
     Entry,
+    Followed,
     Hold,
     HoldClosed,
     HoldOpened,
@@ -37,6 +38,7 @@ from switch.ledger.model import (
     MemberAdded,
     MemberStatus,
     MemberStatusSet,
+    OriginalReversed,
     PinSet,
     PinTried,
     Side,
@@ -57,6 +59,7 @@ REVERSED = ".reversal"  # what follows the original's operation in a reversal's
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _TEHRAN_OFFSET_S = 12_600  # since 2022 without summer time
 _MEMBER, _PENDING, _HELD = AccountKind.MEMBER, AccountKind.PENDING, AccountKind.HELD
+_FUND = AccountKind.FUND
 
 
 def member_after(member: Member | None, entry: Entry) -> Member:
@@ -65,12 +68,14 @@ def member_after(member: Member | None, entry: Entry) -> Member:
     Raises AssertionError when the books would not agree.
     """
     assert bucket_of_member(entry.member) == entry.bucket, "an entry changes a member of its own bucket"
+    added = sum(type(side) is MemberAdded for side in entry.sides) if entry.sides else 0
     if member is None:
-        added = any(type(side) is MemberAdded and side.member == entry.member for side in entry.sides)
-        assert added, "a member that isn't there is added first"
+        assert added == 1, "a member that isn't there is added first"
         member = Member(entry.member, MemberStatus.ACTIVE, 0)
+    else:
+        assert not added, "a member is added once"
+        assert entry.member == member.id, "an entry changes its own member"
     assert entry.previous == member.last_entry, "an entry follows its member's newest one"
-    status, credential = member.status, member.credential
     wallets, holds = member.wallets, member.holds
     active_day, due, usage = member.active_day, member.due, member.usage
     if entry.response_code == APPROVED and entry.operation in ACTIVITIES:
@@ -86,24 +91,44 @@ def member_after(member: Member | None, entry: Entry) -> Member:
     for transfer in entry.transfers:
         wallets, holds = _moved(wallets, holds, entry.id, transfer, active_day)
         due = 0
-    for side in entry.sides:
-        kind = type(side)
-        if kind in _CREDENTIAL_SIDES:
-            credential = credential_after(credential, side)
-        elif isinstance(side, MemberStatusSet):
-            status = side.status
-        elif isinstance(side, HoldOpened):
-            holds = tuple(
-                Hold(hold.id, hold.program, hold.unit, side.expires_ms, hold.lots)
-                if hold.id == entry.id
-                else hold
-                for hold in holds
-            )
-        elif isinstance(side, HoldClosed):
-            assert all(hold.id != side.hold for hold in holds), "a closed hold keeps nothing"
+    status, credential = member.status, member.credential
+    if entry.sides:
+        status, credential = _beside(entry, status, credential)
+    if holds is not member.holds or entry.sides:
+        holds = _kept(member.holds, holds, entry)
     if not due:
         due = min((first_due(wallet, active_day) for wallet in wallets), default=NEVER)
     return Member(member.id, status, entry.id, active_day, due, usage, credential, wallets, holds)
+
+
+def _beside(entry: Entry, status: MemberStatus, credential: Credential) -> tuple[MemberStatus, Credential]:
+    """Status and credential after an entry's sides."""
+    for side in entry.sides:
+        if isinstance(side, OriginalReversed | Followed):
+            continue
+        assert side.member == entry.member, "an entry changes its own member"
+        if isinstance(side, MemberStatusSet):
+            status = side.status
+        elif type(side) in _CREDENTIAL_SIDES:
+            credential = credential_after(credential, side)
+    return status, credential
+
+
+def _kept(before: tuple[Hold, ...], after: tuple[Hold, ...], entry: Entry) -> tuple[Hold, ...]:
+    """The holds after an entry, a new one with its end. What opens and closes is told beside, to be found
+    when it runs out."""
+    opened = [side.expires_ms for side in entry.sides if isinstance(side, HoldOpened)]
+    closed = [side.hold for side in entry.sides if isinstance(side, HoldClosed)]
+    there, left = {hold.id for hold in before}, {hold.id for hold in after}
+    assert left - there == ({entry.id} if opened else set()), "an opened hold is told, and keeps something"
+    assert there - left == set(closed), "a closed hold is told, and keeps nothing"
+    assert len(opened) <= 1 and len(closed) == len(set(closed)), "a hold opens and closes once"
+    if not opened:
+        return after
+    return tuple(
+        Hold(hold.id, hold.program, hold.unit, opened[0], hold.lots) if hold.id == entry.id else hold
+        for hold in after
+    )
 
 
 def _used(usage: Usage, operation: str, units: int, of_day: int, of_month: int) -> Usage:
@@ -184,7 +209,7 @@ def _moved(
     for number, wallet in enumerate(wallets):
         if wallet.unit is transfer.unit and wallet.program == transfer.program:
             before, place = wallet, number
-    balance, pending, held = before.balance, before.pending, before.held
+    balance, pending, held, fund = before.balance, before.pending, before.held, 0
     for posting in transfer.postings:
         if posting.kind is _MEMBER:
             balance += posting.amount
@@ -192,7 +217,10 @@ def _moved(
             pending += posting.amount
         elif posting.kind is _HELD:
             held += posting.amount
-    lots, waiting = before.lots, before.waiting
+        elif posting.kind is _FUND:
+            fund += posting.amount
+    assert fund == fund_change(before, holds, transfer.lots), "the fund holds the value of what is left"
+    lots, waiting, kept_before = before.lots, before.waiting, holds
     for move in transfer.lots:
         assert move.lot.id // LOTS_PER_ENTRY <= entry, "a lot is opened before it is used"
         if move.account is _MEMBER:
@@ -204,7 +232,7 @@ def _moved(
     after = Wallet(before.program, before.unit, balance, pending, held, lots, waiting)
     assert sum(part.amount for part in lots) == (balance if balance > 0 else 0), "balance is open lots - debt"
     assert sum(part.amount for part in waiting) == pending, "what is pending lies in waiting lots"
-    if held or before.held:
+    if held or before.held or holds is not kept_before:
         kept = sum(
             part.amount
             for hold in holds
@@ -225,10 +253,12 @@ def _changed(parts: tuple[LotPart, ...], move: LotMove, active_day: int) -> tupl
         if part.lot.id == lot.id:
             left = part.amount + amount
             assert left >= 0, "no lot is negative"
-            if left == 0:
-                return parts[:place] + parts[place + 1 :]
             if part.lot == lot:
+                if left == 0:
+                    return parts[:place] + parts[place + 1 :]
                 return (*parts[:place], LotPart(lot, left), *parts[place + 1 :])
+            assert amount > 0, "points are taken out of a lot as it is open"
+            assert reopened(part.lot, lot.expires) == lot, "a lot keeps all but its last day"
             parts = parts[:place] + parts[place + 1 :]  # reopened: its place may be another
             amount = left
             break
@@ -249,11 +279,14 @@ def _held(holds: tuple[Hold, ...], transfer: Transfer, move: LotMove, entry: int
         hold = Hold(entry, transfer.program, transfer.unit, 0, ())
     else:
         hold = holds[place]
+        same = hold.unit is transfer.unit and hold.program == transfer.program
+        assert same, "a hold is of one wallet"
     parts: list[LotPart] = []
     found = False
     for part in hold.lots:
         amount = part.amount
         if part.lot.id == move.lot.id:
+            assert part.lot == move.lot, "points are taken out of a lot as it is held"
             amount += move.amount
             found = True
             assert amount >= 0, "no more of a lot is released than was held"

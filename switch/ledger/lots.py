@@ -116,17 +116,21 @@ def first_due(wallet: Wallet, active_day: int) -> int:
 def fund_change(wallet: Wallet, holds: Sequence[Hold], moves: Sequence[LotMove]) -> int:
     """Rial that the fund gains by these moves: it holds the value of what is left of each lot, wherever it
     lies. Summing what is left before rounding makes the parts of a lot add up to its whole."""
+    net: dict[int, int] = {}
     left: dict[int, int] = {}
     for move in moves:
-        left.setdefault(move.lot.id, 0)
-    for part in (*wallet.lots, *wallet.waiting, *(part for hold in holds for part in hold.lots)):
-        if part.lot.id in left:
-            left[part.lot.id] += part.amount
+        lot = move.lot.id
+        net[lot] = net.get(lot, 0) + move.amount
+        left[lot] = 0
+    for parts in (wallet.lots, wallet.waiting, *(hold.lots for hold in holds)):
+        for part in parts:
+            if part.lot.id in left:
+                left[part.lot.id] += part.amount
     change = 0
     for move in moves:
-        before = left[move.lot.id]
-        left[move.lot.id] = before + move.amount
-        change += value(move.lot, before + move.amount) - value(move.lot, before)
+        lot = move.lot.id
+        if moved := net.pop(lot, 0):
+            change += value(move.lot, left[lot] + moved) - value(move.lot, left[lot])
     return change
 
 
