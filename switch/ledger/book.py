@@ -42,6 +42,7 @@ from switch.ledger.model import (
     PinSet,
     PinTried,
     Side,
+    SpendingDelayed,
     Transfer,
     TransferKind,
     Usage,
@@ -86,7 +87,7 @@ def member_after(member: Member | None, entry: Entry) -> Member:
             wallets = tuple(_sorted(wallet, active_day) for wallet in wallets)
             due = 0
         usage = _used(usage, entry.operation, units_moved(entry), 1, 1)
-    elif entry.operation.endswith(REVERSED) and entry.transfers:
+    elif entry.operation.endswith(REVERSED):
         usage = _unused(usage, active_day, entry)
     for transfer in entry.transfers:
         wallets, holds = _moved(wallets, holds, entry.id, transfer, active_day)
@@ -122,7 +123,8 @@ def _kept(before: tuple[Hold, ...], after: tuple[Hold, ...], entry: Entry) -> tu
     there, left = {hold.id for hold in before}, {hold.id for hold in after}
     assert left - there == ({entry.id} if opened else set()), "an opened hold is told, and keeps something"
     assert there - left == set(closed), "a closed hold is told, and keeps nothing"
-    assert len(opened) <= 1 and len(closed) == len(set(closed)), "a hold opens and closes once"
+    assert len(opened) <= 1, "an entry opens one hold"
+    assert len(closed) == len(set(closed)), "a hold is closed once"
     if not opened:
         return after
     return tuple(
@@ -161,13 +163,18 @@ def _used(usage: Usage, operation: str, units: int, of_day: int, of_month: int) 
 
 def _unused(usage: Usage, active_day: int, entry: Entry) -> Usage:
     """The usage less what a reversal takes back, when that was done on the active day or in its month."""
-    if not active_day:
+    original = entry.transfers[0].reverses if entry.transfers else 0
+    for side in entry.sides:
+        if isinstance(side, Followed):
+            original = side.original
+    if not active_day or not original:
         return usage
-    original = entry.transfers[0].reverses
     of_day = original >= _first_id(active_day)
     of_month = original >= _first_id(active_day - date.fromordinal(active_day).day + 1)
     operation = entry.operation.removesuffix(REVERSED)
-    return _used(usage, operation, -units_moved(entry), -int(of_day), -int(of_month))
+    left = _used(usage, operation, -units_moved(entry), -int(of_day), -int(of_month))
+    # What was decided as one day became the next has an id of the next.
+    return Usage(*(max(count, 0) for count in msgspec.structs.astuple(left)))
 
 
 def _begun(usage: Usage, before: int, day: int) -> Usage:
@@ -309,13 +316,14 @@ def _sorted(wallet: Wallet, active_day: int) -> Wallet:
     )
 
 
-_CREDENTIAL_SIDES = frozenset({PinSet, PinTried, CodeSent, CodeTried, CodeSpent})
+_CREDENTIAL_SIDES = frozenset({PinSet, PinTried, CodeSent, CodeTried, CodeSpent, SpendingDelayed})
 
 
 def credential_after(credential: Credential, side: Side) -> Credential:
     """What one change makes of what a member can prove itself with."""
     verifier, pin_wrong = credential.verifier, credential.pin_wrong
     code, expires_ms, code_wrong = credential.code, credential.code_expires_ms, credential.code_wrong
+    spend_from_ms = credential.spend_from_ms
     if isinstance(side, PinSet):
         verifier, pin_wrong = side.verifier, 0
     elif isinstance(side, PinTried):
@@ -326,7 +334,9 @@ def credential_after(credential: Credential, side: Side) -> Credential:
         code_wrong = side.wrong
     elif isinstance(side, CodeSpent):
         code, expires_ms, code_wrong = b"", 0, 0
-    return Credential(verifier, pin_wrong, code, expires_ms, code_wrong)
+    elif isinstance(side, SpendingDelayed):
+        spend_from_ms = side.until_ms
+    return Credential(verifier, pin_wrong, code, expires_ms, code_wrong, spend_from_ms)
 
 
 def add_to_accounts(balances: dict[Account, int], entry: Entry) -> None:

@@ -14,8 +14,11 @@ MEMBER, PENDING, HELD = AccountKind.MEMBER, AccountKind.PENDING, AccountKind.HEL
 
 
 def last_day(lot: Lot, active_day: int) -> int:
-    """The last day on which a lot can be used. active_day: the member's last activity (for sliding lots)."""
-    return lot.expires if lot.expires > 0 else active_day - lot.expires
+    """The last day on which a lot can be used. active_day: the member's last activity: a sliding lot counts
+    from there, though not from before its own first day."""
+    if lot.expires > 0:
+        return lot.expires
+    return (active_day if active_day > lot.active_from else lot.active_from) - lot.expires
 
 
 def order_of_use(lot: Lot, active_day: int) -> tuple[int, int, int, int, int]:
@@ -68,15 +71,20 @@ def restore(
     """Give `amount` of what was taken back to the same lots, last-taken first; debt is paid before.
 
     taken: parts in the order in which they were taken, amounts positive. A lot that has expired meanwhile is
-    reopened until `reopen_days` from today; with 0 it stays as it was and expires at once.
+    reopened until `reopen_days` from today; with 0 it stays as it was and expires at once. One that is open
+    until later, reopened before, stays so.
     """
     given = _first(tuple(reversed(taken)), amount)
     paid = min(debt(wallet), amount)
     # What was taken first would be spent first: the debt takes that.
     kept = _first(given, amount - paid)
+    is_open = {part.lot.id: part.lot for part in wallet.lots}
     moves = []
     for part in kept:
         lot = part.lot
+        there = is_open.get(lot.id, lot)
+        if last_day(there, active_day) > last_day(lot, active_day):
+            lot = there
         if reopen_days and last_day(lot, active_day) < today:
             lot = reopened(lot, today + reopen_days)
         moves.append(LotMove(MEMBER, lot, part.amount))
@@ -103,10 +111,9 @@ def first_due(wallet: Wallet, active_day: int) -> int:
     """The first day on which a lot of the wallet has expired or becomes active; NEVER for none."""
     day = NEVER
     for part in wallet.lots:
-        lot = part.lot
-        end = lot.expires if lot.expires > 0 else active_day - lot.expires
-        if end + 1 < day:
-            day = end + 1
+        after = last_day(part.lot, active_day) + 1
+        if after < day:
+            day = after
     for part in wallet.waiting:
         if part.lot.active_from < day:
             day = part.lot.active_from

@@ -119,7 +119,8 @@ class Lot(Struct, frozen=True, array_like=True, gc=False):
     """What is the same about all points of one award.
 
     price: rial for 1 000. active_from: first day. expires: last day; NEVER; or -n: n days after the member's
-    last activity (sliding). rules: version of the program's rules that made it. priority: lower goes first.
+    last activity or, when that is later, active_from (sliding). rules: version of the program's rules that
+    made it. priority: lower goes first.
     """
 
     id: int
@@ -276,6 +277,13 @@ class Followed(Struct, frozen=True, array_like=True, tag=12):
     ended: bool
 
 
+class SpendingDelayed(Struct, frozen=True, array_like=True, tag=13):
+    """The member can't spend before `until_ms`: its card was replaced."""
+
+    member: int
+    until_ms: int
+
+
 Side = (
     MemberAdded
     | MemberStatusSet
@@ -289,6 +297,7 @@ Side = (
     | HoldOpened
     | HoldClosed
     | Followed
+    | SpendingDelayed
 )
 
 
@@ -337,7 +346,7 @@ class Entry(Struct, frozen=True):
     identity: 19 bytes, see `switch.authorizer.identity`; unique in the ledger, time-ordered.
     fingerprint: 16 bytes over the request's fields (keyed).
     operation: what was asked for, by the dictionary's name (earn, redeem, …) or that of a job (due, …); of a
-    reversal whose original is known, "reversal." and the original's.
+    reversal whose original is known, the original's and ".reversal".
     member: member id, or 0 when none was found. previous: the member's entry before this one, or 0.
     amount: rial of the request (DE 4); of a reversal or void, of its original. batch: DE 60, or 0. answer:
     encoded, without its MAC. receipt: of the till (DE 62), cashier: as sent, or empty.
@@ -401,13 +410,14 @@ class Hold(Struct, frozen=True, array_like=True):
 
 class Credential(Struct, frozen=True, array_like=True):
     """What a member can prove itself with. verifier: of the PIN, empty when there is none; code: keyed hash
-    of the one-time code that is out, or empty; wrong tries of both."""
+    of the one-time code that is out, or empty; wrong tries of both. spend_from_ms: nothing is spent before."""
 
     verifier: bytes = b""
     pin_wrong: int = 0
     code: bytes = b""
     code_expires_ms: int = 0
     code_wrong: int = 0
+    spend_from_ms: int = 0
 
     def __repr__(self) -> str:
         return f"Credential(pin_wrong={self.pin_wrong}, code_wrong={self.code_wrong})"
