@@ -66,6 +66,8 @@ class Program:
     pin_tries: int = 3
     code_lifetime_s: int = 120
     code_tries: int = 3
+    hold_minutes: int = 60
+    replaced_hours: int = 24
     versions: tuple[Rules, ...] = ()
 
     @property
@@ -322,6 +324,9 @@ TABLES: dict[str, dict[str, _Key]] = {
         "pin_tries": _Key(_integer(1, 9), "a whole number from 1 to 9", 3),
         "code_lifetime_s": _Key(_integer(10, 3600), "seconds, 10 to 3600", 120),
         "code_tries": _Key(_integer(1, 9), "a whole number from 1 to 9", 3),
+        "hold_minutes": _Key(_integer(1, 525_600), "minutes, 1 to 525600", 60),
+        # Long enough for the member to notice that somebody else had his card replaced.
+        "replaced_hours": _Key(_integer(0, 8_760), "hours, 0 to 8760", 24),
     },
     "hsm": {
         "adapter": _Key(

@@ -6,6 +6,7 @@ does that and asks again.
 """
 
 from switch.authorizer.decide import Authorizer, Due, Refusal, Repeat
+from switch.authorizer.outcome import Terms
 from switch.authorizer.proof import Limits, Need, NewCode, NewPin, PinCheck
 from switch.authorizer.request import Request, TooOld
 
@@ -20,5 +21,6 @@ __all__ = [
     "Refusal",
     "Repeat",
     "Request",
+    "Terms",
     "TooOld",
 ]

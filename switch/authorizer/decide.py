@@ -13,7 +13,36 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from switch.authorizer import movements
-from switch.authorizer.identity import DUE_CLASS, internal_identity, rrn_of
+from switch.authorizer.following import FOLLOWS, follow, undo
+from switch.authorizer.identity import DUE_CLASS, internal_identity, parse_rrn, rrn_of
+from switch.authorizer.outcome import (
+    ALREADY_ACTIVE,
+    APPROVED,
+    CARD_BLOCKED,
+    CARD_NOT_ACTIVE,
+    DUPLICATE,
+    FORMAT_ERROR,
+    INVALID_AMOUNT,
+    INVALID_TRANSACTION,
+    LARGEST_BALANCE,
+    NO_ORIGINAL,
+    NOT_ENOUGH_POINTS,
+    NOT_NOW,
+    OUT_OF_RANGE,
+    REASON_EARNED,
+    REASON_MOBILE_TAKEN,
+    REASON_NO_MOBILE,
+    REASON_OTHER_CARD,
+    REASON_OUT_OF_RANGE,
+    REASON_PENDING,
+    REASON_REDEEMED,
+    REASON_REPLACED,
+    UNKNOWN_CARD,
+    Outcome,
+    Terms,
+    balances,
+    refused,
+)
 from switch.authorizer.proof import (
     LOCKED,
     WRONG_PIN,
@@ -35,7 +64,9 @@ from switch.iso8583 import Dialect, Message
 from switch.ledger import (
     AccountKind,
     Entry,
+    Followed,
     HoldClosed,
+    HoldOpened,
     Identified,
     IdentifierKind,
     Member,
@@ -47,41 +78,23 @@ from switch.ledger import (
     OriginalReversed,
     PinSet,
     Side,
+    SpendingDelayed,
     State,
     Transfer,
-    TransferKind,
     Unit,
     Unnamed,
     Wallet,
 )
 from switch.ledger.book import moved
-from switch.loyalty.program import Program
-
-APPROVED = "00"
-INVALID_TRANSACTION = "12"
-INVALID_AMOUNT = "13"
-OUT_OF_RANGE = "61"
-UNKNOWN_CARD = "14"
-ALREADY_ACTIVE = "21"
-FORMAT_ERROR = "30"
-NOT_ENOUGH_POINTS = "51"
-CARD_NOT_ACTIVE = "78"
-DUPLICATE = "94"
 
 NOTHING_FOUND: Mapping[Need, object] = MappingProxyType({})
-
-REASON_EARNED = "0101"
-REASON_REDEEMED = "0102"
-REASON_PENDING = "0103"
-REASON_OUT_OF_RANGE = "0104"
-REASON_MOBILE_TAKEN = "0301"
-REASON_NO_MOBILE = "0302"
 
 REVERSIBLE_CLASSES = (
     b"123"  # DE 90 may name an authorization, a financial or a file message; no reversal of a reversal
 )
-LARGEST_BALANCE = 10**12 - 1  # what tag 02 of an answer can say
 _CLASS_PLACE = 7  # of the MTI class in an identity
+# What a blocked card may still be asked for.
+WHILE_BLOCKED = frozenset({"balance", "unblock", "replace", "code"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,23 +117,6 @@ class Due(NamedTuple):
     entry: Entry
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What an operation came to: DE 39, DE 48 tags of the answer, and what it changes.
-
-    operation, amount, batch: what the entry counts as, where that isn't what was asked for.
-    """
-
-    response_code: str
-    tags: dict[str, str]
-    transfers: tuple[Transfer, ...] = ()
-    sides: tuple[Side, ...] = ()
-    namings: tuple[Naming, ...] = ()
-    operation: str | None = None
-    amount: int | None = None
-    batch: int | None = None
-
-
 class Authorizer:
     """Decides requests of one program.
 
@@ -131,17 +127,14 @@ class Authorizer:
     def __init__(
         self,
         dialect: Dialect,
-        name: str,
-        currency: str,
-        program: Program,
+        terms: Terms,
         pin_from_points: int,
         limits: Limits,
         key: bytes,
     ) -> None:
         self._dialect = dialect
-        self._name = name
-        self._currency = currency
-        self._program = program
+        self._terms = terms
+        self._program = terms.program
         self._pin_from_points = pin_from_points
         self._limits = limits
         self._key = key
@@ -168,36 +161,68 @@ class Authorizer:
     def _decide(self, state: State, request: Request, now_ms: int, found: Found) -> Entry | Due:
         if request.business_date < state.business_date:  # a closed day never opens again
             request = request._replace(business_date=state.business_date)
-        member_id = state.member_of(request.identifier)
+        original = _followed(state, request)
+        if original is not None:
+            member_id: int | None = original.member or None
+        else:
+            member_id = state.member_of(request.identifier) if request.identifier else None
         member = None if member_id is None else state.member(member_id)
         bucket = request.bucket_without_member if member_id is None else member_id >> 40
         if member is not None:
             due = self.due(state, member, request.business_date, now_ms)
             if due is not None:
                 return Due(due)
-        if state.is_reversed(request.identity):
-            outcome = _Outcome(DUPLICATE, {})  # its reversal came first
-        elif request.operation == "reversal":
-            outcome = self._reverse(state, request, member)
-        elif request.operation == "activate":
-            outcome = self._activate(state, request, member, bucket, now_ms, found)
-        elif member is None:
-            outcome = _Outcome(UNKNOWN_CARD, {})
-        elif member.status is not MemberStatus.ACTIVE:
-            outcome = _Outcome(CARD_NOT_ACTIVE, {})
-        elif request.operation == "earn":
-            outcome = self._earn(state, request, member, now_ms)
-        elif request.operation == "redeem":
-            outcome = self._redeem(state, request, member, now_ms, found)
-        elif request.operation == "pin_change":
-            outcome = self._change_pin(state, request, member.id, now_ms, found)
-        elif request.operation == "code":
-            outcome = self._send_code(state, member.id, now_ms, found)
-        elif request.operation == "balance":
-            outcome = _Outcome(APPROVED, self._balances(self._wallet(member).balance))
-        else:
-            outcome = _Outcome(INVALID_TRANSACTION, {})
+        outcome = self._outcome(state, request, member, original, bucket, now_ms, found)
         return self._entry(state, request, member, bucket, outcome, now_ms)
+
+    def _outcome(
+        self,
+        state: State,
+        request: Request,
+        member: Member | None,
+        original: Entry | None,
+        bucket: int,
+        now_ms: int,
+        found: Found,
+    ) -> Outcome:
+        operation = request.operation
+        if state.is_reversed(request.identity):
+            return refused(DUPLICATE)  # its reversal came first
+        if operation == "reversal":
+            return self._reverse(state, request, member)
+        if operation == "activate":
+            return self._activate(state, request, member, bucket, now_ms, found)
+        if operation in FOLLOWS:
+            if member is None or original is None:
+                return refused(NO_ORIGINAL)
+            return follow(state, request, member, original, self._terms)
+        if member is None:
+            return refused(UNKNOWN_CARD)
+        if member.status is MemberStatus.BLOCKED and operation not in WHILE_BLOCKED:
+            return refused(CARD_BLOCKED)
+        if member.status is MemberStatus.INACTIVE:
+            return refused(CARD_NOT_ACTIVE)
+        if operation == "earn":
+            return self._earn(state, request, member, now_ms)
+        if operation in ("redeem", "hold"):
+            return self._spend(state, request, member, now_ms, found)
+        if operation == "balance":
+            return Outcome(APPROVED, balances(self._wallet(member)))
+        if operation == "block":
+            return Outcome(APPROVED, {}, sides=(MemberStatusSet(member.id, MemberStatus.BLOCKED),))
+        if operation == "pin_change":
+            return self._change_pin(state, request, member.id, now_ms, found)
+        if operation == "code":
+            return self._send_code(state, member.id, now_ms, found)
+        if operation in ("unblock", "replace"):
+            proof = self._prove(state, request, member.id, now_ms, found)
+            if proof.refusal:
+                return refused(proof.refusal, sides=proof.sides)
+            if operation == "replace":
+                return self._replace(state, request, member, now_ms, proof)
+            active = MemberStatusSet(member.id, MemberStatus.ACTIVE)
+            return Outcome(APPROVED, balances(self._wallet(member)), sides=(*proof.sides, active))
+        return refused(INVALID_TRANSACTION)
 
     # ------------------------------------------------------------ what time brings
 
@@ -220,9 +245,8 @@ class Authorizer:
                 after = moved(after, entry_id, transfer)
 
         for held in over:
-            reopen = self._program.on(today).reopen_days
             wallet = after.wallet(held.program, held.unit)
-            take(movements.release(after, wallet, held, 0, today, reopen))
+            take(movements.release(after, wallet, held, today, self._program.on(today).reopen_days))
             sides.append(HoldClosed(member.id, held.id))
         for wallet in member.wallets:
             take(movements.activate(after, after.wallet(wallet.program, wallet.unit), today))
@@ -251,35 +275,35 @@ class Authorizer:
 
     def _activate(
         self, state: State, request: Request, member: Member | None, bucket: int, now_ms: int, found: Found
-    ) -> _Outcome:
+    ) -> Outcome:
         if not request.card_valid:
-            return _Outcome(UNKNOWN_CARD, {})
+            return refused(UNKNOWN_CARD)
         if member is not None and member.status is MemberStatus.ACTIVE:
-            return _Outcome(ALREADY_ACTIVE, {})
+            return refused(ALREADY_ACTIVE)
         if member is not None and member.status is MemberStatus.BLOCKED:
-            return _Outcome(CARD_NOT_ACTIVE, {})
+            return refused(CARD_BLOCKED)
         changes: tuple[Side, ...]
         namings: tuple[Naming, ...] = ()
         if member is None:
-            balance = 0
+            wallet = Wallet(self._terms.name, Unit.POINTS)
             member_id = state.next_member_id(bucket)
             changes = (MemberAdded(member_id), Identified(member_id, IdentifierKind.CARD, added=True))
             namings = (Named(request.identifier, member_id, IdentifierKind.CARD, request.masked_card),)
         else:
-            balance = self._wallet(member).balance
+            wallet = self._wallet(member)
             member_id = member.id
             changes = (MemberStatusSet(member_id, MemberStatus.ACTIVE),)
         mobile = self._first_mobile(state, request, member_id, is_new=member is None)
         if mobile is None:
-            return _Outcome(INVALID_TRANSACTION, {"04": REASON_MOBILE_TAKEN})
+            return refused(INVALID_TRANSACTION, REASON_MOBILE_TAKEN)
         pin = self._first_pin(state, request, member, member_id, now_ms, found)
         if pin.refusal:
-            return _Outcome(pin.refusal, {}, sides=pin.sides)
+            return refused(pin.refusal, sides=pin.sides)
         if mobile:
             changes += (Identified(member_id, IdentifierKind.MOBILE, added=True),)
-        return _Outcome(
+        return Outcome(
             APPROVED,
-            self._balances(balance),
+            balances(wallet),
             sides=(*changes, *pin.sides),
             namings=(*namings, *mobile),
         )
@@ -314,106 +338,138 @@ class Authorizer:
     ) -> Proof:
         return prove(state, request, member, now_ms, found, self._limits, self._key, needed=needed)
 
-    def _change_pin(self, state: State, request: Request, member: int, now_ms: int, found: Found) -> _Outcome:
+    def _change_pin(self, state: State, request: Request, member: int, now_ms: int, found: Found) -> Outcome:
         """A new PIN, proved by the old one or a one-time code; unlocks."""
         proof = self._prove(state, request, member, now_ms, found)
         if proof.refusal:
-            return _Outcome(proof.refusal, {}, sides=proof.sides)
+            return refused(proof.refusal, sides=proof.sides)
         verifier = answer_to(NewPin(member, in_tag=True), found)
         if not isinstance(verifier, bytes):
-            return _Outcome(FORMAT_ERROR, {}, sides=proof.sides)
+            return Outcome(FORMAT_ERROR, {}, sides=proof.sides)
         changed = PinSet(member, verifier, state.member(member).credential.verifier)
-        return _Outcome(APPROVED, {}, sides=(*proof.sides, changed))
+        return Outcome(APPROVED, {}, sides=(*proof.sides, changed))
 
-    def _send_code(self, state: State, member: int, now_ms: int, found: Found) -> _Outcome:
+    def _send_code(self, state: State, member: int, now_ms: int, found: Found) -> Outcome:
         if state.mobile(member) is None:
-            return _Outcome(INVALID_TRANSACTION, {"04": REASON_NO_MOBILE})
+            return refused(INVALID_TRANSACTION, REASON_NO_MOBILE)
         credential = state.member(member).credential
         if is_code_locked(credential, now_ms, self._limits):
-            return _Outcome(LOCKED, {})
+            return refused(LOCKED)
         code = answer_to(NewCode(member), found)
         assert isinstance(code, str)
         sent = sent_code(credential, member, code, now_ms, self._limits, self._key)
-        return _Outcome(APPROVED, {}, sides=(sent,))
+        return Outcome(APPROVED, {}, sides=(sent,))
 
-    def _earn(self, state: State, request: Request, member: Member, now_ms: int) -> _Outcome:
-        if request.amount == 0 or request.currency != self._currency:
-            return _Outcome(INVALID_AMOUNT, {})
-        rules = self._program.on(request.transaction_day)
-        points = rules.award(request.amount)
+    def _earn(self, state: State, request: Request, member: Member, now_ms: int) -> Outcome:
+        if request.amount == 0 or request.currency != self._terms.currency:
+            return refused(INVALID_AMOUNT)
         wallet = self._wallet(member)
-        if wallet.balance + wallet.pending + points > LARGEST_BALANCE:
-            return _Outcome(INVALID_AMOUNT, {})
-        transfers: tuple[Transfer, ...] = ()
-        balance = wallet.balance
-        if points:
-            earned = movements.earn(
-                member,
-                wallet,
-                state.next_entry_id(now_ms),
-                points,
-                rules,
-                request.acceptor,
-                request.transaction_day,
-            )
-            transfers = (earned,)
-            balance += spendable(earned)
+        earned = self._award(state, request, member, request.amount, now_ms)
+        if wallet.balance + wallet.pending + _gained(earned) > LARGEST_BALANCE:
+            return refused(INVALID_AMOUNT)
+        rules = self._program.on(request.transaction_day)
         tags = {
-            "01": f"{points:012d}",
-            **self._balances(balance),
-            "04": REASON_EARNED if points == balance - wallet.balance else REASON_PENDING,
+            "01": f"{_gained(earned):012d}",
+            **balances(wallet, *earned),
+            "04": REASON_PENDING if earned and rules.pending_days else REASON_EARNED,
             "05": f"{rules.rial_per_earned_point:012d}",
         }
-        return _Outcome(APPROVED, tags, transfers)
+        return Outcome(APPROVED, tags, earned)
 
-    def _redeem(self, state: State, request: Request, member: Member, now_ms: int, found: Found) -> _Outcome:
+    def _award(
+        self, state: State, request: Request, member: Member, amount: int, now_ms: int
+    ) -> tuple[Transfer, ...]:
+        """What a purchase of so many rial earns."""
+        day = request.transaction_day
+        rules = self._program.on(day)
+        points = rules.award(amount)
+        if not points:
+            return ()
+        entry_id = state.next_entry_id(now_ms)
+        earned = movements.earn(member, self._wallet(member), entry_id, points, rules, request.acceptor, day)
+        return (earned,)
+
+    def _spend(self, state: State, request: Request, member: Member, now_ms: int, found: Found) -> Outcome:
+        """A redemption, or a hold for one. With a sale amount the money part of the sale earns."""
         points = request.points
-        ratio = self._program.on(request.transaction_day).rial_per_redeemed_point
-        if points == 0 or request.currency != self._currency or request.amount != points * ratio:
-            return _Outcome(INVALID_AMOUNT, {})
+        rules = self._program.on(request.transaction_day)
+        ratio = rules.rial_per_redeemed_point
+        if points == 0 or request.currency != self._terms.currency or request.amount != points * ratio:
+            return refused(INVALID_AMOUNT)
+        if request.sale_amount and request.sale_amount < request.amount:
+            return refused(INVALID_AMOUNT)
         # A typed number proves nothing; before the proof nobody hears of the balance.
         needed = not request.has_card or points > self._pin_from_points
         proof = self._prove(state, request, member.id, now_ms, found, needed=needed)
         if proof.refusal:
-            return _Outcome(proof.refusal, {}, sides=proof.sides)
-        rules = self._program.on(request.transaction_day)
+            return refused(proof.refusal, sides=proof.sides)
+        if member.credential.spend_from_ms > now_ms:
+            hours = -(-self._terms.replaced_ms // 3_600_000)
+            tags = {"04": REASON_REPLACED, "05": f"{hours:012d}"}
+            return Outcome(NOT_NOW, tags, sides=proof.sides)
         if points < rules.smallest_redemption or 0 < rules.largest_redemption < points:
-            return _Outcome(OUT_OF_RANGE, {"04": REASON_OUT_OF_RANGE}, sides=proof.sides)
+            return refused(OUT_OF_RANGE, REASON_OUT_OF_RANGE, proof.sides)
         wallet = self._wallet(member)
         if points > wallet.balance:
-            return _Outcome(NOT_ENOUGH_POINTS, self._balances(wallet.balance), sides=proof.sides)
+            return Outcome(NOT_ENOUGH_POINTS, balances(wallet), sides=proof.sides)
+        tags = {"01": f"{points:012d}", "04": REASON_REDEEMED, "05": f"{ratio:012d}"}
+        if request.operation == "hold":
+            kept = movements.hold(wallet, points)
+            opened = HoldOpened(member.id, now_ms + self._terms.hold_ms)
+            return Outcome(APPROVED, tags | balances(wallet, kept), (kept,), (*proof.sides, opened))
         spent = movements.redeem(member, wallet, points, request.amount, request.acceptor)
-        tags = {
-            "01": f"{points:012d}",
-            **self._balances(wallet.balance - points),
-            "04": REASON_REDEEMED,
-            "05": f"{ratio:012d}",
-        }
-        return _Outcome(APPROVED, tags, (spent,), proof.sides)
+        transfers: tuple[Transfer, ...] = (spent,)
+        if request.sale_amount > request.amount:
+            after = moved(member, state.next_entry_id(now_ms), spent)
+            earned = self._award(state, request, after, request.sale_amount - request.amount, now_ms)
+            transfers += earned
+            tags["0E"] = f"{_gained(earned):012d}"
+        return Outcome(APPROVED, tags | balances(wallet, *transfers), transfers, proof.sides)
 
-    def _reverse(self, state: State, request: Request, member: Member | None) -> _Outcome:
+    def _replace(self, state: State, request: Request, member: Member, now_ms: int, proof: Proof) -> Outcome:
+        """Another card takes this one's place; the old ones find nobody any more."""
+        if not request.other_valid or state.member_of(request.other) is not None:
+            return refused(INVALID_TRANSACTION, REASON_OTHER_CARD, proof.sides)
+        sides: list[Side] = [*proof.sides]
+        namings: list[Naming] = []
+        for identifier, _ in state.cards(member.id):
+            sides.append(Identified(member.id, IdentifierKind.CARD, added=False))
+            namings.append(Unnamed(identifier, member.id, IdentifierKind.CARD))
+        sides.append(Identified(member.id, IdentifierKind.CARD, added=True))
+        namings.append(Named(request.other, member.id, IdentifierKind.CARD, request.masked_other))
+        sides.append(SpendingDelayed(member.id, now_ms + self._terms.replaced_ms))
+        if member.status is MemberStatus.BLOCKED:
+            sides.append(MemberStatusSet(member.id, MemberStatus.ACTIVE))
+        return Outcome(APPROVED, balances(self._wallet(member)), sides=tuple(sides), namings=tuple(namings))
+
+    def _reverse(self, state: State, request: Request, member: Member | None) -> Outcome:
         if request.original[_CLASS_PLACE] not in REVERSIBLE_CLASSES:
-            return _Outcome(INVALID_TRANSACTION, {})
+            return refused(INVALID_TRANSACTION)
         original = state.entry(request.original)
         if original is not None and not _is_of(request, original, member):
-            return _Outcome(INVALID_TRANSACTION, {})  # it names another card or operation than its original
+            return refused(INVALID_TRANSACTION)  # it names another card or operation than its original
         if state.is_reversed(request.original):
-            return _Outcome(APPROVED, self._known_balances(member))
+            return Outcome(APPROVED, self._known_balances(member))
         reversed_mark = OriginalReversed(request.original)
         if original is None or original.response_code != APPROVED:
-            return _Outcome(APPROVED, self._known_balances(member), sides=(reversed_mark,))
+            return Outcome(APPROVED, self._known_balances(member), sides=(reversed_mark,))
         if not self._may_undo(state, request, original):
-            return _Outcome(INVALID_TRANSACTION, {})
+            return refused(INVALID_TRANSACTION)
         assert member is not None, "what was approved has a member"
         today = date.fromisoformat(request.business_date).toordinal()
-        transfers = tuple(self._undone(member, original, transfer, today) for transfer in original.transfers)
-        sides: list[Side] = [reversed_mark]
+        undone = undo(member, original, self._terms, today)
+        if undone is None or original.operation == "replace":
+            return refused(INVALID_TRANSACTION)
+        transfers, ended = undone
+        sides: list[Side] = [reversed_mark, *ended]
         namings: list[Naming] = []
         for side in original.sides:
             if isinstance(side, MemberAdded):
                 sides.append(MemberStatusSet(side.member, MemberStatus.INACTIVE))
             elif isinstance(side, MemberStatusSet):
                 sides.append(MemberStatusSet(side.member, _other(side.status)))
+            elif isinstance(side, Followed):
+                sides.append(_unfollowed(state, original, side))
             elif isinstance(side, PinSet):
                 if same(member.credential.verifier, side.verifier):
                     sides.append(PinSet(side.member, side.before, side.verifier))
@@ -422,7 +478,7 @@ class Authorizer:
                 if mobile is not None:
                     sides.append(Identified(side.member, IdentifierKind.MOBILE, added=False))
                     namings.append(Unnamed(mobile.identifier, side.member, IdentifierKind.MOBILE))
-        return _Outcome(
+        return Outcome(
             APPROVED,
             self._known_balances(member, transfers),
             transfers,
@@ -431,26 +487,6 @@ class Authorizer:
             operation=f"{original.operation}.reversal",
             amount=original.amount,
             batch=original.batch,
-        )
-
-    def _undone(self, member: Member, original: Entry, transfer: Transfer, today: int) -> Transfer:
-        """The transfer that takes one of an entry's transfers back."""
-        wallet = member.wallet(transfer.program, transfer.unit)
-        points = next(abs(posting.amount) for posting in transfer.postings if posting.unit is transfer.unit)
-        if transfer.kind is TransferKind.EARN:
-            return movements.take_back(member, wallet, original, transfer, 0, points, TransferKind.REVERSAL)
-        reopen_days = self._program.on(today).reopen_days
-        return movements.give_back(
-            member,
-            wallet,
-            original,
-            transfer,
-            0,
-            points,
-            original.amount,
-            today,
-            reopen_days,
-            TransferKind.REVERSAL,
         )
 
     def _may_undo(self, state: State, request: Request, original: Entry) -> bool:
@@ -480,7 +516,7 @@ class Authorizer:
         request: Request,
         member: Member | None,
         bucket: int,
-        outcome: _Outcome,
+        outcome: Outcome,
         now_ms: int,
     ) -> Entry:
         entry_id = state.next_entry_id(now_ms)
@@ -518,23 +554,44 @@ class Authorizer:
         )
 
     def _wallet(self, member: Member) -> Wallet:
-        return member.wallet(self._name, Unit.POINTS)
-
-    def _balances(self, balance: int) -> dict[str, str]:
-        if balance >= 0:
-            return {"02": f"{balance:012d}"}
-        return {"02": f"{0:012d}", "03": f"{-balance:012d}"}
+        return member.wallet(self._terms.name, Unit.POINTS)
 
     def _known_balances(self, member: Member | None, transfers: tuple[Transfer, ...] = ()) -> dict[str, str]:
-        if member is None:
-            return {}
-        moved = sum(spendable(transfer) for transfer in transfers if transfer.unit is Unit.POINTS)
-        return self._balances(self._wallet(member).balance + moved)
+        return {} if member is None else balances(self._wallet(member), *transfers)
 
 
-def spendable(transfer: Transfer) -> int:
-    """What a transfer adds to what the member can spend (or owes)."""
-    return sum(posting.amount for posting in transfer.postings if posting.kind is AccountKind.MEMBER)
+def _followed(state: State, request: Request) -> Entry | None:
+    """The entry that a request is about by its reference number."""
+    if not request.follows:
+        return None
+    try:
+        bucket, entry_id = parse_rrn(request.follows)
+    except ValueError:
+        return None
+    original = state.entry_of_id(entry_id)
+    return original if original is not None and original.bucket == bucket else None
+
+
+def _unfollowed(state: State, follower: Entry, side: Followed) -> Followed:
+    """What had followed an original before `follower` did."""
+    now = state.followed(side.original)
+    units = sum(
+        abs(posting.amount)
+        for transfer in follower.transfers
+        for posting in transfer.postings
+        if posting.kind in (AccountKind.ISSUED, AccountKind.REDEEMED)
+    )
+    return Followed(side.original, now.amount - follower.amount, now.units - units, ended=False)
+
+
+def _gained(earned: tuple[Transfer, ...]) -> int:
+    """Points of an award."""
+    return sum(
+        -posting.amount
+        for transfer in earned
+        for posting in transfer.postings
+        if posting.kind is AccountKind.ISSUED
+    )
 
 
 def answer_mti(mti: str) -> str:

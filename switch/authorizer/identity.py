@@ -96,6 +96,11 @@ def bucket_of_identifier(identifier: bytes) -> int:
     return identifier[0]
 
 
+def bucket_of_terminal(terminal: str) -> int:
+    """The bucket of a message that names no member."""
+    return blake2b(terminal.encode("ascii"), digest_size=1).digest()[0]
+
+
 def rrn_of(bucket: int, entry_id: int) -> str:
     """The retrieval reference number (DE 37, an 12): bucket as 2 hexadecimal digits, entry id as 10
     base-36 digits."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from msgspec import structs
+
 from switch.ledger import (
     LOTS_PER_ENTRY,
     NEVER,
@@ -36,6 +38,7 @@ from switch.ledger.lots import (
     spend,
     value,
 )
+from switch.ledger.model import OF_MEMBER
 from switch.loyalty.program import Rules
 
 MEMBER, PENDING, HELD = AccountKind.MEMBER, AccountKind.PENDING, AccountKind.HELD
@@ -114,16 +117,11 @@ def capture(member: Member, wallet: Wallet, held: Hold, points: int, amount: int
     )
 
 
-def release(
-    member: Member, wallet: Wallet, held: Hold, captured: int, today: int, reopen_days: int
-) -> Transfer | None:
-    """Give back what a hold keeps beyond its first `captured` points; None when that is all."""
-    taken = tuple(_without_first(held.lots, captured))
-    points = sum(part.amount for part in taken)
-    if not points:
-        return None
-    given = restore(wallet, taken, points, today, member.active_day, reopen_days)
-    moves = (*(LotMove(HELD, part.lot, -part.amount) for part in taken), *given)
+def release(member: Member, wallet: Wallet, held: Hold, today: int, reopen_days: int) -> Transfer:
+    """Give back to their lots all that a hold keeps."""
+    points = sum(part.amount for part in held.lots)
+    given = restore(wallet, held.lots, points, today, member.active_day, reopen_days)
+    moves = (*(LotMove(HELD, part.lot, -part.amount) for part in held.lots), *given)
     rial = _rial_rest(fund_change(wallet, member.holds, moves))
     return Transfer(
         TransferKind.RELEASE,
@@ -136,21 +134,61 @@ def release(
     )
 
 
+def undo(
+    member: Member, wallet: Wallet, original: Entry, transfer: Transfer, today: int, reopen_days: int
+) -> Transfer:
+    """The transfer that takes back what one of an entry's transfers did to a member's points.
+
+    What it gave is clawed back, from its own lots first; what it took goes back to the lots it came from.
+    Legs of acceptors are the same with the other sign; the fund follows the lots, the margin the difference.
+    """
+    gained = sum(posting.amount for posting in transfer.postings if posting.kind in OF_MEMBER)
+    if gained > 0:
+        own = {move.lot.id for move in transfer.lots if move.amount > 0}
+        moves = claw_back(wallet, own, gained)
+    else:
+        taken = tuple(LotPart(move.lot, -move.amount) for move in transfer.lots if move.amount < 0)
+        of_lots = sum(part.amount for part in taken)
+        # What it had to take as debt is paid by what comes back beside the lots.
+        owing = structs.replace(wallet, balance=wallet.balance - gained - of_lots)
+        moves = restore(owing, taken, of_lots, today, member.active_day, reopen_days)
+    pending = sum(move.amount for move in moves if move.account is PENDING)
+    postings = [
+        Posting(MEMBER, "", wallet.unit, -gained - pending),
+        Posting(PENDING, "", wallet.unit, pending),
+    ]
+    fund = fund_change(wallet, member.holds, moves)
+    rial = 0
+    for posting in transfer.postings:
+        if posting.kind in OF_MEMBER or posting.kind in _FOLLOWING_LOTS:
+            continue
+        postings.append(Posting(posting.kind, posting.holder, posting.unit, -posting.amount))
+        if posting.unit is Unit.RIAL:
+            rial -= posting.amount
+    postings += (
+        Posting(AccountKind.FUND, "", Unit.RIAL, fund),
+        Posting(AccountKind.MARGIN, "", Unit.RIAL, -fund - rial),
+    )
+    return Transfer(
+        TransferKind.REVERSAL,
+        wallet.program,
+        wallet.unit,
+        tuple(posting for posting in postings if posting.amount),
+        moves,
+        reverses=original.id,
+        rules=transfer.rules,
+    )
+
+
 def take_back(
-    member: Member,
-    wallet: Wallet,
-    original: Entry,
-    award: Transfer,
-    before: int,
-    points: int,
-    kind: TransferKind,
+    member: Member, wallet: Wallet, original: Entry, award: Transfer, before: int, points: int
 ) -> Transfer:
     """Take `points` of an award back, `before` of it having been taken already: own lots, others, debt."""
-    own = {move.lot.id: move.lot for move in award.lots}
+    own = {move.lot.id for move in award.lots}
     moves = claw_back(wallet, own, points)
-    whole = next(-posting.amount for posting in award.postings if posting.kind is AccountKind.ISSUED)
+    whole = sum(-posting.amount for posting in award.postings if posting.kind is AccountKind.ISSUED)
     charged = -sum(posting.amount for posting in award.postings if posting.kind is AccountKind.RECEIVABLE)
-    returned = _share(charged, whole, whole - before) - _share(charged, whole, whole - before - points)
+    returned = charged * (whole - before) // whole - charged * (whole - before - points) // whole
     fund = fund_change(wallet, member.holds, moves)
     rial = _rial(
         (AccountKind.RECEIVABLE, original.acceptor, returned),
@@ -158,13 +196,20 @@ def take_back(
         (AccountKind.MARGIN, "", -returned - fund),
     )
     pending = -sum(move.amount for move in moves if move.account is PENDING)
-    postings = [Posting(AccountKind.ISSUED, original.acceptor, wallet.unit, points)]
-    if pending:
-        postings.insert(0, Posting(PENDING, "", wallet.unit, -pending))
-    if points - pending:
-        postings.insert(0, Posting(MEMBER, "", wallet.unit, pending - points))
+    postings = (
+        Posting(MEMBER, "", wallet.unit, pending - points),
+        Posting(PENDING, "", wallet.unit, -pending),
+        Posting(AccountKind.ISSUED, original.acceptor, wallet.unit, points),
+        *rial,
+    )
     return Transfer(
-        kind, wallet.program, wallet.unit, (*postings, *rial), moves, reverses=original.id, rules=award.rules
+        TransferKind.RETURN,
+        wallet.program,
+        wallet.unit,
+        tuple(posting for posting in postings if posting.amount),
+        moves,
+        reverses=original.id,
+        rules=award.rules,
     )
 
 
@@ -178,7 +223,6 @@ def give_back(
     amount: int,
     today: int,
     reopen_days: int,
-    kind: TransferKind,
 ) -> Transfer:
     """Give `points` of a redemption back to its lots for `amount` rial, `before` of it being back already."""
     taken = tuple(LotPart(move.lot, -move.amount) for move in spent.lots if move.amount < 0)
@@ -186,7 +230,7 @@ def give_back(
     moves = restore(wallet, still, points, today, member.active_day, reopen_days)
     rial = _between(fund_change(wallet, member.holds, moves), -amount, original.acceptor)
     return _transfer(
-        kind,
+        TransferKind.REFUND,
         wallet,
         (MEMBER, "", points),
         (AccountKind.REDEEMED, original.acceptor),
@@ -287,6 +331,8 @@ def take_in(
 
 # ---------------------------------------------------------------- postings
 
+# What follows the lots wherever they are; never simply taken with the other sign.
+_FOLLOWING_LOTS = frozenset({AccountKind.FUND, AccountKind.MARGIN, AccountKind.ROUNDING})
 _Leg = tuple[AccountKind, str, int]
 
 
@@ -334,10 +380,6 @@ def _between(fund: int, amount: int, acceptor: str) -> tuple[Posting, ...]:
         (AccountKind.PAYABLE, acceptor, amount),
         (AccountKind.MARGIN, "", -fund - amount),
     )
-
-
-def _share(amount: int, whole: int, part: int) -> int:
-    return amount * part // whole
 
 
 def _first(parts: Iterable[LotPart], amount: int) -> tuple[LotPart, ...]:

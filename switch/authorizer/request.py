@@ -13,6 +13,7 @@ from typing import NamedTuple, cast
 
 from switch.authorizer.identity import (
     bucket_of_identifier,
+    bucket_of_terminal,
     card_identifier,
     dated,
     fingerprint_of,
@@ -44,7 +45,10 @@ class Request(NamedTuple):
     original_operation: the operation that a reversal takes back, by the MTI of DE 90 and its DE 3.
     card_valid: False when an activation names a number that is not of the program's cards.
     amount: rial; points: whole points; batch: DE 60; 0 when absent. original: the identity that a reversal
-    names, else empty. transaction_day: ordinal of DE 13. receipt, cashier: of the till, or empty.
+    names, else empty. transaction_day: ordinal of DE 13. follows: the reference number (DE 37) of the
+    transaction that this one is about; accounts: the account types of DE 3. sale_amount: rial of the whole
+    sale, 0 when DE 4 is all of it. other: keyed hash of the other card. receipt, cashier: of the till, or
+    empty.
     """
 
     operation: str
@@ -65,6 +69,12 @@ class Request(NamedTuple):
     original: bytes
     original_operation: str | None = None
     transaction_day: int = 0
+    follows: str = ""
+    accounts: str = ""
+    sale_amount: int = 0
+    other: bytes = b""
+    masked_other: str = ""
+    other_valid: bool = False
     batch: int = 0
     receipt: str = ""
     cashier: str = ""
@@ -80,7 +90,7 @@ class Request(NamedTuple):
 
     @property
     def bucket_without_member(self) -> int:
-        return bucket_of_identifier(self.identifier)
+        return bucket_of_identifier(self.identifier) if self.identifier else bucket_of_terminal(self.terminal)
 
 
 class RequestReader:
@@ -123,7 +133,10 @@ class RequestReader:
             original = identity_of(original_day, data[14:20], data[1], terminal, data[4:10])
         number = identifying_digits(message)
         has_card = "35" in texts
-        if has_card or "2" in texts:
+        other = tags.get("0B", "")
+        if not number:
+            identifier, shown, mobile = b"", "", None  # a follow-up names its member by its original
+        elif has_card or "2" in texts:
             identifier, shown = card_identifier(number, self._key), mask_card_number(number)
             mobile = self._mobiles.of(tags["07"]) if "07" in tags else None
         else:
@@ -147,8 +160,15 @@ class RequestReader:
             original=original,
             original_operation=original_operation,
             transaction_day=day.toordinal(),
+            follows=texts.get("37", ""),
+            accounts=texts["3"][2:],
+            sale_amount=int(tags.get("0A", "0")),
+            other=card_identifier(other, self._key) if other else b"",
+            masked_other=mask_card_number(other) if other else "",
+            other_valid=bool(other) and self._is_of_program(other),
             batch=int(texts.get("60", "0")),
             receipt=texts.get("62", ""),
+            cashier=tags.get("0F", ""),
             key_serial=key_serial,
             request_mac=request_mac,
             has_card=has_card,
@@ -194,10 +214,12 @@ def _day_within(local_date: str, business_date: date, horizon_days: int) -> date
 
 def identifying_digits(message: Message) -> str:
     """What names the member: the card number of DE 2 or track 2 (DE 35), or a mobile number (48.07). PIN
-    blocks are made over these digits."""
+    blocks are made over these digits. Empty for a message that names none."""
     fields = message.fields
     track = fields.get("35")
     if isinstance(track, str):
         return track.partition("=")[0]
     number = fields.get("2")
-    return number if isinstance(number, str) else message.text("48.07")
+    if isinstance(number, str):
+        return number
+    return message.text("48.07") if "48.07" in message else ""

@@ -410,7 +410,8 @@ class Hold(Struct, frozen=True, array_like=True):
 
 class Credential(Struct, frozen=True, array_like=True):
     """What a member can prove itself with. verifier: of the PIN, empty when there is none; code: keyed hash
-    of the one-time code that is out, or empty; wrong tries of both. spend_from_ms: nothing is spent before."""
+    of the one-time code that is out, or empty; wrong tries of both. spend_from_ms: nothing is spent before.
+    """
 
     verifier: bytes = b""
     pin_wrong: int = 0

@@ -305,7 +305,8 @@ class State:
             if isinstance(side, OriginalReversed):
                 assert not self.is_reversed(side.original), "an original is reversed once"
             elif isinstance(side, Followed):
-                assert not self.followed(side.original).ended, "nothing follows what has ended"
+                ended = self.followed(side.original).ended
+                assert not (ended and side.ended), "nothing follows what has ended"
             elif isinstance(side, MemberAdded):
                 assert side.member == self.next_member_id(entry.bucket), "member numbers have no gaps"
         for naming in entry.namings:

@@ -30,6 +30,7 @@ from switch.authorizer import (
     Refusal,
     Repeat,
     Request,
+    Terms,
     TooOld,
 )
 from switch.authorizer.decide import answer_fields, answer_mti
@@ -224,9 +225,13 @@ class Pipeline:
         self._stop = stop
         self._authorizer = Authorizer(
             dialect,
-            program.name,
-            program.currency,
-            program.rules,
+            Terms(
+                program.name,
+                program.currency,
+                program.rules,
+                program.hold_minutes * 60_000,
+                program.replaced_hours * 3_600_000,
+            ),
             program.pin_from_points,
             Limits(program.pin_tries, program.code_tries, program.code_lifetime_s * 1000),
             directory_key,

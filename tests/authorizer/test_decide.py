@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -21,6 +21,7 @@ from switch.authorizer import (
     Refusal,
     Repeat,
     Request,
+    Terms,
 )
 from switch.authorizer.identity import card_identifier
 from switch.authorizer.mobile import Mobiles
@@ -45,6 +46,7 @@ EARNED, REDEEMED = 10_000, 100
 NOW_MS = 1_790_000_000_000
 PIN_FROM = 10**12
 PROGRAM = Program((Rules(rial_per_earned_point=EARNED, rial_per_redeemed_point=REDEEMED),))
+TERMS = Terms("vafa", "364", PROGRAM, hold_ms=3_600_000, replaced_ms=86_400_000)
 LIMITS = Limits(pin_tries=3, code_tries=3, code_lifetime_ms=120_000)
 DIALECT = iso8583.load("vafa")
 
@@ -57,7 +59,7 @@ def decide(
     state: State, request: Request, found: Mapping[Need, object] | None = None, now_ms: int = NOW_MS
 ) -> Entry | Repeat | Refusal | Need:
     """Decide and apply; an empty ledger answers every look-up with nothing."""
-    authorizer = Authorizer(DIALECT, "vafa", "364", PROGRAM, PIN_FROM, LIMITS, b"k")
+    authorizer = Authorizer(DIALECT, TERMS, PIN_FROM, LIMITS, b"k")
     while True:
         try:
             outcome = authorizer.decide(state, request, now_ms, found or {})
@@ -206,7 +208,7 @@ def test_a_balance_too_large_to_say_is_refused() -> None:
     state, card = new_state(), "9364000000000001"
     decide(state, request("activate", 1, card))
     program = Program((Rules(rial_per_earned_point=1, rial_per_redeemed_point=1),))
-    largest = Authorizer(DIALECT, "vafa", "364", program, PIN_FROM, LIMITS, b"k")
+    largest = Authorizer(DIALECT, replace(TERMS, program=program), PIN_FROM, LIMITS, b"k")
     for number, expected in ((2, "00"), (3, "13")):
         asked = request("earn", number, card, amount=10**12 - 1)
         outcome = largest.decide(state, asked, NOW_MS)
@@ -215,7 +217,7 @@ def test_a_balance_too_large_to_say_is_refused() -> None:
         assert outcome.response_code == expected
 
 
-@pytest.mark.parametrize("operation", ["transfer", "void"])
+@pytest.mark.parametrize("operation", ["settle", "gift"])
 def test_an_operation_nobody_knows_is_declined(operation: str) -> None:
     state, card = new_state(), "9364000000000001"
     decide(state, request("activate", 1, card))

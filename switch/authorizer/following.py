@@ -1,0 +1,229 @@
+"""What follows an earlier transaction by its reference number: capture, refund, return, void; and reversals.
+
+Pure. An original is followed only by its acceptor, no further than what is left of it. Partial returns make
+the award again for what remains, under the rules that made it, and take the difference: their sum is exactly
+the award. A reversal undoes whatever its original did, to the lots it came from.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import NamedTuple
+
+from switch.authorizer import movements
+from switch.authorizer.outcome import (
+    APPROVED,
+    INVALID_AMOUNT,
+    INVALID_TRANSACTION,
+    NO_ORIGINAL,
+    REASON_BATCH_CLOSED,
+    REASON_ENDED,
+    REASON_GIVEN_BACK,
+    REASON_HOLD_ENDED,
+    REASON_MORE_THAN_LEFT,
+    REASON_TAKEN_BACK,
+    Outcome,
+    Terms,
+    balances,
+    refused,
+)
+from switch.authorizer.request import Request
+from switch.ledger import (
+    AccountKind,
+    Entry,
+    Followed,
+    HoldClosed,
+    Member,
+    Side,
+    State,
+    Transfer,
+    TransferKind,
+)
+from switch.ledger.book import moved
+
+FOLLOWS = frozenset({"capture", "refund", "return", "void"})  # operations that name an original by DE 37
+VOIDABLE = {"earn": "0060", "redeem": "6000", "hold": "6000"}  # with the account types of DE 3
+
+
+class _Original(NamedTuple):
+    entry: Entry
+    amount: int  # rial that followed it so far
+    units: int  # points that followed it so far
+
+
+def follow(state: State, request: Request, member: Member, original: Entry, terms: Terms) -> Outcome:
+    """Decide a capture, refund, return or void of an approved entry of this member."""
+    if original.acceptor != request.acceptor or original.response_code != APPROVED:
+        return refused(NO_ORIGINAL)
+    if request.identifier and state.member_of(request.identifier) != member.id:
+        return refused(NO_ORIGINAL)
+    if request.amount == 0 or request.currency != terms.currency:
+        return refused(INVALID_AMOUNT)
+    done = state.followed(original.id)
+    if done.ended or state.is_reversed(original.identity):
+        return refused(INVALID_TRANSACTION, REASON_ENDED)
+    known = _Original(original, done.amount, done.units)
+    if request.operation == "capture":
+        return _capture(request, member, original, terms)
+    if request.operation == "void":
+        return _void(request, member, known, terms)
+    if request.operation == "refund":
+        return _refund(request, member, known, terms)
+    return _return(request, member, known, terms)
+
+
+def _capture(request: Request, member: Member, original: Entry, terms: Terms) -> Outcome:
+    held = next((hold for hold in member.holds if hold.id == original.id), None)
+    if original.operation != "hold":
+        return refused(NO_ORIGINAL)
+    if held is None:
+        return refused(INVALID_TRANSACTION, REASON_HOLD_ENDED)
+    today = _day(request.business_date)
+    ratio = terms.program.on(_day(original.business_date)).rial_per_redeemed_point
+    points = request.points
+    if points == 0 or request.amount != points * ratio:
+        return refused(INVALID_AMOUNT)
+    if points > sum(part.amount for part in held.lots):
+        return refused(INVALID_TRANSACTION, REASON_MORE_THAN_LEFT)
+    wallet = member.wallet(held.program, held.unit)
+    taken = movements.capture(member, wallet, held, points, request.amount, request.acceptor)
+    after = moved(member, original.id + 1, taken)
+    rest = next((hold for hold in after.holds if hold.id == held.id), None)
+    transfers: tuple[Transfer, ...] = (taken,)
+    if rest is not None:
+        reopen_days = terms.program.on(today).reopen_days
+        released = movements.release(after, after.wallet(held.program, held.unit), rest, today, reopen_days)
+        transfers += (released,)
+    tags = {"01": f"{points:012d}", **balances(wallet, *transfers)}
+    return Outcome(APPROVED, tags, transfers, (HoldClosed(member.id, held.id),))
+
+
+def _void(request: Request, member: Member, original: _Original, terms: Terms) -> Outcome:
+    entry = original.entry
+    if VOIDABLE.get(entry.operation) != request.accounts:
+        return refused(NO_ORIGINAL)
+    if (entry.terminal, entry.batch) != (request.terminal, request.batch):
+        return refused(INVALID_TRANSACTION, REASON_BATCH_CLOSED)
+    if original.amount or original.units:
+        return refused(INVALID_TRANSACTION, REASON_ENDED)
+    if request.amount != entry.amount:
+        return refused(INVALID_AMOUNT)
+    undone = undo(member, entry, terms, _day(request.business_date))
+    if undone is None:
+        return refused(INVALID_TRANSACTION, REASON_HOLD_ENDED)
+    transfers, sides = undone
+    sides += (Followed(entry.id, entry.amount, _units(entry), ended=True),)
+    reason = REASON_TAKEN_BACK if entry.operation == "earn" else REASON_GIVEN_BACK
+    return _outcome(member, entry, transfers, sides, reason)
+
+
+def _refund(request: Request, member: Member, original: _Original, terms: Terms) -> Outcome:
+    """Redeemed points back, for the rial they paid: as many as that rial is worth at the original's ratio."""
+    entry = original.entry
+    spent = next((t for t in entry.transfers if t.kind in (TransferKind.REDEEM, TransferKind.CAPTURE)), None)
+    if spent is None:
+        return refused(NO_ORIGINAL)
+    amount = original.amount + request.amount
+    if amount > entry.amount:
+        return refused(INVALID_AMOUNT, REASON_MORE_THAN_LEFT)
+    # Points rounded down, the rest in money; the last part brings what is left.
+    units = _units(entry) * amount // entry.amount
+    points = units - original.units
+    today = _day(request.business_date)
+    transfers: tuple[Transfer, ...] = ()
+    if points:
+        transfers = (
+            movements.give_back(
+                member,
+                member.wallet(spent.program, spent.unit),
+                entry,
+                spent,
+                original.units,
+                points,
+                request.amount,
+                today,
+                terms.program.on(today).reopen_days,
+            ),
+        )
+    followed = Followed(entry.id, amount, units, ended=False)
+    return _outcome(member, entry, transfers, (followed,), REASON_GIVEN_BACK)
+
+
+def _return(request: Request, member: Member, original: _Original, terms: Terms) -> Outcome:
+    """Earned points taken back: the award for what remains of the purchase, and the difference."""
+    entry = original.entry
+    if entry.operation != "earn":
+        return refused(NO_ORIGINAL)
+    amount = original.amount + request.amount
+    if amount > entry.amount:
+        return refused(INVALID_AMOUNT, REASON_MORE_THAN_LEFT)
+    earned = next((t for t in entry.transfers if t.kind is TransferKind.EARN), None)
+    transfers: tuple[Transfer, ...] = ()
+    units = original.units
+    if earned is not None:
+        remaining = terms.program.version(earned.rules).award(entry.amount - amount)
+        units = max(_units(entry) - remaining, original.units)
+        points = units - original.units
+        if points:
+            wallet = member.wallet(earned.program, earned.unit)
+            transfers = (movements.take_back(member, wallet, entry, earned, original.units, points),)
+    followed = Followed(entry.id, amount, units, ended=False)
+    return _outcome(member, entry, transfers, (followed,), REASON_TAKEN_BACK)
+
+
+def undo(
+    member: Member, entry: Entry, terms: Terms, today: int
+) -> tuple[tuple[Transfer, ...], tuple[Side, ...]] | None:
+    """Transfers that take an entry's back, and what else ends with it. None: it can't be undone any more.
+
+    Of a hold nothing is left to undo when it was captured or has run out.
+    """
+    transfers: list[Transfer] = []
+    sides: list[Side] = []
+    after = member
+    reopen_days = terms.program.on(today).reopen_days
+    for transfer in reversed(entry.transfers):
+        wallet = after.wallet(transfer.program, transfer.unit)
+        if transfer.kind is TransferKind.RELEASE:
+            continue  # what a capture let go is the member's
+        if transfer.kind is TransferKind.HOLD:
+            held = next((hold for hold in after.holds if hold.id == entry.id), None)
+            if held is None:
+                return None
+            made = movements.release(after, wallet, held, today, reopen_days)
+            sides.append(HoldClosed(member.id, held.id))
+        else:
+            made = movements.undo(after, wallet, entry, transfer, today, reopen_days)
+        transfers.append(made)
+        after = moved(after, entry.id + 1, made)
+    return tuple(transfers), tuple(sides)
+
+
+def _outcome(
+    member: Member, entry: Entry, transfers: tuple[Transfer, ...], sides: tuple[Side, ...], reason: str
+) -> Outcome:
+    first = entry.transfers[0] if entry.transfers else None
+    points = sum(
+        abs(posting.amount)
+        for transfer in transfers
+        for posting in transfer.postings
+        if posting.kind in (AccountKind.ISSUED, AccountKind.REDEEMED)
+    )
+    tags = {"01": f"{points:012d}", "04": reason}
+    if first is not None:
+        tags |= balances(member.wallet(first.program, first.unit), *transfers)
+    return Outcome(APPROVED, tags, transfers, sides)
+
+
+def _units(entry: Entry) -> int:
+    """What an entry awarded or spent."""
+    return sum(
+        abs(posting.amount)
+        for transfer in entry.transfers
+        for posting in transfer.postings
+        if posting.kind in (AccountKind.ISSUED, AccountKind.REDEEMED)
+    )
+
+
+def _day(iso: str) -> int:
+    return date.fromisoformat(iso).toordinal()

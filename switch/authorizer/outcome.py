@@ -1,0 +1,104 @@
+"""What deciding comes to: response codes, reasons, and the outcome that an entry is made of. Pure values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from switch.ledger import AccountKind, Member, Naming, Side, Transfer, Wallet
+from switch.loyalty.program import Program
+
+APPROVED = "00"
+INVALID_TRANSACTION = "12"
+INVALID_AMOUNT = "13"
+UNKNOWN_CARD = "14"
+ALREADY_ACTIVE = "21"
+NO_ORIGINAL = "25"
+FORMAT_ERROR = "30"
+NOT_ENOUGH_POINTS = "51"
+NOT_NOW = "57"
+OUT_OF_RANGE = "61"
+CARD_BLOCKED = "62"
+CARD_NOT_ACTIVE = "78"
+DUPLICATE = "94"
+
+REASON_EARNED = "0101"
+REASON_REDEEMED = "0102"
+REASON_PENDING = "0103"
+REASON_OUT_OF_RANGE = "0104"
+REASON_GIVEN_BACK = "0105"
+REASON_TAKEN_BACK = "0106"
+REASON_BATCH_CLOSED = "0202"
+REASON_MORE_THAN_LEFT = "0203"
+REASON_ENDED = "0204"
+REASON_HOLD_ENDED = "0205"
+REASON_MOBILE_TAKEN = "0301"
+REASON_NO_MOBILE = "0302"
+REASON_OTHER_CARD = "0303"
+REASON_REPLACED = "0304"
+
+LARGEST_BALANCE = 10**12 - 1  # what tag 02 of an answer can say
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an operation came to: DE 39, DE 48 tags of the answer, and what it changes.
+
+    operation, amount, batch: what the entry counts as, where that isn't what was asked for.
+    """
+
+    response_code: str
+    tags: dict[str, str]
+    transfers: tuple[Transfer, ...] = ()
+    sides: tuple[Side, ...] = ()
+    namings: tuple[Naming, ...] = ()
+    operation: str | None = None
+    amount: int | None = None
+    batch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The program that requests are decided by. hold_ms: how long a hold lives; replaced_ms: how long points
+    can't be spent after a card was replaced."""
+
+    name: str
+    currency: str
+    program: Program
+    hold_ms: int
+    replaced_ms: int
+
+
+def refused(code: str, reason: str = "", sides: tuple[Side, ...] = ()) -> Outcome:
+    """A decline, with its reason."""
+    return Outcome(code, {"04": reason} if reason else {}, sides=sides)
+
+
+def spendable(transfer: Transfer) -> int:
+    """What a transfer adds to what the member can spend (or owes)."""
+    return sum(posting.amount for posting in transfer.postings if posting.kind is AccountKind.MEMBER)
+
+
+def balances(wallet: Wallet, *transfers: Transfer) -> dict[str, str]:
+    """Tags of a wallet after these transfers of its unit: balance, debt, what is pending and held."""
+    balance, pending, held = wallet.balance, wallet.pending, wallet.held
+    for transfer in transfers:
+        for posting in transfer.postings:
+            if posting.kind is AccountKind.MEMBER:
+                balance += posting.amount
+            elif posting.kind is AccountKind.PENDING:
+                pending += posting.amount
+            elif posting.kind is AccountKind.HELD:
+                held += posting.amount
+    tags = {"02": f"{max(balance, 0):012d}"}
+    if balance < 0:
+        tags["03"] = f"{-balance:012d}"
+    if pending:
+        tags["0C"] = f"{pending:012d}"
+    if held:
+        tags["0D"] = f"{held:012d}"
+    return tags
+
+
+def changed(member: Member, wallet: Wallet) -> Wallet:
+    """The wallet of the same unit as the member has it now."""
+    return member.wallet(wallet.program, wallet.unit)
