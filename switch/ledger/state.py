@@ -196,6 +196,8 @@ class State:
         """The entry with this id, or None."""
         if (entry := self._batch.by_id.get(entry_id)) is not None:
             return entry
+        if entry_id > self._last_entry_id:
+            return None  # not remembered: an entry will have this id one day
         if entry_id not in self._by_id:
             raise NotLoaded(EntryIdLoad(entry_id))
         return self._by_id.get(entry_id)
@@ -267,6 +269,7 @@ class State:
 
     def apply(self, entry: Entry) -> None:
         """Let later look-ups see this decided entry. Changes nothing when it raises `NotLoaded`."""
+        assert not self._batch.taken, "what is being stored takes no more entries"
         assert entry.id > self._last_entry_id, "entry ids rise"
         assert entry.business_date >= self._business_date, "a closed day never opens again"
         assert self.entry(entry.identity) is None, "an identity is decided once"
@@ -301,27 +304,49 @@ class State:
 
     def _checked(self, entry: Entry) -> Member | None:
         """The entry's member after it, everything it relies on being loaded and true."""
+        reversals: set[bytes] = set()
         for side in entry.sides:
             if isinstance(side, OriginalReversed):
                 assert not self.is_reversed(side.original), "an original is reversed once"
+                assert side.original not in reversals, "an original is reversed once"
+                reversals.add(side.original)
             elif isinstance(side, Followed):
                 ended = self.followed(side.original).ended
                 assert not (ended and side.ended), "nothing follows what has ended"
             elif isinstance(side, MemberAdded):
                 assert side.member == self.next_member_id(entry.bucket), "member numbers have no gaps"
-        for naming in entry.namings:
-            known = self.member_of(naming.identifier)
-            if isinstance(naming, Named):
-                assert known is None, "an identifier names one member"
-                if naming.kind is IdentifierKind.MOBILE and not _is_added(entry):
-                    assert self.mobile(naming.member) is None, "a member has one mobile number"
-            else:
-                assert known == naming.member, "only what is there is removed"
+        if entry.namings:
+            self._check_namings(entry)
         if not entry.member:
             assert not entry.transfers, "only members' entries move something"
+            assert not entry.previous, "only members' entries follow each other"
+            assert all(type(side) is OriginalReversed for side in entry.sides), "nobody's change"
             return None
         before = None if _is_added(entry) else self.member(entry.member)
         return member_after(before, entry)
+
+    def _check_namings(self, entry: Entry) -> None:
+        """Each naming against what is known and the ones before it."""
+        changed: dict[bytes, int | None] = {}
+        has_mobile = False if _is_added(entry) else None  # None: not looked up yet
+        for naming in entry.namings:
+            assert naming.member == entry.member, "an entry names its own member"
+            identifier = naming.identifier
+            known = changed[identifier] if identifier in changed else self.member_of(identifier)
+            is_mobile = naming.kind is IdentifierKind.MOBILE
+            if isinstance(naming, Named):
+                assert known is None, "an identifier names one member"
+                if is_mobile:
+                    if has_mobile is None:
+                        has_mobile = self.mobile(naming.member) is not None
+                    assert not has_mobile, "a member has one mobile number"
+                    has_mobile = True
+                changed[identifier] = naming.member
+            else:
+                assert known == naming.member, "only what is there is removed"
+                changed[identifier] = None
+                if is_mobile:
+                    has_mobile = False
 
     def _name(self, entry: Entry) -> None:
         for naming in entry.namings:
@@ -338,7 +363,11 @@ class State:
                 self._batch.cards_changed.add(naming.member)
 
     def fill(self, load: Load, value: Loaded) -> None:
-        """Take the engine's answer to a `NotLoaded.load`. What memory knows already is newer and stays."""
+        """Take the engine's answer to a `NotLoaded.load`. What memory knows already is newer and stays.
+
+        The answer must be of the ledger without the batch that gathers here: no `stage` to `committed` may
+        lie between asking and filling.
+        """
         if isinstance(load, EntryLoad):
             self._entries.fill(load.identity, cast("Entry | None", value))
         elif isinstance(load, ReversedLoad):
@@ -353,14 +382,17 @@ class State:
             if load.member not in self._mobiles:
                 self._mobiles.put(load.member, cast("Mobile | None", value) or _NO_MOBILE)
         elif isinstance(load, EntryIdLoad):
-            self._by_id.put(load.entry, cast("Entry | None", value))
+            if load.entry not in self._by_id:
+                self._by_id.put(load.entry, cast("Entry | None", value))
         elif isinstance(load, FollowedLoad):
             if load.entry not in self._followed:
                 self._followed.put(load.entry, cast(FollowUp, value))
         elif isinstance(load, CounterLoad):
-            self._counters.put(load.counter, cast(Count, value))
+            if load.counter not in self._counters:
+                self._counters.put(load.counter, cast(Count, value))
         elif isinstance(load, CardLoad):
-            self._cards.put(load.member, self._cards_with_batch(load.member, cast(Cards, value)))
+            if load.member not in self._cards:
+                self._cards.put(load.member, self._cards_with_batch(load.member, cast(Cards, value)))
         else:
             raise AssertionError("balances of acceptors aren't kept in memory")
 
@@ -382,8 +414,9 @@ class State:
 
     def batch(self, answered: Mapping[bytes, int] = NO_MARKS) -> Batch:
         """What has been applied since the last `committed`: what the engine has to store. answered: see
-        `Batch`."""
+        `Batch`. Nothing more may be applied until `committed`, unless nothing was yet."""
         new = self._batch
+        new.taken = bool(new.by_id)
         return Batch(
             list(new.by_id.values()),
             new.members,
@@ -422,7 +455,17 @@ class State:
 class _NewBatch:
     """What was applied and isn't durable yet."""
 
-    __slots__ = ("accounts", "by_id", "cards_changed", "closed", "counters", "followed", "members", "opened")
+    __slots__ = (
+        "accounts",
+        "by_id",
+        "cards_changed",
+        "closed",
+        "counters",
+        "followed",
+        "members",
+        "opened",
+        "taken",
+    )
 
     def __init__(self) -> None:
         self.by_id: dict[int, Entry] = {}
@@ -433,6 +476,7 @@ class _NewBatch:
         self.opened: list[OpenHold] = []
         self.closed: list[int] = []
         self.cards_changed: set[int] = set()
+        self.taken = False  # by `State.batch`
 
 
 def _is_added(entry: Entry) -> bool:
