@@ -59,6 +59,7 @@ from switch.authorizer.proof import (
     sent_code,
 )
 from switch.authorizer.request import Request
+from switch.authorizer.transfers import second_half
 from switch.hsm.crypto.ciphers import same
 from switch.iso8583 import Dialect, Message
 from switch.ledger import (
@@ -77,6 +78,7 @@ from switch.ledger import (
     Naming,
     OriginalReversed,
     PinSet,
+    SentTo,
     Side,
     SpendingDelayed,
     State,
@@ -93,6 +95,12 @@ REVERSIBLE_CLASSES = (
     b"123"  # DE 90 may name an authorization, a financial or a file message; no reversal of a reversal
 )
 _CLASS_PLACE = 7  # of the MTI class in an identity
+# What a member was before one of these changed its status.
+STATUS_BEFORE = {
+    "activate": MemberStatus.INACTIVE,
+    "block": MemberStatus.ACTIVE,
+    "unblock": MemberStatus.BLOCKED,
+}
 # What a blocked card may still be asked for.
 WHILE_BLOCKED = frozenset({"balance", "unblock", "replace", "code"})
 
@@ -214,6 +222,8 @@ class Authorizer:
             return self._change_pin(state, request, member.id, now_ms, found)
         if operation == "code":
             return self._send_code(state, member.id, now_ms, found)
+        if operation == "transfer":
+            return self._transfer(state, request, member, now_ms, found)
         if operation in ("unblock", "replace"):
             proof = self._prove(state, request, member.id, now_ms, found)
             if proof.refusal:
@@ -223,6 +233,16 @@ class Authorizer:
             active = MemberStatusSet(member.id, MemberStatus.ACTIVE)
             return Outcome(APPROVED, balances(self._wallet(member)), sides=(*proof.sides, active))
         return refused(INVALID_TRANSACTION)
+
+    def second_half(self, state: State, entry: Entry, now_ms: int) -> Entry | None:
+        """The entry that has to follow this decided one in the same batch, see `transfers`; or None.
+
+        Raises NotLoaded.
+        """
+        if not entry.operation.startswith("transfer"):
+            return None
+        today = date.fromisoformat(entry.business_date).toordinal()
+        return second_half(state, entry, self._program.on(today).reopen_days, now_ms)
 
     # ------------------------------------------------------------ what time brings
 
@@ -401,12 +421,9 @@ class Authorizer:
         # A typed number proves nothing; before the proof nobody hears of the balance.
         needed = not request.has_card or points > self._pin_from_points
         proof = self._prove(state, request, member.id, now_ms, found, needed=needed)
-        if proof.refusal:
-            return refused(proof.refusal, sides=proof.sides)
-        if member.credential.spend_from_ms > now_ms:
-            hours = -(-self._terms.replaced_ms // 3_600_000)
-            tags = {"04": REASON_REPLACED, "05": f"{hours:012d}"}
-            return Outcome(NOT_NOW, tags, sides=proof.sides)
+        refusal = self._not_permitted(member, proof, now_ms)
+        if refusal is not None:
+            return refusal
         if points < rules.smallest_redemption or 0 < rules.largest_redemption < points:
             return refused(OUT_OF_RANGE, REASON_OUT_OF_RANGE, proof.sides)
         wallet = self._wallet(member)
@@ -425,6 +442,39 @@ class Authorizer:
             transfers += earned
             tags["0E"] = f"{_gained(earned):012d}"
         return Outcome(APPROVED, tags | balances(wallet, *transfers), transfers, proof.sides)
+
+    def _not_permitted(self, member: Member, proof: Proof, now_ms: int) -> Outcome | None:
+        """Why a member can't spend now, whatever the points."""
+        if proof.refusal:
+            return refused(proof.refusal, sides=proof.sides)
+        if member.credential.spend_from_ms > now_ms:
+            hours = -(-self._terms.replaced_ms // 3_600_000)
+            tags = {"04": REASON_REPLACED, "05": f"{hours:012d}"}
+            return Outcome(NOT_NOW, tags, sides=proof.sides)
+        return None
+
+    def _transfer(self, state: State, request: Request, member: Member, now_ms: int, found: Found) -> Outcome:
+        """Points to another member's card; lots keep issuer, price and last day."""
+        points = request.points
+        if points == 0:
+            return refused(INVALID_AMOUNT)
+        needed = not request.has_card or points > self._pin_from_points
+        proof = self._prove(state, request, member.id, now_ms, found, needed=needed)
+        refusal = self._not_permitted(member, proof, now_ms)
+        if refusal is not None:
+            return refusal
+        to = state.member_of(request.other)
+        receiver = None if to is None or to == member.id else state.member(to)
+        if receiver is None or receiver.status is not MemberStatus.ACTIVE:
+            return refused(INVALID_TRANSACTION, REASON_OTHER_CARD, proof.sides)
+        wallet = self._wallet(member)
+        if points > wallet.balance:
+            return Outcome(NOT_ENOUGH_POINTS, balances(wallet), sides=proof.sides)
+        if self._wallet(receiver).balance + points > LARGEST_BALANCE:
+            return refused(INVALID_AMOUNT, sides=proof.sides)
+        sent = movements.send_away(member, wallet, points)
+        tags = {"01": f"{points:012d}", **balances(wallet, sent)}
+        return Outcome(APPROVED, tags, (sent,), (*proof.sides, SentTo(member.id, receiver.id)))
 
     def _replace(self, state: State, request: Request, member: Member, now_ms: int, proof: Proof) -> Outcome:
         """Another card takes this one's place; the old ones find nobody any more."""
@@ -467,7 +517,7 @@ class Authorizer:
             if isinstance(side, MemberAdded):
                 sides.append(MemberStatusSet(side.member, MemberStatus.INACTIVE))
             elif isinstance(side, MemberStatusSet):
-                sides.append(MemberStatusSet(side.member, _other(side.status)))
+                sides.append(MemberStatusSet(side.member, STATUS_BEFORE[original.operation]))
             elif isinstance(side, Followed):
                 sides.append(_unfollowed(state, original, side))
             elif isinstance(side, PinSet):
@@ -611,7 +661,3 @@ def _is_of(request: Request, original: Entry, member: Member | None) -> bool:
     if original.member not in (0, 0 if member is None else member.id):
         return False
     return original.operation == request.original_operation
-
-
-def _other(status: MemberStatus) -> MemberStatus:
-    return MemberStatus.INACTIVE if status is MemberStatus.ACTIVE else MemberStatus.ACTIVE

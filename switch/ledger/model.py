@@ -284,6 +284,13 @@ class SpendingDelayed(Struct, frozen=True, array_like=True, tag=13):
     until_ms: int
 
 
+class SentTo(Struct, frozen=True, array_like=True, tag=14):
+    """What this entry sent away goes to the member `to`; an entry of that member takes it in."""
+
+    member: int
+    to: int
+
+
 Side = (
     MemberAdded
     | MemberStatusSet
@@ -298,6 +305,7 @@ Side = (
     | HoldClosed
     | Followed
     | SpendingDelayed
+    | SentTo
 )
 
 

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, Protocol, TypeGuard
+from functools import partial
+from typing import NamedTuple, Protocol, TypeGuard, TypeVar
 
 import structlog
 
@@ -78,6 +79,9 @@ MEMBER_BYTES = 8  # a member's id as the binding of its PIN verifier
 HSM_LOG_INTERVAL_MS = 10_000
 # What the HSM can't do for one request alone, as opposed to being away.
 _DAMAGE = (Fault.KEY_DAMAGED, Fault.UNKNOWN_KEY, Fault.KEY_USE)
+
+
+Found = TypeVar("Found")
 
 
 class Clock(Protocol):
@@ -534,17 +538,22 @@ class Pipeline:
                 continue
             if isinstance(outcome, Entry):
                 self._apply(state, outcome)
+                second = self._loading(state, partial(self._authorizer.second_half, state, outcome, now_ms))
+                if second is not None:
+                    self._apply(state, second)
             return outcome
 
     def _apply(self, state: State, entry: Entry) -> None:
-        """Let the next decisions see this entry, loading what the memory lacks."""
+        """Let the next decisions see this entry."""
+        self._loading(state, partial(state.apply, entry))
+
+    def _loading(self, state: State, ask: Callable[[], Found]) -> Found:
+        """What `ask` says, once the memory has what it lacks."""
         while True:
             try:
-                state.apply(entry)
+                return ask()
             except NotLoaded as missing:
                 state.fill(missing.load, self._engine.load(missing.load))
-            else:
-                return
 
     def _synced(self, done: asyncio.Future[None], batch: _Batch, stored: int, answers: list[_Answer]) -> None:
         error = done.exception()

@@ -1,0 +1,98 @@
+"""The second half of a transfer between members: what one sent away, the other takes in.
+
+Pure. A transaction never leaves its bucket, so a transfer is two entries that meet in the in-transit accounts
+of their buckets; those sum to zero. The second entry has an identity made of the first: it is decided once.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from switch.authorizer.identity import internal_identity
+from switch.authorizer.movements import take_in, undo
+from switch.authorizer.outcome import APPROVED
+from switch.ledger import Entry, SentTo, Side, State, Transfer, TransferKind
+
+TRANSFER_CLASS, TAKEN_BACK_CLASS = b"T", b"U"
+TAKE_IN = "take_in"
+
+
+def second_half(state: State, entry: Entry, reopen_days: int, now_ms: int) -> Entry | None:
+    """The entry that has to follow this one in the same batch; None when none has to.
+
+    Raises NotLoaded.
+    """
+    if entry.response_code != APPROVED or not entry.transfers:
+        return None
+    if entry.operation == "transfer":
+        return _taken_in(state, entry, now_ms)
+    if entry.operation == "transfer.reversal":
+        return _taken_back(state, entry, reopen_days, now_ms)
+    return None
+
+
+def _taken_in(state: State, sent: Entry, now_ms: int) -> Entry:
+    to = _receiver(sent)
+    member = state.member(to)
+    [away] = (transfer for transfer in sent.transfers if transfer.kind is TransferKind.TRANSFER_OUT)
+    wallet = member.wallet(away.program, away.unit)
+    entry_id = state.next_entry_id(now_ms)
+    active_day = state.member(sent.member).active_day
+    taken = take_in(member, wallet, entry_id, away, sent.id, active_day)
+    return _entry(state, sent, to, _identity_of_second(sent, to), TAKE_IN, (taken,), now_ms)
+
+
+def _taken_back(state: State, reversal: Entry, reopen_days: int, now_ms: int) -> Entry | None:
+    """The receiver's half of a reversed transfer: what is left of its lots, then others, then debt."""
+    sent = state.entry_of_id(reversal.transfers[0].reverses)
+    assert sent is not None, "what is reversed is there"
+    to = _receiver(sent)
+    taken = state.entry(_identity_of_second(sent, to))
+    assert taken is not None, "both halves of a transfer are committed together"
+    member = state.member(to)
+    [transfer] = taken.transfers
+    wallet = member.wallet(transfer.program, transfer.unit)
+    today = date.fromisoformat(reversal.business_date).toordinal()
+    undone = undo(member, wallet, taken, transfer, today, reopen_days)
+    identity = internal_identity(TAKEN_BACK_CLASS, reversal.business_date, now_ms, to, reversal.id)
+    return _entry(state, reversal, to, identity, f"{TAKE_IN}.reversal", (undone,), now_ms)
+
+
+def _receiver(sent: Entry) -> int:
+    [to] = (side.to for side in sent.sides if isinstance(side, SentTo))
+    return to
+
+
+def _identity_of_second(sent: Entry, to: int) -> bytes:
+    return internal_identity(TRANSFER_CLASS, sent.business_date, sent.decided_ms, to, sent.id)
+
+
+def _entry(
+    state: State,
+    first: Entry,
+    member: int,
+    identity: bytes,
+    operation: str,
+    transfers: tuple[Transfer, ...],
+    now_ms: int,
+    sides: tuple[Side, ...] = (),
+) -> Entry:
+    return Entry(
+        id=state.next_entry_id(now_ms),
+        bucket=member >> 40,
+        identity=identity,
+        fingerprint=b"",
+        operation=operation,
+        terminal=first.terminal,
+        acceptor=first.acceptor,
+        business_date=first.business_date,
+        decided_ms=now_ms,
+        member=member,
+        previous=state.member(member).last_entry,
+        response_code=APPROVED,
+        amount=0,
+        batch=0,
+        answer=b"",
+        transfers=transfers,
+        sides=sides,
+    )
