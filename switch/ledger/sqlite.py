@@ -79,7 +79,12 @@ LONGEST_LOG_PAGES = 16_000
 PAGE_CACHE_KIB = 65_536
 
 _INSERT_ENTRY = f"INSERT INTO entry VALUES ({','.join('?' * len(ENTRY_COLUMNS))})"
-_SET_MEMBER = "REPLACE INTO member VALUES (?,?,?,?,?,?)"
+_ADD_MEMBER = "INSERT INTO member VALUES (?,?,?,?,?,?)"
+# Only when nobody changed the member since it was read.
+_SET_MEMBER = (
+    "UPDATE member SET status = ?, last_entry = ?, active_day = ?, due = ?, body = ?"
+    " WHERE id = ? AND last_entry = ?"
+)
 _ADD_TO_ACCOUNT = (
     "INSERT INTO account VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE SET balance = balance + excluded.balance"
 )
@@ -310,7 +315,7 @@ class SqliteEngine:
         many = self._writer.executemany
         rows, ends, marks = sealed(batch.entries, heads, self._sealer)
         many(_INSERT_ENTRY, rows)
-        many(_SET_MEMBER, map(member_row, batch.members.values()))
+        self._write_members(batch)
         accounts: dict[tuple[int, str, str, int], int] = {}
         for (_bucket, kind, holder, program, unit), amount in batch.accounts.items():
             key = (kind, holder, program, unit)
@@ -335,6 +340,23 @@ class SqliteEngine:
         if batch.answered:
             self._raise_answered(batch.answered)
         return ends
+
+    def _write_members(self, batch: Batch) -> None:
+        before: dict[int, int] = {}  # each member's newest entry before this batch; 0: not there
+        for entry in batch.entries:
+            before.setdefault(entry.member, entry.previous)
+        added, changed = [], []
+        for member in batch.members.values():
+            row, last_entry = member_row(member), before[member.id]
+            if last_entry:
+                changed.append((*row[1:], row[0], last_entry))
+            else:
+                added.append(row)
+        self._writer.executemany(_ADD_MEMBER, added)
+        others = self._writer.total_changes()
+        self._writer.executemany(_SET_MEMBER, changed)
+        if self._writer.total_changes() - others != len(changed):
+            raise ConflictError(f"{self._path}: a member of the batch is not as it was read")
 
     def _write_beside(self, entry: Entry) -> None:
         execute = self._writer.execute
@@ -562,10 +584,15 @@ def read_meta(connection: apsw.Connection, path: Path, sealer: Sealer) -> tuple[
                 " check keys.seal in the settings"
             )
     version = int(rows["schema"][0]) if "schema" in rows else SCHEMA_VERSION
-    if not FIRST_VERSION <= version <= SCHEMA_VERSION:
+    if version < FIRST_VERSION:
         raise LedgerUnavailable(
-            f"{path}: schema version {version}, this program knows {FIRST_VERSION} to {SCHEMA_VERSION};"
-            " use the program that wrote it"
+            f"{path}: schema version {version} is of before the first release and can't be brought forward;"
+            " begin with an empty data directory"
+        )
+    if version > SCHEMA_VERSION:
+        raise LedgerUnavailable(
+            f"{path}: schema version {version}, this program knows {SCHEMA_VERSION} at most; use the program"
+            " that wrote it"
         )
     if not rows.keys() >= set(META_NAMES):
         raise LedgerUnavailable(f"{path}: meta rows are missing; restore a backup")
