@@ -32,7 +32,8 @@ class FencedError(LedgerError):
 
 
 class ConflictError(LedgerError):
-    """The batch contradicts what is stored (identity, id or member there already). Nothing was stored."""
+    """The batch contradicts what is stored (identity, id or member there already, a member not as it was
+    read). Nothing was stored."""
 
 
 class EntryLoad(NamedTuple):

@@ -111,7 +111,8 @@ def first_due(wallet: Wallet, active_day: int) -> int:
     """The first day on which a lot of the wallet has expired or becomes active; NEVER for none."""
     day = NEVER
     for part in wallet.lots:
-        after = last_day(part.lot, active_day) + 1
+        end = part.lot.expires
+        after = (end if end > 0 else last_day(part.lot, active_day)) + 1
         if after < day:
             day = after
     for part in wallet.waiting:

@@ -16,6 +16,7 @@ from switch.ledger import (
     AccountKind,
     Engine,
     Entry,
+    EntryIdLoad,
     Followed,
     Hold,
     HoldClosed,
@@ -28,6 +29,7 @@ from switch.ledger import (
     LotPart,
     Member,
     MemberAdded,
+    MemberLoad,
     MemberStatus,
     MemberStatusSet,
     Named,
@@ -43,7 +45,7 @@ from switch.ledger import (
     Unnamed,
     Wallet,
 )
-from switch.ledger.book import moved
+from switch.ledger.book import member_after, moved
 from switch.ledger.lots import (
     claw_back,
     debt,
@@ -142,6 +144,24 @@ def stored(entry: Entry) -> Entry:
 def changed(entry: Entry, **changes: object) -> Entry:
     values = {name: getattr(entry, name) for name in entry.__struct_fields__}
     return Entry(**{**values, **changes})
+
+
+def replayed(engine: Engine, member_id: int) -> Member:
+    """The member made again from its entries, each of which names the one before."""
+    newest = engine.load(MemberLoad(member_id))
+    assert isinstance(newest, Member)
+    entries: list[Entry] = []
+    entry_id = newest.last_entry
+    while entry_id:
+        entry = engine.load(EntryIdLoad(entry_id))
+        assert isinstance(entry, Entry)
+        entries.append(entry)
+        entry_id = entry.previous
+    member = None
+    for entry in reversed(entries):
+        member = member_after(member, entry)
+    assert member is not None
+    return member
 
 
 class Book:
@@ -429,7 +449,7 @@ def _moving(state: State, request: Request, member: Member, now_ms: int, today: 
             member, original, followed.units, points, request.amount, today, request.terms.reopen_days
         )
     elif request.operation == "return" and original.operation == "earn":
-        back = taken_back(member, original, points)
+        back = taken_back(member, original, followed.units, points)
     else:
         return REFUSED
     side = Followed(original.id, followed.amount + request.amount, followed.units + points, ended=False)
@@ -486,7 +506,7 @@ def _reversed(state: State, request: Request, member: Member | None, today: int)
     over = Followed(original.id, original.amount, _points_of(original), ended=True)
     transfers: tuple[Transfer, ...] = ()
     if points and original.operation == "earn":
-        transfers = (taken_back(member, original, points, TransferKind.REVERSAL),)
+        transfers = (taken_back(member, original, followed.units, points, TransferKind.REVERSAL),)
     elif points:
         amount = original.amount - followed.amount
         given = given_back(member, original, followed.units, points, amount, today, 30, TransferKind.REVERSAL)
@@ -563,7 +583,7 @@ def released(member: Member, hold: Hold, parts: Sequence[LotPart], today: int, r
 
 
 def taken_back(
-    member: Member, original: Entry, points: int, kind: TransferKind = TransferKind.RETURN
+    member: Member, original: Entry, before: int, points: int, kind: TransferKind = TransferKind.RETURN
 ) -> Transfer:
     award = original.transfers[0]
     wallet = member.wallet(award.program, award.unit)
@@ -574,7 +594,12 @@ def taken_back(
         (_MEMBER, "", pending - points),
         (AccountKind.ISSUED, original.acceptor, points),
     ]
-    return _transfer(kind, member, wallet, legs, moves, (), original.id)
+    whole = _points_of(original)
+    charged = -sum(posting.amount for posting in award.postings if posting.kind is AccountKind.RECEIVABLE)
+    left = whole - before
+    price = charged * left // whole - charged * (left - points) // whole
+    bought = [(AccountKind.RECEIVABLE, original.acceptor, price)]
+    return _transfer(kind, member, wallet, legs, moves, bought, original.id)
 
 
 def given_back(
