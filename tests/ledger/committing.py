@@ -10,13 +10,29 @@ from pathlib import Path
 
 from switch.ledger.checkpoint import CheckpointFile
 from switch.ledger.sqlite import SqliteEngine
-from tests.ledger.book import SEAL_KEY, Book, Request
+from tests.ledger.book import SEAL_KEY, Book, Request, Terms
 
-CARDS = 50
+CARDS = 49  # so that every card meets every operation
 
 
 def checkpoint_mac(data: bytes) -> bytes:
     return bytes(sum(data[place::8]) % 256 for place in range(8))
+
+
+def request(book: Book, number: int) -> Request:
+    """The next of a member's requests: what it does follows from its number."""
+    card = number % CARDS
+    rounds = 3 if number % 5 == 0 else 1  # that ago, the card earned
+    earn = Request("earn", max(number - rounds * CARDS, 0), card).identity
+    if not book.knows(card):
+        return Request("activate", number, card)
+    if number % 5 == 0:
+        return Request("reverse", number, card, original=earn)
+    if number % 5 == 1:
+        return Request("hold", number, card, points=number % 100)
+    if number % 5 == 2:
+        return Request("return", number, card, points=3, original=earn)
+    return Request("earn", number, card, points=number, terms=Terms(lasts=number % 7))
 
 
 def main(directory: Path) -> None:
@@ -27,15 +43,8 @@ def main(directory: Path) -> None:
     while True:
         for _ in range(number % 7 + 1):
             number += 1
-            card = number % CARDS
-            if not book.knows(card):
-                book.send(Request("activate", number, card))
-            elif number % 5 == 0:
-                book.send(
-                    Request("reverse", number, card, original=Request("earn", number - CARDS, card).identity)
-                )
-            else:
-                book.send(Request("earn", number, card, points=number))
+            book.send(request(book, number))
+        book.now_ms += 3_000_000
         entries = book.commit()
         print(" ".join(entry.identity.hex() for entry in entries), flush=True)
         if number % 11 == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -305,7 +305,7 @@ def test_a_row_that_nobody_wrote_so_is_not_read(column: int, value: bytes) -> No
     row: list[object] = list(entry_row(ENTRY, 1))
     row[column] = value
     with pytest.raises(UNREADABLE):
-        entry_of(tuple(row))
+        entry_of(cast(EntryRow, tuple(row)))
 
 
 def test_secrets_are_in_no_repr() -> None:
