@@ -542,10 +542,11 @@ class Authorizer:
     def _may_undo(self, state: State, request: Request, original: Entry) -> bool:
         """Whether taking this back gives nobody a hand on what has become somebody's.
 
-        A PIN change stays: the old PIN may be the stolen one, and its return would forget the wrong tries. An
+        What was refunded or returned in part stays, or it would be given back twice. A PIN change stays: the
+        old PIN may be the stolen one, and its return would forget the wrong tries. An
         activation goes only while the member is as it left him: without points or debt, his PIN not changed.
         """
-        if request.original_operation == "pin_change":
+        if request.original_operation == "pin_change" or state.followed(original.id).units:
             return False
         if request.original_operation != "activate":
             return True

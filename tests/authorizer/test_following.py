@@ -1,0 +1,320 @@
+"""What follows an earlier transaction: captures, refunds, returns, voids, and reversals of all of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from switch.ledger import AccountKind, MemberStatus, Unit
+from switch.loyalty.program import Rules
+from tests.authorizer.shop import OTHER_ACCEPTOR, Shop, rrn, tag
+
+CARD, FRIEND, NEW = "9364000000000001", "9364000000000019", "9364000000000027"
+
+
+def shop_with(points: int, **rules: object) -> Shop:
+    shop = Shop(**rules)
+    shop.activate(CARD)
+    shop.earn(CARD, points)
+    return shop
+
+
+# ---------------------------------------------------------------- returns
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=6), st.integers(0, 9_999))
+def test_partial_returns_sum_to_exactly_the_award(parts: list[int], rest: int) -> None:
+    shop = Shop(largest_award=20, points_per_step=3, smallest_purchase=50_000)
+    shop.activate(CARD)
+    amounts = [part * 3_333 for part in parts]
+    total = sum(amounts) + rest
+    earn = shop.decide(shop.request("earn", CARD, amount=total))
+    award = shop.wallet(CARD).balance
+    for amount in amounts:
+        assert shop.follow("return", earn, amount).response_code == "00"
+    if rest:
+        assert shop.follow("return", earn, rest).response_code == "00"
+    assert shop.wallet(CARD).balance == 0
+    assert shop.total(AccountKind.ISSUED) == 0
+    assert shop.total(AccountKind.RECEIVABLE, Unit.RIAL) == 0
+    assert shop.follow("return", earn, 1).response_code == "13"
+    assert award == shop.authorizer._program.on(1).award(total)
+
+
+def test_a_return_is_judged_by_the_rules_that_made_the_award() -> None:
+    shop = Shop(Rules(), Rules(number=2, starts=739_680, points_per_step=5))
+    shop.activate(CARD)
+    earn = shop.earn(CARD, 10)
+    assert shop.wallet(CARD).balance == 10
+    shop.later(days=739_700 - 739_676)
+    assert shop.follow("return", earn, 35_000).response_code == "00"
+    assert shop.wallet(CARD).balance == 6
+
+
+def test_a_spent_award_is_taken_from_other_lots_and_then_owed() -> None:
+    shop = shop_with(100)
+    earn = shop.entries[-1]
+    other = shop.earn(CARD, 30)
+    shop.redeem(CARD, 90)
+    assert shop.follow("return", earn).response_code == "00"
+    assert shop.wallet(CARD).balance == -60
+    assert shop.lots(CARD) == []
+    later = shop.earn(CARD, 100)
+    assert tag(later, "02") == f"{40:012d}"
+    assert shop.lots(CARD) == [(later.id, 40)]
+    assert other.id not in [lot for lot, _ in shop.lots(CARD)]
+
+
+def test_a_return_that_its_terminal_reverses_leaves_what_was_before() -> None:
+    shop = shop_with(100)
+    earn = shop.entries[-1]
+    shop.redeem(CARD, 30)
+    before = shop.wallet(CARD)
+    taken = shop.follow("return", earn, 500_000)
+    assert shop.wallet(CARD).balance == 20
+    assert shop.reverse(taken, follows=rrn(earn)).response_code == "00"
+    assert shop.wallet(CARD) == before
+    assert shop.follow("return", earn).response_code == "00"
+    assert shop.wallet(CARD).balance == -30
+
+
+# ---------------------------------------------------------------- refunds
+
+
+def test_a_refund_goes_back_to_the_lots_it_came_from_last_taken_first() -> None:
+    shop = Shop(expiry="rolling", expiry_days=30)
+    shop.activate(CARD)
+    first = shop.earn(CARD, 50)
+    shop.later(days=1)
+    second = shop.earn(CARD, 50)
+    redeem = shop.redeem(CARD, 70)
+    assert shop.lots(CARD) == [(second.id, 30)]
+    assert shop.follow("refund", redeem, 3_000).response_code == "00"
+    assert shop.lots(CARD) == [(first.id, 10), (second.id, 50)]
+    assert shop.follow("refund", redeem, 4_000).response_code == "00"
+    assert shop.lots(CARD) == [(first.id, 50), (second.id, 50)]
+    more = shop.follow("refund", redeem, 100)
+    assert (more.response_code, tag(more, "04")) == ("13", "0203")
+
+
+@pytest.mark.parametrize(("reopen_days", "left"), [(30, 40), (0, 0)])
+def test_points_refunded_after_their_lot_is_over(reopen_days: int, left: int) -> None:
+    shop = Shop(expiry="rolling", expiry_days=10, reopen_days=reopen_days)
+    shop.activate(CARD)
+    shop.earn(CARD, 100)
+    redeem = shop.redeem(CARD, 40)
+    shop.later(days=11)
+    assert shop.decide(shop.request("balance", CARD)).response_code == "00"
+    assert shop.wallet(CARD).balance == 0
+    assert shop.follow("refund", redeem).response_code == "00"
+    shop.later(days=1)
+    shop.decide(shop.request("balance", CARD))
+    assert shop.wallet(CARD).balance == left
+    shop.later(days=30)
+    shop.decide(shop.request("balance", CARD))
+    assert shop.wallet(CARD).balance == 0
+
+
+@pytest.mark.parametrize("operation", ["earn", "redeem"])
+def test_what_was_given_back_in_part_is_not_reversed_whole(operation: str) -> None:
+    shop = shop_with(100)
+    original = shop.entries[-1] if operation == "earn" else shop.redeem(CARD, 60)
+    shop.follow("return" if operation == "earn" else "refund", original, original.amount // 2)
+    assert shop.reverse(original, CARD).response_code == "12"
+
+
+# ---------------------------------------------------------------- voids
+
+
+def test_a_void_takes_all_back_once_and_only_in_the_open_batch() -> None:
+    shop = shop_with(100)
+    earn = shop.entries[-1]
+    assert shop.follow("void", earn, earn.amount - 1).response_code == "13"
+    late = shop.follow("void", earn, batch=2)
+    assert (late.response_code, tag(late, "04")) == ("12", "0202")
+    assert shop.follow("void", earn, accounts="6000").response_code == "25"
+    assert shop.follow("void", earn).response_code == "00"
+    assert shop.wallet(CARD).balance == 0
+    again = shop.follow("void", earn)
+    assert (again.response_code, tag(again, "04")) == ("12", "0204")
+    assert shop.follow("return", earn).response_code == "12"
+
+
+def test_a_void_that_its_terminal_reverses_leaves_what_was_before() -> None:
+    shop = shop_with(100)
+    redeem = shop.redeem(CARD, 60)
+    before = shop.wallet(CARD)
+    void = shop.follow("void", redeem)
+    assert shop.wallet(CARD).balance == 100
+    assert shop.reverse(void, follows=rrn(redeem)).response_code == "00"
+    assert shop.wallet(CARD) == before
+    assert shop.follow("refund", redeem).response_code == "00"
+    assert shop.wallet(CARD).balance == 100
+
+
+@pytest.mark.parametrize("operation", ["void", "refund", "return", "capture"])
+def test_an_original_is_followed_only_by_its_acceptor_and_its_card(operation: str) -> None:
+    shop = shop_with(100)
+    shop.activate(FRIEND)
+    earn = shop.entries[1]
+    assert shop.follow(operation, earn, acceptor=OTHER_ACCEPTOR).response_code == "25"
+    friend = shop.request("balance", FRIEND).identifier
+    assert shop.follow(operation, earn, identifier=friend).response_code == "25"
+    assert shop.decide(shop.request(operation, follows="00AAAAAAAAAA", amount=1)).response_code == "25"
+    assert shop.decide(shop.request(operation, follows="no number", amount=1)).response_code == "25"
+
+
+def test_what_was_reversed_is_not_followed() -> None:
+    shop = shop_with(100)
+    earn = shop.entries[-1]
+    shop.reverse(earn, CARD)
+    assert shop.follow("return", earn).response_code == "12"
+
+
+# ---------------------------------------------------------------- holds
+
+
+def test_a_hold_keeps_points_until_a_capture_takes_some_and_lets_the_rest_go() -> None:
+    shop = shop_with(100)
+    hold = shop.redeem(CARD, 60, "hold")
+    wallet = shop.wallet(CARD)
+    assert (wallet.balance, wallet.held) == (40, 60)
+    assert tag(hold, "0D") == f"{60:012d}"
+    assert shop.redeem(CARD, 41).response_code == "51"
+    more = shop.follow("capture", hold, 6_100, points=61)
+    assert (more.response_code, tag(more, "04")) == ("12", "0203")
+    assert shop.follow("capture", hold, 2_500, points=25).response_code == "00"
+    wallet = shop.wallet(CARD)
+    assert (wallet.balance, wallet.held, shop.member(CARD).holds) == (75, 0, ())
+    ended = shop.follow("capture", hold, 2_500, points=25)
+    assert (ended.response_code, tag(ended, "04")) == ("12", "0205")
+
+
+def test_a_hold_is_released_by_its_reversal_by_a_void_or_by_time() -> None:
+    shop = shop_with(100)
+    before = shop.wallet(CARD)
+    shop.reverse(shop.redeem(CARD, 60, "hold"), CARD)
+    assert shop.wallet(CARD) == before
+    shop.follow("void", shop.redeem(CARD, 60, "hold"))
+    assert shop.wallet(CARD) == before
+    hold = shop.redeem(CARD, 60, "hold")
+    shop.later(ms=3_599_999)
+    assert shop.redeem(CARD, 60).response_code == "51"
+    shop.later(ms=1)
+    shop.decide(shop.request("balance", CARD))
+    assert shop.wallet(CARD) == before
+    assert shop.follow("capture", hold, 6_000, points=60).response_code == "12"
+
+
+def test_a_capture_can_be_refunded() -> None:
+    shop = shop_with(100)
+    hold = shop.redeem(CARD, 60, "hold")
+    capture = shop.follow("capture", hold, 6_000, points=60)
+    assert shop.follow("refund", capture, 2_000).response_code == "00"
+    assert shop.wallet(CARD).balance == 60
+    assert shop.total(AccountKind.PAYABLE, Unit.RIAL) == 4_000
+
+
+# ---------------------------------------------------------------- split tender, pending, expiry
+
+
+def test_the_money_part_of_a_split_sale_earns_and_one_reversal_takes_both_back() -> None:
+    shop = shop_with(100)
+    before = shop.wallet(CARD)
+    sale = shop.redeem(CARD, 100, sale_amount=510_000)
+    assert (sale.response_code, tag(sale, "0E")) == ("00", f"{50:012d}")
+    assert shop.wallet(CARD).balance == 50
+    shop.reverse(sale, CARD)
+    assert shop.wallet(CARD) == before
+
+
+def test_an_award_that_waits_can_be_spent_from_its_day_on() -> None:
+    shop = Shop(pending_days=14)
+    shop.activate(CARD)
+    earn = shop.earn(CARD, 100)
+    assert (tag(earn, "02"), tag(earn, "0C"), tag(earn, "04")) == (f"{0:012d}", f"{100:012d}", "0103")
+    shop.later(days=13)
+    assert shop.redeem(CARD, 1).response_code == "51"
+    shop.later(days=1)
+    assert shop.redeem(CARD, 100).response_code == "00"
+
+
+def test_a_returned_award_is_taken_from_what_waits_first() -> None:
+    shop = Shop(pending_days=14)
+    shop.activate(CARD)
+    earn = shop.earn(CARD, 100)
+    assert shop.follow("return", earn, 400_000).response_code == "00"
+    wallet = shop.wallet(CARD)
+    assert (wallet.balance, wallet.pending) == (0, 60)
+
+
+def test_a_lot_can_be_used_on_its_last_day_and_not_on_the_next() -> None:
+    shop = Shop(expiry="rolling", expiry_days=10)
+    shop.activate(CARD)
+    shop.earn(CARD, 100)
+    shop.later(days=10)
+    assert shop.redeem(CARD, 40).response_code == "00"
+    shop.later(days=1)
+    assert shop.redeem(CARD, 1).response_code == "51"
+    assert shop.total(AccountKind.EXPIRED) == 60
+    assert shop.total(AccountKind.BREAKAGE, Unit.RIAL) == 6_000
+    assert len([entry for entry in shop.entries if entry.operation == "due"]) == 1
+
+
+# ---------------------------------------------------------------- cards
+
+
+def test_points_move_to_another_card_with_their_lots_and_back_again() -> None:
+    shop = Shop(expiry="rolling", expiry_days=30)
+    shop.activate(CARD)
+    shop.activate(FRIEND)
+    shop.earn(CARD, 50)
+    shop.later(days=5)
+    shop.earn(CARD, 50)
+    before = shop.wallet(CARD)
+    other = shop.request("balance", FRIEND).identifier
+    sent = shop.decide(shop.request("transfer", CARD, points=70, other=other))
+    assert sent.response_code == "00"
+    assert shop.wallet(CARD).balance == 30
+    assert [part.amount for part in shop.wallet(FRIEND).lots] == [50, 20]
+    assert [part.lot.expires for part in shop.wallet(FRIEND).lots] == [
+        part.lot.expires for part in before.lots
+    ]
+    assert shop.reverse(sent, CARD).response_code == "00"
+    assert shop.wallet(CARD) == before
+    assert shop.wallet(FRIEND).balance == 0
+
+
+def test_a_reversed_transfer_whose_points_are_spent_leaves_the_receiver_in_debt() -> None:
+    shop = shop_with(100)
+    shop.activate(FRIEND)
+    other = shop.request("balance", FRIEND).identifier
+    sent = shop.decide(shop.request("transfer", CARD, points=70, other=other))
+    shop.redeem(FRIEND, 50)
+    shop.reverse(sent, CARD)
+    assert shop.wallet(CARD).balance == 100
+    assert shop.wallet(FRIEND).balance == -50
+
+
+def test_a_transfer_needs_another_active_card_and_points() -> None:
+    shop = shop_with(100)
+    shop.activate(FRIEND)
+    friend, own = (shop.request("balance", card).identifier for card in (FRIEND, CARD))
+    assert shop.decide(shop.request("transfer", CARD, points=101, other=friend)).response_code == "51"
+    assert shop.decide(shop.request("transfer", CARD, points=1, other=own)).response_code == "12"
+    assert shop.decide(shop.request("transfer", CARD, points=1, other=b"nobody")).response_code == "12"
+    shop.decide(shop.request("block", FRIEND))
+    assert shop.decide(shop.request("transfer", CARD, points=1, other=friend)).response_code == "12"
+
+
+def test_a_blocked_card_does_nothing_and_a_proof_unblocks_it() -> None:
+    shop = shop_with(100)
+    block = shop.decide(shop.request("block", CARD))
+    for operation in ("earn", "redeem", "hold", "transfer", "block"):
+        assert shop.redeem(CARD, 1, operation).response_code == "62"
+    assert shop.decide(shop.request("activate", CARD)).response_code == "62"
+    assert shop.decide(shop.request("unblock", CARD)).response_code == "1A"
+    shop.reverse(block, CARD)
+    assert shop.member(CARD).status is MemberStatus.ACTIVE
+    assert shop.redeem(CARD, 1).response_code == "00"
