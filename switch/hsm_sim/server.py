@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from switch.handshakes import Allowance, Handshakes
 from switch.hsm_sim.framing import FrameReader, FramingError
 from switch.hsm_sim.machine import Machine, Refusal
 
@@ -83,6 +84,8 @@ class HsmServer:
         self._tls = tls
         self._connections: set[_Connection] = set()
         self._servers: list[asyncio.Server] = []
+        self._handshakes: list[Handshakes] = []
+        self._handshake_lines = Allowance()
         self._sweeper: asyncio.TimerHandle | None = None
         self._second = -1
         self._lines = self._left_out = 0
@@ -112,14 +115,15 @@ class HsmServer:
 
     async def _listen(self, port: int, default: str) -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(
-            lambda: _Connection(self, default),
-            self.settings.host,
-            port,
-            ssl=self._tls,
-            ssl_handshake_timeout=self.settings.frame_timeout_s if self._tls else None,
-            backlog=WAITING_CONNECTIONS,
-        )
+
+        def make() -> asyncio.Protocol:
+            return _Connection(self, default)
+
+        if self._tls is not None:
+            handshakes = Handshakes(self._tls, self.settings.frame_timeout_s, make, self._handshake_failed)
+            self._handshakes.append(handshakes)
+            make = handshakes.make
+        server = await loop.create_server(make, self.settings.host, port, backlog=WAITING_CONNECTIONS)
         self._servers.append(server)
         self._log.info(
             "listening",
@@ -135,6 +139,8 @@ class HsmServer:
             self._sweeper.cancel()
         for server in self._servers:
             server.close()
+        for handshakes in self._handshakes:
+            handshakes.close()
         for connection in list(self._connections):
             connection.close()
         for server in self._servers:
@@ -163,6 +169,11 @@ class HsmServer:
                 bytes=refusal.size,
                 detail=refusal.detail,
             )
+
+    def _handshake_failed(self, peer: str, reason: str) -> None:
+        left_out = self._handshake_lines.take(asyncio.get_running_loop().time())
+        if left_out is not None:
+            self._log.warning("TLS handshake failed", peer=peer, reason=reason, left_out=left_out)
 
     def say(self, event: str, **fields: Any) -> None:
         """A warning, unless this second had its share already."""

@@ -21,6 +21,7 @@ import structlog
 
 from switch import iso8583
 from switch.defaults import write_terminal_settings
+from switch.handshakes import Allowance, Handshakes
 from switch.hsm.port import HsmError
 from switch.keys import KeysError, SwitchKeys, open_hsm, open_store
 from switch.ledger import LedgerUnavailable
@@ -126,13 +127,9 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             stop=request_stop,
         )
         connections = Connections(pipeline, settings.listener, log)
-        server = await loop.create_server(
-            connections.make,
-            sock=listening,
-            backlog=LISTEN_BACKLOG,
-            ssl=context,
-            ssl_handshake_timeout=None if context is None else settings.listener.frame_timeout_s,
-        )
+        handshakes = _handshakes(context, settings.listener, connections, log)
+        make = connections.make if handshakes is None else handshakes.make
+        server = await loop.create_server(make, sock=listening, backlog=LISTEN_BACKLOG)
         port = listening.getsockname()[1]
         settings.port_path.write_text(f"{port}\n", encoding="ascii")
         try:
@@ -164,6 +161,8 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         reason = await stop
         log.info("stopping", reason=reason)
         server.close()
+        if handshakes is not None:
+            handshakes.close()
         connections.stop_reading()
         await pipeline.drain()
         connections.close_all()
@@ -232,6 +231,25 @@ def _tls(listener: Listener) -> ssl.SSLContext | None:
         return server_context(listener.tls_certificate, listener.tls_key, listener.tls_clients)
     except TlsError as error:
         raise StartError(str(error)) from error
+
+
+def _handshakes(
+    context: ssl.SSLContext | None,
+    listener: Listener,
+    connections: Connections,
+    log: structlog.stdlib.BoundLogger,
+) -> Handshakes | None:
+    """What stands before the connections of a listener with TLS: says why a peer got no line."""
+    if context is None:
+        return None
+    lines = Allowance()
+
+    def failed(peer: str, reason: str) -> None:
+        left_out = lines.take(asyncio.get_running_loop().time())
+        if left_out is not None:
+            log.warning("TLS handshake failed", peer=peer, reason=reason, left_out=left_out)
+
+    return Handshakes(context, listener.frame_timeout_s, connections.make, failed)
 
 
 def _lock(settings: Settings) -> TextIO:
