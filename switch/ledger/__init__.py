@@ -5,6 +5,7 @@ Nothing here knows a message, a network or a rule of a program: callers decide e
 
 from switch.ledger.engine import (
     BalanceLoad,
+    CodeCountLoad,
     ConflictError,
     CredentialLoad,
     Engine,
@@ -25,6 +26,9 @@ from switch.ledger.model import (
     BUCKETS,
     Account,
     AccountKind,
+    CardTried,
+    CodeCount,
+    CodesCounted,
     CodeSent,
     CodeSpent,
     CodeTried,
@@ -46,6 +50,8 @@ from switch.ledger.model import (
     TransferKind,
     Unit,
     bucket_of_member,
+    of_member,
+    of_terminal,
 )
 from switch.ledger.state import NotLoaded, State
 
@@ -54,9 +60,13 @@ __all__ = [
     "Account",
     "AccountKind",
     "BalanceLoad",
+    "CardTried",
+    "CodeCount",
+    "CodeCountLoad",
     "CodeSent",
     "CodeSpent",
     "CodeTried",
+    "CodesCounted",
     "ConflictError",
     "Credential",
     "CredentialLoad",
@@ -92,4 +102,6 @@ __all__ = [
     "TransferKind",
     "Unit",
     "bucket_of_member",
+    "of_member",
+    "of_terminal",
 ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
-from switch.ledger.model import Account, Credential, Entry, Member, Mobile
+from switch.ledger.model import Account, CodeCount, Credential, Entry, Member, Mobile
 
 NO_MARKS: Mapping[bytes, int] = MappingProxyType({})
 
@@ -86,8 +86,24 @@ class MobileLoad:
     member: int
 
 
-Load = EntryLoad | ReversedLoad | IdentifierLoad | MemberLoad | BalanceLoad | CredentialLoad | MobileLoad
-Loaded = Entry | Member | Credential | Mobile | int | bool | None
+@dataclass(frozen=True, slots=True)
+class CodeCountLoad:
+    """Look up how many one-time codes were sent for a subject: `CodeCount`, an empty one when none was."""
+
+    subject: str
+
+
+Load = (
+    EntryLoad
+    | ReversedLoad
+    | IdentifierLoad
+    | MemberLoad
+    | BalanceLoad
+    | CredentialLoad
+    | MobileLoad
+    | CodeCountLoad
+)
+Loaded = Entry | Member | Credential | Mobile | CodeCount | int | bool | None
 
 
 class Start(NamedTuple):

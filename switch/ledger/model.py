@@ -141,6 +141,25 @@ class CodeSpent(NamedTuple):
     member: int
 
 
+class CardTried(NamedTuple):
+    """So many wrong card verification values since the member last proved itself; 0 after it did."""
+
+    member: int
+    wrong: int
+
+
+class CodesCounted(NamedTuple):
+    """So many one-time codes were sent for `subject` (see `of_member`, `of_terminal`) since `since_ms`.
+
+    member: whom the latest one was for.
+    """
+
+    member: int
+    subject: str
+    since_ms: int
+    sent: int
+
+
 class MobileSet(NamedTuple):
     """The member, who has none yet, is found by `identifier` (keyed hash of its mobile number) too.
 
@@ -169,6 +188,8 @@ Side = (
     | CodeSent
     | CodeTried
     | CodeSpent
+    | CardTried
+    | CodesCounted
     | MobileSet
     | MobileRemoved
 )
@@ -222,16 +243,18 @@ class Member:
 
 class Credential(NamedTuple):
     """What a member can prove itself with. verifier: of the PIN, empty when there is none; code: keyed hash
-    of the one-time code that is out, or empty; wrong tries of both."""
+    of the one-time code that is out, or empty; wrong tries of both, and of card verification values."""
 
     verifier: bytes = b""
     pin_wrong: int = 0
     code: bytes = b""
     code_expires_ms: int = 0
     code_wrong: int = 0
+    card_wrong: int = 0
 
     def __repr__(self) -> str:
-        return f"Credential(pin_wrong={self.pin_wrong}, code_wrong={self.code_wrong})"
+        wrong = f"pin_wrong={self.pin_wrong}, code_wrong={self.code_wrong}, card_wrong={self.card_wrong}"
+        return f"Credential({wrong})"
 
     def after(self, side: Side) -> Credential:
         """What one change makes of it; the only place that knows."""
@@ -245,10 +268,29 @@ class Credential(NamedTuple):
             return self._replace(code_wrong=side.wrong)
         if isinstance(side, CodeSpent):
             return self._replace(code=b"", code_expires_ms=0, code_wrong=0)
+        if isinstance(side, CardTried):
+            return self._replace(card_wrong=side.wrong)
         return self
 
 
-CREDENTIAL_SIDES = (PinSet, PinTried, CodeSent, CodeTried, CodeSpent)
+CREDENTIAL_SIDES = (PinSet, PinTried, CodeSent, CodeTried, CodeSpent, CardTried)
+
+
+class CodeCount(NamedTuple):
+    """How many one-time codes were sent for somebody since a moment (milliseconds since 1970, UTC)."""
+
+    since_ms: int = 0
+    sent: int = 0
+
+
+def of_member(member: int) -> str:
+    """Under what a member's codes are counted."""
+    return f"member {member}"
+
+
+def of_terminal(terminal: str) -> str:
+    """Under what the codes that a terminal (DE 41) asked for are counted."""
+    return f"terminal {terminal}"
 
 
 class Mobile(NamedTuple):

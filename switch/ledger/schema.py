@@ -7,10 +7,10 @@ by the same statements that a new one is made by, so both have one schema.
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # Sealed in the bucket's chain: entry, transfer, posting, side.
-# Derived from these: account, member, reversed, bucket_head, credential, key_mark.
+# Derived from these: account, member, reversed, bucket_head, credential, code_count, key_mark.
 # With a seal in each row: directory and mobile (personal, can be erased), answered (marks of answers without
 # an entry), owner, meta.
 _VERSION_1 = """
@@ -129,6 +129,15 @@ CREATE TABLE mobile (
     seal BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+# Wrong card verification values; how many one-time codes were sent for whom.
+_VERSION_3 = """
+ALTER TABLE credential ADD COLUMN card_wrong INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE code_count (
+    subject TEXT PRIMARY KEY NOT NULL,
+    since_ms INTEGER NOT NULL,
+    sent INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
 # What brings a ledger from one version to the next; the first makes a new one.
-VERSIONS = (_VERSION_1, _VERSION_2)
+VERSIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
 TABLES = "".join(VERSIONS)

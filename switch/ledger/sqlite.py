@@ -20,6 +20,7 @@ import apsw
 
 from switch.ledger.engine import (
     NO_MARKS,
+    CodeCountLoad,
     ConflictError,
     CredentialLoad,
     EntryLoad,
@@ -38,6 +39,9 @@ from switch.ledger.model import (
     BUCKETS,
     Account,
     AccountKind,
+    CardTried,
+    CodeCount,
+    CodesCounted,
     CodeSent,
     CodeSpent,
     CodeTried,
@@ -89,9 +93,11 @@ SIDE_KINDS: dict[type[Side], int] = {
     CodeSpent: 8,
     MobileSet: 9,
     MobileRemoved: 10,
+    CardTried: 11,
+    CodesCounted: 12,
 }
 INITIAL_KEY_BYTES = 8  # of a key serial: BDK id and derivation id; the counter follows
-_EXPIRY_BYTES = 8  # when a one-time code expires, milliseconds big-endian, before its hash
+_MOMENT_BYTES = 8  # milliseconds, big-endian: when a code ends, or since when codes are counted
 
 _MEMBER_KIND = int(AccountKind.MEMBER)
 
@@ -136,7 +142,11 @@ _MARKS = (
 )
 _BY_MOBILE = "SELECT member, masked, sealed, seal FROM mobile WHERE identifier = ?"
 _MOBILE = "SELECT identifier, masked, sealed, seal FROM mobile WHERE member = ?"
-_CREDENTIAL = "SELECT verifier, pin_wrong, code, code_expires_ms, code_wrong FROM credential WHERE member = ?"
+_CREDENTIAL = (
+    "SELECT verifier, pin_wrong, code, code_expires_ms, code_wrong, card_wrong FROM credential"
+    " WHERE member = ?"
+)
+_CODE_COUNT = "SELECT since_ms, sent FROM code_count WHERE subject = ?"
 _MEMBER = (
     "SELECT member.status, directory.masked_card FROM member"
     " LEFT JOIN directory ON directory.member = member.id WHERE member.id = ?"
@@ -448,11 +458,13 @@ class SqliteEngine:
                 execute("INSERT INTO mobile VALUES (?,?,?,?,?)", (*of_mobile, seal))
             elif isinstance(side, MobileRemoved):
                 execute("DELETE FROM mobile WHERE member = ?", (side.member,))
+            elif isinstance(side, CodesCounted):
+                execute("REPLACE INTO code_count VALUES (?,?,?)", (side.subject, side.since_ms, side.sent))
             else:
                 # The writer sees what earlier entries of the batch made of it.
                 stored = self._writer.execute(_CREDENTIAL, (side.member,)).fetchone()
                 credential = Credential(*stored or ()).after(side)
-                execute("REPLACE INTO credential VALUES (?,?,?,?,?,?)", (side.member, *credential))
+                execute("REPLACE INTO credential VALUES (?,?,?,?,?,?,?)", (side.member, *credential))
 
     def sync(self) -> None:
         """See `Engine.sync`. Raises LedgerUnavailable: the outcome is then unknown."""
@@ -543,6 +555,8 @@ class SqliteEngine:
                 return Credential(*self._reader.execute(_CREDENTIAL, (load.member,)).fetchone() or ())
             if isinstance(load, MobileLoad):
                 return self._load_mobile(load.member)
+            if isinstance(load, CodeCountLoad):
+                return CodeCount(*self._reader.execute(_CODE_COUNT, (load.subject,)).fetchone() or ())
             return self._load_balance(load.account)
         except apsw.Error as error:
             raise _unavailable(self._path, error) from error
@@ -681,10 +695,12 @@ def _side_values(side: Side) -> tuple[int, bytes]:
         return 0, side.original
     if isinstance(side, PinSet):
         return len(side.verifier), side.verifier + side.before
-    if isinstance(side, PinTried | CodeTried):
+    if isinstance(side, PinTried | CodeTried | CardTried):
         return side.wrong, b""
     if isinstance(side, CodeSent):
-        return side.wrong, side.expires_ms.to_bytes(_EXPIRY_BYTES, "big") + side.hashed
+        return side.wrong, side.expires_ms.to_bytes(_MOMENT_BYTES, "big") + side.hashed
+    if isinstance(side, CodesCounted):
+        return side.sent, side.since_ms.to_bytes(_MOMENT_BYTES, "big") + side.subject.encode("ascii")
     return 0, b""
 
 
@@ -703,8 +719,8 @@ def side_of(kind: int, member: int, status: int, original: bytes, personal: Sequ
     if kind == SIDE_KINDS[PinTried]:
         return PinTried(member, status)
     if kind == SIDE_KINDS[CodeSent]:
-        expires_ms = int.from_bytes(original[:_EXPIRY_BYTES], "big")
-        return CodeSent(member, original[_EXPIRY_BYTES:], expires_ms, status)
+        expires_ms = int.from_bytes(original[:_MOMENT_BYTES], "big")
+        return CodeSent(member, original[_MOMENT_BYTES:], expires_ms, status)
     if kind == SIDE_KINDS[CodeTried]:
         return CodeTried(member, status)
     if kind == SIDE_KINDS[CodeSpent]:
@@ -714,4 +730,9 @@ def side_of(kind: int, member: int, status: int, original: bytes, personal: Sequ
         return MobileSet(member, identifier or b"", masked or "", sealed or b"")  # type: ignore[arg-type]
     if kind == SIDE_KINDS[MobileRemoved]:
         return MobileRemoved(member, b"")
+    if kind == SIDE_KINDS[CardTried]:
+        return CardTried(member, status)
+    if kind == SIDE_KINDS[CodesCounted]:
+        since_ms = int.from_bytes(original[:_MOMENT_BYTES], "big")
+        return CodesCounted(member, original[_MOMENT_BYTES:].decode("ascii"), since_ms, status)
     raise ValueError(f"no side has kind {kind}")

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar, cast
 
 from switch.ledger.engine import (
     BalanceLoad,
+    CodeCountLoad,
     CredentialLoad,
     EntryLoad,
     IdentifierLoad,
@@ -28,6 +29,8 @@ from switch.ledger.model import (
     CREDENTIAL_SIDES,
     Account,
     AccountKind,
+    CodeCount,
+    CodesCounted,
     Credential,
     Entry,
     Member,
@@ -163,6 +166,7 @@ class State:
         self._balances: _Generations[Account, int] = _Generations(cache_generation)
         self._credentials: _Generations[int, Credential] = _Generations(cache_generation)
         self._mobiles: _Generations[int, Mobile] = _Generations(cache_generation)
+        self._code_counts: _Generations[str, CodeCount] = _Generations(cache_generation)
         self._uncommitted: deque[Entry] = deque()
 
     # ---------------------------------------------------------------- look-ups
@@ -206,6 +210,13 @@ class State:
         if mobile is None:
             raise NotLoaded(MobileLoad(member_id))
         return mobile if mobile.identifier else None
+
+    def code_count(self, subject: str) -> CodeCount:
+        """How many one-time codes were sent for a subject; an empty count when none was."""
+        count = self._code_counts.get(subject)
+        if count is None:
+            raise NotLoaded(CodeCountLoad(subject))
+        return count
 
     def balance(self, account: Account) -> int:
         """Balance of a member's account; 0 when nothing was ever posted to it."""
@@ -281,6 +292,8 @@ class State:
             self._mobiles.put(side.member, _NO_MOBILE)
         elif isinstance(side, CREDENTIAL_SIDES):
             self._credentials.put(side.member, self.credential(side.member).after(side))
+        elif isinstance(side, CodesCounted):
+            self._code_counts.put(side.subject, CodeCount(side.since_ms, side.sent))
         else:
             member = self.member(side.member)
             self._members.put(side.member, Member(member.id, side.status, member.masked_card))
@@ -312,6 +325,9 @@ class State:
         elif isinstance(load, MobileLoad):
             if load.member not in self._mobiles:
                 self._mobiles.put(load.member, cast("Mobile | None", value) or _NO_MOBILE)
+        elif isinstance(load, CodeCountLoad):
+            if load.subject not in self._code_counts:
+                self._code_counts.put(load.subject, cast(CodeCount, value))
         elif load.account not in self._balances:
             self._balances.put(load.account, cast(int, value))
 
@@ -331,6 +347,8 @@ class State:
             self._credentials.turn(self._uncommitted_members())
         if self._mobiles.full:
             self._mobiles.turn(self._uncommitted_members())
+        if self._code_counts.full:
+            self._code_counts.turn(self._uncommitted_subjects())
         if self._identifiers.full:
             self._identifiers.turn(self._uncommitted_identifiers())
 
@@ -346,6 +364,12 @@ class State:
             for side in entry.sides:
                 if not isinstance(side, OriginalReversed):
                     yield side.member
+
+    def _uncommitted_subjects(self) -> Iterator[str]:
+        for entry in self._uncommitted:
+            for side in entry.sides:
+                if isinstance(side, CodesCounted):
+                    yield side.subject
 
     def _uncommitted_identifiers(self) -> Iterator[bytes]:
         for entry in self._uncommitted:

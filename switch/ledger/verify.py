@@ -8,6 +8,7 @@ write-ahead log of a busy switch can't start over and grows.
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -23,6 +24,7 @@ from switch.ledger.model import (
     BUCKETS,
     CREDENTIAL_SIDES,
     AccountKind,
+    CodesCounted,
     Credential,
     MemberAdded,
     MemberStatusSet,
@@ -133,8 +135,14 @@ _PROOFS = (
     " ORDER BY member, entry, number"
 )
 _CREDENTIALS = (
-    "SELECT member, verifier, pin_wrong, code, code_expires_ms, code_wrong FROM credential ORDER BY member"
+    "SELECT member, verifier, pin_wrong, code, code_expires_ms, code_wrong, card_wrong FROM credential"
+    " ORDER BY member"
 )
+_COUNTED = (
+    "SELECT substr(original, 9) AS subject, kind, member, status, original FROM side"
+    f" WHERE kind = {SIDE_KINDS[CodesCounted]} ORDER BY subject, entry, number"
+)
+_CODE_COUNTS = "SELECT CAST(subject AS BLOB), since_ms, sent FROM code_count ORDER BY 1"
 _MOBILE_CHANGES = (
     f"SELECT member, kind FROM side WHERE kind IN ({SIDE_KINDS[MobileSet]}, {SIDE_KINDS[MobileRemoved]})"
     " ORDER BY member, entry, number"
@@ -286,6 +294,7 @@ class _Verification:
             ("directory", self._check_directory),
             ("key_mark", self._check_marks),
             ("credential", self._check_credentials),
+            ("code_count", self._check_code_counts),
             ("mobile", self._check_mobiles),
             ("answered", self._check_answered),
             ("database", self._check_pages),
@@ -610,6 +619,20 @@ class _Verification:
                 what = f"is not what the entries made of it: {', '.join(changed)}"
             self._report.add("credential", f"of member {member}", what)
 
+    def _check_code_counts(self) -> None:
+        """How many codes were sent is what the last entry that counted them says."""
+        last = groupby(self._connection.execute(_COUNTED), itemgetter(0))
+        expected = ((subject, _code_count(deque(rows, maxlen=1)[0])) for subject, rows in last)
+        stored = ((subject, tuple(values)) for subject, *values in self._connection.execute(_CODE_COUNTS))
+        for subject, should, values in _differences(expected, stored):
+            if values is None:
+                what = "is missing"
+            elif should is None:
+                what = "was added: no entry counts it"
+            else:
+                what = "is not what the entries made of it"
+            self._report.add("code_count", f"of {_text(subject)}", what)
+
     def _check_mobiles(self) -> None:
         for identifier, member, masked, sealed, seal in self._connection.execute(_MOBILES):
             if not self._row_fits("mobile", (identifier, member, _text(masked), sealed), seal):
@@ -648,6 +671,14 @@ def _credential(rows: Iterable[_Row]) -> tuple[Any, ...]:
     for member, kind, status, original in rows:
         credential = credential.after(side_of(kind, member, status, original))
     return tuple(credential)
+
+
+def _code_count(row: _Row) -> tuple[Any, ...]:
+    """What this side row says."""
+    _subject, *values = row
+    side = side_of(*values)
+    assert isinstance(side, CodesCounted)
+    return side.since_ms, side.sent
 
 
 def _stream(connection: apsw.Connection, table: _Table) -> Iterator[_Row]:

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 import pytest
 
 from switch.ledger import (
+    CardTried,
+    CodeCount,
+    CodeCountLoad,
+    CodesCounted,
     CodeSent,
     CodeSpent,
     CodeTried,
@@ -33,6 +37,8 @@ STORY: list[tuple[type[Side], tuple[object, ...], Credential]] = [
     (CodeTried, (1,), Credential(VERIFIER, 2, HASH, 5000, 1)),
     (CodeSpent, (), Credential(VERIFIER, 2)),
     (PinSet, (OTHER, VERIFIER), Credential(OTHER)),
+    (CardTried, (2,), Credential(OTHER, card_wrong=2)),
+    (CardTried, (0,), Credential(OTHER)),
     (PinSet, (b"", OTHER), Credential()),
 ]
 
@@ -75,6 +81,19 @@ def test_a_member_is_found_by_its_mobile_number_until_that_is_removed(book: Book
         assert book.ask(lambda: book.state.mobile(added.member)) is None
         book.restart()
     assert book.engine.load(MobileLoad(added.member)) is None
+
+
+def test_codes_are_counted_by_subject(book: Book) -> None:
+    book.book(Request("activate", 1, 1))
+    assert book.ask(lambda: book.state.code_count("terminal T")) == CodeCount()
+    (entry,) = book.book(change(2, CodesCounted, "terminal T", 5000, 1))
+    book.book(change(3, CodesCounted, "terminal T", 5000, 2))
+    for _ in range(2):
+        assert book.ask(lambda: book.state.code_count("terminal T")) == CodeCount(5000, 2)
+        assert book.ask(lambda: book.state.code_count("terminal U")) == CodeCount()
+        assert book.ask(lambda: book.state.entry(entry.identity)) == entry
+        book.restart()
+    assert book.engine.load(CodeCountLoad("terminal T")) == CodeCount(5000, 2)
 
 
 def test_a_mobile_number_names_one_member(book: Book) -> None:

@@ -103,7 +103,7 @@ def test_a_newer_schema_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sqlite_engine, "SCHEMA_VERSION", 999)
     SqliteEngine(path, SEAL_KEY).close()
     monkeypatch.undo()
-    with pytest.raises(LedgerUnavailable, match="schema version 999, this program knows 2"):
+    with pytest.raises(LedgerUnavailable, match="schema version 999, this program knows 3"):
         SqliteEngine(path, SEAL_KEY)
 
 
