@@ -109,7 +109,7 @@ async def run(settings: Settings, keys: Keys, log: Log) -> None:
     try:
         audit(AuditEvent("started", {"lmks": " ".join(keys.slots.identifiers)}))
         if console is not None and settings.data is not None:
-            await console.start(settings.data / CONSOLE_FILE)
+            await _start(console, settings.data / CONSOLE_FILE)
         await server.start()
         log.info("ready", ports=" ".join(str(port) for port in server.ports), firmware="SIMULATED")
         await stopped.wait()
@@ -123,6 +123,14 @@ async def run(settings: Settings, keys: Keys, log: Log) -> None:
             audit_log.record(AuditEvent("stopped", {}))
             audit_log.close()
     log.info("stopped", requests=sum(machine.counters.values()))
+
+
+async def _start(console: Console, path: Path) -> None:
+    """Raises StartError."""
+    try:
+        await console.start(path)
+    except OSError as error:
+        raise StartError(f"{path}: no officers' console there ({error.strerror or error})") from None
 
 
 def _open_audit(settings: Settings, keys: Keys) -> tuple[AuditLog | None, Audit, AuditPlace | None]:
