@@ -46,6 +46,10 @@ class KeyBlockMacError(KeyBlockError):
     """The MAC doesn't match: another protection key, or something in the block was changed."""
 
 
+class KeyBlockStrengthError(KeyBlockError):
+    """The protection key is weaker than the key it protects."""
+
+
 # ---------------------------------------------------------------- what a header may say
 
 _SYMMETRIC = frozenset("ADT")
@@ -293,7 +297,7 @@ MASTER_KEY_BINDINGS: Mapping[str, Binding] = {
 
 def wrap(protection_key: bytes, header: Header, key: bytes, random: Random = os.urandom) -> str:
     """The key as a block, printable ASCII. Keys shorter than the longest of their algorithm are filled up to
-    it, so that the block doesn't tell their length. Raises KeyBlockError."""
+    it, so that the block doesn't tell their length. Raises KeyBlockStrengthError, KeyBlockError."""
     check_header(header)
     _check_protection(header, protection_key, key)
     check_optional(header, key, protection_key)
@@ -301,8 +305,8 @@ def wrap(protection_key: bytes, header: Header, key: bytes, random: Random = os.
 
 
 def unwrap(protection_key: bytes, block: str) -> Unwrapped:
-    """Header and key of a block. Raises KeyBlockMacError when the MAC doesn't match, KeyBlockError for
-    everything else the standard doesn't allow."""
+    """Header and key of a block. Raises KeyBlockMacError when the MAC doesn't match, KeyBlockStrengthError for
+    a protection key weaker than the key, KeyBlockError for everything else the standard doesn't allow."""
     header, end = parse_header(block)
     opened = open_block(BINDINGS[header.version], protection_key, block, header, end)
     _check_protection(header, protection_key, opened.key)
@@ -438,11 +442,11 @@ def strength(algorithm: str, size: int) -> int:
 
 
 def check_strength(protecting: str, protecting_size: int, algorithm: str, size: int) -> None:
-    """Raises KeyBlockError when the protecting key (its algorithm, bytes) is weaker than the protected one
-    (X9.143 clause 5; ANSI X9.24-1)."""
+    """Raises KeyBlockStrengthError when the protecting key (its algorithm, bytes) is weaker than the protected
+    one (X9.143 clause 5; ANSI X9.24-1)."""
     needed, given = strength(algorithm, size), strength(protecting, protecting_size)
     if given < needed:
-        raise KeyBlockError(f"a key of {needed} bits of security can't go under one of {given}")
+        raise KeyBlockStrengthError(f"a key of {needed} bits of security can't go under one of {given}")
 
 
 def _check_protection(header: Header, protection_key: bytes, key: bytes) -> None:

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 
 from switch.hsm.crypto import key_blocks
 from switch.hsm.crypto.check_values import check_value
-from switch.hsm.crypto.key_blocks import Header, KeyBlockError, KeyBlockMacError, OptionalBlock
+from switch.hsm.crypto.key_blocks import (
+    Header,
+    KeyBlockError,
+    KeyBlockMacError,
+    KeyBlockStrengthError,
+    OptionalBlock,
+)
 from switch.hsm.crypto.macs import tdes_cmac
 from tests.hsm.crypto.published import h, rows
 
@@ -209,9 +215,9 @@ def test_a_key_goes_under_one_that_is_as_strong_only(version: str, algorithm: st
             block = key_blocks.wrap(protection, header, KBPK[:size])
             assert key_blocks.unwrap(protection, block).key == KBPK[:size]
             continue
-        with pytest.raises(KeyBlockError, match="bits of security can't go under"):
+        with pytest.raises(KeyBlockStrengthError, match="bits of security can't go under"):
             key_blocks.wrap(protection, header, KBPK[:size])
-        with pytest.raises(KeyBlockError, match="bits of security can't go under"):
+        with pytest.raises(KeyBlockStrengthError, match="bits of security can't go under"):
             key_blocks.unwrap(protection, sealed(header, KBPK[:size], protection))
 
 
