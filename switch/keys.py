@@ -65,9 +65,16 @@ def open_store(settings: Settings) -> KeyStore:
         raise KeysError(str(error)) from None
 
 
-async def open_hsm(settings: Settings) -> Hsm:
-    """The HSM that the settings name, connected. Raises KeysError, also for a simulated one in production."""
-    hsm = await _connected(settings.hsm)
+def _unheard(why: str) -> None:
+    """For whoever does not ask how the HSM's connections are."""
+
+
+async def open_hsm(settings: Settings, on_change: Callable[[str], None] = _unheard) -> Hsm:
+    """The HSM that the settings name, connected. Raises KeysError, also for a simulated one in production.
+
+    on_change: of an HSM behind a network, why its last connection was lost, and "" when there is one again.
+    """
+    hsm = await _connected(settings.hsm, on_change)
     try:
         status = await hsm.status()
     except HsmError as error:
@@ -82,7 +89,7 @@ async def open_hsm(settings: Settings) -> Hsm:
     return hsm
 
 
-async def _connected(settings: HsmSettings) -> Hsm:
+async def _connected(settings: HsmSettings, on_change: Callable[[str], None]) -> Hsm:
     if settings.adapter == IN_PROCESS:
         return InProcessHsm(read_master_key(settings.master_key_file))
     if settings.adapter == PAYSHIELD:
@@ -94,6 +101,7 @@ async def _connected(settings: HsmSettings) -> Hsm:
             header_bytes=settings.header_bytes,
             timeout_s=settings.timeout_ms / 1000,
             master_key_id=settings.master_key_id,
+            on_change=on_change,
         )
         try:
             await hsm.start()

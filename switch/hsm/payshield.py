@@ -100,6 +100,10 @@ _MAC_VERIFY = {
 }
 
 
+def _unheard(why: str) -> None:
+    """For whoever does not listen to `on_change`."""
+
+
 class _Lost(Exception):
     """The call's connection is gone. Text: why."""
 
@@ -219,7 +223,8 @@ class PayShieldHsm:
 
     tls: context with the box's CA and our certificate, or None for plain TCP on a trusted wire.
     header_bytes: as set in the box. timeout_s: of one call with all it waits for, and of connecting.
-    master_key_id: two digits, which of the box's master keys our tokens are under.
+    master_key_id: two digits, which of the box's master keys our tokens are under. on_change: hears why when
+    the last connection went, and an empty text when there is one again.
     """
 
     def __init__(
@@ -233,6 +238,7 @@ class PayShieldHsm:
         timeout_s: float = 2.0,
         master_key_id: str = "00",
         heartbeat_s: float = HEARTBEAT_S,
+        on_change: Callable[[str], None] = _unheard,
     ) -> None:
         if connections < 1:
             raise ValueError("at least one connection is needed")
@@ -244,6 +250,7 @@ class PayShieldHsm:
         self._timeout_s, self._heartbeat_s = timeout_s, heartbeat_s
         self._master_key_id = master_key_id
         self._wanted = connections
+        self._on_change = on_change
         self._up: list[_Connection] = []
         self._keepers: list[asyncio.Task[None]] = []
         self._drains: set[asyncio.Task[None]] = set()
@@ -329,6 +336,8 @@ class PayShieldHsm:
                     pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                     continue
                 self._up.append(connection)
+                if len(self._up) == 1:
+                    self._on_change("")
             if worn is not None:
                 self._retire(worn)
             if await self._watch(connection):
@@ -337,6 +346,8 @@ class PayShieldHsm:
                 self._why_down = connection.why_lost
                 self._up.remove(connection)
                 worn = None
+                if not self._up:
+                    self._on_change(self._why_down)
                 await asyncio.sleep(pause_s * random.random())
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             else:

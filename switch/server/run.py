@@ -14,6 +14,7 @@ import signal
 import socket
 import ssl
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TextIO
 
@@ -77,7 +78,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
     listening = _bind(settings.listener)
     lock = _lock(settings)
     try:
-        hsm = await open_hsm(settings)
+        hsm = await open_hsm(settings, _hsm_teller(log))
         keys = SwitchKeys.of(open_store(settings), settings.terminals)
 
         def checkpoint_mac(data: bytes) -> bytes:
@@ -250,6 +251,22 @@ def _handshakes(
             log.warning("TLS handshake failed", peer=peer, reason=reason, left_out=left_out)
 
     return Handshakes(context, listener.frame_timeout_s, connections.make, failed)
+
+
+def _hsm_teller(log: structlog.stdlib.BoundLogger) -> Callable[[str], None]:
+    """Says when the HSM is gone and when it is back; of one that comes and goes all the time, a few."""
+    lines = Allowance()
+
+    def tell(why: str) -> None:
+        left_out = lines.take(asyncio.get_running_loop().time())
+        if left_out is None:
+            return
+        if why:
+            log.error("HSM lost", reason=why, left_out=left_out)
+        else:
+            log.info("HSM connected again", left_out=left_out)
+
+    return tell
 
 
 def _lock(settings: Settings) -> TextIO:
