@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from switch.hsm.port import Key, KeyAlgorithm, KeyUse
+from switch.people import all_different
 
 FORMAT = 1
 OWNER_ONLY = 0o600
@@ -278,8 +279,8 @@ def _check_name(where: str, name: str, use: KeyUse) -> None:
 def _check_officers(where: str, officers: Sequence[str]) -> None:
     if isinstance(officers, str) or not all(_is_name(one) for one in officers):
         raise KeyStoreError(f"{where}: officers are names, one text each")
-    if len(set(officers)) != len(officers):
-        raise KeyStoreError(f"{where}: an officer is named twice")
+    if not all_different(officers):
+        raise KeyStoreError(f"{where}: an officer is named twice, or two names look alike")
 
 
 def _is_name(officer: object) -> bool:

@@ -305,8 +305,8 @@ def wrap(protection_key: bytes, header: Header, key: bytes, random: Random = os.
 
 
 def unwrap(protection_key: bytes, block: str) -> Unwrapped:
-    """Header and key of a block. Raises KeyBlockMacError when the MAC doesn't match, KeyBlockStrengthError for
-    a protection key weaker than the key, KeyBlockError for everything else the standard doesn't allow."""
+    """Header and key of a block. Raises KeyBlockMacError when the MAC doesn't match, KeyBlockStrengthError
+    for a protection key weaker than the key, KeyBlockError for everything else the standard doesn't allow."""
     header, end = parse_header(block)
     opened = open_block(BINDINGS[header.version], protection_key, block, header, end)
     _check_protection(header, protection_key, opened.key)
@@ -442,8 +442,8 @@ def strength(algorithm: str, size: int) -> int:
 
 
 def check_strength(protecting: str, protecting_size: int, algorithm: str, size: int) -> None:
-    """Raises KeyBlockStrengthError when the protecting key (its algorithm, bytes) is weaker than the protected
-    one (X9.143 clause 5; ANSI X9.24-1)."""
+    """Raises KeyBlockStrengthError when the protecting key (its algorithm, bytes) is weaker than the
+    protected one (X9.143 clause 5; ANSI X9.24-1)."""
     needed, given = strength(algorithm, size), strength(protecting, protecting_size)
     if given < needed:
         raise KeyBlockStrengthError(f"a key of {needed} bits of security can't go under one of {given}")
