@@ -16,8 +16,10 @@ from typing import Any, Protocol, TypeVar
 from switch.hsm import InProcessHsm, KeyNotFound, KeyStore, KeyStoreError
 from switch.hsm.crypto.key_blocks import Header, KeyBlockError
 from switch.hsm.crypto.master_keys import BlockMasterKey
+from switch.hsm.inputs import ALGORITHMS
 from switch.hsm.port import Hsm, HsmError, Key, KeyAlgorithm, KeyUse
 from switch.keys import (
+    CARD_VALUE,
     CHECKPOINT,
     PIN_VERIFIER,
     KeysError,
@@ -176,11 +178,16 @@ async def make_keys(settings: Settings, hsm: Hsm, transports: TransportKeys) -> 
     wanted = {
         base_key_name(terminal.initial_key_id): KeyUse.BASE_DERIVATION for terminal in settings.terminals
     }
-    wanted |= {PIN_VERIFIER: KeyUse.PIN_VERIFIER, CHECKPOINT: KeyUse.MAC}
+    wanted |= {
+        PIN_VERIFIER: KeyUse.PIN_VERIFIER,
+        CARD_VALUE: KeyUse.CARD_VALUE,
+        CHECKPOINT: KeyUse.MAC,
+    }
     for name, use in wanted.items():
         if name not in before:
-            key = await hsm.generate_key(use, KeyAlgorithm.AES_128)
-            store.add(name, key, KeyAlgorithm.AES_128, MADE_BY)
+            algorithm = ALGORITHMS[use][0]
+            key = await hsm.generate_key(use, algorithm)
+            store.add(name, key, algorithm, MADE_BY)
     told = {terminal: read_terminal_settings(settings, terminal) for terminal in settings.terminals}
     for terminal, known in told.items():
         # Later its file holds the transport key alone: a terminal's firmware takes the key block out.

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 SETTINGS_FILE = "switch.toml"
 IN_PROCESS, PAYSHIELD, PKCS11 = "in-process", "payshield", "pkcs11"  # adapters of the HSM port
+REQUIRED, OFF = "required", "off"  # program.card_values
 NEVER_POINTS = 999_999_999_999  # the largest redemption a message can carry: none is above it
 
 
@@ -48,7 +49,9 @@ class Program:
     """The loyalty program of this part: fixed rates. Rial per point; points are whole, rounded down.
 
     Redemptions above pin_from_points need a PIN or a one-time code, also from a swiped card. pin_tries wrong
-    PINs in a row lock; a code lives code_lifetime_s seconds and code_tries wrong tries.
+    PINs in a row lock; a code lives code_lifetime_s seconds and code_tries wrong tries. card_values: whether
+    track 2 must carry the right card verification value, card_value_offset digits behind the service code;
+    after card_tries wrong ones a swipe counts as a typed number.
     """
 
     name: str
@@ -61,6 +64,13 @@ class Program:
     pin_tries: int = 3
     code_lifetime_s: int = 120
     code_tries: int = 3
+    card_values: str = REQUIRED
+    card_value_offset: int = 0
+    card_tries: int = 3
+
+    @property
+    def checks_cards(self) -> bool:
+        return self.card_values == REQUIRED
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +284,11 @@ TABLES: dict[str, dict[str, _Key]] = {
         "pin_tries": _Key(_integer(1, 9), "a whole number from 1 to 9", 3),
         "code_lifetime_s": _Key(_integer(10, 3600), "seconds, 10 to 3600", 120),
         "code_tries": _Key(_integer(1, 9), "a whole number from 1 to 9", 3),
+        "card_values": _Key(_choice(REQUIRED, OFF), f'"{REQUIRED}" or "{OFF}"', REQUIRED),
+        # Track 2 has 37 characters: behind a number of 16 digits, expiry and service code 13 digits are left.
+        "card_value_offset": _Key(_integer(0, 10), "a whole number from 0 to 10", 0),
+        # A value has three digits: each try finds it with one in a thousand.
+        "card_tries": _Key(_integer(1, 9), "a whole number from 1 to 9", 3),
     },
     "hsm": {
         "adapter": _Key(

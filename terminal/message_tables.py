@@ -93,6 +93,7 @@ RESPONSES = {
     "63": ("Security error", "خطای امنیتی"),
     "75": ("PIN locked after too many tries", "رمز قفل شده است"),
     "78": ("Card is not active", "کارت فعال نیست"),
+    "82": ("Card data is wrong", "اطلاعات کارت نادرست است"),
     "86": ("PIN can't be checked now", "بررسی رمز اکنون ممکن نیست"),
     "91": ("Service not available", "سرویس در دسترس نیست"),
     "94": ("Duplicate transaction", "تراکنش تکراری"),

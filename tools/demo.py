@@ -23,10 +23,12 @@ from simulators.drawing import Watcher, heading
 from simulators.faults import FaultProxy
 from simulators.firmware import Options, Place, Terminal, prepare_micropython
 from simulators.hsm_process import HsmProcess
+from simulators.issuing import issued
 from simulators.process import VAFA, Process, ProcessEnded
 from simulators.switch_process import SwitchProcess
 from simulators.visit import Step, play
 from simulators.wallet import Wallet
+from switch.settings import load_for
 from tools import demo_hsm
 from tools.cli import CommandError, ExitCode
 
@@ -142,7 +144,7 @@ async def _demo(data: Path, port: int, once: bool, as_json: bool, show: _Show) -
 
 
 async def _visit(stack: Stack, as_json: bool, show: _Show) -> int:
-    card = Deck().draw()
+    [card] = await issued(load_for(stack.switch.data, None), [Deck().draw()])
     Wallet(stack.switch.data).put(card)
     show.line(f"card {card.masked}")
     steps = await play(stack.terminal, stack.line, card, lambda name: show.line(heading(TITLES[name])))

@@ -24,6 +24,7 @@ from switch.authorizer.proof import (
     answer_to,
     is_code_locked,
     prove,
+    see_card,
     sent_code,
 )
 from switch.authorizer.request import Request
@@ -255,8 +256,11 @@ class Authorizer:
         points = request.points
         if points == 0 or request.currency != self._currency or request.amount != points * self._redeemed:
             return _Outcome(INVALID_AMOUNT, {})
+        card = see_card(state, request, member, found, self._limits)
+        if card.refusal:  # a PIN beside it isn't looked at: one guess at a time
+            return _Outcome(card.refusal, {}, sides=card.sides)
         # A typed number proves nothing; before the proof nobody hears of the balance.
-        needed = not request.has_card or points > self._pin_from_points
+        needed = not card.there or points > self._pin_from_points
         proof = self._prove(state, request, member, now_ms, found, needed=needed)
         if proof.refusal:
             return _Outcome(proof.refusal, {}, sides=proof.sides)

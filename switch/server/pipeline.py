@@ -21,6 +21,7 @@ import structlog
 
 from switch.authorizer import (
     Authorizer,
+    CardCheck,
     Limits,
     Need,
     NewCode,
@@ -33,7 +34,7 @@ from switch.authorizer import (
 )
 from switch.authorizer.decide import answer_fields, answer_mti
 from switch.authorizer.mobile import Mobiles
-from switch.authorizer.proof import CODE_DIGITS
+from switch.authorizer.proof import CODE_DIGITS, WRONG_CARD
 from switch.authorizer.request import NEW_PIN_BLOCK, RequestReader, identifying_digits
 from switch.hsm.port import Direction, DukptPin, Fault, Hsm, HsmError
 from switch.iso8583 import DecodeError, Dialect, Message
@@ -41,6 +42,7 @@ from switch.keys import BDK_ID_BYTES, SwitchKeys
 from switch.ledger import Engine, Entry, FencedError, LedgerError, NotLoaded, State
 from switch.link.framing import Frame
 from switch.server import eager
+from switch.server.card_values import CardValues
 from switch.server.codes import CodeCarrier, CodeCarrierError
 from switch.server.enciphered import ENCIPHERED, MOBILE, EncipheredError, opened
 from switch.server.sending import INITIAL_KEY_BYTES, KEY_SET, KeyMarks, Sending, Standing
@@ -228,9 +230,15 @@ class Pipeline:
             program.rial_per_earned_point,
             program.rial_per_redeemed_point,
             program.pin_from_points,
-            Limits(program.pin_tries, program.code_tries, program.code_lifetime_s * 1000),
+            Limits(
+                pin_tries=program.pin_tries,
+                code_tries=program.code_tries,
+                code_lifetime_ms=program.code_lifetime_s * 1000,
+                card_tries=program.card_tries if program.checks_cards else 0,
+            ),
             directory_key,
         )
+        self._card_values = CardValues(hsm, keys.card_values, program.card_value_offset, directory_key)
         start = engine.start()
         self._state: State | None = State(start)  # None: to be read again
         self._marks = KeyMarks(start.key_marks)
@@ -413,8 +421,10 @@ class Pipeline:
         if len(self._queue) >= LARGEST_QUEUE:
             self._refuse(sending, message, UNAVAILABLE)
             return
-        only_stored = standing is Standing.AT_OR_BELOW
-        self._enqueue(_Work(sending, request, message, peer, frame, only_stored))
+        work = _Work(sending, request, message, peer, frame, standing is Standing.AT_OR_BELOW)
+        if operation == "redeem" and request.has_card and self._card_values.is_known(message.text("35")):
+            work.found[CardCheck()] = True  # or every redemption would be decided twice
+        self._enqueue(work)
 
     def _enqueue(self, work: _Work | _Unstored) -> None:
         if self._stopped:
@@ -478,6 +488,8 @@ class Pipeline:
             if outcome is None:
                 waiting = True
             elif isinstance(outcome, Entry):
+                if outcome.response_code == WRONG_CARD:
+                    item.peer.alarm("card verification value wrong", terminal=outcome.terminal)
                 entries.append(outcome)
                 answers.append(_Answer(item.sending, outcome.answer, self._delivery(item, outcome)))
             elif isinstance(outcome, Repeat):
@@ -520,7 +532,7 @@ class Pipeline:
                     "decision failed", terminal=request.terminal, error=type(error).__name__, at=where
                 )
                 return Refusal(MALFUNCTION)
-            if isinstance(outcome, PinCheck | NewPin | NewCode):
+            if isinstance(outcome, PinCheck | NewPin | NewCode | CardCheck):
                 if not self._asked(item, outcome):
                     return None
                 continue
@@ -599,7 +611,9 @@ class Pipeline:
         try:
             item.found[need] = await self._found(item, need)
         except HsmError as error:
-            item.refused = self._hsm_failed(error, PIN_UNAVAILABLE)
+            item.refused = self._hsm_failed(
+                error, UNAVAILABLE if isinstance(need, CardCheck) else PIN_UNAVAILABLE
+            )
         if item.parked:
             item.parked = False
             self._enqueue(item)
@@ -610,6 +624,8 @@ class Pipeline:
             drawn = await self._hsm.random(CODE_RANDOM_BYTES)
             return f"{int.from_bytes(drawn, 'big') % 10**CODE_DIGITS:0{CODE_DIGITS}d}"
         sending, message = item.sending, item.message
+        if isinstance(need, CardCheck):
+            return await self._card_values.is_right(message.text("35"))
         in_tag = isinstance(need, NewPin) and need.in_tag
         block = message[f"48.{NEW_PIN_BLOCK}" if in_tag else "52"]
         assert isinstance(block, bytes)

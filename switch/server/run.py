@@ -24,7 +24,7 @@ from switch import iso8583
 from switch.defaults import write_terminal_settings
 from switch.handshakes import Allowance, Handshakes
 from switch.hsm.port import HsmError
-from switch.keys import KeysError, SwitchKeys, open_hsm, open_store
+from switch.keys import KeysError, SwitchKeys, check_capable, open_hsm, open_store
 from switch.ledger import LedgerUnavailable
 from switch.ledger.checkpoint import CheckpointFile
 from switch.ledger.sqlite import SqliteEngine
@@ -79,7 +79,10 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
     lock = _lock(settings)
     try:
         hsm = await open_hsm(settings, _hsm_teller(log))
-        keys = SwitchKeys.of(open_store(settings), settings.terminals)
+        check_capable(settings, hsm)
+        keys = SwitchKeys.of(
+            open_store(settings), settings.terminals, checks_cards=settings.program.checks_cards
+        )
 
         def checkpoint_mac(data: bytes) -> bytes:
             """For the thread that writes checkpoints."""

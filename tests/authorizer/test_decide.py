@@ -44,7 +44,7 @@ from switch.ledger import (
 EARNED, REDEEMED = 10_000, 100
 NOW_MS = 1_790_000_000_000
 PIN_FROM = 10**12
-LIMITS = Limits(pin_tries=3, code_tries=3, code_lifetime_ms=120_000)
+LIMITS = Limits(pin_tries=3, code_tries=3, code_lifetime_ms=120_000, card_tries=0)
 DIALECT = iso8583.load("vafa")
 
 

@@ -8,6 +8,7 @@ import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from switch.server.codes import CodeCarrierError
 from switch.server.log import open_log
 from switch.server.pipeline import Pipeline
 from switch.settings import Program, Settings
+from tests.server.issued_cards import issued_card
 from tests.server.moment import local_moment
 from tests.server.running_switch import DIALECT, made
 
@@ -203,7 +205,9 @@ class Bench:
             terminals=self.settings.terminals,
             directory_key=self.settings.directory_key,
             hsm=hsm,
-            keys=SwitchKeys.of(open_store(self.settings), self.settings.terminals),
+            keys=SwitchKeys.of(
+                open_store(self.settings), self.settings.terminals, checks_cards=self.program.checks_cards
+            ),
             codes=self.post if self._codes else None,
             engine=engine,
             epoch=self.real.claim("test"),
@@ -221,6 +225,10 @@ class Bench:
 
     # ------------------------------------------------------------ messages
 
+    def track(self, card: str, **changes: str) -> str:
+        """Track 2 of this installation's card of that number; changes: of the Card before it is issued."""
+        return issued_card(replace(self.settings, program=self.program), card, **changes).track_2
+
     def message(self, mti: str, code: str, card: str | None, number: int = 0, **more: Any) -> Message:
         """A message of terminal `number`; more: f4="..." adds or, with None, removes. card: swiped."""
         terminal = self.settings.terminals[number]
@@ -231,7 +239,7 @@ class Bench:
             "12": moment.strftime("%H%M%S"),
             "13": moment.strftime("%m%d"),
             "22": "021",
-            "35": f"{card}=2912101000000001" if card else None,
+            "35": self.track(card) if card else None,
             "41": terminal.id,
             "42": terminal.acceptor,
             **{name[1:]: value for name, value in more.items()},

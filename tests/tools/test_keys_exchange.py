@@ -191,7 +191,6 @@ def test_a_partner_s_key_goes_to_no_other_partner(linked: Place) -> None:
 
 def test_a_key_that_others_hang_on_is_not_replaced(linked: Place) -> None:
     """Nor generated again, nor imported or formed over the one in use; the reason says what to do."""
-    linked.done("generate", "card/value")
     linked.done("generate", "card/master")
     linked.done("generate", "pin/value")
     bdk = f"bdk/{linked.settings.terminals[0].initial_key_id[:4].hex().upper()}"
