@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -320,6 +320,14 @@ TERMINAL_KEYS: dict[str, _Key] = {
     "blocked": _Key(_boolean, "true or false", False),
     "initial_key_id": _Key(_initial_key_id, "16 digits or letters A to F: BDK id, derivation id"),
 }
+# Keys that earlier versions had, and what came for them.
+_LOADED_NOW = "remove it and give initial_key_id: terminals have DUKPT keys now, see vafa keys inject"
+FORMER_KEYS = {
+    "keys.checkpoint": "remove it and move ledger.checkpoints away, which carries it: the key is in the key"
+    " store now, see vafa keys generate ledger/checkpoint",
+    "terminals.mac_request_key": _LOADED_NOW,
+    "terminals.mac_answer_key": _LOADED_NOW,
+}
 
 
 def load(path: Path) -> Settings:
@@ -405,9 +413,7 @@ class _Reader:
             raise SettingsError(f"{self._path}: {name}: expected a table, [{name}]")
         for key in table:
             if key not in keys:
-                raise SettingsError(
-                    f"{self._where(key)}: unknown key {self._dotted(name, key)}; known: {', '.join(keys)}"
-                )
+                raise SettingsError(f"{self._where(key)}: {self._strange(name, key, keys)}")
         values: dict[str, Any] = {}
         for key, rule in keys.items():
             if key not in table and rule.default is None:
@@ -423,6 +429,12 @@ class _Reader:
                     f"{self._where(key)}: {self._dotted(name, key)}: expected {rule.expected}{got}"
                 ) from None
         return values
+
+    def _strange(self, name: str, key: str, keys: Iterable[str]) -> str:
+        remedy = FORMER_KEYS.get(self._dotted(name.partition("[")[0], key))
+        if remedy:
+            return f"{self._dotted(name, key)} is a key of an earlier version; {remedy}"
+        return f"unknown key {self._dotted(name, key)}; known: {', '.join(keys)}"
 
     def _dotted(self, name: str, key: str) -> str:
         return f"{name}.{key}" if name else key
