@@ -15,6 +15,7 @@ from switch import iso8583
 from switch.iso8583 import Dialect, Message, Sample, Value, load
 from switch.link.framing import LENGTH_HEADERS, framing_named
 from tests.tools.kit import Told, run, vector
+from tests.tools.test_message_bytes import assert_covered
 from tools.cli import ExitCode
 
 DIALECTS = iso8583.shipped()
@@ -43,9 +44,7 @@ def test_view_covers_every_byte_once(dialect: str, sample: Sample) -> None:
     seen = view_of(sample.data, "-d", dialect)
     assert seen["schema"] == "vafa.message.view/1"
     assert (seen["valid"], seen["masked"], seen["error"], seen["rest"]) == (True, True, None, "")
-    parts = [part for part in seen["parts"] if "." not in part["path"]]
-    assert [part["start"] for part in parts] == [0, *(part["stop"] for part in parts[:-1])]
-    assert parts[-1]["stop"] == len(sample.data)
+    assert_covered(sample.data, seen["parts"])
     message = load(dialect).decode(sample.data)
     shown = {part["path"]: part["value"] for part in seen["parts"] if part["value"]}
     for path, value in message.masked():
@@ -56,11 +55,7 @@ def test_view_covers_every_byte_once(dialect: str, sample: Sample) -> None:
 def test_view_shows_the_bytes_themselves_when_asked(dialect: str, sample: Sample) -> None:
     seen = view_of(sample.data, "-d", dialect, "--unsafe")
     assert seen["masked"] is False
-    whole = bytearray(sample.data)
-    for part in seen["parts"]:
-        if part["raw"]:
-            raw = bytes.fromhex(part["raw"])
-            assert whole[part["start"] : part["stop"]] == raw
+    assert b"".join(bytes.fromhex(part["raw"]) for part in seen["parts"]) == sample.data
     message = load(dialect).decode(sample.data)
     shown = {part["path"]: part["value"] for part in seen["parts"]}
     for path, value in message.leaves():
