@@ -7,7 +7,6 @@ terminal; they are never options, for those show in the process list.
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import os
 import secrets
@@ -20,8 +19,7 @@ import typer
 from switch.hsm_sim import settings as hsm_settings
 from switch.hsm_sim.console import ask
 from switch.hsm_sim.reference import reference
-from switch.hsm_sim.service import CONSOLE_FILE, PortError, StartError, public_keys, sealed_keys
-from switch.hsm_sim.service import run as serve
+from switch.hsm_sim.service import CONSOLE_FILE, PortError, StartError, public_keys, sealed_keys, serve
 from switch.hsm_sim.settings import ENVIRONMENT_VARIABLE, Settings, SettingsError
 from switch.hsm_sim.vault import FILE, Officer, OpenedVault, VaultError, read, seal
 from tools.cli import CommandError, ExitCode
@@ -113,7 +111,7 @@ def run(
             settings = hsm_settings.overridden(settings, {"data": settings.data or DEFAULT_DATA})
             assert settings.data is not None
             keys = sealed_keys(settings.data, _opened(settings.data, officers), settings.default_lmk)
-        asyncio.run(serve(settings, keys, open_log()))
+        serve(settings, keys, open_log())
     except PortError as error:
         raise CommandError(
             str(error), ExitCode.NETWORK, "another --port, or stop what listens there"

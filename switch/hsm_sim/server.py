@@ -12,7 +12,7 @@ import asyncio
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from switch.handshakes import Allowance, Handshakes
 from switch.hsm_sim.framing import FrameReader, FramingError
@@ -231,7 +231,7 @@ class _Connection(asyncio.Protocol):
         self.has_asked = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # other loops' transports don't inherit from it
         self._peer = _name_of(transport.get_extra_info("peername"))
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
         self._transport = transport

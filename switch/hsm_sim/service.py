@@ -6,6 +6,7 @@ The process is hardened before the first key is in it.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import ssl
 from pathlib import Path
@@ -83,6 +84,21 @@ def _check_test_officers(first: Officer, second: Officer) -> tuple[str, str]:
     return first.name, second.name
 
 
+def serve(settings: Settings, keys: Keys, log: Log) -> None:
+    """`run` on the quickest event loop that does: uvloop where it is installed. Raises StartError."""
+    # A TLS handshake pauses its connection until it is ready to read; uvloop reads on all the same.
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop if settings.tls_key else _quick_loop) as runner:
+        runner.run(run(settings, keys, log))
+
+
+def _quick_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
 async def run(settings: Settings, keys: Keys, log: Log) -> None:
     """Serve until told to stop. Raises StartError."""
     for what in harden():
@@ -111,6 +127,7 @@ async def run(settings: Settings, keys: Keys, log: Log) -> None:
         if console is not None and settings.data is not None:
             await _start(console, settings.data / CONSOLE_FILE)
         await server.start()
+        gc.freeze()  # what is here now stays: looking through it again would hold up requests
         log.info("ready", ports=" ".join(str(port) for port in server.ports), firmware="SIMULATED")
         await stopped.wait()
     except OSError as error:
