@@ -36,6 +36,10 @@ class RunningSimulator:
         self._reading = threading.Thread(target=self._read_on, daemon=True)
         self._reading.start()
 
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
     def _listening(self) -> int:
         assert self._process.stdout is not None
         for line in self._process.stdout:
