@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from enum import Enum, IntEnum
+from functools import cache
 
 from cryptography.hazmat.primitives.ciphers import CipherContext
 
@@ -159,7 +160,7 @@ class Deriver:
             [bytes(room[at : at + 16]) for at in range(0, AES_BLOCK_BYTES * len(usages), AES_BLOCK_BYTES)]
         )
 
-    def working_keys_into(self, room: bytearray, serial: bytes, heads: list[bytes]) -> None:
+    def working_keys_into(self, room: bytearray, serial: bytes, heads: tuple[bytes, ...]) -> None:
         """As `working_keys`, one after another into `room`, which has a block more than they fill, less one
         byte. heads: see `working_key_heads`. Raises ValueError."""
         tail = serial[4:]
@@ -203,12 +204,13 @@ class Deriver:
         return place.block_encryptor()
 
 
-def working_key_heads(usages: tuple[Usage, ...]) -> list[bytes]:
-    """What derivation data of AES-128 working keys begin with, to be made once. Raises ValueError for what is
-    no working key."""
+@cache  # of ten usages, a few sets are ever asked for
+def working_key_heads(usages: tuple[Usage, ...]) -> tuple[bytes, ...]:
+    """What derivation data of AES-128 working keys begin with. Raises ValueError for what is no working
+    key."""
     for usage in usages:
         _check_working(usage, Algorithm.AES_128, Algorithm.AES_128)
-    return [_head(usage, Algorithm.AES_128) for usage in usages]
+    return tuple(_head(usage, Algorithm.AES_128) for usage in usages)
 
 
 def _check_initial_key_id(initial_key_id: bytes) -> None:

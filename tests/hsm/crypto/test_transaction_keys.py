@@ -66,7 +66,7 @@ def test_a_transaction_is_derived_once_however_many_others_are_under_way() -> No
     derive = keys.deriver.working_keys_into
 
     class Counting:
-        def working_keys_into(self, room: bytearray, one: bytes, heads: list[bytes]) -> None:
+        def working_keys_into(self, room: bytearray, one: bytes, heads: tuple[bytes, ...]) -> None:
             derived.append(one)
             derive(room, one, heads)
 
