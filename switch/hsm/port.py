@@ -18,7 +18,8 @@ class Capability(Flag):
     """What an adapter can do; an operation outside raises `Unsupported`."""
 
     RANDOM = auto()
-    KEYS = auto()  # generate, import, export, check value
+    KEYS = auto()  # generate, for the uses whose operations are offered; check value
+    KEY_BLOCKS = auto()  # import and export, as X9.143 blocks
     MAC = auto()  # AES-CMAC
     MAC_TDES = auto()  # ISO/IEC 9797-1 algorithm 3
     MAC_HMAC = auto()  # HMAC-SHA-256
