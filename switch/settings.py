@@ -29,7 +29,8 @@ class SettingsError(Exception):
 class Listener:
     """Where terminals connect, and the limits that keep one peer from hurting the others.
 
-    tls_certificate: lines are TLS; tls_clients: the authority whose certificates terminals must show.
+    tls_certificate: lines are TLS; tls_clients: the authority whose certificates terminals must show;
+    clear_codes: a one-time code may come in clear on a line without TLS.
     """
 
     host: str
@@ -42,6 +43,7 @@ class Listener:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_clients: Path | None = None
+    clear_codes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ class Program:
     Redemptions above pin_from_points need a PIN or a one-time code, also from a swiped card. pin_tries wrong
     PINs in a row lock; a code lives code_lifetime_s seconds and code_tries wrong tries. card_values: whether
     track 2 must carry the right card verification value, card_value_offset digits behind the service code;
-    after card_tries wrong ones a swipe counts as a typed number.
+    after card_tries wrong ones a swipe counts as a typed number. In code_period_s seconds a member is sent
+    codes_per_member codes at most, and a terminal asks for codes_per_terminal.
     """
 
     name: str
@@ -67,6 +70,9 @@ class Program:
     card_values: str = REQUIRED
     card_value_offset: int = 0
     card_tries: int = 3
+    codes_per_member: int = 5
+    codes_per_terminal: int = 60
+    code_period_s: int = 3600
 
     @property
     def checks_cards(self) -> bool:
@@ -271,6 +277,7 @@ TABLES: dict[str, dict[str, _Key]] = {
         "tls_certificate": _Key(_optional_text, _OPTIONAL_FILE, ""),
         "tls_key": _Key(_optional_text, _OPTIONAL_FILE, ""),
         "tls_clients": _Key(_optional_text, _OPTIONAL_FILE, ""),
+        "clear_codes": _Key(_boolean, "true or false", False),
     },
     "program": {
         "name": _Key(_text, "a name", "vafa"),
@@ -289,6 +296,11 @@ TABLES: dict[str, dict[str, _Key]] = {
         "card_value_offset": _Key(_integer(0, 10), "a whole number from 0 to 10", 0),
         # A value has three digits: each try finds it with one in a thousand.
         "card_tries": _Key(_integer(1, 9), "a whole number from 1 to 9", 3),
+        # Each code is three guesses in a million, costs a message, and is a nuisance to who didn't ask for it.
+        "codes_per_member": _Key(_integer(1, 1000), "a whole number from 1 to 1000", 5),
+        # A busy till; more is somebody who goes through other people's numbers.
+        "codes_per_terminal": _Key(_integer(1, 100_000), "a whole number from 1 to 100000", 60),
+        "code_period_s": _Key(_integer(60, 86_400), "seconds, 60 to 86400", 3600),
     },
     "hsm": {
         "adapter": _Key(

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from switch.authorizer.identity import rrn_of
 from switch.authorizer.proof import (
     LOCKED,
+    TOO_MANY,
     WRONG_PIN,
     Found,
     Limits,
@@ -21,7 +22,9 @@ from switch.authorizer.proof import (
     NewCode,
     NewPin,
     Proof,
+    TooMany,
     answer_to,
+    counted_code,
     is_code_locked,
     prove,
     see_card,
@@ -164,7 +167,7 @@ class Authorizer:
         elif request.operation == "pin_change":
             outcome = self._change_pin(state, request, member, now_ms, found)
         elif request.operation == "code":
-            outcome = self._send_code(state, member, now_ms, found)
+            outcome = self._send_code(state, request, member, now_ms, found)
         elif request.operation == "balance":
             outcome = _Outcome(APPROVED, self._balances(state.balance(self._account(member))))
         else:
@@ -234,16 +237,19 @@ class Authorizer:
         changed = PinSet(member, verifier, state.credential(member).verifier)
         return _Outcome(APPROVED, {}, sides=(*proof.sides, changed))
 
-    def _send_code(self, state: State, member: int, now_ms: int, found: Found) -> _Outcome:
+    def _send_code(self, state: State, request: Request, member: int, now_ms: int, found: Found) -> _Outcome:
         if state.mobile(member) is None:
             return _Outcome(INVALID_TRANSACTION, {"04": REASON_NO_MOBILE})
         credential = state.credential(member)
         if is_code_locked(credential, now_ms, self._limits):
             return _Outcome(LOCKED, {})
+        counts = counted_code(state, member, request.terminal, now_ms, self._limits)
+        if isinstance(counts, TooMany):
+            return _Outcome(TOO_MANY, {"04": counts.reason, "05": f"{counts.wait_minutes:012d}"})
         code = answer_to(NewCode(member), found)
         assert isinstance(code, str)
         sent = sent_code(credential, member, code, now_ms, self._limits, self._key)
-        return _Outcome(APPROVED, {}, sides=(sent,))
+        return _Outcome(APPROVED, {}, sides=(sent, *counts))
 
     def _earn(self, state: State, request: Request, member: int) -> _Outcome:
         if request.amount == 0 or request.currency != self._currency:

@@ -12,13 +12,30 @@ from typing import NamedTuple
 from switch.authorizer.identity import code_hash
 from switch.authorizer.request import Request
 from switch.hsm.crypto.ciphers import same
-from switch.ledger import CardTried, CodeSent, CodeSpent, CodeTried, Credential, PinTried, Side, State
+from switch.ledger import (
+    CardTried,
+    CodesCounted,
+    CodeSent,
+    CodeSpent,
+    CodeTried,
+    Credential,
+    PinTried,
+    Side,
+    State,
+    of_member,
+    of_terminal,
+)
 
 WRONG_PIN = "55"
 LOCKED = "75"
 PROOF_NEEDED = "1A"
 WRONG_CARD = "82"  # ISO 8583:1987 as networks use it: the card verification value is wrong
+TOO_MANY = "65"  # ISO 8583:1987: exceeds activity count limit
 CODE_DIGITS = 6
+MINUTE_MS = 60_000
+
+REASON_MEMBERS_CODES = "0303"
+REASON_TERMINALS_CODES = "0304"
 
 
 class PinCheck(NamedTuple):
@@ -64,12 +81,16 @@ class Needed(Exception):
 
 class Limits(NamedTuple):
     """How often one may be wrong, and how long a code lives (milliseconds). card_tries: 0 when tracks hold no
-    card verification value that could be checked."""
+    card verification value that could be checked. codes_per_member, codes_per_terminal: so many are sent in
+    code_period_ms."""
 
     pin_tries: int
     code_tries: int
     code_lifetime_ms: int
     card_tries: int
+    codes_per_member: int
+    codes_per_terminal: int
+    code_period_ms: int
 
 
 class Proof(NamedTuple):
@@ -141,6 +162,34 @@ def sent_code(
     expires_ms = now_ms + limits.code_lifetime_ms
     wrong = credential.code_wrong if _is_live(credential, now_ms) else 0
     return CodeSent(member, code_hash(code, member, expires_ms, key), expires_ms, wrong)
+
+
+class TooMany(NamedTuple):
+    """No further code now. reason: code of the dictionary; wait_minutes: rounded up, at least 1."""
+
+    reason: str
+    wait_minutes: int
+
+
+def counted_code(
+    state: State, member: int, terminal: str, now_ms: int, limits: Limits
+) -> tuple[CodesCounted, ...] | TooMany:
+    """One more code for this member, asked for by this terminal: the counts with it, or why not.
+
+    A period begins with the first code in it. Raises NotLoaded.
+    """
+    counts = []
+    for subject, most, reason in (
+        (of_member(member), limits.codes_per_member, REASON_MEMBERS_CODES),
+        (of_terminal(terminal), limits.codes_per_terminal, REASON_TERMINALS_CODES),
+    ):
+        since_ms, sent = state.code_count(subject)
+        if not since_ms <= now_ms < since_ms + limits.code_period_ms:
+            since_ms, sent = now_ms, 0
+        if sent >= most:
+            return TooMany(reason, -((now_ms - since_ms - limits.code_period_ms) // MINUTE_MS))
+        counts.append(CodesCounted(member, subject, since_ms, sent + 1))
+    return tuple(counts)
 
 
 def is_code_locked(credential: Credential, now_ms: int, limits: Limits) -> bool:

@@ -44,7 +44,7 @@ from switch.link.framing import Frame
 from switch.server import eager
 from switch.server.card_values import CardValues
 from switch.server.codes import CodeCarrier, CodeCarrierError
-from switch.server.enciphered import ENCIPHERED, MOBILE, EncipheredError, opened
+from switch.server.enciphered import CODE, ENCIPHERED, MOBILE, EncipheredError, opened
 from switch.server.sending import INITIAL_KEY_BYTES, KEY_SET, KeyMarks, Sending, Standing
 from switch.settings import NEVER_POINTS, Program, Terminal
 
@@ -56,6 +56,9 @@ PIN_UNAVAILABLE = "86"
 UNAVAILABLE = "91"
 MALFUNCTION = "96"
 APPROVED = "00"
+
+# Tags of DE 48 that never come in clear on a line that others can read.
+HIDDEN_TAGS = {MOBILE: "mobile number", CODE: "one-time code"}
 
 ORIGINAL_DIGITS = 20  # of DE 90: MTI, STAN, date and time of the original; zeros follow
 
@@ -185,6 +188,7 @@ class _Answer(NamedTuple):
 class Pipeline:
     """Owns the ledger's memory and its one writer. Runs on one event loop.
 
+    clear_codes: one-time codes may come in clear on a line without TLS.
     after_commit: called when a batch is durable and answered.
     stop: called with a reason when going on would be unsafe (the ledger has another owner, an invariant
     broke).
@@ -200,6 +204,7 @@ class Pipeline:
         hsm: Hsm,
         keys: SwitchKeys,
         codes: CodeCarrier | None,
+        clear_codes: bool,
         engine: Engine,
         epoch: int,
         clock: Clock,
@@ -216,6 +221,7 @@ class Pipeline:
         self._hsm = hsm
         self._keys = keys
         self._codes = codes
+        self._hidden_tags = {tag: what for tag, what in HIDDEN_TAGS.items() if tag != CODE or not clear_codes}
         self._engine = engine
         self._epoch = epoch
         self._clock = clock
@@ -235,6 +241,9 @@ class Pipeline:
                 code_tries=program.code_tries,
                 code_lifetime_ms=program.code_lifetime_s * 1000,
                 card_tries=program.card_tries if program.checks_cards else 0,
+                codes_per_member=program.codes_per_member,
+                codes_per_terminal=program.codes_per_terminal,
+                code_period_ms=program.code_period_s * 1000,
             ),
             directory_key,
         )
@@ -362,10 +371,12 @@ class Pipeline:
                 self._refuse(sending, message, code)
 
         tags = message.fields.get("48", ())
-        if MOBILE in tags and not peer.is_private:
-            peer.report("mobile number in clear", terminal=sending.terminal)
-            refuse(FORMAT_ERROR)
-            return
+        if tags and not peer.is_private:
+            for tag, what in self._hidden_tags.items():
+                if tag in tags:
+                    peer.report(f"{what} in clear", terminal=sending.terminal)
+                    refuse(FORMAT_ERROR)
+                    return
         if ENCIPHERED in tags:
             try:
                 message = await opened(self._dialect, self._hsm, sending, message)

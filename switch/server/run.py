@@ -122,6 +122,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             hsm=hsm,
             keys=keys,
             codes=None if settings.is_production else CodeOutbox(settings.code_outbox_path),
+            clear_codes=settings.listener.clear_codes,
             engine=engine,
             epoch=epoch,
             clock=clock,
@@ -132,8 +133,12 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         )
         connections = Connections(pipeline, settings.listener, log)
         handshakes = _handshakes(context, settings.listener, connections, log)
-        make = connections.make if handshakes is None else handshakes.make
-        server = await loop.create_server(make, sock=listening, backlog=LISTEN_BACKLOG)
+        server = None
+        if handshakes is None:
+            server = await loop.create_server(connections.make, sock=listening, backlog=LISTEN_BACKLOG)
+        else:
+            listening.listen(LISTEN_BACKLOG)
+            handshakes.serve(listening)
         port = listening.getsockname()[1]
         settings.port_path.write_text(f"{port}\n", encoding="ascii")
         try:
@@ -164,13 +169,15 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
 
         reason = await stop
         log.info("stopping", reason=reason)
-        server.close()
+        if server is not None:
+            server.close()
         if handshakes is not None:
             handshakes.close()
         connections.stop_reading()
         await pipeline.drain()
         connections.close_all()
-        await server.wait_closed()
+        if server is not None:
+            await server.wait_closed()
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)

@@ -27,6 +27,9 @@ from switch.ledger import (
     Account,
     AccountKind,
     BalanceLoad,
+    CodeCount,
+    CodeCountLoad,
+    CodesCounted,
     CodeSent,
     Credential,
     CredentialLoad,
@@ -44,7 +47,15 @@ from switch.ledger import (
 EARNED, REDEEMED = 10_000, 100
 NOW_MS = 1_790_000_000_000
 PIN_FROM = 10**12
-LIMITS = Limits(pin_tries=3, code_tries=3, code_lifetime_ms=120_000, card_tries=0)
+LIMITS = Limits(
+    pin_tries=3,
+    code_tries=3,
+    code_lifetime_ms=120_000,
+    card_tries=0,
+    codes_per_member=5,
+    codes_per_terminal=60,
+    code_period_ms=3_600_000,
+)
 DIALECT = iso8583.load("vafa")
 
 
@@ -66,7 +77,11 @@ def decide(
         except NotLoaded as missing:
             if isinstance(missing.load, MemberLoad):
                 raise  # the members of an empty ledger are all in memory
-            nothing: dict[type, int | Credential] = {BalanceLoad: 0, CredentialLoad: Credential()}
+            nothing: dict[type, int | Credential | CodeCount] = {
+                BalanceLoad: 0,
+                CredentialLoad: Credential(),
+                CodeCountLoad: CodeCount(),
+            }
             state.fill(missing.load, nothing.get(type(missing.load)))
 
 
@@ -292,7 +307,8 @@ def test_a_code_is_asked_for_and_kept_as_a_hash() -> None:
     assert decide(state, request("code", 2, card)) == NewCode(member)
     sent = decide(state, request("code", 2, card), {NewCode(member): "123456"})
     assert isinstance(sent, Entry)
-    [side] = sent.sides
+    side, *counts = sent.sides
+    assert [type(one) for one in counts] == [CodesCounted] * 2
     assert isinstance(side, CodeSent)
     assert (side.expires_ms, side.wrong) == (NOW_MS + 120_000, 0)
     assert b"123456" not in side.hashed

@@ -176,7 +176,9 @@ class Bench:
     """A pipeline of terminal 10000001 and its like. Make it inside a running loop. program: changed settings
     of the program."""
 
-    def __init__(self, directory: Path, *, codes: bool = True, **program: Any) -> None:
+    def __init__(
+        self, directory: Path, *, codes: bool = True, clear_codes: bool = False, **program: Any
+    ) -> None:
         self.settings: Settings = create_defaults(directory)
         self.program = Program(**{**_values(self.settings.program), **program})
         self.keys = [
@@ -186,6 +188,7 @@ class Bench:
         self.hsm = WaitingHsm(InProcessHsm(read_master_key(self.settings.hsm.master_key_file)))
         self.post = Post()
         self._codes = codes
+        self._clear_codes = clear_codes
         self.clock = Clock()
         self.log = io.StringIO()
         self.stopped: list[str] = []
@@ -209,6 +212,7 @@ class Bench:
                 open_store(self.settings), self.settings.terminals, checks_cards=self.program.checks_cards
             ),
             codes=self.post if self._codes else None,
+            clear_codes=self._clear_codes,
             engine=engine,
             epoch=self.real.claim("test"),
             clock=self.clock,
@@ -371,6 +375,11 @@ def pin(digits: str, card: str) -> Callable[[Transmission], bytes]:
 def enciphered(tags: bytes) -> Callable[[Transmission], bytes]:
     """Tag 20: tags as they stand in DE 48, once the sending is known."""
     return lambda at: at.enciphered(tags)
+
+
+def hidden(code: str) -> dict[str, Callable[[Transmission], bytes]]:
+    """Tags of DE 48 that carry a one-time code."""
+    return {"20": enciphered(bytes.fromhex("0603" + code))}
 
 
 def _values(program: Program) -> dict[str, Any]:
