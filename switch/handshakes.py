@@ -7,12 +7,14 @@ knows nothing of what is spoken inside, and a reason never holds anything that t
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 # Peers in the middle of their handshake; each costs some ten kilobytes and ends by itself after its timeout.
 MOST_UNDER_WAY: Final = 1024
+ACCEPT_PAUSE_S: Final = 1.0  # when the system has no descriptor left
 # Lines about failures: so many at once, then one whenever so many seconds have passed. 2 MB a day at most.
 LINES_AT_ONCE: Final = 20
 SECONDS_A_LINE: Final = 10.0
@@ -69,7 +71,7 @@ class Allowance:
 
 
 class Handshakes:
-    """`make` is a listener's protocol factory; the listener itself is one without TLS.
+    """Accepts a listening socket's connections into TLS.
 
     factory: the protocol of a connection whose handshake succeeded. failed: called once for each other one.
     Beyond most_under_way peers at once the one that takes longest is let go.
@@ -83,50 +85,63 @@ class Handshakes:
         failed: Failed,
         most_under_way: int = MOST_UNDER_WAY,
     ) -> None:
-        self._most_under_way = most_under_way
         self._context = context
         self._timeout_s = timeout_s
         self._factory = factory
         self._failed = failed
+        self._most_under_way = most_under_way
         self._under_way: dict[asyncio.Task[None], None] = {}
+        self._listening: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
 
-    def make(self) -> asyncio.Protocol:
-        return _Doorstep(self)
+    def serve(self, listening: socket.socket) -> None:
+        """Accept from now on. listening: bound and listening; closed by `close`."""
+        listening.setblocking(False)
+        self._listening = listening
+        self._accepting = asyncio.get_running_loop().create_task(self._accept(listening))
 
     def close(self) -> None:
-        """Let go of everybody who is in the middle of a handshake."""
+        """Accept nobody any more, let go of everybody who is in the middle of a handshake."""
+        if self._accepting is not None:
+            self._accepting.cancel()
         for task in self._under_way:
             task.cancel()
+        if self._listening is not None:
+            # Not before the loop has let go of it.
+            asyncio.get_running_loop().call_soon(self._listening.close)
 
-    def begin(self, transport: asyncio.Transport) -> None:
-        """Shake hands with a peer that has just connected."""
-        if len(self._under_way) >= self._most_under_way:
-            next(iter(self._under_way)).cancel("too many handshakes at once, the longest goes")
-        task = asyncio.get_running_loop().create_task(self._shake(transport))
-        self._under_way[task] = None
-        task.add_done_callback(self._over)
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, address = await loop.sock_accept(listening)
+            except ConnectionError:
+                continue  # it had gone before it was taken
+            except OSError as error:  # out of descriptors or memory: others may close theirs
+                self._failed("unknown", error.strerror or type(error).__name__)
+                await asyncio.sleep(ACCEPT_PAUSE_S)
+                continue
+            if len(self._under_way) >= self._most_under_way:
+                next(iter(self._under_way)).cancel("too many handshakes at once, the longest goes")
+            task = loop.create_task(self._shake(connection, _name_of(address)))
+            self._under_way[task] = None
+            task.add_done_callback(self._over)
 
     def _over(self, task: asyncio.Task[None]) -> None:
         self._under_way.pop(task, None)
 
-    async def _shake(self, transport: asyncio.Transport) -> None:
-        peer = _name_of(transport.get_extra_info("peername"))
-        waiting = _Waiting()
+    async def _shake(self, connection: socket.socket, peer: str) -> None:
         try:
-            secured = await asyncio.get_running_loop().start_tls(
-                transport, waiting, self._context, server_side=True, ssl_handshake_timeout=self._timeout_s
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._factory, connection, ssl=self._context, ssl_handshake_timeout=self._timeout_s
             )
         except asyncio.CancelledError as cancelled:
+            connection.close()
             if cancelled.args:
                 self._failed(peer, str(cancelled.args[0]))
             raise
         except OSError as error:  # ssl.SSLError is one
             self._failed(peer, reason_of(error))
-            return
-        if secured is None or waiting.is_lost:
-            self._failed(peer, "closed by the peer")
-            return
-        waiting.hand_over(secured, self._factory())
 
 
 def reason_of(error: OSError) -> str:
@@ -142,46 +157,6 @@ def reason_of(error: OSError) -> str:
     if isinstance(error, ConnectionError):
         return "closed by the peer"
     return error.strerror or type(error).__name__
-
-
-class _Doorstep(asyncio.Protocol):
-    """A connection before its handshake."""
-
-    def __init__(self, handshakes: Handshakes) -> None:
-        self._handshakes = handshakes
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Nothing is read before the handshake's own protocol is there to take it.
-        plain = cast(asyncio.Transport, transport)
-        plain.pause_reading()
-        self._handshakes.begin(plain)
-
-
-class _Waiting(asyncio.Protocol):
-    """Stands in while asyncio hands over the secured connection: a fast peer's first bytes come before it."""
-
-    def __init__(self) -> None:
-        self.is_lost = False
-        self._received: list[bytes] = []
-        self._ended = False
-
-    def data_received(self, data: bytes) -> None:
-        self._received.append(bytes(data))
-
-    def eof_received(self) -> bool:
-        self._ended = True
-        return False
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.is_lost = True
-
-    def hand_over(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> None:
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
-        if self._received:
-            protocol.data_received(b"".join(self._received))
-        if self._ended:
-            protocol.eof_received()
 
 
 def _name_of(peer: Any) -> str:

@@ -113,14 +113,22 @@ def _port(data: Path) -> int:
 
 
 async def _start(box: HsmProcess) -> None:
-    """On the port it had, or on any free one when another process has taken that since."""
+    """On the port it had, or on any free one when another process has taken that since. Raises CommandError,
+    ProcessEnded."""
     try:
-        await box.start()
-    except ProcessEnded:
-        if box.returncode != ExitCode.NETWORK or not box.port:
+        try:
+            await box.start()
+        except ProcessEnded:
+            if box.returncode != ExitCode.NETWORK or not box.port:
+                raise
+            box.port = 0
+            await box.start()
+    except ProcessEnded as error:
+        if box.returncode != ExitCode.CONFIGURATION:
             raise
-        box.port = 0
-        await box.start()
+        raise CommandError(
+            str(error), ExitCode.CONFIGURATION, "its last lines say what is wrong; or another --data"
+        ) from None
 
 
 # ---------------------------------------------------------------- its files

@@ -11,7 +11,8 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ LONGEST_LINE: Final = 16 * 1024
 MOST_FAILURES: Final = 5  # in a row
 LOCKED_S: Final = 60.0
 LINE_TIMEOUT_S: Final = 10.0
+LONGEST_SOCKET_PATH_BYTES: Final = 107  # the system's limit
 
 # Checks two officers' passphrases together; returns their names. Raises VaultError.
 CheckOfficers = Callable[[Officer, Officer], tuple[str, str]]
@@ -64,11 +66,12 @@ class Console:
     async def start(self, path: Path) -> None:
         """Listen at `path`; a socket left by a process that is gone is replaced. Raises OSError."""
         _remove_left_over(path)
-        mask = os.umask(0o177)
-        try:
-            self._server = await asyncio.start_unix_server(self._serve, path, limit=LONGEST_LINE)
-        finally:
-            os.umask(mask)
+        with _short(path) as address:
+            mask = os.umask(0o177)
+            try:
+                self._server = await asyncio.start_unix_server(self._serve, address, limit=LONGEST_LINE)
+            finally:
+                os.umask(mask)
         self._path = path
 
     async def stop(self) -> None:
@@ -202,11 +205,25 @@ def _remove_left_over(path: Path) -> None:
         path.unlink()
 
 
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """The path itself, or one through its directory's descriptor where it is too long for a socket."""
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH_BYTES:
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
+
+
 def ask(path: Path, request: dict[str, Any], timeout_s: float = 30.0) -> dict[str, Any]:
     """One request to a running box. Raises OSError."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
-        connection.connect(str(path))
+        with _short(path) as address:
+            connection.connect(address)
         connection.sendall(json.dumps(request).encode() + b"\n")
         received = b""
         while chunk := connection.recv(65536):

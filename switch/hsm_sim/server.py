@@ -9,6 +9,7 @@ go, with one log line. No field of a request is ever logged.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,7 @@ class HsmServer:
         self._tls = tls
         self._connections: set[_Connection] = set()
         self._servers: list[asyncio.Server] = []
+        self._ports: list[int] = []
         self._handshakes: list[Handshakes] = []
         self._handshake_lines = Allowance()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -93,7 +95,7 @@ class HsmServer:
     @property
     def ports(self) -> tuple[int, ...]:
         """Ports listened on; the first is that of the default LMK."""
-        return tuple(server.sockets[0].getsockname()[1] for server in self._servers)
+        return tuple(self._ports)
 
     @property
     def has_tls(self) -> bool:
@@ -119,16 +121,24 @@ class HsmServer:
         def make() -> asyncio.Protocol:
             return _Connection(self, default)
 
-        if self._tls is not None:
-            handshakes = Handshakes(self._tls, self.settings.frame_timeout_s, make, self._handshake_failed)
+        family = socket.AF_INET6 if ":" in self.settings.host else socket.AF_INET
+        listening = socket.create_server(
+            (self.settings.host, port), family=family, backlog=WAITING_CONNECTIONS
+        )
+        bound: int = listening.getsockname()[1]
+        self._ports.append(bound)
+        if self._tls is None:
+            server = await loop.create_server(make, sock=listening, backlog=WAITING_CONNECTIONS)
+            self._servers.append(server)
+        else:
+            timeout_s = self.settings.frame_timeout_s
+            handshakes = Handshakes(self._tls, timeout_s, make, self._handshake_failed)
             self._handshakes.append(handshakes)
-            make = handshakes.make
-        server = await loop.create_server(make, self.settings.host, port, backlog=WAITING_CONNECTIONS)
-        self._servers.append(server)
+            handshakes.serve(listening)
         self._log.info(
             "listening",
             host=self.settings.host,
-            port=server.sockets[0].getsockname()[1],
+            port=bound,
             lmk=default,
             tls=self._tls is not None,
         )

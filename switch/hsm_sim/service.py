@@ -85,9 +85,8 @@ def _check_test_officers(first: Officer, second: Officer) -> tuple[str, str]:
 
 
 def serve(settings: Settings, keys: Keys, log: Log) -> None:
-    """`run` on the quickest event loop that does: uvloop where it is installed. Raises StartError."""
-    # A TLS handshake pauses its connection until it is ready to read; uvloop reads on all the same.
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop if settings.tls_key else _quick_loop) as runner:
+    """`run` on the quickest event loop that there is: uvloop where it is installed. Raises StartError."""
+    with asyncio.Runner(loop_factory=_quick_loop) as runner:
         runner.run(run(settings, keys, log))
 
 

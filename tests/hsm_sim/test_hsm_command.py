@@ -310,3 +310,11 @@ def test_an_officers_file_that_can_not_serve_is_told(tmp_path: Path, text: str, 
     assert refused.returncode == 4
     assert said in refused.stderr
     assert FIRST not in refused.stderr
+
+
+def test_a_console_answers_however_long_its_path_is(tmp_path: Path) -> None:
+    data = str(tmp_path / ("long" * 30))
+    with running("--test-lmk", "--data", data) as box:
+        assert vafa("status", "--data", data).returncode == 0
+        box.stop()
+    assert not (Path(data) / "console.sock").exists()
