@@ -1,6 +1,6 @@
 """AES as a board has it, for test modules of either interpreter: MicroPython's own, OpenSSL's under CPython.
 
-The firmware's plain Python is right and slow: it is held against this one, and used where it is what is meant.
+The firmware's plain Python is right and slow: held against this one, and used where it is what is meant.
 """
 
 try:
