@@ -13,7 +13,8 @@ from switch.iso8583.bitmaps import bitmap_width
 from switch.iso8583.dictionary import BitmapForm, Dictionary, Field, MessageRule, TlvForm
 from switch.link.framing import TPDU_BYTES, Framing
 from tools.message_bytes import BITMAP, MTI
-from tools.spec_examples import REASON_NUMBER, Example, annotated
+from tools.message_meaning import REASON_NUMBER
+from tools.spec_examples import Example, annotated
 from tools.spec_pages import Block, Code, Heading, Items, Page, Paragraph, Table
 from tools.spec_words import (
     CLASSES,

@@ -5,21 +5,15 @@ Whatever a view of the message masks is masked in its bytes too; lengths and tag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from switch.iso8583 import Dialect, Mask, Text
-from switch.iso8583.dictionary import Dictionary, Field
 from switch.iso8583.masks import mask_value
 from tools.message_bytes import MTI, plain, runs
+from tools.message_meaning import said_of
 
 HIDDEN_BYTE = "**"
-RESPONSE_CODE = "39"
-# What `reasons` and `network_codes` are the values of, by the field's name: its path differs from dialect to
-# dialect.
-REASON = "reason"
-REASON_NUMBER = "reason_number"  # what stands for {0} in a reason's text
-NETWORK_CODE = "network_code"
 
 
 class Example(Protocol):
@@ -57,7 +51,7 @@ def annotated(dialect: Dialect, data: bytes) -> Iterator[Part]:
             if shown != plain(value):
                 hexed = hexed[: head * 2] + HIDDEN_BYTE * (stop - start - head)
         if isinstance(value, str):
-            meaning = meaning_of(dialect.dictionary, path, value)
+            meaning = said_of(dialect.dictionary, path, value)
         yield Part(path, start, stop, hexed, shown, meaning)
 
 
@@ -66,24 +60,3 @@ def leaves(dialect: Dialect, data: bytes) -> Iterator[tuple[str, int, int]]:
     for run in runs(dialect, data, dialect.decode(data)):
         if run.start < run.stop:
             yield run.path, run.start, run.stop
-
-
-def meaning_of(dictionary: Dictionary, path: str, value: str) -> Text | None:
-    """What the dictionary says a value means, if it does."""
-    field = dictionary.field_at(path)
-    if field is None:
-        return None
-    if value in field.meanings:
-        return field.meanings[value]
-    return codes_of(dictionary, field).get(value)
-
-
-def codes_of(dictionary: Dictionary, field: Field) -> Mapping[str, Text]:
-    """The dictionary's own list of codes that `field` carries, if it does."""
-    if field.path == RESPONSE_CODE:
-        return {code: response.title for code, response in dictionary.response_codes.items()}
-    if field.name == REASON:
-        return dictionary.reasons
-    if field.name == NETWORK_CODE:
-        return dictionary.network_codes
-    return {}

@@ -73,7 +73,10 @@ def test_view_says_what_codes_mean() -> None:
     assert meanings["49"] == "IRR"
     answer = {part["path"]: part["meaning"] for part in view_of(vector("earn answer"))["parts"]}
     assert answer["39"] == "Approved"
-    assert answer["48.04"] == "1 point for every {0} rial"
+    assert answer["48.04"] == "1 point for every 10 000 rial"
+    balances = iso8583.samples("iso2003-ascii")[3].data
+    told = {part["path"]: part["meaning"] for part in view_of(balances, "-d", "iso2003-ascii")["parts"]}
+    assert (told["4.1"], told["4.3"], told["54.1.5"]) == ("IRR", "2 500 IRR", "123 400 IRR")
     sign_on = {part["path"]: part["meaning"] for part in view_of(vector("sign-on"))["parts"]}
     assert sign_on["70"] == "Sign-on"
 
@@ -308,6 +311,21 @@ def test_every_difference_is_named() -> None:
     assert compare(EARN, other, "--ignore", "4,48").code == ExitCode.NEGATIVE
 
 
+def test_what_is_ignored_is_ignored_with_all_its_parts() -> None:
+    message = VAFA.decode(vector("earn answer"))
+    other = Message(message.mti, {**message.fields, "48": {"01": "000000000251", "02": "000000000500"}})
+    lines = b"\n".join(VAFA.encode(one).hex().encode() for one in (message, other))
+    expected: dict[str, set[str]] = {
+        "": {"48.01", "48.04", "48.05"},
+        "48": set(),
+        "48.01": {"48.04", "48.05"},
+        "48.04,48.05": {"48.01"},
+    }
+    for ignored, paths in expected.items():
+        told = run("diff", "-", "--ignore", ignored, "--format", "jsonl", given=lines)
+        assert {one["path"] for one in told.records[0]["differences"]} == paths
+
+
 def test_a_difference_behind_the_mask_is_told_not_shown() -> None:
     other = changed(EARN, f35="9364009999997890=29121010000012345678")
     (one,) = compare(EARN, other).records[0]["differences"]
@@ -506,6 +524,8 @@ def test_doctor_tries_a_dialect_of_your_own(tmp_path: Path) -> None:
     assert run("doctor", given=data).code == ExitCode.NEGATIVE
     told = run("doctor", "--also", str(file), "--format", "json", given=data)
     assert told.document["messages"][0]["best"] == [{"dialect": "mine", "framing": "none"}]
+    told = run("doctor", "--also", str(file), given=data)
+    assert f"try: vafa message view - --dialect {file} --input-format hex" in told.out
 
 
 @EVERY_DIALECT
