@@ -126,23 +126,27 @@ class ExportedKey(NamedTuple):
         return f"ExportedKey(check_value={self.check_value!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class ZonePin:
+class ZonePin(NamedTuple):
     """An enciphered PIN under a zone key."""
 
     key: Key
-    block: bytes = field(repr=False)  # 8 bytes, format 4: 16
+    block: bytes  # 8 bytes, format 4: 16
     format: PinFormat = PinFormat.ISO_4
 
+    def __repr__(self) -> str:
+        return f"ZonePin(key={self.key!r}, format={self.format})"
 
-@dataclass(frozen=True, slots=True)
-class DukptPin:
+
+class DukptPin(NamedTuple):
     """An enciphered PIN under the PIN key (usage 1000) of a terminal's key serial number."""
 
     base_key: Key
     serial: bytes  # 12 bytes: BDK id 4, derivation id 4, counter 4
-    block: bytes = field(repr=False)  # 16 bytes
+    block: bytes  # 16 bytes
     format: PinFormat = PinFormat.ISO_4
+
+    def __repr__(self) -> str:
+        return f"DukptPin(base_key={self.base_key!r}, serial={self.serial!r}, format={self.format})"
 
 
 EncipheredPin = ZonePin | DukptPin
