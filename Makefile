@@ -68,10 +68,10 @@ lint: setup ## ruff and mypy
 	@echo "lint: mypy"
 	@$(BIN)/mypy
 
-# A process a core; a worker whose own tests are done takes over another's. Many cores help no further.
+# How many workers is told in tests/conftest.py; one whose own tests are done takes over another's.
 test: lint ## everything that must hold: lint, then all tests
 	@echo "test: pytest"
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 # Long campaigns on the real processes; `make test` plays short seeded versions of the same.
 SEED ?= 1

@@ -24,10 +24,12 @@ from cryptography.utils import CryptographyDeprecationWarning
 from switch.hsm.crypto import dukpt_aes, dukpt_tdes, macs, pin_blocks
 from switch.hsm.crypto.ciphers import same
 from switch.hsm.crypto.dukpt_aes import Deriver, Usage
+from switch.hsm.crypto.transaction_keys import TransactionKeys
 
 SLICES = 40
 SLICE_SECONDS = 0.004
 TARGET_US = 15.0  # the whole cryptography of one transaction
+TARGET_CMACS = 10.6  # the same, on the machine that the target is for: one CMAC takes 1.42 us there
 
 BASE_KEY = bytes.fromhex("FEDCBA9876543210F1F1F1F1F1F1F1F1")
 TDES_BASE_KEY = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
@@ -56,12 +58,14 @@ class Request:
         self.mac = macs.cmac(mac_key, REQUEST)[:MAC_BYTES]
 
 
-def transaction(deriver: Deriver, request: Request) -> bytes:
+def transaction(keys: TransactionKeys, request: Request) -> bytes:
     """All of the cryptography that one request and its answer take."""
-    pin_key, mac_key, answer_key = deriver.working_keys(request.serial, USAGES)
-    assert same(macs.cmac(mac_key, REQUEST)[:MAC_BYTES], request.mac)
-    assert pin_blocks.open_iso_4(pin_key, request.block, CARD) == PIN
-    return macs.cmac(answer_key, ANSWER)[:MAC_BYTES]
+    serial = request.serial
+    assert same(keys.request_mac(serial, REQUEST)[:MAC_BYTES], request.mac)
+    assert keys.open_pin(serial, request.block, CARD) == PIN
+    answer = keys.response_mac(serial, ANSWER)[:MAC_BYTES]
+    keys.forget(serial)
+    return answer
 
 
 def peer_aes_dukpt(initial: bytes, serial: bytes) -> list[bytes]:
@@ -101,7 +105,7 @@ def our_tdes_dukpt() -> bytes:
 
 def contenders() -> list[Contender]:
     """Everything that is measured, after all have shown that they agree."""
-    deriver = Deriver(BASE_KEY)
+    deriver, transactions = Deriver(BASE_KEY), TransactionKeys(BASE_KEY)
     initial = dukpt_aes.initial_key(BASE_KEY, INITIAL_KEY_ID)
     serials = [INITIAL_KEY_ID + (FIRST_COUNTER + step).to_bytes(4) for step in range(RUN)]
     requests = [Request(FIRST_COUNTER + step) for step in range(RUN)]
@@ -120,7 +124,7 @@ def contenders() -> list[Contender]:
         ("format 4 decode", "vafa", lambda: pin_blocks.open_iso_4(BASE_KEY, sealed, CARD)),
         ("tdes dukpt", "pydukpt", peer_tdes_dukpt),
         ("tdes dukpt", "vafa", our_tdes_dukpt),
-        ("whole transaction", "vafa", lambda: transaction(deriver, next(coming))),
+        ("whole transaction", "vafa", lambda: transaction(transactions, next(coming))),
     ]
 
 
@@ -182,7 +186,10 @@ def main() -> None:
     for line in ratios(times):
         print(line)
     whole = times["whole transaction", "vafa"]
-    print(f"whole transaction {whole:.1f} us, target {TARGET_US:.0f} us")
+    print(
+        f"whole transaction {whole:.1f} us, target {TARGET_US:.0f} us:"
+        f" {whole / times['cmac', 'vafa']:.1f} AES-CMACs, target {TARGET_CMACS}"
+    )
     print(f"\nmedians of {slices} slices:")
     for (what, who), microseconds in times.items():
         print(f"  {what:<18} {who:<8} {microseconds:7.2f} us")

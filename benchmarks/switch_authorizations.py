@@ -28,6 +28,7 @@ from pathlib import Path
 import apsw
 
 from simulators.cards import Deck
+from simulators.issuing import issued
 from simulators.load import Figures, Traffic, arrive, saturate
 from switch.defaults import DEMO_ACCEPTOR, create_defaults
 from switch.keys import BDK_ID_BYTES
@@ -71,7 +72,7 @@ def undisturbed() -> None:
 async def measure(settings: Settings, options: argparse.Namespace, peer: float, process: int) -> None:
     undisturbed()
     port = int(settings.port_path.read_text(encoding="ascii"))
-    cards = [card.number for card in Deck(seed=7).hand(options.members)]
+    cards = await issued(settings, Deck(seed=7).hand(options.members))
     traffic = Traffic(settings, cards, datetime.now(BUSINESS_ZONE))
     lines, host = options.lines, settings.listener.host
     await saturate(host, port, traffic.activations(), lines, options.in_flight)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 PROGRAM_PREFIX: Final = "936400"
@@ -49,6 +49,7 @@ class Card:
     """What is written on one magnetic stripe.
 
     number: 8-19 digits; expiry: YYMM; service_code: three digits; name: ISO 7813, 2-26 characters.
+    discretionary: digits; on an issued card they hold its verification value (`simulators.issuing`).
     """
 
     number: str = field(repr=False)
@@ -61,6 +62,16 @@ class Card:
     def masked(self) -> str:
         """The number as it may be shown."""
         return masked(self.number)
+
+    @property
+    def track_2(self) -> str:
+        """Track 2 without its sentinels (ISO/IEC 7813), as DE 35 has it."""
+        return f"{self.number}={self.expiry}{self.service_code}{self.discretionary}"
+
+    def with_value(self, value: str, offset: int) -> Card:
+        """This card with a verification value after `offset` digits of its discretionary data."""
+        data = self.discretionary.ljust(offset + len(value), "0")
+        return replace(self, discretionary=data[:offset] + value + data[offset + len(value) :])
 
     def __repr__(self) -> str:
         return f"Card({self.masked})"

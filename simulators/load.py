@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from simulators.cards import Card
 from simulators.terminal_keys import TerminalKeys
 from switch import iso8583
 from switch.defaults import read_terminal_settings
@@ -45,10 +46,10 @@ class Figures:
 
 
 class Traffic:
-    """Makes requests of the settings' terminals for one set of cards, in the order they have to be sent.
+    """Makes requests of the settings' terminals for issued cards, in the order they have to be sent.
     `moment`: what the terminals' clocks say."""
 
-    def __init__(self, settings: Settings, cards: Sequence[str], moment: datetime, seed: int = 1) -> None:
+    def __init__(self, settings: Settings, cards: Sequence[Card], moment: datetime, seed: int = 1) -> None:
         self.settings = settings
         self.cards = cards
         self.moment = moment
@@ -87,7 +88,7 @@ class Traffic:
         return requests
 
     def _request(
-        self, number: int, card: str, mti: str, processing_code: str, fields: Mapping[str, Value]
+        self, number: int, card: Card, mti: str, processing_code: str, fields: Mapping[str, Value]
     ) -> tuple[int, bytes]:
         index = number % len(self.settings.terminals)
         terminal = self.settings.terminals[index]
@@ -99,7 +100,7 @@ class Traffic:
             "12": self.moment.strftime("%H%M%S"),
             "13": self.moment.strftime("%m%d"),
             "22": "021",
-            "35": f"{card}=2912101000000001",
+            "35": card.track_2,
             "41": terminal.id,
             "42": terminal.acceptor,
             "53": transmission.field_53,

@@ -35,7 +35,7 @@ class Wallet:
 
     def put(self, card: Card) -> None:
         """Lay a card on top."""
-        numbers = [kept.number for kept in self.cards() if kept != card]
+        numbers = [kept.number for kept in self.cards() if kept.number != card.number]
         numbers = [*numbers, card.number][-KEPT_CARDS:]
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial = self._path.with_name(f".{FILE}.{os.getpid()}")

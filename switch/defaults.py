@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from switch.hsm import InProcessHsm, KeyNotFound, KeyStore, KeyStoreError
 from switch.hsm.crypto.key_blocks import Header, KeyBlockError
 from switch.hsm.crypto.master_keys import BlockMasterKey
-from switch.hsm.port import HsmError, Key, KeyAlgorithm, KeyUse
+from switch.hsm.inputs import ALGORITHMS
+from switch.hsm.port import Hsm, HsmError, Key, KeyAlgorithm, KeyUse
 from switch.keys import (
+    CARD_VALUE,
     CHECKPOINT,
     PIN_VERIFIER,
     KeysError,
@@ -48,21 +50,27 @@ def create_defaults(data: Path) -> Settings:
     Also makes the keys that the settings need and writes `terminals/<id>.json`, what each terminal's firmware
     is told. Raises SettingsError.
     """
-    path = data / SETTINGS_FILE
-    if not path.exists():
-        try:
-            data.mkdir(parents=True, exist_ok=True)
-            write_private(path, _default_text())
-        except OSError as error:
-            raise SettingsError(f"{data}: can't be made ({error.strerror}); choose another --data") from None
-    settings = load(path)
+    settings = create_settings(data)
     if settings.hsm.adapter == IN_PROCESS and not settings.is_production:
         try:
-            _completed(_make_keys(settings))
+            _completed(_make_keys_in_process(settings))
         except (KeysError, KeyStoreError, HsmError, LedgerUnavailable) as error:
             raise SettingsError(str(error)) from None
     write_terminal_settings(settings)
     return settings
+
+
+def create_settings(data: Path, hsm: Sequence[str] = ()) -> Settings:
+    """The settings of a data directory, made when it has none yet. hsm: lines of their table [hsm]; none: the
+    in-process adapter. Raises SettingsError."""
+    path = data / SETTINGS_FILE
+    if not path.exists():
+        try:
+            data.mkdir(parents=True, exist_ok=True)
+            write_private(path, _default_text(hsm))
+        except OSError as error:
+            raise SettingsError(f"{data}: can't be made ({error.strerror}); choose another --data") from None
+    return load(path)
 
 
 def write_terminal_settings(settings: Settings, port: int | None = None) -> None:
@@ -114,12 +122,13 @@ def _told(settings: Settings, terminal: Terminal) -> dict[str, Any]:
     }
 
 
-def _default_text() -> str:
+def _default_text(hsm: Sequence[str]) -> str:
     lines = [
         "# Settings of this switch, made with random keys at its first start.",
         "# docs/settings.md explains every key.",
         'environment = "test"',
         "",
+        *(["[hsm]", *hsm, ""] if hsm else []),
         "[keys]",
         f'seal = "{secrets.token_hex(32)}"',
         f'directory = "{secrets.token_hex(32)}"',
@@ -140,8 +149,17 @@ def _default_text() -> str:
 # ---------------------------------------------------------------- keys
 
 
-async def _make_keys(settings: Settings) -> None:
-    """Whatever key is missing, and for each terminal its transport key and first initial key."""
+class TransportKeys(Protocol):
+    """How a terminal's transport key, which its firmware is flashed with in clear, gets into the HSM."""
+
+    async def clear(self, key: Key, name: str) -> bytes | None:
+        """The clear key, where that can be told again. Raises KeysError."""
+
+    async def take_in(self, clear: bytes) -> Key:
+        """16 bytes as a key of the HSM. Raises HsmError."""
+
+
+async def _make_keys_in_process(settings: Settings) -> None:
     path = settings.hsm.master_key_file
     if not path.exists():
         if settings.hsm.key_store.exists():
@@ -149,23 +167,34 @@ async def _make_keys(settings: Settings) -> None:
         write_private(path, secrets.token_hex(32) + "\n")
     master_key = read_master_key(path)
     hsm = InProcessHsm(master_key)
+    await make_keys(settings, hsm, _UnderMasterKey(hsm, BlockMasterKey(master_key)))
+
+
+async def make_keys(settings: Settings, hsm: Hsm, transports: TransportKeys) -> None:
+    """Whatever key is missing, and for each terminal its transport key and first initial key. Raises
+    KeysError, KeyStoreError, HsmError, LedgerUnavailable."""
     store = open_store(settings)
-    before = store.names()
+    before, versions = store.names(), _versions(store)
     wanted = {
         base_key_name(terminal.initial_key_id): KeyUse.BASE_DERIVATION for terminal in settings.terminals
     }
-    wanted |= {PIN_VERIFIER: KeyUse.PIN_VERIFIER, CHECKPOINT: KeyUse.MAC}
+    wanted |= {
+        PIN_VERIFIER: KeyUse.PIN_VERIFIER,
+        CARD_VALUE: KeyUse.CARD_VALUE,
+        CHECKPOINT: KeyUse.MAC,
+    }
     for name, use in wanted.items():
         if name not in before:
-            key = await hsm.generate_key(use, KeyAlgorithm.AES_128)
-            store.add(name, key, KeyAlgorithm.AES_128, MADE_BY)
+            algorithm = ALGORITHMS[use][0]
+            key = await hsm.generate_key(use, algorithm)
+            store.add(name, key, algorithm, MADE_BY)
     told = {terminal: read_terminal_settings(settings, terminal) for terminal in settings.terminals}
     for terminal, known in told.items():
         # Later its file holds the transport key alone: a terminal's firmware takes the key block out.
         if "transport_key" not in known:
             counter = _first_counter(settings, terminal)
-            known |= await _first_keys(store, hsm, BlockMasterKey(master_key), terminal, counter)
-    if store.names() != before:
+            known |= await _first_keys(store, hsm, transports, terminal, counter)
+    if _versions(store) != versions:
         store.save()
     for terminal, known in told.items():
         if known != read_terminal_settings(settings, terminal):
@@ -174,6 +203,10 @@ async def _make_keys(settings: Settings) -> None:
             write_private(
                 terminal_file(settings, terminal), json.dumps(content, ensure_ascii=False, indent=1) + "\n"
             )
+
+
+def _versions(store: KeyStore) -> int:
+    return sum(len(store.versions(name)) for name in store.names())
 
 
 def _first_counter(settings: Settings, terminal: Terminal) -> int:
@@ -191,11 +224,11 @@ def _first_counter(settings: Settings, terminal: Terminal) -> int:
 
 
 async def _first_keys(
-    store: KeyStore, hsm: InProcessHsm, master: BlockMasterKey, terminal: Terminal, counter: int
+    store: KeyStore, hsm: Hsm, transports: TransportKeys, terminal: Terminal, counter: int
 ) -> dict[str, str]:
     """What a terminal is loaded with at its making: its transport key, its initial key under that, its first
     key serial number, with this counter."""
-    clear = await _transport_key(store, hsm, master, terminal)
+    clear = await _transport_key(store, transports, terminal)
     transport = store.key(transport_key_name(terminal.id))
     base_key = store.key(base_key_name(terminal.initial_key_id))
     exported = await hsm.derive_initial_key(base_key, terminal.initial_key_id, transport)
@@ -207,27 +240,40 @@ async def _first_keys(
     }
 
 
-async def _transport_key(
-    store: KeyStore, hsm: InProcessHsm, master: BlockMasterKey, terminal: Terminal
-) -> bytes:
-    """The clear transport key of a terminal, which its firmware is flashed with; made when there is none.
-
-    Only here does a clear key meet the master key: this adapter has it in a file anyway.
-    """
+async def _transport_key(store: KeyStore, transports: TransportKeys, terminal: Terminal) -> bytes:
+    """The clear transport key of a terminal, which its firmware is flashed with; made when there is none, or
+    none that can be told."""
     name = transport_key_name(terminal.id)
     try:
-        return master.unwrap(store.key(name).reference).key
+        known = await transports.clear(store.key(name), name)
     except KeyNotFound:
-        pass
-    except KeyBlockError:
-        raise KeysError(f"{store.path}: {name} is of another master key; restore its file") from None
+        known = None
+    if known is not None:
+        return known
     clear = secrets.token_bytes(16)
-    header = Header(version=master.scheme, usage=KeyUse.TRANSPORT.value, algorithm="A", mode="B")
-    token = master.wrap(header, clear)
-    unchecked = Key(token, KeyUse.TRANSPORT, "")
-    key = Key(token, KeyUse.TRANSPORT, await hsm.check_value(unchecked))
-    store.add(name, key, KeyAlgorithm.AES_128, MADE_BY)
+    store.add(name, await transports.take_in(clear), KeyAlgorithm.AES_128, MADE_BY)
     return clear
+
+
+class _UnderMasterKey:
+    """TransportKeys of the in-process adapter: only here does a clear key meet the master key, which this
+    adapter has in a file anyway."""
+
+    def __init__(self, hsm: InProcessHsm, master: BlockMasterKey) -> None:
+        self._hsm = hsm
+        self._master = master
+
+    async def clear(self, key: Key, name: str) -> bytes | None:
+        try:
+            return self._master.unwrap(key.reference).key
+        except KeyBlockError:
+            raise KeysError(f"{name} is of another master key; restore the key store's file") from None
+
+    async def take_in(self, clear: bytes) -> Key:
+        header = Header(version=self._master.scheme, usage=KeyUse.TRANSPORT.value, algorithm="A", mode="B")
+        token = self._master.wrap(header, clear)
+        unchecked = Key(token, KeyUse.TRANSPORT, "")
+        return Key(token, KeyUse.TRANSPORT, await self._hsm.check_value(unchecked))
 
 
 def _completed(coroutine: Coroutine[Any, Any, Result]) -> Result:

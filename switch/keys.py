@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from switch import tls
-from switch.hsm import InProcessHsm, KeyStore, KeyStoreError, PayShieldHsm
-from switch.hsm.port import Hsm, HsmError, Key
-from switch.settings import IN_PROCESS, PAYSHIELD, HsmSettings, Settings, Terminal
+from switch.hsm import InProcessHsm, KeyState, KeyStore, KeyStoreError, PayShieldHsm
+from switch.hsm.port import Capability, Hsm, HsmError, Key
+from switch.settings import IN_PROCESS, OFF, PAYSHIELD, REQUIRED, HsmSettings, Settings, Terminal
 
 PIN_VERIFIER = "pin/verifier"
+CARD_VALUE = "card/value"
 CHECKPOINT = "ledger/checkpoint"
 BDK_ID_BYTES = 4  # the first ones of an initial key id
 
@@ -38,23 +39,41 @@ def transport_key_name(terminal: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SwitchKeys:
-    """What a running switch works with. base_keys: by BDK id (4 bytes)."""
+    """What a running switch works with. base_keys: by BDK id (4 bytes). card_values: what the cards' values
+    may be made with, the newest first; empty when nobody asks for them."""
 
     base_keys: Mapping[bytes, Key]
     pin_verifier: Key
     checkpoint: Key
+    card_values: tuple[Key, ...] = ()
 
     @classmethod
-    def of(cls, store: KeyStore, terminals: Iterable[Terminal]) -> SwitchKeys:
-        """The keys that these terminals need. Raises KeysError, which names the first one missing."""
+    def of(cls, store: KeyStore, terminals: Iterable[Terminal], *, checks_cards: bool = False) -> SwitchKeys:
+        """The keys that these terminals, and cards with values, need. Raises KeysError, which names the first
+        one missing."""
         try:
             names = {
                 one.initial_key_id[:BDK_ID_BYTES]: base_key_name(one.initial_key_id) for one in terminals
             }
             base_keys = {bdk_id: store.key(name) for bdk_id, name in names.items()}
-            return cls(base_keys, store.key(PIN_VERIFIER), store.key(CHECKPOINT))
+            cards = card_value_keys(store) if checks_cards else ()
+            return cls(base_keys, store.key(PIN_VERIFIER), store.key(CHECKPOINT), cards)
         except KeyStoreError as error:
             raise KeysError(str(error)) from None
+
+
+def card_value_keys(store: KeyStore) -> tuple[Key, ...]:
+    """The key that cards get their verification values from now, then those of cards made before, for a card
+    lives for years. Raises KeysError."""
+    try:
+        made_with = store.key(CARD_VALUE)
+    except KeyStoreError as error:
+        raise KeysError(
+            f'{error}, or set program.card_values = "{OFF}" when the cards of this program have no'
+            " verification value: a made-up track 2 then passes for a card"
+        ) from None
+    before = [one.key for one in reversed(store.versions(CARD_VALUE)) if one.state is KeyState.RETIRED]
+    return made_with, *before
 
 
 def open_store(settings: Settings) -> KeyStore:
@@ -65,9 +84,16 @@ def open_store(settings: Settings) -> KeyStore:
         raise KeysError(str(error)) from None
 
 
-async def open_hsm(settings: Settings) -> Hsm:
-    """The HSM that the settings name, connected. Raises KeysError, also for a simulated one in production."""
-    hsm = await _connected(settings.hsm)
+def _unheard(why: str) -> None:
+    """For whoever does not ask how the HSM's connections are."""
+
+
+async def open_hsm(settings: Settings, on_change: Callable[[str], None] = _unheard) -> Hsm:
+    """The HSM that the settings name, connected. Raises KeysError, also for a simulated one in production.
+
+    on_change: of an HSM behind a network, why its last connection was lost, and "" when there is one again.
+    """
+    hsm = await _connected(settings.hsm, on_change)
     try:
         status = await hsm.status()
     except HsmError as error:
@@ -82,7 +108,17 @@ async def open_hsm(settings: Settings) -> Hsm:
     return hsm
 
 
-async def _connected(settings: HsmSettings) -> Hsm:
+def check_capable(settings: Settings, hsm: Hsm) -> None:
+    """That the HSM can do what the program asks for. Raises KeysError."""
+    if settings.program.checks_cards and Capability.CARD_VALUE not in hsm.capabilities:
+        raise KeysError(
+            f'{settings.source}: hsm.adapter "{settings.hsm.adapter}" can\'t check card verification values,'
+            f' and program.card_values is "{REQUIRED}"; use another HSM, or set it to "{OFF}": a made-up'
+            " track 2 then passes for a card"
+        )
+
+
+async def _connected(settings: HsmSettings, on_change: Callable[[str], None]) -> Hsm:
     if settings.adapter == IN_PROCESS:
         return InProcessHsm(read_master_key(settings.master_key_file))
     if settings.adapter == PAYSHIELD:
@@ -94,6 +130,7 @@ async def _connected(settings: HsmSettings) -> Hsm:
             header_bytes=settings.header_bytes,
             timeout_s=settings.timeout_ms / 1000,
             master_key_id=settings.master_key_id,
+            on_change=on_change,
         )
         try:
             await hsm.start()

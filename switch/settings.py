@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from itertools import pairwise
@@ -21,6 +21,7 @@ from switch.loyalty.program import Program as LoyaltyProgram
 
 SETTINGS_FILE = "switch.toml"
 IN_PROCESS, PAYSHIELD, PKCS11 = "in-process", "payshield", "pkcs11"  # adapters of the HSM port
+REQUIRED, OFF = "required", "off"  # program.card_values
 NEVER_POINTS = 999_999_999_999  # the largest redemption a message can carry: none is above it
 
 
@@ -33,7 +34,8 @@ class SettingsError(Exception):
 class Listener:
     """Where terminals connect, and the limits that keep one peer from hurting the others.
 
-    tls_certificate: lines are TLS; tls_clients: the authority whose certificates terminals must show.
+    tls_certificate: lines are TLS; tls_clients: the authority whose certificates terminals must show;
+    clear_codes: a one-time code may come in clear on a line without TLS.
     """
 
     host: str
@@ -46,6 +48,7 @@ class Listener:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_clients: Path | None = None
+    clear_codes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,10 @@ class Program:
     """The loyalty program. versions: its rules, see `switch.loyalty.program`; the rates are the first one's.
 
     Redemptions above pin_from_points need a PIN or a one-time code, also from a swiped card. pin_tries wrong
-    PINs in a row lock; a code lives code_lifetime_s seconds and code_tries wrong tries.
+    PINs in a row lock; a code lives code_lifetime_s seconds and code_tries wrong tries. card_values: whether
+    track 2 must carry the right card verification value, card_value_offset digits behind the service code;
+    after card_tries wrong ones a swipe counts as a typed number. In code_period_s seconds a member is sent
+    codes_per_member codes at most, and a terminal asks for codes_per_terminal.
     """
 
     name: str
@@ -80,6 +86,17 @@ class Program:
             rial_per_redeemed_point=self.rial_per_redeemed_point,
         )
         return LoyaltyProgram((first, *later))
+
+    card_values: str = REQUIRED
+    card_value_offset: int = 0
+    card_tries: int = 3
+    codes_per_member: int = 5
+    codes_per_terminal: int = 60
+    code_period_s: int = 3600
+
+    @property
+    def checks_cards(self) -> bool:
+        return self.card_values == REQUIRED
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +329,7 @@ TABLES: dict[str, dict[str, _Key]] = {
         "tls_certificate": _Key(_optional_text, _OPTIONAL_FILE, ""),
         "tls_key": _Key(_optional_text, _OPTIONAL_FILE, ""),
         "tls_clients": _Key(_optional_text, _OPTIONAL_FILE, ""),
+        "clear_codes": _Key(_boolean, "true or false", False),
     },
     "program": {
         "name": _Key(_text, "a name", "vafa"),
@@ -327,6 +345,16 @@ TABLES: dict[str, dict[str, _Key]] = {
         "hold_minutes": _Key(_integer(1, 525_600), "minutes, 1 to 525600", 60),
         # Long enough for the member to notice that somebody else had his card replaced.
         "replaced_hours": _Key(_integer(0, 8_760), "hours, 0 to 8760", 24),
+        "card_values": _Key(_choice(REQUIRED, OFF), f'"{REQUIRED}" or "{OFF}"', REQUIRED),
+        # Track 2 has 37 characters: behind a number of 16 digits, expiry and service code 13 digits are left.
+        "card_value_offset": _Key(_integer(0, 10), "a whole number from 0 to 10", 0),
+        # A value has three digits: each try finds it with one in a thousand.
+        "card_tries": _Key(_integer(1, 9), "a whole number from 1 to 9", 3),
+        # Each code is three guesses in a million, costs a message, and is a nuisance to who didn't ask.
+        "codes_per_member": _Key(_integer(1, 1000), "a whole number from 1 to 1000", 5),
+        # A busy till; more is somebody who goes through other people's numbers.
+        "codes_per_terminal": _Key(_integer(1, 100_000), "a whole number from 1 to 100000", 60),
+        "code_period_s": _Key(_integer(60, 86_400), "seconds, 60 to 86400", 3600),
     },
     "hsm": {
         "adapter": _Key(
@@ -357,6 +385,14 @@ TERMINAL_KEYS: dict[str, _Key] = {
     "acceptor": _Key(_characters(15), "15 letters or digits (DE 42)"),
     "blocked": _Key(_boolean, "true or false", False),
     "initial_key_id": _Key(_initial_key_id, "16 digits or letters A to F: BDK id, derivation id"),
+}
+# Keys that earlier versions had, and what came for them.
+_LOADED_NOW = "remove it and give initial_key_id: terminals have DUKPT keys now, see vafa keys inject"
+FORMER_KEYS = {
+    "keys.checkpoint": "remove it and move ledger.checkpoints away, which carries it: the key is in the key"
+    " store now, see vafa keys generate ledger/checkpoint",
+    "terminals.mac_request_key": _LOADED_NOW,
+    "terminals.mac_answer_key": _LOADED_NOW,
 }
 
 
@@ -475,9 +511,7 @@ class _Reader:
             raise SettingsError(f"{self._path}: {name}: expected a table, [{name}]")
         for key in table:
             if key not in keys:
-                raise SettingsError(
-                    f"{self._where(key)}: unknown key {self._dotted(name, key)}; known: {', '.join(keys)}"
-                )
+                raise SettingsError(f"{self._where(key)}: {self._strange(name, key, keys)}")
         values: dict[str, Any] = {}
         for key, rule in keys.items():
             if key not in table and rule.default is None:
@@ -493,6 +527,12 @@ class _Reader:
                     f"{self._where(key)}: {self._dotted(name, key)}: expected {rule.expected}{got}"
                 ) from None
         return values
+
+    def _strange(self, name: str, key: str, keys: Iterable[str]) -> str:
+        remedy = FORMER_KEYS.get(self._dotted(name.partition("[")[0], key))
+        if remedy:
+            return f"{self._dotted(name, key)} is a key of an earlier version; {remedy}"
+        return f"unknown key {self._dotted(name, key)}; known: {', '.join(keys)}"
 
     def _dotted(self, name: str, key: str) -> str:
         return f"{name}.{key}" if name else key

@@ -6,7 +6,7 @@ ignores all others.
 """
 
 from terminal.message import DecodeError, pack, pack_tags, split_mac, unpack
-from terminal.message_tables import TAG_ENCIPHERED_DATA, TAG_MOBILE
+from terminal.message_tables import TAG_ENCIPHERED_DATA, TAG_MOBILE, TAG_ONE_TIME_CODE
 
 LONGEST_FRAME_BYTES = 400  # the largest answer of the dictionary is about 350; more is not our switch
 SHORTEST_MESSAGE_BYTES = 10  # MTI and primary bitmap
@@ -15,7 +15,7 @@ TPDU_BYTES = 5
 # What of a request its answer repeats.
 _ECHOED = (11, 12, 41)
 _KEY_SET = b"\x01"  # DE 53 before the serial
-_PERSONAL = (TAG_MOBILE,)  # tags of DE 48 that a line without TLS carries enciphered
+_PERSONAL = (TAG_MOBILE, TAG_ONE_TIME_CODE)  # tags of DE 48 that a line without TLS carries enciphered
 
 
 class FrameError(Exception):

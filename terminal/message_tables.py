@@ -91,8 +91,10 @@ RESPONSES = {
     "55": ("Wrong PIN", "رمز نادرست است"),
     "58": ("Terminal not permitted", "پایانه مجاز نیست"),
     "63": ("Security error", "خطای امنیتی"),
+    "65": ("Too many one-time codes", "درخواست رمز بیش از حد مجاز"),
     "75": ("PIN locked after too many tries", "رمز قفل شده است"),
     "78": ("Card is not active", "کارت فعال نیست"),
+    "82": ("Card data is wrong", "اطلاعات کارت نادرست است"),
     "86": ("PIN can't be checked now", "بررسی رمز اکنون ممکن نیست"),
     "91": ("Service not available", "سرویس در دسترس نیست"),
     "94": ("Duplicate transaction", "تراکنش تکراری"),
@@ -106,4 +108,6 @@ REASONS = {
     "0201": ("Older than the switch accepts", "قدیمی‌تر از حد پذیرش"),
     "0301": ("This mobile number can't be used for this card", "این شمارهٔ همراه برای این کارت پذیرفته نیست"),
     "0302": ("No mobile number is known for this card", "برای این کارت شمارهٔ همراهی ثبت نشده است"),
+    "0303": ("No further one-time code for this member in the next {0} minutes", "تا {0} دقیقهٔ دیگر برای این عضو رمزی فرستاده نمی‌شود"),
+    "0304": ("No further one-time code from this terminal in the next {0} minutes", "تا {0} دقیقهٔ دیگر از این پایانه رمزی فرستاده نمی‌شود"),
 }

@@ -1,8 +1,10 @@
-"""What holds for every test: hypothesis profiles, and that nothing is ever skipped."""
+"""What holds for every test: hypothesis profiles, how many run at once, and that nothing is ever skipped."""
 
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -11,6 +13,26 @@ from hypothesis import settings
 settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+# Hundreds of processes are started: compiling all sources for each again would be most of what they do.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+WORKERS_A_CORE = 2  # many tests wait for a process, a line or a timeout; more would only make all wait longer
+MOST_WORKERS = 16  # each reads all tests first, so many cores help no further
+WORKER_BYTES = 512 * 1024 * 1024  # a worker with the processes of its test; most take less than half
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """What `--numprocesses auto` means here."""
+    fit = _free_bytes() // WORKER_BYTES
+    return max(1, min(WORKERS_A_CORE * len(os.sched_getaffinity(0)), MOST_WORKERS, fit))
+
+
+def _free_bytes() -> int:
+    told = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    return int(told["MemAvailable"].split()[0]) * 1024
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

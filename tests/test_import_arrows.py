@@ -23,13 +23,21 @@ BELOW_THE_TOP = (
     "switch.settlement",
     "switch.events",
 )
-TOP_OF_SWITCH = (*BELOW_THE_TOP, "switch.settings", "switch.tls", "switch.keys", "switch.defaults")
+TOP_OF_SWITCH = (
+    *BELOW_THE_TOP,
+    "switch.settings",
+    "switch.tls",
+    "switch.handshakes",
+    "switch.keys",
+    "switch.defaults",
+    "switch.people",
+)
 ALLOWED: dict[str, tuple[str, ...]] = {
     "terminal": ("terminal.text",),
     "terminal.text": (),
     "switch": (),
     "switch.iso8583": (),
-    "switch.hsm": ("switch.hsm.crypto",),
+    "switch.hsm": ("switch.hsm.crypto", "switch.people"),
     "switch.hsm.crypto": (),
     "switch.ledger": (),
     "switch.loyalty": (),
@@ -43,8 +51,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "switch.settlement": ("switch.ledger",),
     "switch.events": ("switch.ledger",),
-    "switch.hsm_sim": ("switch.hsm.crypto", "switch.tls"),
+    "switch.hsm_sim": ("switch.hsm.crypto", "switch.tls", "switch.handshakes", "switch.people"),
+    "switch.people": (),
     "switch.tls": (),
+    "switch.handshakes": (),
     "switch.settings": (*BELOW_THE_TOP, "switch.tls"),
     "switch.keys": ("switch.hsm", "switch.settings", "switch.tls"),
     "switch.defaults": ("switch.hsm", "switch.hsm.crypto", "switch.ledger", "switch.keys", "switch.settings"),

@@ -1,4 +1,4 @@
-"""`vafa demo`: one scripted visit through the real firmware, line, switch and ledger, each its own process.
+"""`vafa demo`: one scripted visit through the real firmware, line, switch and HSM, each its own process.
 
 Starts them, plays `simulators.visit`, prints what a cashier sees, and on request stays up. It decides nothing
 itself: what has to come is the script's, what came is the firmware's.
@@ -12,7 +12,7 @@ import json
 import signal
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
@@ -22,10 +22,14 @@ from simulators.cards import Deck
 from simulators.drawing import Watcher, heading
 from simulators.faults import FaultProxy
 from simulators.firmware import Options, Place, Terminal, prepare_micropython
+from simulators.hsm_process import HsmProcess
+from simulators.issuing import issued
 from simulators.process import VAFA, Process, ProcessEnded
 from simulators.switch_process import SwitchProcess
 from simulators.visit import Step, play
 from simulators.wallet import Wallet
+from switch.settings import load_for
+from tools import demo_hsm
 from tools.cli import CommandError, ExitCode
 
 DEFAULT_PORT: Final = 8583
@@ -33,6 +37,8 @@ ANY_PORT: Final = 0
 TERMINAL: Final = "10000001"
 # The scripted visit waits for one lost answer; fifteen seconds, the default, would only bore.
 PROBE_SECONDS: Final = 2.0
+# A simulated HSM that died is started again after so long: enough to see what a switch without one does.
+HSM_PAUSE_SECONDS: Final = 10.0
 ANSWER_TIMEOUT_MS: Final = 5000
 REVERSAL_INTERVAL_MS: Final = 1000
 
@@ -46,9 +52,19 @@ TITLES: Final = {
 }
 
 
-class Stack(NamedTuple):
-    """What runs: switch, line, terminal."""
+# Lines of the switch's log that whoever watches the demo is told.
+TOLD_OF_SWITCH: Final = {
+    "HSM lost": "the switch has lost its HSM: it says 91 to everything until that is back",
+    "HSM connected again": "the switch has its HSM again",
+}
 
+
+class Stack(NamedTuple):
+    """What runs. hsm: the simulated one, when this directory's keys are in it, and the watch that starts it
+    again."""
+
+    hsm: HsmProcess | None
+    hsm_watch: asyncio.Task[int] | None
     switch: SwitchProcess
     line: FaultProxy
     terminal: Terminal
@@ -128,7 +144,7 @@ async def _demo(data: Path, port: int, once: bool, as_json: bool, show: _Show) -
 
 
 async def _visit(stack: Stack, as_json: bool, show: _Show) -> int:
-    card = Deck().draw()
+    [card] = await issued(load_for(stack.switch.data, None), [Deck().draw()])
     Wallet(stack.switch.data).put(card)
     show.line(f"card {card.masked}")
     steps = await play(stack.terminal, stack.line, card, lambda name: show.line(heading(TITLES[name])))
@@ -166,7 +182,10 @@ async def _stay(stack: Stack, show: _Show) -> None:
     """Stay up until cancelled. Raises ProcessEnded when a part ends by itself."""
     data = stack.switch.data
     show.line(heading("staying up, Ctrl-C stops"))
-    show.line(f"  switch     {stack.switch.host}:{stack.switch.port}")
+    show.line(f"  switch     {stack.switch.host}:{stack.switch.port}, process {stack.switch.pid}")
+    if stack.hsm is not None:
+        box = f"{demo_hsm.HOST}:{stack.hsm.port}, process {stack.hsm.pid}, simulated, over TLS"
+        show.line(f"  HSM        {box}; vafa hsm status --data {data / demo_hsm.DIRECTORY}")
     show.line(f"  data       {data}")
     show.line(
         f"  terminal   {stack.terminal.place.terminal_id}, ready for the next card; from another window:"
@@ -177,6 +196,8 @@ async def _stay(stack: Stack, show: _Show) -> None:
         asyncio.create_task(stack.switch.ended()): stack.switch.explain,
         asyncio.create_task(stack.terminal.ended()): stack.terminal.explain,
     }
+    if stack.hsm is not None and stack.hsm_watch is not None:
+        ends[stack.hsm_watch] = stack.hsm.explain
     try:
         done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -193,8 +214,12 @@ async def _running(data: Path, port: int, show: _Show) -> AsyncIterator[Stack]:
     _refuse_taken_directory(place)
     interpreter = await asyncio.to_thread(prepare_micropython)
     async with contextlib.AsyncExitStack() as cleanup:
-        switch = SwitchProcess(data, _free_port(port, show))
+        hsm = await _hsm(cleanup, data)
+        watch = None if hsm is None else asyncio.create_task(_keep_up(hsm, show))
+        switch = SwitchProcess(data, _free_port(port, show), _switch_teller(show))
         cleanup.push_async_callback(switch.stop)
+        if watch is not None:
+            cleanup.push_async_callback(_cancelled, watch)  # or it would start again what is stopped next
         await switch.start()
         line = FaultProxy(switch.host, switch.port)
         cleanup.push_async_callback(line.stop)
@@ -210,9 +235,45 @@ async def _running(data: Path, port: int, show: _Show) -> AsyncIterator[Stack]:
         terminal.on_screen = watcher.screen
         terminal.on_receipt = watcher.receipt
         cleanup.push_async_callback(terminal.stop)
-        show.line(f"switch on {switch.host}:{switch.port}, terminal {TERMINAL} under {interpreter.name}")
+        box = "" if hsm is None else f", HSM simulator on {demo_hsm.HOST}:{hsm.port}"
+        show.line(f"switch on {switch.host}:{switch.port}{box}, terminal {TERMINAL} under {interpreter.name}")
         await terminal.start()
-        yield Stack(switch, line, terminal)
+        yield Stack(hsm, watch, switch, line, terminal)
+
+
+async def _hsm(cleanup: contextlib.AsyncExitStack, data: Path) -> HsmProcess | None:
+    """The simulated HSM of this directory, running; None when the directory's keys are elsewhere."""
+    if not demo_hsm.works_here(data):
+        return None
+    return await cleanup.enter_async_context(demo_hsm.running(data))
+
+
+async def _cancelled(task: asyncio.Task[int]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _keep_up(hsm: HsmProcess, show: _Show) -> int:
+    """Say when the box ended, start it again after a pause. Raises ProcessEnded when it doesn't start."""
+    while True:
+        code = await hsm.ended()
+        how = f"by signal {-code}" if code < 0 else f"with code {code}"
+        show.line(f"the HSM simulator ended {how}; it is started again in {HSM_PAUSE_SECONDS:g} s")
+        await asyncio.sleep(HSM_PAUSE_SECONDS)
+        await hsm.start()
+        show.line(f"the HSM simulator is back on {demo_hsm.HOST}:{hsm.port}, process {hsm.pid}")
+
+
+def _switch_teller(show: _Show) -> Callable[[str], None]:
+    """Hears the switch's log, shows the few lines that say why transactions fail."""
+
+    def hear(line: str) -> None:
+        with contextlib.suppress(ValueError):
+            event = json.loads(line)
+            if isinstance(event, dict) and event.get("event") in TOLD_OF_SWITCH:
+                show.line(TOLD_OF_SWITCH[event["event"]])
+
+    return hear
 
 
 def _refuse_taken_directory(place: Place) -> None:

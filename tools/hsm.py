@@ -1,13 +1,12 @@
 """`vafa hsm`: run the simulated HSM, make its LMK, and be its officers. Options in, exit codes out; the work
 is in `switch.hsm_sim`.
 
-Passphrases are asked on the terminal without echo, or read one a line from stdin when it is no terminal; they
-are never options, for those show in the process list.
+Passphrases and components are asked on the terminal without echo, or read one a line from stdin when it is no
+terminal; they are never options, for those show in the process list.
 """
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import os
 import secrets
@@ -20,8 +19,7 @@ import typer
 from switch.hsm_sim import settings as hsm_settings
 from switch.hsm_sim.console import ask
 from switch.hsm_sim.reference import reference
-from switch.hsm_sim.service import CONSOLE_FILE, PortError, StartError, public_keys, sealed_keys
-from switch.hsm_sim.service import run as serve
+from switch.hsm_sim.service import CONSOLE_FILE, PortError, StartError, public_keys, sealed_keys, serve
 from switch.hsm_sim.settings import ENVIRONMENT_VARIABLE, Settings, SettingsError
 from switch.hsm_sim.vault import FILE, Officer, OpenedVault, VaultError, read, seal
 from tools.cli import CommandError, ExitCode
@@ -30,7 +28,15 @@ app = typer.Typer(no_args_is_help=True, help="A simulated HSM, for everything bu
 
 DEFAULT_DATA = Path("data/hsm")
 SECONDS = 60  # of a minute
+COMPONENTS = 3  # what a ceremony makes
 
+Officers = Annotated[
+    Path | None,
+    typer.Option(
+        "--officers",
+        help="File with both officers' names and passphrases, a line each: for a box that nobody attends.",
+    ),
+]
 Data = Annotated[Path, typer.Option(help="Directory of the sealed LMK, audit log and officers' console.")]
 
 
@@ -67,6 +73,7 @@ def run(
     tls_certificate: Annotated[Path | None, typer.Option(help="The box's certificate (PEM).")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None,
     tls_clients: Annotated[Path | None, typer.Option(help="Authority of the clients' certificates.")] = None,
+    officers: Officers = None,
     environment: Annotated[str | None, typer.Option(help="Where this is; `production` is refused.")] = None,
 ) -> None:
     """Serve hosts until SIGTERM or Ctrl-C.
@@ -103,8 +110,8 @@ def run(
         else:
             settings = hsm_settings.overridden(settings, {"data": settings.data or DEFAULT_DATA})
             assert settings.data is not None
-            keys = sealed_keys(settings.data, _opened(settings.data), settings.default_lmk)
-        asyncio.run(serve(settings, keys, open_log()))
+            keys = sealed_keys(settings.data, _opened(settings.data, officers), settings.default_lmk)
+        serve(settings, keys, open_log())
     except PortError as error:
         raise CommandError(
             str(error), ExitCode.NETWORK, "another --port, or stop what listens there"
@@ -117,6 +124,7 @@ def run(
 def create(
     data: Data = DEFAULT_DATA,
     lmk: Annotated[str, typer.Option(help="The LMK's identifier, two digits.")] = "00",
+    officers: Officers = None,
 ) -> None:
     """Make a random AES LMK and seal it under two officers' passphrases.
 
@@ -126,12 +134,16 @@ def create(
         raise CommandError("an LMK identifier is two digits", ExitCode.USAGE)
     if (data / FILE).exists():
         raise CommandError(f"{data / FILE} exists", ExitCode.CONFIGURATION, "an LMK is never overwritten")
-    first, second = _officers(twice=True)
+    first, second = _officers(officers, twice=True)
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         seal(lmk, secrets.token_bytes(32), first, second).write(data / FILE)
     except VaultError as error:
         raise CommandError(str(error), ExitCode.CONFIGURATION) from None
+    except OSError as error:
+        raise CommandError(
+            f"{data}: can't be written ({error.strerror})", ExitCode.CONFIGURATION, "another --data"
+        ) from None
     typer.echo(f"LMK {lmk} is sealed in {data / FILE} for {first.name} and {second.name}")
 
 
@@ -142,26 +154,43 @@ def authorise(
     ],
     data: Data = DEFAULT_DATA,
     minutes: Annotated[int, typer.Option(min=1, max=720, help="How long.")] = 15,
+    officers: Officers = None,
 ) -> None:
     """Two officers allow key management activities of a running box. A longer period given before holds.
 
     Example: vafa hsm authorise export.P0 generate.K0 --minutes 10
     """
-    first, second = _officers()
+    named = [officer._asdict() for officer in _officers(officers)]
     answer = _asked(
-        data,
-        {
-            "word": "authorise",
-            "activities": activities,
-            "minutes": minutes,
-            "officers": [officer._asdict() for officer in (first, second)],
-        },
+        data, {"word": "authorise", "activities": activities, "minutes": minutes, "officers": named}
     )
     longer = {name: left for name, left in answer["authorised"].items() if left > minutes * SECONDS}
     if names := [name for name in answer["authorised"] if name not in longer]:
         typer.echo(f"authorised for {minutes} min: {', '.join(names)}")
     for name, left in longer.items():
         typer.echo(f"authorised for longer before, which holds: {name}, {left} s")
+
+
+@app.command()
+def form(
+    usage: Annotated[str, typer.Argument(help="What the key is for: K0, K1, B0, M6 …")],
+    algorithm: Annotated[str, typer.Option(help="A1 A2 A3 (AES), T2 T3 (TDES), H5.")] = "A3",
+    components: Annotated[int, typer.Option(min=2, max=9, help="How many there are.")] = COMPONENTS,
+    data: Data = DEFAULT_DATA,
+    officers: Officers = None,
+) -> None:
+    """Form a key of a running box from clear components; prints it under the LMK, with its check value.
+
+    Example: vafa hsm form K0 --algorithm A3
+
+    The switch takes it by `vafa keys import NAME --token`.
+    """
+    named = [officer._asdict() for officer in _officers(officers)]
+    typed = [_component(number) for number in range(1, components + 1)]
+    request = {"usage": usage.upper(), "algorithm": algorithm.upper(), "components": typed, "officers": named}
+    answer = _asked(data, {"word": "form", **request})
+    typer.echo(answer["key"])
+    typer.echo(f"{usage.upper()}: KCV {answer['kcv']}", err=True)
 
 
 @app.command()
@@ -223,7 +252,16 @@ def _asked(data: Path, request: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _opened(data: Path) -> OpenedVault:
+def _component(number: int) -> str:
+    """Hex digits, as typed from a letter: blanks don't count."""
+    typed = "".join(_secret(f"Component {number}: ").split())
+    try:
+        return bytes.fromhex(typed).hex()
+    except ValueError:
+        raise CommandError(f"component {number} is not hexadecimal", ExitCode.USAGE) from None
+
+
+def _opened(data: Path, file: Path | None) -> OpenedVault:
     if not (data / FILE).exists():
         raise CommandError(
             f"there is no LMK in {data}",
@@ -231,11 +269,33 @@ def _opened(data: Path) -> OpenedVault:
             f"vafa hsm create --data {data}, or vafa hsm run --test-lmk",
         )
     vault = read(data / FILE)
+    if file is not None:
+        return vault.open(*officers_of(file))
     officers = [Officer(name, _secret(f"Passphrase of {name}: ")) for name in vault.names]
     return vault.open(officers[0], officers[1])
 
 
-def _officers(*, twice: bool = False) -> tuple[Officer, Officer]:
+def officers_of(file: Path) -> tuple[Officer, Officer]:
+    """The two officers that a file holds: whoever may read it is both. Raises CommandError."""
+    try:
+        if file.stat().st_mode & 0o077:
+            raise CommandError(
+                f"{file}: others may read it", ExitCode.CONFIGURATION, f"chmod 600 {file.name}"
+            )
+        lines = file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise CommandError(f"{file}: can't be read ({reason})", ExitCode.CONFIGURATION) from None
+    if len(lines) != 4:
+        raise CommandError(
+            f"{file}: {len(lines)} lines", ExitCode.CONFIGURATION, "a name and a passphrase each: four lines"
+        )
+    return Officer(lines[0], lines[1]), Officer(lines[2], lines[3])
+
+
+def _officers(file: Path | None = None, *, twice: bool = False) -> tuple[Officer, Officer]:
+    if file is not None:
+        return officers_of(file)
     first, second = (_officer(which, twice) for which in ("First", "Second"))
     return first, second
 

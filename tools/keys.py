@@ -23,7 +23,7 @@ from switch.hsm.key_store import NAMES, how_to_make, uses_of
 from switch.hsm.port import KeyAlgorithm, KeyUse
 from switch.hsm_sim.process import harden
 from switch.tls import Role
-from tools import keys_authority, keys_ceremony, keys_inject, keys_place
+from tools import keys_authority, keys_cards, keys_ceremony, keys_inject, keys_place
 from tools.cli import CommandError, ExitCode
 from tools.keys_officers import NotAgreed
 from tools.keys_prompt import StandardPrompt, letter_printer
@@ -409,6 +409,41 @@ def inject(
         typer.echo(f"terminal {terminal}: KSN {made.serial}, KCV {check_value}, officers {names}")
 
     _in_room(data, config, load)
+
+
+@app.command("card-value")
+def card_value(
+    expiry: Annotated[str, typer.Option(help="Expiry on track 2: YYMM.")],
+    service: Annotated[str, typer.Option(help="Service code on track 2: three digits.")],
+    card: Annotated[
+        list[str] | None,
+        typer.Option(help="A card number; others can see it, prefer --cards."),
+    ] = None,
+    cards: Annotated[Path | None, typer.Option(help="A file of card numbers, one a line.")] = None,
+    format: Annotated[str, typer.Option(help="text or json")] = "text",
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Make the verification values that cards are written with, in the order of the cards.
+
+    \b
+    Example:
+      vafa keys card-value --cards new-cards.txt --expiry 3012 --service 101
+    """
+    _check_format(format)
+    stripe = keys_cards.stripe_of(expiry, service)
+    numbers = keys_cards.numbers_of(card or [], cards)
+
+    async def make(room: KeyRoom) -> None:
+        room.key(keys_cards.KEY)
+        officers = room.officers.two(StandardPrompt(), f"making card values, {len(numbers)} in all")
+        for masked, value in await keys_cards.values(room, numbers, stripe, officers):
+            if format == "json":
+                typer.echo(json.dumps({"card": masked, **stripe._asdict(), "value": value}))
+            else:
+                typer.echo(f"{masked}  {stripe.expiry}  {stripe.service}  {value}")
+
+    _in_room(data, config, make)
 
 
 # ---------------------------------------------------------------- certificates

@@ -7,14 +7,14 @@ the ceremony ends. Two of the three tell nothing of the key (it is their exclusi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import combinations
 from typing import NamedTuple
 
 from switch.hsm.crypto.check_values import check_value
 from switch.hsm.crypto.ciphers import odd_parity, same
 from switch.hsm.port import KeyAlgorithm
+from switch.people import all_different
 from tools.cli import CommandError, ExitCode
-from tools.keys_officers import same_person
+from tools.keys_officers import usable_name
 from tools.keys_prompt import LetterPrinter, Prompt
 
 COMPONENTS = 3
@@ -53,14 +53,20 @@ class Share(NamedTuple):
 
 def check_custodians(custodians: Sequence[str]) -> None:
     """Raises CommandError unless two or three different people are named."""
-    if any(same_person(one, other) for one, other in combinations(custodians, 2)):
-        raise CommandError("a custodian is named twice", ExitCode.USAGE, "name different people")
+    if not all_different(custodians):
+        raise CommandError(
+            "a custodian is named twice, or two names look alike",
+            ExitCode.USAGE,
+            "name different people; who is another one gives a fuller name",
+        )
     if not CUSTODIANS_NEEDED <= len(custodians) <= COMPONENTS or not all(map(str.strip, custodians)):
         raise CommandError(
             f"a ceremony takes {CUSTODIANS_NEEDED} or {COMPONENTS} custodians, not {len(custodians)}",
             ExitCode.USAGE,
             "give --custodian once for each",
         )
+    for custodian in custodians:
+        usable_name(custodian)
 
 
 def component_owner(custodians: Sequence[str], number: int) -> str:
@@ -130,6 +136,9 @@ def take_in(
         if algorithm in TDES and odd_parity(component) != component:
             prompt.say("the component's parity is wrong: a digit was mistyped")
             continue
+        if is_empty(component, algorithm):
+            prompt.say("this component is empty: the key would be the others' alone")
+            continue
         if any(same(one.component, component) for one in before):
             prompt.say("this component was entered already; each letter has its own")
             continue
@@ -138,6 +147,11 @@ def take_in(
             prompt.clear()
             return Share(number, custodian, component)
     raise CommandError("a component could not be entered", ExitCode.NEGATIVE, "nothing was made; begin again")
+
+
+def is_empty(component: bytes, algorithm: KeyAlgorithm) -> bool:
+    """Whether a component adds nothing to the key; the parity bits of TDES add nothing ever."""
+    return component == (odd_parity(bytes(len(component))) if algorithm in TDES else bytes(len(component)))
 
 
 def report(shares: Iterable[Share], key_check_value: str, algorithm: KeyAlgorithm) -> list[str]:

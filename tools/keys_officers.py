@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +17,7 @@ from typing import Any, NamedTuple
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from switch.people import UnusableName, check_name, same_person
 from tools.cli import CommandError, ExitCode
 from tools.keys_prompt import Prompt
 
@@ -29,8 +28,6 @@ TRIES = 3
 SCRYPT_COST, SCRYPT_BLOCK, SCRYPT_PARALLEL = 2**15, 8, 1
 HASH_BYTES = 32
 NOBODY = {"salt": "00" * 16, "hash": "00" * HASH_BYTES}
-_NAME = re.compile(r"\w[\w .-]{0,31}")
-_ARABIC_TO_PERSIAN = str.maketrans("يك", "یک")  # two keyboards' letters of one name
 
 
 class NotAgreed(CommandError):
@@ -87,14 +84,13 @@ class Officers:
         agreed = () if founding else self.two(prompt, "naming an officer")
         fresh: dict[str, dict[str, str]] = {}
         for _ in range(OFFICERS_NEEDED if founding else 1):
-            name = _spelled(prompt.ask("new officer's name"))
-            if not _NAME.fullmatch(name):
+            name = usable_name(prompt.ask("new officer's name"))
+            known = self._known(name, {**self._records, **fresh})
+            if known:
                 raise CommandError(
-                    "a name is 1 to 32 letters, digits, blanks, dots, hyphens", ExitCode.USAGE, "begin again"
-                )
-            if self._known(name, {**self._records, **fresh}):
-                raise CommandError(
-                    f"{name} is an officer already", ExitCode.USAGE, "officers are different people"
+                    f"{name} is an officer already, or looks like {known}",
+                    ExitCode.USAGE,
+                    "officers are different people; who is another one gives a fuller name",
                 )
             fresh[name] = self._hashed(prompt, name, {**self._records, **fresh})
         return Change(agreed, tuple(fresh), _rendered({**self._records, **fresh}))
@@ -187,13 +183,12 @@ class Officers:
         )
 
 
-def same_person(name: str, other: str) -> bool:
-    """Whether two spellings are one name: by case, blanks, composed letters, Arabic and Persian keyboards."""
-    return _spelled(name).casefold() == _spelled(other).casefold()
-
-
-def _spelled(name: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", name).translate(_ARABIC_TO_PERSIAN).split())
+def usable_name(name: str) -> str:
+    """The name as it is kept. Raises CommandError."""
+    try:
+        return check_name(name)
+    except UnusableName as error:
+        raise CommandError(str(error), ExitCode.USAGE, "begin again") from None
 
 
 def _matches(record: dict[str, str], passphrase: str) -> bool:

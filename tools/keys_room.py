@@ -42,7 +42,6 @@ NOT_REPLACED = {
     " again: members set new PINs",
     "pin/value": "the PVVs on the cards were made under it: issue new cards",
     "card/master": "the keys in the members' cards come from it: issue new cards",
-    "card/value": "the verification values on the members' cards come from it: issue new cards",
     "transport/": "its terminal holds the same one since it was flashed; see docs/keys.md to change both",
     "ledger/checkpoint": "the checkpoints written so far carry its MAC: it stays",
     LOG_KEY: "the log's seals are made under it: it stays",

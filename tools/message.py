@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -215,7 +215,7 @@ def _differences(
     ones, twos = {"mti": one.mti, **field_values(one)}, {"mti": two.mti, **field_values(two)}
     found = []
     for path in sorted({*ones, *twos}, key=path_order):
-        if path in ignored or path.partition(".")[0] in ignored or ones.get(path) == twos.get(path):
+        if ones.get(path) == twos.get(path) or not ignored.isdisjoint(_holders(path)):
             continue
         was = "" if path not in ones else _value_text(left, path, ones[path], unsafe)
         now = "" if path not in twos else _value_text(right, path, twos[path], unsafe)
@@ -225,6 +225,13 @@ def _differences(
         title = title or ("Message type" if path == "mti" else "")
         found.append(Difference(mask_text(path), was, now, mask_text(title)))
     return found
+
+
+def _holders(path: str) -> Iterator[str]:
+    """The path and all that it stands in: "55.70.9F36", "55.70", "55"."""
+    while path:
+        yield path
+        path = path.rpartition(".")[0]
 
 
 def _value_text(dialect: Dialect, path: str, value: Any, unsafe: bool) -> str:
@@ -465,13 +472,15 @@ def doctor(
       vafa message doctor unknown.bin
     """
     with reporting(form):
-        dialects = [dialect_named(name) for name in (*iso8583.shipped(), *(also or ()))]
+        named = [(dialect_named(name), name) for name in (*iso8583.shipped(), *(also or ()))]
+        dialects = [known for known, _name in named]
+        names = {known.name: name for known, name in reversed(named)}
         records, texts, unknown = [], [], False
         for file in files or ["-"]:
             written, found = _diagnosed(file, input_format, dialects)
             unknown |= not found.best
             records.append(_doctor_record(file, written, found))
-            texts.append("\n".join(_doctor_text(file, written, found)))
+            texts.append("\n".join(_doctor_text(file, written, found, names)))
         print_records("doctor", form, records, "\n\n".join(texts))
         if unknown:
             raise typer.Exit(ExitCode.NEGATIVE)
@@ -537,7 +546,8 @@ def _doctor_record(file: str, written: str, found: Diagnosis) -> dict[str, Any]:
     }
 
 
-def _doctor_text(file: str, written: str, found: Diagnosis) -> Iterator[str]:
+def _doctor_text(file: str, written: str, found: Diagnosis, names: Mapping[str, str]) -> Iterator[str]:
+    """names: by what name, or file, a dialect is had."""
     name = "standard input" if file == "-" else mask_text(file)
     fits = found.fits
     if found.best:
@@ -569,7 +579,7 @@ def _doctor_text(file: str, written: str, found: Diagnosis) -> Iterator[str]:
         best = found.best[0]
         framing = "" if best.framing == UNFRAMED else f" --framing {best.framing}"
         source = "-" if file == "-" else mask_text(file)
-        dialect = mask_text(best.dialect)
+        dialect = mask_text(names[best.dialect])
         yield f"try: vafa message view {source} --dialect {dialect}{framing} --input-format {written}"
     else:
         yield "try: write the partner's dialect as a TOML file, then --also FILE; vafa spec check FILE"

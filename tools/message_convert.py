@@ -6,65 +6,21 @@ where a table says how; everything else must fit the other dialect's field or is
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final, NamedTuple
 
-from switch.iso8583 import Dialect, EncodeError, Message, Value, mask_text
-from switch.iso8583.dictionary import HEADER, Field
-from tools.message_meaning import CURRENCIES
-from tools.message_view import shown
-
-# DE 39 of 1987 and 1993; 2003 has the 1993 codes with a zero behind the first digit.
-RESPONSE_CODES: Final[Mapping[str, str]] = {
-    "00": "000",
-    "01": "107",
-    "03": "109",
-    "05": "100",
-    "10": "002",
-    "12": "902",
-    "13": "110",
-    "14": "111",
-    "25": "914",
-    "30": "904",
-    "41": "208",
-    "43": "209",
-    "51": "116",
-    "54": "101",
-    "55": "117",
-    "57": "119",
-    "58": "120",
-    "61": "121",
-    "63": "122",
-    "65": "123",
-    "75": "106",
-    "91": "907",
-    "94": "913",
-    "96": "909",
-}
-_FROM_1993: Final = {newer: older for older, newer in RESPONSE_CODES.items()}
-SIGN_ON_1993: Final = {"001": "801", "002": "802", "161": "811", "201": "821", "301": "831"}
-_SIGN_ON_1987: Final = {newer: older for older, newer in SIGN_ON_1993.items()}
-# Fields that are the same thing in every version of the standard, whatever a dialect calls them.
-SAME_MEANING: Final = frozenset(
-    (*range(2, 15), 16, 23, *range(32, 40), 41, 42, 43, 45, 48, 52, 53, 55, 64, 102, 103, 128)
-)
-CURRENCY_FIELDS: Final = {"4": "49", "5": "50", "6": "51"}  # 2003 has the currency inside the amount
-_MTI = "mti"
-
-
-EMPTY: Final = "(empty)"  # a field that is there, without anything in it
-
-
-class Note(NamedTuple):
-    """What became of one path. outcome: "lost", "moved" or "changed"; was, now: as a person may see them."""
-
-    path: str
-    outcome: str
-    was: str
-    now: str
-    why: str
+from switch.iso8583 import DecodeError, Dialect, EncodeError, Mask, Message, Value
+from switch.iso8583.characters import CODE_PAGES
+from switch.iso8583.codec import field_codec
+from switch.iso8583.dictionary import HEADER, LENGTH_MARK, Field
+from switch.iso8583.message import EMPTY_SECONDARY
+from switch.iso8583.tag_names import REPETITION
+from tools.message_meaning import CURRENCIES, CURRENCY, EXPONENT
+from tools.message_notes import Note, Notes, is_masked
+from tools.message_versions import translated
 
 
 class Converted(NamedTuple):
@@ -78,220 +34,126 @@ class Converted(NamedTuple):
 
 def convert(source: Dialect, target: Dialect, message: Message, year: int) -> Converted:
     """`message` in `target`. year: of the messages that don't say theirs."""
-    made = _Conversion(source, target, message, year)
-    result = Message(made.mti, made.fields, target.dictionary)
+    notes = Notes(source, target)
+    mti, fields = translated(source, target, message, year, notes)
+    carrier = _Carrier(source, target, notes)
+    mark = fields.pop(EMPTY_SECONDARY, None)
+    made: dict[str, Value] = {}
+    for number in sorted(fields, key=_order):
+        value = carrier.carried(number, fields[number])
+        if value is not None:
+            made[number] = value
+    result = Message(mti, made, target.dictionary)
+    if mark is not None:  # says something of all the fields above 64
+        marked = Message(mti, {EMPTY_SECONDARY: mark, **made}, target.dictionary)
+        with contextlib.suppress(EncodeError):
+            return Converted(marked, target.encode(marked), tuple(notes.all), "")
+        notes.lost(EMPTY_SECONDARY, mark, f"{target.name} writes its bitmaps otherwise")
     try:
-        return Converted(result, target.encode(result), tuple(made.notes), "")
+        return Converted(result, target.encode(result), tuple(notes.all), "")
     except EncodeError as error:
-        return Converted(result, None, tuple(made.notes), str(error))
+        return Converted(result, None, tuple(notes.all), str(error))
 
 
-def version_of(dialect: Dialect) -> str:
-    """First digit of the MTIs a dialect's messages have: "0", "1" or "2"; by its name without messages."""
-    digits = Counter(mti[:1] for rule in dialect.dictionary.messages for mti in rule.mtis)
-    if digits:
-        return digits.most_common(1)[0][0]
-    name = dialect.name
-    return "1" if "93" in name else "2" if "2003" in name else "0"
+# ---------------------------------------------------------------- field by field
+
+_Whole = Callable[
+    [Value], Value
+]  # what stands at a path -> the field around it, with what is kept of it so far
 
 
-class _Conversion:
-    """One message on its way: the fields made so far and the notes."""
+class _Carrier:
+    """Makes of each value one that the target takes, and notes what that took."""
 
-    def __init__(self, source: Dialect, target: Dialect, message: Message, year: int) -> None:
+    def __init__(self, source: Dialect, target: Dialect, notes: Notes) -> None:
         self._source = source
         self._target = target
-        self._year = year
-        self.notes: list[Note] = []
-        self._made: dict[str, Value] = {}  # written by a table: right for the target
-        self.mti = self._version(message.mti)
-        fields = self._translated(dict(message.fields))
-        self.fields: dict[str, Value] = {}
-        for number in sorted(fields, key=_order):
-            self._carry(number, fields[number])
+        self._notes = notes
 
-    def _version(self, mti: str) -> str:
-        older, newer = version_of(self._source), version_of(self._target)
-        if mti[:1] != older or older == newer:
-            return mti
-        made = newer + mti[1:]
-        self._changed(_MTI, mti, made, "the version's digit")
-        return made
-
-    # ------------------------------------------------------------ what the versions write differently
-
-    def _translated(self, fields: dict[str, Value]) -> dict[str, Value]:
-        mac = self._source.dictionary.mac
-        for number in () if mac is None else (str(mac.primary), str(mac.secondary)):
-            if number in fields:
-                self._lost(number, fields.pop(number), "a MAC is made over bytes, and these are others")
-        older, newer = version_of(self._source), version_of(self._target)
-        if older == "0" and newer != "0":
-            self._to_1993(fields)
-        elif older != "0" and newer == "0":
-            self._to_1987(fields)
-        if newer == "2" and older != "2":
-            self._amounts_to_2003(fields)
-        elif older == "2" and newer != "2":
-            self._amounts_from_2003(fields)
-        if older != newer:
-            self._drop_other_meanings(fields)
-        code = fields.get("39")
-        if isinstance(code, str) and (made := self._response_code(code)) not in (None, code):
-            assert made is not None
-            fields["39"] = made
-            self._changed("39", code, made, "the version's code for the same")
-        return fields
-
-    def _to_1993(self, fields: dict[str, Value]) -> None:
-        time, date, code = fields.get("12"), fields.get("13"), fields.get("70")
-        size = self._size("12")
-        if isinstance(time, str) and isinstance(date, str) and len(time) == 6 and size in (12, 14):
-            made = f"{self._year:04}"[-(size - 10) :] + date + time
-            fields["12"] = made
-            self._changed("12", time, made, f"date of 13 in front, year {self._year} assumed")
-            self._moved("13", fields.pop("13"), "12")
-        if isinstance(code, str) and code in SIGN_ON_1993 and "24" not in fields:
-            fields["24"] = self._made["24"] = SIGN_ON_1993[code]
-            self._changed("24", "", fields["24"], f"function code for network code {code}")
-            self._moved("70", fields.pop("70"), "24")
-
-    def _to_1987(self, fields: dict[str, Value]) -> None:
-        moment, code = fields.get("12"), fields.get("24")
-        if isinstance(moment, str) and len(moment) in (12, 14) and self._size("12") == 6:
-            fields["12"], date = moment[-6:], moment[-10:-6]
-            self._changed("12", moment, moment[-6:], "the time alone; its date goes to 13, its year is lost")
-            if "13" not in fields:
-                fields["13"] = date
-                self._changed("13", "", date, "date of 12")
-        if isinstance(code, str) and code in _SIGN_ON_1987 and "70" not in fields:
-            fields["70"] = self._made["70"] = _SIGN_ON_1987[code]
-            self._changed("70", "", _SIGN_ON_1987[code], f"network code for function code {code}")
-            self._moved("24", fields.pop("24"), "70")
-
-    def _amounts_to_2003(self, fields: dict[str, Value]) -> None:
-        for number, currency_number in CURRENCY_FIELDS.items():
-            amount, currency = fields.get(number), fields.get(currency_number)
-            parts = self._amount_parts(self._target, number)
-            if not isinstance(amount, str) or parts is None:
-                continue
-            known = CURRENCIES.get(currency) if isinstance(currency, str) else None
-            if known is None or not isinstance(currency, str):
-                self._lost(
-                    number, fields.pop(number), f"{currency_number} names no currency to write with it"
-                )
-                continue
-            fields[number] = dict(zip(parts, (currency, str(known[1]), amount), strict=True))
-            self._changed(
-                number, amount, f"{currency} {known[1]} {amount}", f"currency of {currency_number} in it"
-            )
-            self._moved(currency_number, fields.pop(currency_number), number)
-
-    def _amounts_from_2003(self, fields: dict[str, Value]) -> None:
-        for number, currency_number in CURRENCY_FIELDS.items():
-            amount = fields.get(number)
-            parts = self._amount_parts(self._source, number)
-            if not isinstance(amount, Mapping) or parts is None or self._size(currency_number) != 3:
-                continue
-            currency, _exponent, digits = (amount.get(part) for part in parts)
-            if isinstance(currency, str) and isinstance(digits, str):
-                if currency_number in fields:
-                    self._lost(currency_number, fields.pop(currency_number), "the currency stands there now")
-                fields[number], fields[currency_number] = digits, currency
-                self._changed(
-                    number, self._shown(number, amount), digits, f"its currency goes to {currency_number}"
-                )
-                self._changed(currency_number, "", currency, f"currency of {number}")
-
-    def _amount_parts(self, dialect: Dialect, number: str) -> tuple[str, ...] | None:
-        """Keys of currency, exponent and value in an amount of 2003; None for any other amount."""
-        field = dialect.dictionary.fields.get(int(number))
-        names = {} if field is None else {part.name: key for key, part in field.subfields.items()}
-        keys = tuple(names.get(name, "") for name in ("currency", "exponent", "value"))
-        return keys if all(keys) and len(names) == len(keys) else None
-
-    def _drop_other_meanings(self, fields: dict[str, Value]) -> None:
-        """One number, two things: another version's field of another name takes nothing from here."""
-        for number in list(fields):
-            if not number.isdecimal() or int(number) in SAME_MEANING:
-                continue
-            ours = self._source.dictionary.fields.get(int(number))
-            theirs = self._target.dictionary.fields.get(int(number))
-            carries_currency = number in CURRENCY_FIELDS.values() and self._size(number) == 3
-            if ours is None or theirs is None or ours.name == theirs.name or carries_currency:
-                continue
-            if fields.get(number) == self._made.get(number):
-                continue  # translated to what it is there
-            self._lost(number, fields.pop(number), f"{number} is another thing there: {theirs.title.en}")
-
-    def _response_code(self, code: str) -> str | None:
-        size = self._size("39")
-        if len(code) == size:
-            return None
-        of_1993 = (
-            code if len(code) == 3 else code[0] + code[2:] if len(code) == 4 else RESPONSE_CODES.get(code)
-        )
-        if of_1993 is None:
-            return None
-        return {2: _FROM_1993.get(of_1993), 3: of_1993, 4: of_1993[0] + "0" + of_1993[1:]}.get(size)
-
-    def _size(self, number: str) -> int:
-        field = self._target.dictionary.fields.get(int(number))
-        return 0 if field is None else field.length.maximum
-
-    # ------------------------------------------------------------ field by field
-
-    def _carry(self, number: str, value: Value) -> None:
+    def carried(self, number: str, value: Value) -> Value | None:
+        """The field as the target has it; None when it is lost."""
+        name = self._target.name
         if number == HEADER:
             if self._target.dictionary.header and _fits(self._target, number, value) is None:
-                self.fields[number] = value
-            else:
-                self._lost(number, value, f"{self._target.name} has no such message header")
-            return
-        field = self._target.dictionary.fields.get(int(number)) if number.isdecimal() else None
-        if field is None:
-            self._lost(number, value, f"{self._target.name} has no field {number}")
-            return
+                return value
+            self._notes.lost(number, value, f"{name} has no such message header")
+            return None
         refusal = _fits(self._target, number, value)
         if refusal is None:
-            self.fields[number] = value
-            return
-        if isinstance(value, Mapping) and field.is_composite:
-            self._carry_inside(number, value)
-            return
-        for made, why in _forms(self._source, field, number, value):
-            if _fits(self._target, number, made) is None:
-                self.fields[number] = made
-                self._changed(number, self._shown(number, value), shown(self._target, number, made), why)
-                return
-        self._lost(number, value, refusal)
+            return value
+        field = self._target.dictionary.fields.get(int(number)) if number.isdecimal() else None
+        if field is None:
+            self._notes.lost(number, value, f"{name} has no field {number}")
+            return None
+        return self._reshaped(field, number, value, lambda whole: whole, refusal)
 
-    def _carry_inside(self, number: str, value: Mapping[str, Value]) -> None:
-        """Tags and subfields one by one: what the other dialect's composite can't take is lost alone."""
+    def _reshaped(
+        self, field: Field | None, path: str, value: Value, whole: _Whole, refusal: str
+    ) -> Value | None:
+        """`value` in another form that fits, or as much of it as does."""
+        number = path.partition(".")[0]
+        for made, why in _forms(self._source, self._target, field, path, value):
+            if _fits(self._target, number, whole(made)) is None:
+                self._notes.changed(path, value, made, why)
+                return made
+        if isinstance(value, Mapping) and value and field is not None and field.is_composite:
+            return self._carried_inside(field, path, value, whole) or None
+        if isinstance(value, Mapping):
+            refusal = "it has no parts there, and these are no text that may be shown"
+        self._notes.lost(path, value, refusal)
+        return None
+
+    def _carried_inside(
+        self, field: Field, path: str, value: Mapping[str, Value], whole: _Whole
+    ) -> dict[str, Value]:
+        """Tags and parts one by one: what the target can't take is lost alone."""
         kept: dict[str, Value] = {}
         for key, inner in value.items():
-            refusal = _fits(self._target, number, {**kept, key: inner})
-            if refusal is None:
-                kept[key] = inner
-            else:
-                self._lost(f"{number}.{key}", inner, refusal)
-        if kept:
-            self.fields[number] = kept
+            if key.endswith(LENGTH_MARK):
+                continue  # goes with its tag
+            name = _name(field, key, kept)
+            made = self._carried_part(field, f"{path}.{key}", name, inner, kept, whole)
+            if made is None:
+                continue
+            kept[name] = made
+            length = value.get(key + LENGTH_MARK)
+            if length is not None:
+                refusal = _fits(
+                    self._target, path.partition(".")[0], whole({name + LENGTH_MARK: length, **kept})
+                )
+                if refusal is None:
+                    kept[name + LENGTH_MARK] = length
+                else:
+                    self._notes.lost(f"{path}.{key}{LENGTH_MARK}", length, refusal)
+        return kept
 
-    def _lost(self, path: str, value: Value, why: str) -> None:
-        self.notes.append(Note(mask_text(path), "lost", self._shown(path, value), "", mask_text(why)))
+    def _carried_part(
+        self, field: Field, path: str, name: str, value: Value, kept: Mapping[str, Value], whole: _Whole
+    ) -> Value | None:
+        def beside(part: Value) -> Value:
+            return whole({**kept, name: part})
 
-    def _moved(self, path: str, value: Value, to: str) -> None:
-        self.notes.append(Note(path, "moved", self._shown(path, value), "", f"it stands in {to} now"))
+        refusal = _fits(self._target, path.partition(".")[0], beside(value))
+        if refusal is None:
+            return value
+        if field.repeat:
+            self._notes.lost(path, value, refusal)
+            return None
+        child = field.children.get(name.partition(REPETITION)[0])
+        return self._reshaped(child, path, value, beside, refusal)
 
-    def _changed(self, path: str, was: str, now: Value, why: str) -> None:
-        text = now if isinstance(now, str) else ""
-        self.notes.append(Note(mask_text(path), "changed", mask_text(was), mask_text(text), mask_text(why)))
 
-    def _shown(self, path: str, value: Value) -> str:
-        if isinstance(value, Mapping):
-            return ", ".join(f"{key}={self._shown(f'{path}.{key}', inner)}" for key, inner in value.items())
-        return shown(self._source, path, value) or EMPTY
+def _name(field: Field, key: str, kept: Mapping[str, Value]) -> str:
+    """The name of a part where some before it may be lost: groups and repetitions count without gaps."""
+    if field.repeat:
+        return str(len(kept) + 1)
+    base = key.partition(REPETITION)[0]
+    if base == key or base not in kept:
+        return base
+    number = 2
+    while f"{base}{REPETITION}{number}" in kept:
+        number += 1
+    return f"{base}{REPETITION}{number}"
 
 
 def _fits(target: Dialect, number: str, value: Value) -> str | None:
@@ -304,28 +166,144 @@ def _fits(target: Dialect, number: str, value: Value) -> str | None:
     return None
 
 
-def _forms(source: Dialect, field: Field, number: str, value: Value) -> list[tuple[str | bytes, str]]:
-    """Other ways to write a value, the likeliest first, each with what it does to it."""
-    forms: list[tuple[str | bytes, str]] = []
-    size = field.length.maximum
-    if isinstance(value, Mapping):
-        content = _content(source, number, value)
+# ---------------------------------------------------------------- other forms of a value
+
+
+def _forms(
+    source: Dialect, target: Dialect, field: Field | None, path: str, value: Value
+) -> Iterator[tuple[Value, str]]:
+    """Other ways to write a value, the likeliest first, each with what it does to it.
+
+    field: what the target has at `path`; None for a tag it doesn't know.
+    """
+    if field is None:
+        content = _content(source, path, value)
         if content is not None:
-            forms.append((content, "its parts are plain bytes in this dialect"))
-        return forms
-    if isinstance(value, bytes):
-        forms.append((value.hex().upper(), "bytes written as hex digits"))
+            yield content, f"bytes, a tag that {target.name} doesn't know"
+    elif field.is_composite:
+        yield from _parted(source, field, path, value)
+    elif isinstance(value, Mapping):
+        yield from _joined(source, field, path, value)
+    elif "." in path and (content := _content(source, path, value)) is not None:
+        for made in _read(field, content):
+            yield made, "its bytes as the other dialect reads them"
+    elif isinstance(value, bytes):
+        yield value.hex().upper(), "bytes written as hex digits"
         if value.isascii():
-            forms.append((value.decode("ascii"), "bytes taken as characters"))
-        return forms
-    tidies = (*_DIGIT_TIDIES, *_TIDIES) if field.content in ("n", "h", "x+n") else (*_TIDIES, *_DIGIT_TIDIES)
-    forms += [(tidy(value, size), why) for tidy, why in tidies]
+            yield value.decode("ascii"), "bytes taken as characters"
+    else:
+        yield from _rewritten(field, value)
+
+
+def _parted(source: Dialect, field: Field, path: str, value: Value) -> Iterator[tuple[Value, str]]:
+    """Forms for a composite: parts by their names, or what the bytes of something whole are read as."""
+    if isinstance(value, Mapping):
+        ours = source.dictionary.field_at(path)
+        made = None if ours is None else _by_name(ours, field, value)
+        if made is not None:
+            yield made, "its parts by their names"
+        return
+    contents = [value] if isinstance(value, bytes) else _written(field, value)
+    for content in contents:
+        for parts in _read(field, content):
+            yield parts, "taken apart as the other dialect does"
+
+
+def _written(field: Field, text: str) -> Iterator[bytes]:
+    """The bytes that a text may stand for."""
+    for content in (text.encode("ascii", "replace"), CODE_PAGES[field.code_page].encode(text)):
+        if content:
+            yield content
+    if re.fullmatch("(?:[0-9A-Fa-f]{2})+", text):
+        yield bytes.fromhex(text)
+
+
+def _read(field: Field, content: bytes) -> Iterator[Value]:
+    """What `field` reads in `content`, as it stands or as hex digits; nothing when it is no value of it."""
+    decode = field_codec(_bare(field)).decode
+    for raw in (content, content.hex().upper().encode()) if _is_in_hex(field) else (content,):
+        values: dict[str, Value] = {}
+        with contextlib.suppress(DecodeError):
+            if decode(raw, raw.hex(), raw.decode("latin-1"), 0, len(raw), values) == len(raw):
+                yield values[field.key]
+
+
+def _content(source: Dialect, path: str, value: Value) -> bytes | None:
+    """The bytes of a value without tag and length; in hex digits, the bytes these stand for."""
+    field = source.dictionary.field_at(path)
+    if field is None:
+        return value if isinstance(value, bytes) else None
+    try:
+        content = field_codec(_bare(field)).encode(value)
+    except EncodeError:  # a tag that was kept as bytes though it is no value
+        return value if isinstance(value, bytes) else None
+    return bytes.fromhex(content.decode("ascii")) if _is_in_hex(field) else content
+
+
+def _bare(field: Field) -> Field:
+    """`field` without its length in front."""
+    return field if field.prefix is None else replace(field, sizing="given", prefix=None)
+
+
+def _is_in_hex(field: Field) -> bool:
+    return field.is_composite and field.encoding == "hex"
+
+
+def _joined(
+    source: Dialect, field: Field, path: str, value: Mapping[str, Value]
+) -> Iterator[tuple[Value, str]]:
+    """Forms of a composite where the other dialect has no parts: its bytes, or its characters."""
+    ours, content = source.dictionary.field_at(path), _content(source, path, value)
+    if ours is None or content is None:
+        return
+    if field.mask is not Mask.HIDDEN and is_masked(source, path, value):
+        return  # whole, nothing would tell which of it is a secret
+    if field.content == "b":
+        yield content, "its parts as plain bytes"
+        return
+    page = CODE_PAGES[ours.code_page].decode(content)
+    for text in (content.decode("ascii", "replace"), page):
+        if text.isascii() and text.isprintable():
+            yield text, "its parts as plain text"
+    if ours.encoding == "hex":
+        yield content.hex().upper(), "its parts as hex digits"
+
+
+def _by_name(ours: Field, theirs: Field, value: Mapping[str, Value]) -> Value | None:
+    """A positional field's parts, or those of each group, by name; None where one of either has no match."""
+    if (
+        ours.content != "positional"
+        or theirs.content != "positional"
+        or bool(ours.repeat) != bool(theirs.repeat)
+    ):
+        return None
+    groups = value if ours.repeat else {"": value}
+    made: dict[str, Value] = {}
+    for number, group in groups.items():
+        assert isinstance(group, Mapping)
+        named = {part.name: group[key] for key, part in ours.subfields.items() if key in group}
+        keys = {part.name: key for key, part in theirs.subfields.items()}
+        currency = CURRENCIES.get(str(named.get(CURRENCY)))
+        if currency is not None and EXPONENT in keys:
+            named.setdefault(EXPONENT, str(currency[1]))
+        elif currency is not None and named.get(EXPONENT) == str(currency[1]):
+            del named[EXPONENT]  # the currency says it
+        if not named.keys() <= keys.keys():
+            return None
+        made[number] = {key: named[name] for name, key in keys.items() if name in named}
+    return made if ours.repeat else made[""]
+
+
+def _rewritten(field: Field, value: str) -> Iterator[tuple[Value, str]]:
+    size = field.length.maximum
+    is_number = field.content in ("n", "x+n")  # in another text zeros in front would be another value
+    for tidy, why in (*_DIGIT_TIDIES, *_TIDIES) if is_number else _TIDIES:
+        yield tidy(value, size), why
     if re.fullmatch("(?:[0-9A-Fa-f]{2})+", value):
-        forms.append((bytes.fromhex(value), "hex digits written as bytes"))
+        yield bytes.fromhex(value), "hex digits written as bytes"
     if value.isascii():
-        forms.append((value.encode("ascii"), "characters written as bytes"))
-        forms.append((value.encode("ascii").ljust(size), "characters written as bytes, blanks behind"))
-    return forms
+        yield value.encode("ascii"), "characters written as bytes"
+        yield value.encode("ascii").ljust(size), "characters written as bytes, blanks behind"
 
 
 _Tidies = tuple[tuple[Callable[[str, int], str], str], ...]
@@ -341,20 +319,6 @@ _DIGIT_TIDIES: Final[_Tidies] = (
         "zeros in front left out",
     ),
 )
-
-
-def _content(source: Dialect, number: str, value: Value) -> bytes | None:
-    """Bytes of a composite field without its length, as the source writes them."""
-    field = source.dictionary.fields[int(number)]
-    try:
-        whole = source.encode(Message("0100", {number: value}, source.dictionary))
-        spans = source.spans(whole)
-    except EncodeError:
-        return None
-    start = next((start for path, start, _stop in spans if path == number), None)
-    if start is None:
-        return None
-    return whole[start + (0 if field.prefix is None else field.prefix.size) :]
 
 
 def _order(number: str) -> tuple[int, str]:

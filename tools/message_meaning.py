@@ -1,7 +1,8 @@
 """What the values of a message mean, in words: MTI digits, processing codes, response codes, times, amounts.
 
 Codes are tables; what a dialect's own dictionary says of a code goes before them. Sources: ISO 8583:1987,
-:1993 and :2003 (code tables), ISO 4217. Nothing here sees more of a message than one value and its currency.
+:1993 and :2003 (code tables), ISO 4217. Nothing here sees more of a message than one value and what stands
+beside it to be read with it: a currency, a number.
 """
 
 from __future__ import annotations
@@ -10,7 +11,18 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from switch.iso8583 import Dialect, Message, Value
+from switch.iso8583 import Dialect, Dictionary, Field, Mask, Message, Text, Value
+from tools.message_bytes import plain
+
+RESPONSE_CODE, NETWORK_CODE_1987 = "39", "70"
+# What `reasons` and `network_codes` of a dictionary are the values of, by the field's name: its path differs
+# from dialect to dialect.
+REASON = "reason"
+REASON_NUMBER = "reason_number"  # what stands for {0} in a reason's text
+NUMBER_PLACE = "{0}"
+NETWORK_CODE = "network_code"
+# The parts of an amount that says its own currency.
+CURRENCY, EXPONENT, AMOUNT = "currency", "exponent", "value"
 
 MTI_VERSIONS: Final = {"0": "1987", "1": "1993", "2": "2003", "9": "private"}
 MTI_CLASSES: Final = {
@@ -254,20 +266,51 @@ def meaning_of(dialect: Dialect, message: Message, path: str, value: Value) -> s
     """What `value` at `path` means; "" where the value says it itself."""
     if not isinstance(value, str | bytes):
         return ""
-    text = value.hex().upper() if isinstance(value, bytes) else value
-    field = dialect.dictionary.field_at(path)
-    if field is not None and text in field.meanings:
-        return field.meanings[text].en
-    if path == "39" and text in dialect.response_codes:
-        return dialect.response_codes[text].title.en
-    if path == "70" and text in dialect.network_codes:
-        return dialect.network_codes[text].en
-    if field is not None and field.name == "reason" and text in dialect.reasons:
-        return dialect.reasons[text].en
+    text = plain(value)
+    field, said = dialect.dictionary.field_at(path), said_of(dialect.dictionary, path, text)
+    if said is not None:
+        number = _beside(dialect, message, path).get(REASON_NUMBER, "") if NUMBER_PLACE in said.en else ""
+        return said.en.replace(NUMBER_PLACE, _grouped(int(number)) if number.isdecimal() else NUMBER_PLACE)
     if path in AMOUNT_CURRENCIES:
         return amount_meaning(text, message.get(AMOUNT_CURRENCIES[path]))
+    if field is not None and field.name in (CURRENCY, AMOUNT) and "." in path:
+        beside = _beside(dialect, message, path)
+        if field.name == CURRENCY:
+            return _currency(text)
+        return amount_meaning(text, beside.get(CURRENCY), beside.get(EXPONENT))
     reader = _READERS.get(path)
     return reader(text) if reader is not None and isinstance(value, str) else ""
+
+
+def said_of(dictionary: Dictionary, path: str, text: str) -> Text | None:
+    """What the dictionary itself says a value means, if it does."""
+    field = dictionary.field_at(path)
+    if field is None:
+        return None
+    return field.meanings.get(text) or codes_of(dictionary, field).get(text)
+
+
+def codes_of(dictionary: Dictionary, field: Field) -> Mapping[str, Text]:
+    """The dictionary's own list of codes that `field` carries, if it does."""
+    if field.path == RESPONSE_CODE:
+        return {code: response.title for code, response in dictionary.response_codes.items()}
+    if field.name == REASON:
+        return dictionary.reasons
+    if field.name == NETWORK_CODE or field.path == NETWORK_CODE_1987:
+        return dictionary.network_codes
+    return {}
+
+
+def _beside(dialect: Dialect, message: Message, path: str) -> Mapping[str, str]:
+    """The texts that stand with `path` in one composite, by the names of their tags or parts."""
+    holder = path.rpartition(".")[0]
+    field = dialect.dictionary.field_at(holder)
+    found: dict[str, str] = {}
+    for key, part in () if field is None else field.children.items():
+        value = message.get(f"{holder}.{key}")
+        if part.mask is Mask.NONE and isinstance(value, str):
+            found[part.name] = value
+    return found
 
 
 def response_meaning(code: str) -> str:
@@ -286,16 +329,22 @@ def process_meaning(code: str) -> str:
     return f"{what or 'process ' + code[:2]}, from {accounts[0]} to {accounts[1]}"
 
 
-def amount_meaning(digits: str, currency: Value | None) -> str:
-    """ "2 500 000 IRR"; "" without a currency we know."""
+def amount_meaning(digits: str, currency: Value | None, exponent: str | None = None) -> str:
+    """ "2 500 000 IRR"; "" without a currency we know. exponent: digits behind the point, where told."""
     number = digits[1:] if digits[:1] in ("C", "D") else digits
     known = CURRENCIES.get(currency.lstrip("0").rjust(3, "0")) if isinstance(currency, str) else None
     if known is None or not re.fullmatch("[0-9]+", number):
         return ""
-    letters, exponent = known
-    whole, part = divmod(int(number), 10**exponent)
-    grouped = f"{whole:,}".replace(",", " ")
-    return f"{grouped}.{part:0{exponent}} {letters}" if exponent else f"{grouped} {letters}"
+    letters, places = known
+    if exponent is not None and len(exponent) == 1 and exponent.isdecimal():
+        places = int(exponent)
+    whole, part = divmod(int(number), 10**places)
+    grouped = _grouped(whole)
+    return f"{grouped}.{part:0{places}} {letters}" if places else f"{grouped} {letters}"
+
+
+def _grouped(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
 
 
 def _entry_mode(code: str) -> str:

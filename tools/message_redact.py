@@ -11,7 +11,13 @@ from typing import NamedTuple
 
 from switch.iso8583 import Dialect, Mask, Message, Value, mask_text
 from switch.iso8583.dictionary import Field
-from switch.iso8583.masks import BETWEEN_DIGITS, LONGEST_CARD_NUMBER, SHORTEST_CARD_NUMBER, luhn_valid
+from switch.iso8583.masks import (
+    BETWEEN_DIGITS,
+    LONGEST_CARD_NUMBER,
+    SHORTEST_CARD_NUMBER,
+    luhn_valid,
+    mask_mobile,
+)
 from tools.message_view import shown
 
 _EBCDIC = "cp500"
@@ -95,10 +101,15 @@ def _digits_without_cards(digits: str) -> str:
         return test_card_number(digits)
     masked = mask_text(digits)
     for filler in "01":
-        made = "".join(filler if shown == "*" else digit for digit, shown in zip(digits, masked, strict=True))
+        made = _filled(digits, masked, filler)
         if made != digits:
             return made
     return digits
+
+
+def _filled(digits: str, masked: str, filler: str) -> str:
+    """`digits` with `filler` for those that are stars in `masked`."""
+    return "".join(filler if shown == "*" else digit for digit, shown in zip(digits, masked, strict=True))
 
 
 def _hex_without_cards(run: re.Match[str]) -> str:
@@ -144,7 +155,7 @@ def _replaced(field: Field | None, mask: Mask, value: str | bytes) -> tuple[str 
     if mask is Mask.TRACK1:
         return _track_1(value), "track 1, now a test card's"
     if mask is Mask.MOBILE:
-        return value[:4] + "0" * (len(value) - 6) + value[-2:], "mobile number, its middle now zeros"
+        return _filled(value, mask_mobile(value), "0"), "mobile number, its middle now zeros"
     return _filler(field, value), "secret, now filler"
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from switch.iso8583 import DecodeError, Dialect, mask_text
+from tools.message_bytes import BITMAP
 from tools.message_input import Given
-from tools.message_view import BITMAP, Part, View
+from tools.message_view import Part, View
 
 BYTES_PER_ROW = 12
 VALUE_COLUMNS = 24
@@ -70,6 +71,6 @@ def _row(at: str, cells: Sequence[str], widths: Sequence[int], words: str) -> st
 
 
 def _value_rows(part: Part) -> list[str]:
-    if part.path == BITMAP:
+    if part.path.rpartition(".")[2] == BITMAP:
         return textwrap.wrap(part.value, VALUE_COLUMNS)
     return [part.value[at : at + VALUE_COLUMNS] for at in range(0, len(part.value), VALUE_COLUMNS)]

@@ -7,14 +7,14 @@ behind a fault. Nothing here prints.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from switch.iso8583 import DecodeError, Dialect, Mask, Message, Value, mask_text
 from switch.iso8583.masks import HIDDEN, luhn_valid, mask_bytes, mask_card_number, mask_value
-from tools.message_meaning import meaning_of, mti_meaning
+from tools.message_bytes import BITMAP, MTI, Run, plain, runs
+from tools.message_meaning import meaning_of
 
-BITMAP, MTI = "bitmap", "mti"
 _EBCDIC = "cp500"
 _SHORTEST, _LONGEST = 13, 19
 _DIGIT_RUN = re.compile("[0-9]{13,}")  # the shortest card number
@@ -28,7 +28,10 @@ _PLAUSIBLE_MTI = re.compile("[0-2][1-8][0-7][0-5]")
 
 
 class Part(NamedTuple):
-    """Bytes `start` to `stop` (not included): a field, subfield or tag. raw: hex, hidden digits as `**`."""
+    """Bytes `start` to `stop` (not included), which no other part has. raw: they as hex, hidden digits `*`.
+
+    Of a field that has parts these are its length, tag or bitmap alone; none for a group of parts.
+    """
 
     path: str
     start: int
@@ -62,8 +65,9 @@ def view(dialect: Dialect, data: bytes, *, reveal: bool = False) -> View:
     if error is not None and not reveal:
         is_message = message is not None and _PLAUSIBLE_MTI.fullmatch(message.mti) is not None
         cards = card_places(data, is_message and error.path not in (MTI, BITMAP))
-    spans = [] if message is None else dialect.spans(data)
-    parts = tuple(_parts(dialect, data, message, spans, cards, reveal)) if message is not None else ()
+    parts: tuple[Part, ...] = ()
+    if message is not None:
+        parts = tuple(_parts(dialect, data, message, error, cards, reveal))
     end = max((part.stop for part in parts), default=0)
     rest = ""
     if error is not None and end < len(data):
@@ -84,12 +88,8 @@ def shown(dialect: Dialect, path: str, value: Value | None, *, reveal: bool = Fa
     if not isinstance(value, str | bytes):
         return ""
     if reveal:
-        return value.hex().upper() if isinstance(value, bytes) else value
+        return plain(value)
     return mask_value(dialect.dictionary.mask_of(path), value)
-
-
-def _order(number: str) -> tuple[int, str]:
-    return (int(number), "") if number.isdecimal() and number.isascii() else (-1, number)
 
 
 # ---------------------------------------------------------------- parts
@@ -99,50 +99,35 @@ def _parts(
     dialect: Dialect,
     data: bytes,
     message: Message,
-    spans: Sequence[tuple[str, int, int]],
+    error: DecodeError | None,
     cards: frozenset[int],
     reveal: bool,
 ) -> Iterator[Part]:
-    for path, start, stop in spans:
-        raw = data[start:stop]
-        torn = not cards.isdisjoint(range(start, stop))
-        if torn and path in (MTI, BITMAP):
-            yield Part(path, start, stop, _spaced("*" * (stop - start) * 2), HIDDEN, "", "")
-            continue
-        if path == MTI:
-            yield Part(
-                path, start, stop, _spaced(raw.hex()), mask_text(message.mti), "", mti_meaning(message.mti)
-            )
-            continue
-        if path == BITMAP:
-            yield Part(path, start, stop, _spaced(raw.hex()), _numbers(message), "", "")
-            continue
-        value = message.get(path)
-        if value is None or stop > len(data):  # not understood: the fault is in it
-            continue
-        composed = not isinstance(value, str | bytes)
-        title = mask_text(dialect.dictionary.title_of(path))
-        if composed:
-            yield Part(mask_text(path), start, stop, "", "", title, "")
-            continue
-        assert isinstance(value, str | bytes)
-        if torn and dialect.dictionary.mask_of(path) is Mask.NONE:
-            yield Part(mask_text(path), start, stop, "** " * (stop - start - 1) + "**", HIDDEN, title, "")
-            continue
-        mask = dialect.dictionary.mask_of(path)
-        yield Part(
-            mask_text(path),
-            start,
-            stop,
-            _spaced(raw.hex() if reveal else masked_raw(raw, value, mask)),
-            shown(dialect, path, value, reveal=reveal),
-            title,
-            mask_text(meaning_of(dialect, message, path, value)) if mask is Mask.NONE or reveal else "",
-        )
+    for run in runs(dialect, data, message, error):
+        is_torn = not cards.isdisjoint(range(run.start, run.stop))
+        yield _part(dialect, message, run, data[run.start : run.stop], is_torn, reveal)
 
 
-def _numbers(message: Message) -> str:
-    return ", ".join(number for number in sorted(message.fields, key=_order) if number.isdecimal())
+def _part(dialect: Dialect, message: Message, run: Run, raw: bytes, is_torn: bool, reveal: bool) -> Part:
+    """One row. is_torn: a card number may lie across `raw`; only a mask of its own lets it be shown then."""
+    path, value = run.path, run.value
+    is_scalar = isinstance(value, str | bytes)
+    mask = dialect.dictionary.mask_of(path) if is_scalar and path != MTI else Mask.NONE
+    title = mask_text(dialect.dictionary.title_of(path))
+    if is_torn and mask is Mask.NONE:
+        text = HIDDEN if is_scalar or run.numbers else ""
+        return Part(mask_text(path), run.start, run.stop, _spaced("**" * len(raw)), text, title, "")
+    head, content = raw[: run.head], raw[run.head :]
+    hexed = "**" * len(head) if is_torn else head.hex()
+    text, meaning = ", ".join(map(str, run.numbers)), ""
+    if isinstance(value, str | bytes):
+        hexed += content.hex() if reveal else masked_raw(content, value, mask)
+        text = plain(value) if reveal else mask_value(mask, value)
+        if mask is Mask.NONE or reveal:
+            meaning = mask_text(meaning_of(dialect, message, path, value))
+    else:
+        hexed += content.hex()
+    return Part(mask_text(path), run.start, run.stop, _spaced(hexed), text, title, meaning)
 
 
 def _spaced(pairs: str) -> str:
@@ -169,14 +154,11 @@ def masked_raw(raw: bytes, value: str | bytes, mask: Mask) -> str:
         return hidden
     if mask is not Mask.NONE:
         return hidden
-    if isinstance(value, str):  # what the bytes say, the value says too
-        return hexed if mask_value(mask, value) == value else hidden
-    return hidden if hides_cards(raw) else hexed
-
-
-def hides_cards(raw: bytes) -> bool:
-    """Whether a card number could stand in `raw`, in BCD, ASCII or EBCDIC."""
-    return mask_bytes(raw) != raw.hex().upper() or mask_text(decoded := raw.decode(_EBCDIC)) != decoded
+    if mask_value(mask, value) != plain(value):
+        return hidden
+    # what the bytes say, the value says too, unless they are it and a fill; as hex they are twice as long
+    is_said = isinstance(value, str) or len(raw) == len(value) * 2
+    return hexed if is_said or mask_bytes(raw) == hexed.upper() else hidden
 
 
 # ---------------------------------------------------------------- cards where no field says so

@@ -18,12 +18,17 @@ from simulators.cards import Card, Deck, is_luhn_valid
 from simulators.control import ControlError, JsonObject, ask
 from simulators.drawing import Watcher
 from simulators.firmware import INTERPRETERS, NoSuchTerminal, Options, Place, Terminal, TerminalInUse
+from simulators.issuing import issued
 from simulators.keypad import checked
 from simulators.process import ProcessEnded
 from simulators.readers import magstripe
 from simulators.readers.magstripe import Corruption, SwipeFaults, corruption_named, swipe_request
 from simulators.serial_port import PACE_9600_8N1
 from simulators.wallet import Wallet
+from switch.hsm.port import HsmError
+from switch.keys import KeysError
+from switch.server.card_values import VALUE_DIGITS
+from switch.settings import SETTINGS_FILE, load_for
 from tools.cli import CommandError, ExitCode
 
 app = typer.Typer(
@@ -45,6 +50,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.
 def swipe(
     card: Annotated[str | None, typer.Option(help="Card number. Default: the newest of the drawer.")] = None,
     new: Annotated[bool, typer.Option("--new", help="Take a new card of the program.")] = False,
+    value: Annotated[
+        str | None, typer.Option(help="Another card verification value than the right one: 3 digits.")
+    ] = None,
     data: Data = DEFAULT_DATA,
     terminal: TerminalId = None,
     control: Control = None,
@@ -65,7 +73,13 @@ def swipe(
         raise CommandError(str(error), ExitCode.USAGE, "vafa sim swipe --help") from None
     faults = SwipeFaults(tear, tear_ms, delay_ms, damage, seed)
     reader_control = control or _control(data, terminal, "reader.control")
-    taken = _card_to_swipe(card, new, data)
+    if value is not None and not (len(value) == VALUE_DIGITS and value.isascii() and value.isdigit()):
+        raise CommandError(
+            f"a card verification value has {VALUE_DIGITS} digits",
+            ExitCode.USAGE,
+            "vafa sim swipe --value 000",
+        )
+    taken = _issued(_card_to_swipe(card, new, data), value, data)
     answer = _ask(reader_control, swipe_request(taken, faults))
     if as_json:
         typer.echo(json.dumps({"card": taken.masked, "sent_bytes": answer["sent_bytes"], "corrupt": damage}))
@@ -190,6 +204,21 @@ def _card_to_swipe(number: str | None, new: bool, data: Path) -> Card:
         if data.is_dir():
             wallet.put(taken)
     return taken
+
+
+def _issued(card: Card, value: str | None, data: Path) -> Card:
+    """The card as the installation of this data directory issues it, or with another value; where there is no
+    installation, as it is."""
+    if not (data / SETTINGS_FILE).exists():
+        return card if value is None else card.with_value(value, 0)
+    settings = load_for(data, None)
+    if value is not None:
+        return card.with_value(value, settings.program.card_value_offset)
+    try:
+        [written] = asyncio.run(issued(settings, [card]))
+    except (KeysError, HsmError) as error:
+        raise CommandError(str(error), ExitCode.CONFIGURATION, "vafa sim swipe --value 000") from None
+    return written
 
 
 def _control(data: Path, terminal: str | None, socket: str) -> Path:

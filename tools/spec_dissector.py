@@ -17,7 +17,7 @@ from switch.iso8583.codec import FieldCodecs
 from switch.iso8583.dictionary import HEADER, Field
 from switch.iso8583.lengths import size_bytes
 from switch.link.framing import TPDU_IDENTIFIER, Framing
-from tools.spec_examples import codes_of
+from tools.message_meaning import codes_of
 
 READER = Path(__file__).with_name("spec_dissector.lua")
 DEFAULT_PORT = 8583

@@ -12,7 +12,9 @@ from switch.iso8583 import Dialect, Text
 from switch.iso8583.bitmaps import bitmap_width
 from switch.iso8583.dictionary import BitmapForm, Dictionary, Field, MessageRule, TlvForm
 from switch.link.framing import TPDU_BYTES, Framing
-from tools.spec_examples import REASON_NUMBER, Example, annotated
+from tools.message_bytes import BITMAP, MTI
+from tools.message_meaning import REASON_NUMBER
+from tools.spec_examples import Example, annotated
 from tools.spec_pages import Block, Code, Heading, Items, Page, Paragraph, Table
 from tools.spec_words import (
     CLASSES,
@@ -342,7 +344,8 @@ class _Writer:
         yield Table(tuple(self.word(head) for head in heads), tuple(rows))
 
     def _part_name(self, path: str) -> str:
-        return self.word(path) if path in ("mti", "bitmap") else ""
+        step = path.rpartition(".")[2]
+        return self.word(step) if step in (MTI, BITMAP) else ""
 
 
 def presence_marks(rule: MessageRule) -> Mapping[str, str]:

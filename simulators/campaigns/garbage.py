@@ -25,10 +25,12 @@ from simulators.cards import Card, Deck, leaks
 from simulators.cashier import Cashier
 from simulators.faults import framed
 from simulators.firmware import Interpreter, Options, Place, Terminal, prepare_micropython
+from simulators.issuing import issued
 from simulators.switch_process import SwitchProcess
 from switch import iso8583
 from switch.defaults import DEMO_ACCEPTOR, create_defaults
 from switch.iso8583 import Message
+from switch.settings import load_for
 
 TRADING_TERMINAL: Final = "10000001"
 FORGED_TERMINAL: Final = "10000002"
@@ -181,7 +183,7 @@ async def run(
     log, summary, stopped = _Log(), Summary(), asyncio.Event()
     switch = SwitchProcess(data, on_log=log.line)
     terminal = Terminal(Place(data, TRADING_TERMINAL), interpreter, Options(reader_pace=0))
-    victim, customer = Deck(seed).hand(2)
+    victim, customer = await issued(load_for(data, None), Deck(seed).hand(2))
     with contextlib.ExitStack() as open_connections:
         try:
             await switch.start()

@@ -50,7 +50,7 @@ async def scene(
         terminal.on_line = on_line
         try:
             await terminal.start()
-            (card, *_rest) = shop.own_cards()
+            (card, *_rest) = await shop.own_cards()
             cashier = Cashier(terminal)
             await cashier.wait_until_idle()
             approved(await cashier.activate(card), "activate")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from simulators.campaigns.books import Outcome, Undone, differences, read_books
 from simulators.cards import Card, Deck
 from simulators.cashier import Cashier
 from simulators.firmware import Interpreter, Options, Place, Terminal, Transaction
+from simulators.issuing import issued
 from simulators.process import VAFA, Process
 from simulators.receipts import UnreadableReceipt, read_receipt
 from simulators.switch_process import SwitchProcess
@@ -107,7 +108,7 @@ class Shop:
         self._interpreter = interpreter
         self._count = terminals
         self._deck = Deck(seed)
-        self.shared = self._deck.hand(SHARED_CARDS)
+        self.shared: list[Card] = []
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -115,6 +116,7 @@ class Shop:
         async with contextlib.AsyncExitStack() as cleanup:
             cleanup.push_async_callback(self._stop_switch)
             await self.switch.start()
+            self.shared = await self._issued(SHARED_CARDS)
             for number in range(self._count):
                 terminal = self.new_terminal(number, {"port": self.switch.port})
                 cleanup.push_async_callback(terminal.stop)
@@ -134,9 +136,12 @@ class Shop:
         if self.switch.is_running:
             await self.switch.stop()
 
-    def own_cards(self) -> list[Card]:
+    async def own_cards(self) -> list[Card]:
         """New cards for one terminal."""
-        return self._deck.hand(OWN_CARDS)
+        return await self._issued(OWN_CARDS)
+
+    async def _issued(self, count: int) -> list[Card]:
+        return await issued(load_for(self.data, None), self._deck.hand(count))
 
     async def audit(self) -> list[str]:
         """Everything that is wrong between paper and ledger. The switch must have stopped."""
@@ -162,7 +167,7 @@ class Trader:
         self._own = own
         self._shared = shared
         self._random = random.Random(seed)
-        self._new = iter(_fresh_cards(seed))
+        self._new = Deck(seed)
 
     async def trade(self, stopped: asyncio.Event) -> None:
         """Visit after visit until `stopped`; the visit under way is finished."""
@@ -196,13 +201,9 @@ class Trader:
             case "balance":
                 await self._cashier.balance(card)
             case _:
-                await self._cashier.activate(next(self._new))
-
-
-def _fresh_cards(seed: int) -> Iterator[Card]:
-    deck = Deck(seed)
-    while True:
-        yield deck.draw()
+                settings = load_for(self.terminal.place.data, None)
+                [card] = await issued(settings, [self._new.draw()])
+                await self._cashier.activate(card)
 
 
 async def verify_ledger(data: Path) -> list[str]:

@@ -67,7 +67,7 @@ async def run(
     async with shop.open():
         stopped = asyncio.Event()
         traders = [
-            Trader(terminal, shop.own_cards(), shop.shared, seed * 1000 + number)
+            Trader(terminal, await shop.own_cards(), shop.shared, seed * 1000 + number)
             for number, terminal in enumerate(shop.terminals)
         ]
         trading = [asyncio.create_task(trader.trade(stopped)) for trader in traders]

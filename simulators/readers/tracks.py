@@ -66,5 +66,5 @@ def tracks_of(card: Card) -> Tracks:
     trailer = card.expiry + card.service_code + card.discretionary
     return Tracks(
         track_1=with_sentinels(TRACK_1, f"B{card.number}^{card.name}^{trailer}"),
-        track_2=with_sentinels(TRACK_2, f"{card.number}={trailer}"),
+        track_2=with_sentinels(TRACK_2, card.track_2),
     )

@@ -7,11 +7,12 @@ does that and asks again.
 
 from switch.authorizer.decide import Authorizer, Due, Refusal, Repeat
 from switch.authorizer.outcome import Terms
-from switch.authorizer.proof import Limits, Need, NewCode, NewPin, PinCheck
+from switch.authorizer.proof import CardCheck, Limits, Need, NewCode, NewPin, PinCheck
 from switch.authorizer.request import Request, TooOld
 
 __all__ = [
     "Authorizer",
+    "CardCheck",
     "Due",
     "Limits",
     "Need",

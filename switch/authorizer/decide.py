@@ -45,6 +45,7 @@ from switch.authorizer.outcome import (
 )
 from switch.authorizer.proof import (
     LOCKED,
+    TOO_MANY,
     WRONG_PIN,
     Found,
     Limits,
@@ -53,9 +54,12 @@ from switch.authorizer.proof import (
     NewCode,
     NewPin,
     Proof,
+    TooMany,
     answer_to,
+    counted_code,
     is_code_locked,
     prove,
+    see_card,
     sent_code,
 )
 from switch.authorizer.request import Request
@@ -221,7 +225,7 @@ class Authorizer:
         if operation == "pin_change":
             return self._change_pin(state, request, member.id, now_ms, found)
         if operation == "code":
-            return self._send_code(state, member.id, now_ms, found)
+            return self._send_code(state, request, member.id, now_ms, found)
         if operation == "transfer":
             return self._transfer(state, request, member, now_ms, found)
         if operation in ("unblock", "replace"):
@@ -369,16 +373,19 @@ class Authorizer:
         changed = PinSet(member, verifier, state.member(member).credential.verifier)
         return Outcome(APPROVED, {}, sides=(*proof.sides, changed))
 
-    def _send_code(self, state: State, member: int, now_ms: int, found: Found) -> Outcome:
+    def _send_code(self, state: State, request: Request, member: int, now_ms: int, found: Found) -> Outcome:
         if state.mobile(member) is None:
             return refused(INVALID_TRANSACTION, REASON_NO_MOBILE)
         credential = state.member(member).credential
         if is_code_locked(credential, now_ms, self._limits):
             return refused(LOCKED)
+        counts = counted_code(state, member, request.terminal, now_ms, self._limits)
+        if isinstance(counts, TooMany):
+            return Outcome(TOO_MANY, {"04": counts.reason, "05": f"{counts.wait_minutes:012d}"})
         code = answer_to(NewCode(member), found)
         assert isinstance(code, str)
         sent = sent_code(credential, member, code, now_ms, self._limits, self._key)
-        return Outcome(APPROVED, {}, sides=(sent,))
+        return Outcome(APPROVED, {}, sides=(sent, *counts))
 
     def _earn(self, state: State, request: Request, member: Member, now_ms: int) -> Outcome:
         if request.amount == 0 or request.currency != self._terms.currency:
@@ -418,12 +425,9 @@ class Authorizer:
             return refused(INVALID_AMOUNT)
         if request.sale_amount and request.sale_amount < request.amount:
             return refused(INVALID_AMOUNT)
-        # A typed number proves nothing; before the proof nobody hears of the balance.
-        needed = not request.has_card or points > self._pin_from_points
-        proof = self._prove(state, request, member.id, now_ms, found, needed=needed)
-        refusal = self._not_permitted(member, proof, now_ms)
-        if refusal is not None:
-            return refusal
+        proof = self._permission(state, request, member, points, now_ms, found)
+        if isinstance(proof, Outcome):
+            return proof
         if points < rules.smallest_redemption or 0 < rules.largest_redemption < points:
             return refused(OUT_OF_RANGE, REASON_OUT_OF_RANGE, proof.sides)
         wallet = self._wallet(member)
@@ -443,26 +447,32 @@ class Authorizer:
             tags["0E"] = f"{_gained(earned):012d}"
         return Outcome(APPROVED, tags | balances(wallet, *transfers), transfers, proof.sides)
 
-    def _not_permitted(self, member: Member, proof: Proof, now_ms: int) -> Outcome | None:
-        """Why a member can't spend now, whatever the points."""
+    def _permission(
+        self, state: State, request: Request, member: Member, points: int, now_ms: int, found: Found
+    ) -> Proof | Outcome:
+        """What the member proved to spend so many points, or why it can't."""
+        card = see_card(state, request, member.id, found, self._limits)
+        if card.refusal:  # a PIN beside it isn't looked at: one guess at a time
+            return refused(card.refusal, sides=card.sides)
+        # A typed number proves nothing; before the proof nobody hears of the balance.
+        needed = not card.there or points > self._pin_from_points
+        proof = self._prove(state, request, member.id, now_ms, found, needed=needed)
         if proof.refusal:
             return refused(proof.refusal, sides=proof.sides)
         if member.credential.spend_from_ms > now_ms:
             hours = -(-self._terms.replaced_ms // 3_600_000)
             tags = {"04": REASON_REPLACED, "05": f"{hours:012d}"}
             return Outcome(NOT_NOW, tags, sides=proof.sides)
-        return None
+        return proof
 
     def _transfer(self, state: State, request: Request, member: Member, now_ms: int, found: Found) -> Outcome:
         """Points to another member's card; lots keep issuer, price and last day."""
         points = request.points
         if points == 0:
             return refused(INVALID_AMOUNT)
-        needed = not request.has_card or points > self._pin_from_points
-        proof = self._prove(state, request, member.id, now_ms, found, needed=needed)
-        refusal = self._not_permitted(member, proof, now_ms)
-        if refusal is not None:
-            return refusal
+        proof = self._permission(state, request, member, points, now_ms, found)
+        if isinstance(proof, Outcome):
+            return proof
         to = state.member_of(request.other)
         receiver = None if to is None or to == member.id else state.member(to)
         if receiver is None or receiver.status is not MemberStatus.ACTIVE:

@@ -1,4 +1,4 @@
-"""Whether it is really the member: what a PIN or a one-time code proves, how tries are counted, what locks.
+"""Whether it is really the member: what PIN, one-time code and card prove, how tries are counted, what locks.
 
 Pure. Whatever only the HSM can tell is a `Need`, found among the answers the caller brings or else asked for;
 a need names the verifier it is about, so an answer never counts for another one.
@@ -12,12 +12,30 @@ from typing import NamedTuple
 from switch.authorizer.identity import code_hash
 from switch.authorizer.request import Request
 from switch.hsm.crypto.ciphers import same
-from switch.ledger import CodeSent, CodeSpent, CodeTried, Credential, PinTried, Side, State
+from switch.ledger import (
+    CardTried,
+    CodesCounted,
+    CodeSent,
+    CodeSpent,
+    CodeTried,
+    Credential,
+    PinTried,
+    Side,
+    State,
+    of_member,
+    of_terminal,
+)
 
 WRONG_PIN = "55"
 LOCKED = "75"
 PROOF_NEEDED = "1A"
+WRONG_CARD = "82"  # ISO 8583:1987 as networks use it: the card verification value is wrong
+TOO_MANY = "65"  # ISO 8583:1987: exceeds activity count limit
 CODE_DIGITS = 6
+MINUTE_MS = 60_000
+
+REASON_MEMBERS_CODES = "0303"
+REASON_TERMINALS_CODES = "0304"
 
 
 class PinCheck(NamedTuple):
@@ -44,7 +62,12 @@ class NewCode(NamedTuple):
     member: int
 
 
-Need = PinCheck | NewPin | NewCode
+class CardCheck(NamedTuple):
+    """Is the card verification value of this request's track the right one? Answer: bool, or None when the
+    track holds none."""
+
+
+Need = PinCheck | NewPin | NewCode | CardCheck
 Found = Mapping[Need, object]
 
 
@@ -57,11 +80,17 @@ class Needed(Exception):
 
 
 class Limits(NamedTuple):
-    """How often one may be wrong, and how long a code lives (milliseconds)."""
+    """How often one may be wrong, and how long a code lives (milliseconds). card_tries: 0 when tracks hold no
+    card verification value that could be checked. codes_per_member, codes_per_terminal: so many are sent in
+    code_period_ms."""
 
     pin_tries: int
     code_tries: int
     code_lifetime_ms: int
+    card_tries: int
+    codes_per_member: int
+    codes_per_terminal: int
+    code_period_ms: int
 
 
 class Proof(NamedTuple):
@@ -69,6 +98,32 @@ class Proof(NamedTuple):
 
     refusal: str
     sides: tuple[Side, ...] = ()
+
+
+class SeenCard(NamedTuple):
+    """there: the card itself was; else it is worth a typed number. refusal, sides: as in a Proof."""
+
+    there: bool
+    refusal: str = ""
+    sides: tuple[Side, ...] = ()
+
+
+def see_card(state: State, request: Request, member: int, found: Found, limits: Limits) -> SeenCard:
+    """Judge the track that a request brings. Raises as `prove`.
+
+    After too many wrong values no track counts, the right one neither, until the member proves itself: so a
+    value can't be found by trying.
+    """
+    if not request.has_card or not limits.card_tries:
+        return SeenCard(request.has_card)
+    wrong = state.member(member).credential.card_wrong
+    if wrong >= limits.card_tries:
+        return SeenCard(False)
+    right = answer_to(CardCheck(), found)
+    if right:
+        return SeenCard(True)
+    # No value is no guess.
+    return SeenCard(False, WRONG_CARD, () if right is None else (CardTried(member, wrong + 1),))
 
 
 def prove(
@@ -109,6 +164,34 @@ def sent_code(
     return CodeSent(member, code_hash(code, member, expires_ms, key), expires_ms, wrong)
 
 
+class TooMany(NamedTuple):
+    """No further code now. reason: code of the dictionary; wait_minutes: rounded up, at least 1."""
+
+    reason: str
+    wait_minutes: int
+
+
+def counted_code(
+    state: State, member: int, terminal: str, now_ms: int, limits: Limits
+) -> tuple[CodesCounted, ...] | TooMany:
+    """One more code for this member, asked for by this terminal: the counts with it, or why not.
+
+    A period begins with the first code in it. Raises NotLoaded.
+    """
+    counts = []
+    for subject, most, reason in (
+        (of_member(member), limits.codes_per_member, REASON_MEMBERS_CODES),
+        (of_terminal(terminal), limits.codes_per_terminal, REASON_TERMINALS_CODES),
+    ):
+        since_ms, sent = state.code_count(subject)
+        if not since_ms <= now_ms < since_ms + limits.code_period_ms:
+            since_ms, sent = now_ms, 0
+        if sent >= most:
+            return TooMany(reason, -((now_ms - since_ms - limits.code_period_ms) // MINUTE_MS))
+        counts.append(CodesCounted(member, subject, since_ms, sent + 1))
+    return tuple(counts)
+
+
 def is_code_locked(credential: Credential, now_ms: int, limits: Limits) -> bool:
     """Whether no further code may be tried or made until the one that is out expires."""
     return _is_live(credential, now_ms) and credential.code_wrong >= limits.code_tries
@@ -120,7 +203,8 @@ def _by_pin(member: int, credential: Credential, found: Found, limits: Limits) -
     if credential.pin_wrong >= limits.pin_tries:
         return Proof(LOCKED)
     if answer_to(PinCheck(member, credential.verifier), found):
-        return Proof("", (PinTried(member, 0),) if credential.pin_wrong else ())
+        forgotten = (PinTried(member, 0),) if credential.pin_wrong else ()
+        return Proof("", (*forgotten, *_card_again(member, credential)))
     return Proof(WRONG_PIN, (PinTried(member, credential.pin_wrong + 1),))
 
 
@@ -132,8 +216,13 @@ def _by_code(
     if is_code_locked(credential, now_ms, limits):
         return Proof(LOCKED)
     if same(code_hash(code, member, credential.code_expires_ms, key), credential.code):
-        return Proof("", (CodeSpent(member),))
+        return Proof("", (CodeSpent(member), *_card_again(member, credential)))
     return Proof(WRONG_PIN, (CodeTried(member, credential.code_wrong + 1),))
+
+
+def _card_again(member: int, credential: Credential) -> tuple[Side, ...]:
+    """A member that proved itself may show its card again."""
+    return (CardTried(member, 0),) if credential.card_wrong else ()
 
 
 def _is_live(credential: Credential, now_ms: int) -> bool:

@@ -9,24 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from switch.hsm import inputs
 from switch.hsm.crypto import key_blocks, macs, ntag424, pin_blocks, verification
 from switch.hsm.crypto.check_values import check_value
-from switch.hsm.crypto.ciphers import (
-    aes_cbc_decrypt,
-    aes_cbc_encrypt,
-    odd_parity,
-    same,
-    tdes_ecb_decrypt,
-    tdes_ecb_encrypt,
-)
-from switch.hsm.crypto.dukpt_aes import Deriver, Usage
+from switch.hsm.crypto.ciphers import odd_parity, same, tdes_ecb_decrypt, tdes_ecb_encrypt
 from switch.hsm.crypto.key_blocks import Header, KeyBlockError, OptionalBlock
 from switch.hsm.crypto.master_keys import BlockMasterKey
 from switch.hsm.crypto.pin_blocks import PinBlockError
 from switch.hsm.crypto.pin_verifier import PinVerifier
+from switch.hsm.crypto.transaction_keys import TransactionKeys
 from switch.hsm.port import (
     MAC_BYTES,
     Capability,
@@ -49,9 +41,6 @@ from switch.hsm.port import (
 MASTER_KEY_BYTES = 32
 LEAST_COMPONENTS = 2
 KEYS_KEPT = 1024  # unwrapped keys: BDKs, zone keys and a few of our own; transport keys pass through
-# Working keys of the latest serials of one BDK: those of transactions under way. When full, all are dropped:
-# a few are then derived twice, which costs less than knowing each one's age.
-SERIALS_KEPT = 1024
 FIRMWARE = "IN-PROCESS"
 
 CAPABILITIES = ~Capability(0)
@@ -79,44 +68,42 @@ _DERIVING = "XN"
 
 _CLEAR_FORMATS = {PinFormat.ISO_0: 0, PinFormat.ISO_1: 1, PinFormat.ISO_3: 3}
 # Looked up once: an enum's member costs as much as a call, and the fast path asks for many.
-_BASE_DERIVATION, _REQUEST, _ISO_4 = KeyUse.BASE_DERIVATION, Direction.REQUEST, PinFormat.ISO_4
-_DATA_USAGE = {Direction.REQUEST: Usage.DATA_ENCRYPT, Direction.RESPONSE: Usage.DATA_DECRYPT}
-_WORKING = (Usage.PIN, Usage.MAC_GENERATION, Usage.MAC_VERIFICATION)
+_BASE_DERIVATION, _ISO_4 = KeyUse.BASE_DERIVATION, PinFormat.ISO_4
+_REQUEST, _RESPONSE = Direction.REQUEST, Direction.RESPONSE
 _HMAC_HASH = OptionalBlock("HM", "21")  # X9.143: HMAC with SHA-256
 
 
 class _Held:
     """An unwrapped key with its header, and whatever was set up once for it."""
 
-    __slots__ = ("algorithm", "cmac", "deriver", "exportable", "header", "key", "use", "verifier", "working")
+    __slots__ = (
+        "algorithm",
+        "cmac",
+        "exportable",
+        "header",
+        "key",
+        "mode",
+        "transactions",
+        "use",
+        "verifier",
+    )
 
     def __init__(self, header: Header, key: bytes, use: KeyUse) -> None:
         self.header = header
         self.key = key
         self.use = use
         self.algorithm = header.algorithm
+        self.mode = header.mode
         self.exportable = header.exportability != "N"
         self.cmac = macs.KeyedCmac(key) if use is KeyUse.MAC else None
         self.verifier = PinVerifier(key) if use is KeyUse.PIN_VERIFIER else None
-        self.deriver = Deriver(key) if use is KeyUse.BASE_DERIVATION else None
-        self.working: dict[bytes, _WorkingKeys] = {}
+        self.transactions = TransactionKeys(key) if use is KeyUse.BASE_DERIVATION else None
 
     def __repr__(self) -> str:
         return f"_Held(use={self.use.name})"
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a key is not copied or stored")
-
-
-class _WorkingKeys(NamedTuple):
-    """Of one serial, derived together: most transactions need all three."""
-
-    pin: bytes
-    request: bytes
-    response: bytes
-
-    def __repr__(self) -> str:
-        return "_WorkingKeys(hidden)"
 
 
 class InProcessHsm:
@@ -154,6 +141,9 @@ class InProcessHsm:
     async def close(self) -> None:
         """Forgets every key; nothing can be asked any more."""
         self._closed = True
+        for held in self._held.values():
+            if held.transactions is not None:
+                held.transactions.close()
         self._held.clear()
 
     async def status(self) -> Status:
@@ -236,7 +226,7 @@ class InProcessHsm:
         transport = self._hold(operation, under, KeyUse.TRANSPORT, _WRAPPING)
         if len(transport.key) < len(base.key):
             raise HsmError(operation, Fault.KEY_USE, "no initial key goes under a shorter transport key")
-        assert base.deriver is not None
+        assert base.transactions is not None
         header = Header(
             version="D",
             usage=KeyUse.INITIAL.value,
@@ -245,7 +235,8 @@ class InProcessHsm:
             exportability="N",
             optional=(OptionalBlock("IK", initial_key_id.hex().upper()),),
         )
-        return self._exported(operation, header, base.deriver.initial_key(initial_key_id), transport)
+        initial = base.transactions.deriver.initial_key(initial_key_id)
+        return self._exported(operation, header, initial, transport)
 
     # -------------------------------------------------- MAC and data
 
@@ -270,7 +261,10 @@ class InProcessHsm:
     async def dukpt_mac_generate(
         self, base_key: Key, serial: bytes, data: bytes, direction: Direction
     ) -> bytes:
-        return self._dukpt_mac("dukpt_mac_generate", base_key, serial, data, direction)
+        mac = self._dukpt_mac("dukpt_mac_generate", base_key, serial, data, direction)
+        if direction is _RESPONSE:  # the transaction is over
+            self._transactions("dukpt_mac_generate", base_key).forget(serial)
+        return mac
 
     async def dukpt_mac_verify(
         self, base_key: Key, serial: bytes, data: bytes, mac: bytes, direction: Direction
@@ -282,41 +276,34 @@ class InProcessHsm:
         self, operation: str, base_key: Key, serial: bytes, data: bytes, direction: Direction
     ) -> bytes:
         inputs.check_data(operation, data)
-        working = self._working(operation, base_key, serial)
-        key = working.request if direction is _REQUEST else working.response
-        return macs.cmac(key, data)[:MAC_BYTES]
+        transactions = self._transactions(operation, base_key)
+        try:
+            if direction is _REQUEST:
+                return transactions.request_mac(serial, data)[:MAC_BYTES]
+            return transactions.response_mac(serial, data)[:MAC_BYTES]
+        except ValueError:
+            inputs.check_serial(operation, serial)  # says what is wrong with it
+            raise
 
-    def _working(self, operation: str, base_key: Key, serial: bytes) -> _WorkingKeys:
-        """The working keys of a serial, derived once for all operations on it."""
-        held = self._hold(operation, base_key, _BASE_DERIVATION, _DERIVING)
-        working = held.working.get(serial)
-        if working is None:
-            inputs.check_serial(operation, serial)
-            assert held.deriver is not None
-            if len(held.working) >= SERIALS_KEPT:
-                held.working.clear()
-            working = _WorkingKeys(*held.deriver.working_keys(serial, _WORKING))
-            held.working[serial] = working
-        return working
+    def _transactions(self, operation: str, base_key: Key) -> TransactionKeys:
+        transactions = self._hold(operation, base_key, _BASE_DERIVATION, _DERIVING).transactions
+        assert transactions is not None
+        return transactions
 
     async def dukpt_encrypt(self, base_key: Key, serial: bytes, data: bytes, direction: Direction) -> bytes:
         inputs.check_data("dukpt_encrypt", data)
-        key = self._data_key("dukpt_encrypt", base_key, serial, direction)
-        return aes_cbc_encrypt(key, macs.pad_2(data, 16))
+        transactions = self._transactions("dukpt_encrypt", base_key)
+        inputs.check_serial("dukpt_encrypt", serial)
+        return transactions.encrypt(serial, data, from_terminal=direction is _REQUEST)
 
     async def dukpt_decrypt(self, base_key: Key, serial: bytes, data: bytes, direction: Direction) -> bytes:
         inputs.check_data("dukpt_decrypt", data)
-        key = self._data_key("dukpt_decrypt", base_key, serial, direction)
+        transactions = self._transactions("dukpt_decrypt", base_key)
+        inputs.check_serial("dukpt_decrypt", serial)
         try:
-            return macs.unpad_2(aes_cbc_decrypt(key, data), 16)
+            return transactions.decrypt(serial, data, from_terminal=direction is _REQUEST)
         except ValueError:
             raise inputs.refuse("dukpt_decrypt", "no enciphered data of this serial") from None
-
-    def _data_key(self, operation: str, base_key: Key, serial: bytes, direction: Direction) -> bytes:
-        held = self._hold(operation, base_key, KeyUse.BASE_DERIVATION, _DERIVING)
-        inputs.check_serial(operation, serial)
-        assert held.deriver is not None
-        return held.deriver.working_keys(serial, (_DATA_USAGE[direction],))[0]
 
     # -------------------------------------------------- PIN
 
@@ -360,18 +347,20 @@ class InProcessHsm:
     def _pin(self, operation: str, pin: EncipheredPin, card: str) -> str:
         """The clear PIN. It lives in the caller's frame only."""
         inputs.check_pin(operation, pin, card)
-        if isinstance(pin, DukptPin):
-            key = self._working(operation, pin.base_key, pin.serial).pin
-        else:
+        try:
+            if isinstance(pin, DukptPin):
+                return self._transactions(operation, pin.base_key).open_pin(pin.serial, pin.block, card)
             held = self._hold(operation, pin.key, KeyUse.PIN, _UNWRAPPING)
             inputs.check_zone_algorithm(operation, held.algorithm, pin.format)
-            key = held.key
-        try:
             if pin.format is _ISO_4:
-                return pin_blocks.open_iso_4(key, pin.block, card)
-            return pin_blocks.decode(_CLEAR_FORMATS[pin.format], tdes_ecb_decrypt(key, pin.block), card)
+                return pin_blocks.open_iso_4(held.key, pin.block, card)
+            return pin_blocks.decode(_CLEAR_FORMATS[pin.format], tdes_ecb_decrypt(held.key, pin.block), card)
         except PinBlockError:
             raise HsmError(operation, Fault.BAD_PIN_BLOCK) from None
+        except ValueError:
+            if isinstance(pin, DukptPin):
+                inputs.check_serial(operation, pin.serial)  # says what is wrong with it
+            raise
 
     # -------------------------------------------------- cards
 
@@ -416,7 +405,7 @@ class InProcessHsm:
             held = self._opened(operation, key.reference)
         if held.use is not use or key.use is not use:
             raise HsmError(operation, Fault.KEY_USE, f"a {use.name} key is needed")
-        if modes is not None and held.header.mode not in modes:
+        if modes is not None and held.mode not in modes:
             raise HsmError(operation, Fault.KEY_USE, "the key's mode of use doesn't allow it")
         return held
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from switch.hsm.port import Key, KeyAlgorithm, KeyUse
+from switch.people import all_different
 
 FORMAT = 1
 OWNER_ONLY = 0o600
@@ -44,7 +45,7 @@ class KeyNotFound(KeyStoreError):
 
 
 class KeyReused(KeyStoreError):
-    """The key was revoked under this name, or is the other direction's. Told by its check value."""
+    """The key was this name's once, is a partner's other key, or was revoked. Told by its check value."""
 
 
 _MACS = (KeyUse.MAC, KeyUse.MAC_TDES, KeyUse.MAC_HMAC)
@@ -65,8 +66,12 @@ NAMES: tuple[tuple[str, str, tuple[KeyUse, ...]], ...] = (
     ("zone/<partner>/mac-send", _PARTNER + r"mac-send", _MACS),
     ("zone/<partner>/mac-receive", _PARTNER + r"mac-receive", _MACS),
 )
-# One key set for each direction: a key of both would let a message be sent back as the other side's.
-_OTHER_DIRECTION = {"-send": "-receive", "-receive": "-send"}
+# Why a key that was a name's once is none for it again.
+_STAYS = {
+    KeyState.ACTIVE: "which is in use already; nothing is to be done",
+    KeyState.RETIRED: "which was replaced; an old key doesn't come back",
+    KeyState.REVOKED: "which is revoked and stays so",
+}
 _NAMES = tuple((re.compile(pattern), uses) for _, pattern, uses in NAMES)
 _TOKEN = re.compile(r"[!-~]+")
 _CHECK_VALUE = re.compile(r"[0-9A-F]{6}")
@@ -172,16 +177,29 @@ class KeyStore:
         return added
 
     def check_fresh(self, name: str, check_value: str) -> None:
-        """That a key of this check value was not revoked under this name, and never was the other
-        direction's. Raises KeyReused, of good keys for one in 16 million."""
-        for old in self.versions(name):
-            if old.state is KeyState.REVOKED and old.check_value == check_value:
+        """That a key of this check value never was this name's, in whatever state it is now, nor a partner's
+        other key, and was revoked under no name. Raises KeyReused, of good keys for one in 16 million."""
+        for old in self._of_check_value(check_value):
+            if old.name == name:
+                raise KeyReused(f"{self._path}: {name!r}: this is version {old.version}, {_STAYS[old.state]}")
+            if _partner(old.name) and _partner(old.name) == _partner(name):
                 raise KeyReused(
-                    f"{self._path}: {name!r}: this is version {old.version}, which is revoked and stays so"
+                    f"{self._path}: {name!r}: this is a key of {old.name!r}; each direction and each use has"
+                    " its own"
                 )
-        other = other_direction(name)
-        if other and any(old.check_value == check_value for old in self.versions(other)):
-            raise KeyReused(f"{self._path}: {name!r}: this is a key of {other!r}; each direction has its own")
+            if old.state is KeyState.REVOKED:
+                raise KeyReused(
+                    f"{self._path}: {name!r}: this is version {old.version} of {old.name!r},"
+                    f" {_STAYS[old.state]}"
+                )
+
+    def _of_check_value(self, check_value: str) -> Iterator[KeyVersion]:
+        return (
+            version
+            for versions in self._keys.values()
+            for version in versions
+            if version.check_value == check_value
+        )
 
     def retire(self, name: str, version: int) -> KeyVersion:
         """No longer used for anything new. Raises KeyNotFound, and KeyStoreError for a revoked version."""
@@ -237,12 +255,10 @@ class KeyStore:
         )
 
 
-def other_direction(name: str) -> str:
-    """The name of a partner's key of the same kind for the other direction; empty for other names."""
-    for end, other in _OTHER_DIRECTION.items():
-        if name.endswith(end):
-            return name.removesuffix(end) + other
-    return ""
+def _partner(name: str) -> str:
+    """`zone/<partner>` of a partner's key; empty for other names."""
+    zone, _, rest = name.partition("/")
+    return f"{zone}/{rest.partition('/')[0]}" if zone == "zone" else ""
 
 
 def how_to_make(name: str) -> str:
@@ -278,8 +294,8 @@ def _check_name(where: str, name: str, use: KeyUse) -> None:
 def _check_officers(where: str, officers: Sequence[str]) -> None:
     if isinstance(officers, str) or not all(_is_name(one) for one in officers):
         raise KeyStoreError(f"{where}: officers are names, one text each")
-    if len(set(officers)) != len(officers):
-        raise KeyStoreError(f"{where}: an officer is named twice")
+    if not all_different(officers):
+        raise KeyStoreError(f"{where}: an officer is named twice, or two names look alike")
 
 
 def _is_name(officer: object) -> bool:

@@ -12,8 +12,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from switch.hsm import inputs
 from switch.hsm import payshield_protocol as protocol
@@ -68,8 +67,8 @@ class _Command:
 _STATUS = _Command(b"NC", Capability(0), keyed=False)
 _RANDOM = _Command(b"N0", Capability.RANDOM, keyed=False)
 _GENERATE_KEY = _Command(b"XY", Capability.KEYS, repeatable=False)
-_IMPORT_KEY = _Command(b"A6", Capability.KEYS, repeatable=False)
-_EXPORT_KEY = _Command(b"A8", Capability.KEYS, repeatable=False)
+_IMPORT_KEY = _Command(b"A6", Capability.KEY_BLOCKS, repeatable=False)
+_EXPORT_KEY = _Command(b"A8", Capability.KEY_BLOCKS, repeatable=False)
 _CHECK_VALUE = _Command(b"BU", Capability.KEYS)
 _INITIAL_KEY = _Command(b"XE", Capability.INITIAL_KEY, repeatable=False)
 _DUKPT_MAC = _Command(b"XA", Capability.DUKPT)
@@ -100,16 +99,17 @@ _MAC_VERIFY = {
 }
 
 
+def _unheard(why: str) -> None:
+    """For whoever does not listen to `on_change`."""
+
+
 class _Lost(Exception):
     """The call's connection is gone. Text: why."""
 
 
-class _Call:
-    __slots__ = ("future", "timer")
-
-    def __init__(self, future: asyncio.Future[Reply], timer: asyncio.TimerHandle) -> None:
-        self.future = future
-        self.timer = timer
+class _Call(NamedTuple):
+    future: asyncio.Future[Reply]
+    deadline: float
 
 
 class _Connection(asyncio.Protocol):
@@ -121,6 +121,7 @@ class _Connection(asyncio.Protocol):
         self._reserve = min(RESERVED_HEADERS, self._conversation.headers_left // 4)
         self._calls: dict[bytes, _Call] = {}
         self._outgoing: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None  # one for all calls: most are answered long before
         self._transport: asyncio.Transport | None = None
         self.over = asyncio.Event()
         self.idle = asyncio.Event()
@@ -131,11 +132,11 @@ class _Connection(asyncio.Protocol):
 
     @property
     def in_flight(self) -> int:
-        return self._conversation.in_flight
+        return len(self._calls)
 
     @property
     def usable(self) -> bool:
-        return not self.lost and self.in_flight < MOST_IN_FLIGHT and self._conversation.headers_left > 0
+        return len(self._calls) < MOST_IN_FLIGHT and not self.lost and self._conversation.headers_left > 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # other loops' transports don't inherit from it
@@ -150,14 +151,33 @@ class _Connection(asyncio.Protocol):
         except Exhausted:
             raise _Lost("the connection is used up") from None
         future: asyncio.Future[Reply] = self._loop.create_future()
-        self._calls[header] = _Call(future, self._loop.call_at(deadline, self.abandon, "no answer in time"))
-        self.idle.clear()
+        self._calls[header] = _Call(future, deadline)
+        if self._timer is None or deadline < self._timer.when():
+            self._wait_until(deadline)
+        if len(self._calls) == 1:
+            self.idle.clear()
         if not self._outgoing:  # all that is sent in one turn of the loop leaves in one write
             self._loop.call_soon(self._flush)
         self._outgoing.append(frame)
         if self._conversation.headers_left <= self._reserve:
             self.over.set()
         return future
+
+    def _wait_until(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        """For the call whose deadline was the next when the timer was set; it may be answered since."""
+        self._timer = None
+        if not self._calls:
+            return
+        first = min(call.deadline for call in self._calls.values())
+        if first <= self._loop.time():
+            self.abandon("no answer in time")
+        else:
+            self._wait_until(first)
 
     def _flush(self) -> None:
         frames, self._outgoing = self._outgoing, []
@@ -178,7 +198,6 @@ class _Connection(asyncio.Protocol):
 
     def _answer(self, reply: Reply) -> None:
         call = self._calls.pop(reply.header)
-        call.timer.cancel()
         self.replies += 1
         if not call.future.done():
             call.future.set_result(reply)
@@ -194,8 +213,9 @@ class _Connection(asyncio.Protocol):
             return
         self.lost, self.why_lost = True, why
         calls, self._calls = self._calls, {}
+        if self._timer is not None:
+            self._timer.cancel()
         for call in calls.values():
-            call.timer.cancel()
             if not call.future.done():
                 call.future.set_exception(_Lost(why))
                 call.future.exception()  # a caller that went away shall not be called an oversight
@@ -219,7 +239,8 @@ class PayShieldHsm:
 
     tls: context with the box's CA and our certificate, or None for plain TCP on a trusted wire.
     header_bytes: as set in the box. timeout_s: of one call with all it waits for, and of connecting.
-    master_key_id: two digits, which of the box's master keys our tokens are under.
+    master_key_id: two digits, which of the box's master keys our tokens are under. on_change: hears why when
+    the last connection went, and an empty text when there is one again.
     """
 
     def __init__(
@@ -233,6 +254,7 @@ class PayShieldHsm:
         timeout_s: float = 2.0,
         master_key_id: str = "00",
         heartbeat_s: float = HEARTBEAT_S,
+        on_change: Callable[[str], None] = _unheard,
     ) -> None:
         if connections < 1:
             raise ValueError("at least one connection is needed")
@@ -242,8 +264,9 @@ class PayShieldHsm:
         self._host, self._port, self._tls = host, port, tls
         self._header_bytes = header_bytes
         self._timeout_s, self._heartbeat_s = timeout_s, heartbeat_s
-        self._master_key_id = master_key_id
+        self._master_key_suffix = protocol.with_master_key(b"", master_key_id)
         self._wanted = connections
+        self._on_change = on_change
         self._up: list[_Connection] = []
         self._keepers: list[asyncio.Task[None]] = []
         self._drains: set[asyncio.Task[None]] = set()
@@ -329,6 +352,8 @@ class PayShieldHsm:
                     pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                     continue
                 self._up.append(connection)
+                if len(self._up) == 1:
+                    self._on_change("")
             if worn is not None:
                 self._retire(worn)
             if await self._watch(connection):
@@ -337,6 +362,8 @@ class PayShieldHsm:
                 self._why_down = connection.why_lost
                 self._up.remove(connection)
                 worn = None
+                if not self._up:
+                    self._on_change(self._why_down)
                 await asyncio.sleep(pause_s * random.random())
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             else:
@@ -368,12 +395,15 @@ class PayShieldHsm:
     # -------------------------------------------------- calls
 
     async def _call(self, operation: str, command: _Command, body: bytes = b"") -> tuple[Reply, _Connection]:
-        if command.capability not in self._capabilities:
+        if self._capabilities is not WITH_PRIVATE_RANGE and command.capability not in self._capabilities:
             raise HsmError(operation, Fault.UNSUPPORTED)
         if command.keyed:
-            body = protocol.with_master_key(body, self._master_key_id)
+            body += self._master_key_suffix
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        await self._take_place(operation, deadline)
+        if self._places.locked():
+            await self._wait_for_place(operation, deadline)
+        else:
+            await self._places.acquire()
         try:
             connection = self._pick(operation)
             try:
@@ -389,10 +419,7 @@ class PayShieldHsm:
         finally:
             self._places.release()
 
-    async def _take_place(self, operation: str, deadline: float) -> None:
-        if not self._places.locked():
-            await self._places.acquire()
-            return
+    async def _wait_for_place(self, operation: str, deadline: float) -> None:
         if self._waiting >= MOST_WAITING:
             raise HsmError(operation, Fault.UNAVAILABLE, "too many calls wait")
         self._waiting += 1
@@ -408,11 +435,14 @@ class PayShieldHsm:
         """The least busy connection."""
         if self._closed:
             raise HsmError(operation, Fault.UNAVAILABLE, "closed")
-        usable = [connection for connection in self._up if connection.usable]
-        if not usable:
+        least, least_busy = MOST_IN_FLIGHT, None
+        for connection in self._up:
+            if connection.in_flight < least and connection.usable:
+                least, least_busy = connection.in_flight, connection
+        if least_busy is None:
             why = "all connections are busy" if self.connected else f"no connection: {self._why_down}"
             raise HsmError(operation, Fault.UNAVAILABLE, why)
-        return min(usable, key=lambda connection: connection.in_flight)
+        return least_busy
 
     async def _ask(
         self,
@@ -658,20 +688,23 @@ def _error(operation: str, code: str, faults: Mapping[str, Fault] = protocol.FAU
 def _reference(operation: str, key: Key, *uses: KeyUse) -> str:
     """The token, when it has the form of one, so that nothing rides behind it, and says the use it is taken
     for. Whether it may be believed, the box knows."""
-    inputs.check_declared_use(operation, key, *uses)
     token = key.reference
+    if key.use in uses and _whole_tokens.get(token) is key.use:
+        return token
+    inputs.check_declared_use(operation, key, *uses)
     if token[:1] != "S":
         raise HsmError(operation, Fault.UNKNOWN_KEY, "no token of a master key")
-    if not _is_whole(token):
+    if not inputs.is_key_block(token[1:]):
         raise HsmError(operation, Fault.KEY_DAMAGED, "no whole token")
     if _usage_of(token) != key.use.value:
         raise HsmError(operation, Fault.KEY_USE, "the token is for another use")
+    if len(_whole_tokens) >= TOKENS_KEPT:
+        _whole_tokens.clear()
+    _whole_tokens[token] = key.use
     return token
 
 
-@lru_cache(TOKENS_KEPT)
-def _is_whole(token: str) -> bool:
-    return inputs.is_key_block(token[1:])
+_whole_tokens: dict[str, KeyUse] = {}  # those that passed, with their use
 
 
 def _check_pin(operation: str, pin: EncipheredPin, card: str) -> None:

@@ -7,6 +7,7 @@ to the oldest one; a header is used once in a connection's life. Whatever doesn'
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import NamedTuple
 
 from switch.hsm.port import Direction, DukptPin, EncipheredPin, Fault, KeyAlgorithm, MacAlgorithm
@@ -18,7 +19,6 @@ HEADER_ALPHABET = (
     b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # printable, no `%` or control
 )
 HEADER_BYTES = range(1, 256)
-_HEADER_PAIRS = [bytes((left, right)) for left in HEADER_ALPHABET for right in HEADER_ALPHABET]
 
 OK = "00"
 VERIFICATION_FAILED = "01"
@@ -124,14 +124,14 @@ class Conversation:
     under another open one's header with the same command. Only TLS keeps such a peer out.
     """
 
-    __slots__ = ("_buffer", "_dead", "_header_bytes", "_headers", "_next", "_open")
+    __slots__ = ("_buffer", "_dead", "_header_bytes", "_headers", "_open", "headers_left")
 
     def __init__(self, header_bytes: int) -> None:
         if header_bytes not in HEADER_BYTES:
             raise ValueError("a header has 1 to 255 bytes: it is what replies are told apart by")
         self._header_bytes = header_bytes
-        self._headers: int = len(HEADER_ALPHABET) ** header_bytes
-        self._next = 0
+        self.headers_left: int = len(HEADER_ALPHABET) ** header_bytes
+        self._headers = product(HEADER_ALPHABET, repeat=header_bytes)  # counts up, last character first
         self._open: dict[bytes, bytes] = {}  # header -> response code
         self._buffer = bytearray()
         self._dead = False
@@ -139,10 +139,6 @@ class Conversation:
     @property
     def in_flight(self) -> int:
         return len(self._open)
-
-    @property
-    def headers_left(self) -> int:
-        return self._headers - self._next
 
     def request(self, command: bytes, body: bytes) -> tuple[bytes, bytes]:
         """(header, frame to send). Raises Exhausted."""
@@ -157,17 +153,20 @@ class Conversation:
         """Replies that are whole now. Raises ProtocolAnomaly; replies yielded before are good."""
         if self._dead:
             raise ProtocolAnomaly("the conversation is over")
-        buffer = self._buffer
-        buffer += data
-        while len(buffer) >= LENGTH_BYTES:
-            end = LENGTH_BYTES + int.from_bytes(buffer[:LENGTH_BYTES])
-            if end < LENGTH_BYTES + self._header_bytes + 2 * CODE_BYTES:
+        if self._buffer:  # the beginning of a reply: rarely
+            data = bytes(self._buffer + data)
+            self._buffer.clear()
+        at, shortest = 0, LENGTH_BYTES + self._header_bytes + 2 * CODE_BYTES
+        while len(data) - at >= LENGTH_BYTES:
+            size = LENGTH_BYTES + (data[at] << 8 | data[at + 1])
+            if size < shortest:
                 raise self._anomaly("a reply too short for header, code and error")
-            if len(buffer) < end:
-                return
-            frame = bytes(buffer[LENGTH_BYTES:end])
-            del buffer[:end]
-            yield self._reply(frame)
+            if len(data) - at < size:
+                break
+            reply = self._reply(data[at + LENGTH_BYTES : at + size])
+            at += size
+            yield reply
+        self._buffer += data[at:]
 
     def _reply(self, frame: bytes) -> Reply:
         at = self._header_bytes
@@ -190,12 +189,8 @@ class Conversation:
     def _fresh_header(self) -> bytes:
         if self.headers_left <= 0:
             raise Exhausted
-        number, self._next = self._next, self._next + 1
-        header = b""
-        while number:
-            number, digits = divmod(number, len(_HEADER_PAIRS))
-            header = _HEADER_PAIRS[digits] + header
-        return header.rjust(self._header_bytes, HEADER_ALPHABET[:1])[-self._header_bytes :]
+        self.headers_left -= 1
+        return bytes(next(self._headers))
 
 
 def response_code(command: bytes) -> bytes:

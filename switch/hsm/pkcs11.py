@@ -1,17 +1,20 @@
 """The HSM port on a PKCS#11 token, as far as that goes: random, MACs, AES DUKPT, keys that stay inside.
 
-Needs the optional package python-pkcs11. Calls of the library block, so they run in a thread of their own. No
-key is read out and none put in: what X9.143 blocks and PINs need, tokens don't offer.
+Needs the optional package python-pkcs11. Calls of the library block, so they run in a few threads, each with
+its own session. No key is read out and none put in: what X9.143 blocks and PINs need, tokens don't offer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, TypeVar
 
 import pkcs11
@@ -41,18 +44,17 @@ from switch.hsm.port import (
 
 Result = TypeVar("Result")
 
-# python-pkcs11 initialises a library for one thread (C_Initialize without arguments) and yet lets go of the
-# interpreter in every call: two calls at once break SoftHSM2. So there is one at a time in this process.
-_CALLING = threading.Lock()
-
-MOST_WAITING = 1024  # calls behind the one under way; more means the token is slower than the terminals
-PARENTS_KEPT = 512  # DUKPT keys that others derive from; tokens hold a bounded number of objects
+SESSIONS = 4  # calls of the library at once; a token of one processor gains nothing from more
+MOST_WAITING = 1024  # calls behind those under way; more means the token is slower than the terminals
+# DUKPT keys of a session: those that others derive from, and those of transactions under way. Tokens hold a
+# bounded number of objects.
+PARENTS_KEPT = 512
+TRANSACTIONS_KEPT = 512
 IDENTIFIER_BYTES = 16
 LABEL_PREFIX = "vafa "  # and the use's name: what a key is for stands in its label and in its attributes
 
-# KEYS is not claimed: it promises import and export too. Making keys and telling their check values is
-# offered all the same, so that a token can be set up.
-CAPABILITIES = Capability.RANDOM | Capability.MAC | Capability.MAC_HMAC | Capability.DUKPT
+# No KEY_BLOCKS: PKCS#11 has no mechanism for X9.143, and what it can wrap in binds no use to a key.
+CAPABILITIES = Capability.RANDOM | Capability.KEYS | Capability.MAC | Capability.MAC_HMAC | Capability.DUKPT
 
 # What a key object may do in the token, by use. Uses that are not here have nothing to do in a token.
 _ATTRIBUTES: dict[KeyUse, pkcs11.MechanismFlag] = {
@@ -103,6 +105,46 @@ _FAULTS: tuple[tuple[Fault, tuple[type[exceptions.PKCS11Error], ...]], ...] = (
 _CLEAN = tuple(kind for _, kinds in _FAULTS for kind in kinds)
 
 
+class _InitialiseArguments(ctypes.Structure):
+    """CK_C_INITIALIZE_ARGS (PKCS#11 v2.40, 3.5)."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("create", "destroy", "lock", "unlock")),
+        ("flags", ctypes.c_ulong),
+        ("reserved", ctypes.c_void_p),
+    )
+
+
+_CKF_OS_LOCKING_OK = 2
+_loading = threading.Lock()
+_guards: dict[str, AbstractContextManager[object]] = {}  # by library: what each call of it goes through
+
+
+def load(module: str, *, again: bool = False) -> AbstractContextManager[object]:
+    """Load a library and allow it to be called by several threads at once, which python-pkcs11 itself doesn't
+    ask for: two calls at once would break SoftHSM2. Gives what every call has to go through: nothing, or a
+    lock for a library that can't do without.
+
+    again: let go of all its sessions and read its configuration anew. Raises PKCS11Error.
+    """
+    with _loading:
+        if again or module not in _guards:
+            pkcs11.lib(module)
+            _guards[module] = nullcontext() if _initialised_for_threads(module) else threading.Lock()
+        return _guards[module]
+
+
+def _initialised_for_threads(module: str) -> bool:
+    library = ctypes.CDLL(module)
+    library.C_Finalize(None)
+    arguments = _InitialiseArguments(flags=_CKF_OS_LOCKING_OK)
+    if library.C_Initialize(ctypes.byref(arguments)) == 0:
+        return True
+    if library.C_Initialize(None) != 0:
+        raise exceptions.GeneralError
+    return False
+
+
 class _Session:
     """A session with the key objects found and the DUKPT keys derived in it."""
 
@@ -110,26 +152,44 @@ class _Session:
         self.session = session
         self.keys: dict[str, tuple[KeyUse, pkcs11.SecretKey]] = {}
         self.parents: OrderedDict[tuple[str, bytes], pkcs11.SecretKey] = OrderedDict()
+        self.transactions: OrderedDict[tuple[str, bytes], pkcs11.SecretKey] = OrderedDict()
+
+
+class _Lane:
+    """A thread and its session; its calls follow one another."""
+
+    def __init__(self) -> None:
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="pkcs11")
+        self.session: _Session | None = None  # the thread's, as all that libraries do
+        self.waiting = 0
 
 
 class Pkcs11Hsm:
-    """module: path of the token's library. token_label, user_pin: as the token was initialised.
+    """module: path of the token's library. token_label, user_pin: as the token was initialised. sessions: how
+    many calls the library is asked at once.
 
     timeout_s: of one call. A library can't be interrupted: a call that takes longer fails as UNAVAILABLE and
-    holds up those behind it until the library comes back.
+    holds up those behind it in its session until the library comes back.
     """
 
     def __init__(
-        self, module: str | os.PathLike[str], token_label: str, user_pin: str, *, timeout_s: float = 2.0
+        self,
+        module: str | os.PathLike[str],
+        token_label: str,
+        user_pin: str,
+        *,
+        timeout_s: float = 2.0,
+        sessions: int = SESSIONS,
     ) -> None:
+        if sessions < 1:
+            raise ValueError("at least one session is needed")
         self._module = os.fspath(module)
         self._token_label = token_label
         self._user_pin = user_pin
         self._timeout_s = timeout_s
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pkcs11")
-        self._session: _Session | None = None  # the thread's, as all that libraries do
+        self._lanes = [_Lane() for _ in range(sessions)]
+        self._opening = threading.Lock()
         self._refused = False  # a wrong PIN is never tried again: a few of them lock the token
-        self._waiting = 0
         self._closed = False
 
     def __repr__(self) -> str:
@@ -144,9 +204,11 @@ class Pkcs11Hsm:
         if self._closed:
             return
         self._closed = True
-        closing = asyncio.get_running_loop().run_in_executor(self._thread, self._give_up)
-        await asyncio.wait((closing,), timeout=self._timeout_s)
-        self._thread.shutdown(wait=False)
+        loop = asyncio.get_running_loop()
+        closing = [loop.run_in_executor(lane.thread, self._give_up, lane) for lane in self._lanes]
+        await asyncio.wait(closing, timeout=self._timeout_s)
+        for lane in self._lanes:
+            lane.thread.shutdown(wait=False)
 
     async def status(self) -> Status:
         """firmware: of the token, with its model; a software token says so."""
@@ -166,7 +228,7 @@ class Pkcs11Hsm:
     # -------------------------------------------------- keys
 
     async def generate_key(self, use: KeyUse, algorithm: KeyAlgorithm, *, exportable: bool = False) -> Key:
-        """A key that never leaves the token; exportable ones: UNSUPPORTED."""
+        """A key that never leaves the token; exportable ones, and those nothing here can use: UNSUPPORTED."""
         operation = "generate_key"
         inputs.check_algorithm(operation, use, algorithm)
         if exportable or use not in _ATTRIBUTES:
@@ -257,7 +319,8 @@ class Pkcs11Hsm:
 
         inputs.check_data(operation, data)
         usage, flag = _MAC_USAGE[direction], pkcs11.MechanismFlag.SIGN
-        return await self._with_working_key(operation, base_key, serial, usage, flag, sign)
+        over = operation == "dukpt_mac_generate" and direction is Direction.RESPONSE
+        return await self._with_working_key(operation, base_key, serial, usage, flag, sign, over=over)
 
     async def dukpt_encrypt(self, base_key: Key, serial: bytes, data: bytes, direction: Direction) -> bytes:
         def encrypt(key: pkcs11.SecretKey) -> bytes:
@@ -298,26 +361,42 @@ class Pkcs11Hsm:
         usage: Usage,
         flag: pkcs11.MechanismFlag,
         act: Callable[[pkcs11.SecretKey], bytes],
+        *,
+        over: bool = False,
     ) -> bytes:
-        """Derives the serial's working key, which may do one thing, uses it once and destroys it."""
+        """Derives the serial's working key, which may do one thing, uses it once and destroys it. over:
+        nothing more will be asked for this serial."""
         inputs.check_serial(operation, serial)
         inputs.check_declared_use(operation, base_key, KeyUse.BASE_DERIVATION)
 
         def derive_and_act(own: _Session) -> bytes:
-            counter = int.from_bytes(serial[8:])
-            above = counter & (counter - 1)
-            parent = self._parent(operation, own, base_key.reference, serial[:8], above)
-            transaction = _derive_next(parent, serial[4:])
+            transaction = self._transaction(operation, own, base_key.reference, serial)
+            working = _derive(transaction, usage, Algorithm.AES_128, serial[4:], flag)
             try:
-                working = _derive(transaction, usage, Algorithm.AES_128, serial[4:], flag)
-                try:
-                    return act(working)
-                finally:
-                    working.destroy()
+                return act(working)
             finally:
-                transaction.destroy()
+                working.destroy()
+                if over and (kept := own.transactions.pop((base_key.reference, serial), None)) is not None:
+                    kept.destroy()
 
-        return await self._do(operation, derive_and_act)
+        # A terminal's keys are all derived in one session.
+        lane = self._lanes[int.from_bytes(serial[4:8]) % len(self._lanes)]
+        return await self._do(operation, derive_and_act, lane)
+
+    def _transaction(self, operation: str, own: _Session, reference: str, serial: bytes) -> pkcs11.SecretKey:
+        """The key that all working keys of a serial come from: kept until the transaction is over, and where
+        later counters' keys come from it too, among the parents."""
+        counter = int.from_bytes(serial[8:])
+        if not counter & 1:
+            return self._parent(operation, own, reference, serial[:8], counter)
+        place = (reference, serial)
+        transaction = own.transactions.get(place)
+        if transaction is None:
+            parent = self._parent(operation, own, reference, serial[:8], counter - 1)
+            transaction = own.transactions[place] = _derive_next(parent, serial[4:])
+            if len(own.transactions) > TRANSACTIONS_KEPT:
+                own.transactions.popitem(last=False)[1].destroy()
+        return transaction
 
     def _parent(
         self, operation: str, own: _Session, reference: str, initial_key_id: bytes, counter: int
@@ -375,54 +454,54 @@ class Pkcs11Hsm:
 
     # -------------------------------------------------- sessions and threads
 
-    async def _do(self, operation: str, act: Callable[[_Session], Result]) -> Result:
+    async def _do(
+        self, operation: str, act: Callable[[_Session], Result], lane: _Lane | None = None
+    ) -> Result:
         if self._closed:
             raise HsmError(operation, Fault.UNAVAILABLE, "closed")
-        if self._waiting >= MOST_WAITING:
+        if sum(one.waiting for one in self._lanes) >= MOST_WAITING:
             raise HsmError(operation, Fault.UNAVAILABLE, "too many calls wait")
-        self._waiting += 1
-        call = asyncio.get_running_loop().run_in_executor(self._thread, self._in_thread, operation, act)
-        call.add_done_callback(self._done)
+        chosen = lane or min(self._lanes, key=lambda one: one.waiting)
+        chosen.waiting += 1
+        loop = asyncio.get_running_loop()
+        call = loop.run_in_executor(chosen.thread, self._in_thread, operation, act, chosen)
+        call.add_done_callback(partial(_done, chosen))
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await asyncio.shield(call)
         except TimeoutError:
             raise HsmError(operation, Fault.UNAVAILABLE, "no answer in time") from None
 
-    def _done(self, call: asyncio.Future[Result]) -> None:
-        self._waiting -= 1
-        if not call.cancelled():
-            call.exception()  # of a call that nobody waits for any more
-
-    def _in_thread(self, operation: str, act: Callable[[_Session], Result]) -> Result:
+    def _in_thread(self, operation: str, act: Callable[[_Session], Result], lane: _Lane) -> Result:
         try:
-            with _CALLING:
-                if self._session is None:
-                    self._session = self._open()
-                return act(self._session)
+            with load(self._module):
+                if lane.session is None:
+                    lane.session = self._open()
+                return act(lane.session)
         except exceptions.PKCS11Error as error:
             if not isinstance(error, _CLEAN):
-                self._give_up()
+                self._give_up(lane)
             raise HsmError(operation, _fault(error), type(error).__name__) from None
 
     def _open(self) -> _Session:
-        """Logging in is for the whole process: another adapter on this token may have done it."""
-        if self._refused:
-            raise exceptions.PinIncorrect
-        token = pkcs11.lib(self._module).get_token(token_label=self._token_label)
-        try:
-            return _Session(token.open(rw=True, user_pin=self._user_pin))
-        except exceptions.UserAlreadyLoggedIn:
-            return _Session(token.open(rw=True))
-        except (exceptions.PinIncorrect, exceptions.PinLocked):
-            self._refused = True
-            raise
+        """Logging in is for the whole process: another session on this token may have done it."""
+        with self._opening:
+            if self._refused:
+                raise exceptions.PinIncorrect
+            token = pkcs11.lib(self._module).get_token(token_label=self._token_label)
+            try:
+                return _Session(token.open(rw=True, user_pin=self._user_pin))
+            except exceptions.UserAlreadyLoggedIn:
+                return _Session(token.open(rw=True))
+            except (exceptions.PinIncorrect, exceptions.PinLocked):
+                self._refused = True
+                raise
 
-    def _give_up(self) -> None:
-        own, self._session = self._session, None
+    def _give_up(self, lane: _Lane) -> None:
+        own, lane.session = lane.session, None
         if own is None:
             return
-        with _CALLING:
+        with load(self._module):
             try:
                 own.session.close()
             except exceptions.PKCS11Error:
@@ -459,6 +538,12 @@ class Pkcs11Hsm:
         if prefix != LABEL_PREFIX or name not in KeyUse.__members__:
             raise HsmError(operation, Fault.KEY_USE, "the object's label names no use")
         return KeyUse[name], key
+
+
+def _done(lane: _Lane, call: asyncio.Future[Result]) -> None:
+    lane.waiting -= 1
+    if not call.cancelled():
+        call.exception()  # of a call that nobody waits for any more
 
 
 def _kept(*also: pkcs11.Attribute) -> dict[pkcs11.Attribute, bool]:

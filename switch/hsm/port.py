@@ -18,7 +18,8 @@ class Capability(Flag):
     """What an adapter can do; an operation outside raises `Unsupported`."""
 
     RANDOM = auto()
-    KEYS = auto()  # generate, import, export, check value
+    KEYS = auto()  # generate, for the uses whose operations are offered; check value
+    KEY_BLOCKS = auto()  # import and export, as X9.143 blocks
     MAC = auto()  # AES-CMAC
     MAC_TDES = auto()  # ISO/IEC 9797-1 algorithm 3
     MAC_HMAC = auto()  # HMAC-SHA-256
@@ -125,23 +126,27 @@ class ExportedKey(NamedTuple):
         return f"ExportedKey(check_value={self.check_value!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class ZonePin:
+class ZonePin(NamedTuple):
     """An enciphered PIN under a zone key."""
 
     key: Key
-    block: bytes = field(repr=False)  # 8 bytes, format 4: 16
+    block: bytes  # 8 bytes, format 4: 16
     format: PinFormat = PinFormat.ISO_4
 
+    def __repr__(self) -> str:
+        return f"ZonePin(key={self.key!r}, format={self.format})"
 
-@dataclass(frozen=True, slots=True)
-class DukptPin:
+
+class DukptPin(NamedTuple):
     """An enciphered PIN under the PIN key (usage 1000) of a terminal's key serial number."""
 
     base_key: Key
     serial: bytes  # 12 bytes: BDK id 4, derivation id 4, counter 4
-    block: bytes = field(repr=False)  # 16 bytes
+    block: bytes  # 16 bytes
     format: PinFormat = PinFormat.ISO_4
+
+    def __repr__(self) -> str:
+        return f"DukptPin(base_key={self.base_key!r}, serial={self.serial!r}, format={self.format})"
 
 
 EncipheredPin = ZonePin | DukptPin

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from switch.people import all_different
+
 ACTIONS: Final = ("generate", "component", "import", "export")
 LONGEST_MINUTES: Final = 12 * 60  # the real box's longest period; nobody leaves a door open overnight
 OFFICERS_NEEDED: Final = 2
@@ -52,7 +54,7 @@ class AuthorisedState:
 
         Raises AuthorisationError: fewer than two officers, the same one twice, no such activity or period.
         """
-        if len({officer.casefold() for officer in officers}) < OFFICERS_NEEDED:
+        if len(officers) < OFFICERS_NEEDED or not all_different(officers):
             raise AuthorisationError("two different officers have to be there")
         if not 1 <= minutes <= LONGEST_MINUTES:
             raise AuthorisationError(f"a period is 1 to {LONGEST_MINUTES} minutes, not {minutes}")

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
-from switch.hsm.crypto.dukpt_aes import Deriver
+from switch.hsm.crypto.pin_verifier import PinVerifier
+from switch.hsm.crypto.transaction_keys import TransactionKeys
 from switch.hsm_sim.audit import AuditEvent
 from switch.hsm_sim.authorised import AuthorisedState
 from switch.hsm_sim.errors import OK, Refused
@@ -18,8 +19,13 @@ from switch.hsm_sim.fields import Suffix, Token
 from switch.hsm_sim.key_usage import OPERANDS, needs_officers
 from switch.hsm_sim.slots import OpenKey, Random, Slot, Slots
 
-# Base derivation keys whose derivers are kept with their parent keys.
-MOST_DERIVERS: Final = 16
+# Base derivation keys whose terminals' keys are kept, and keys of PIN verifiers that are set up.
+MOST_BASE_KEYS: Final = 16
+MOST_VERIFIERS: Final = 64
+# Keys that an operand of a command has accepted: the same token there again needs no second look.
+MOST_ACCEPTED: Final = 4096
+
+_Place = tuple[str, str, str, str, str | None, bool, Token]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +45,28 @@ class State:
     authorised: AuthorisedState = field(default_factory=AuthorisedState)
     random: Random = os.urandom
     clock: Callable[[], float] = monotonic
-    derivers: dict[bytes, Deriver] = field(default_factory=dict, repr=False)
+    accepted: dict[_Place, OpenKey] = field(default_factory=dict, repr=False)
+    _transactions: dict[bytes, TransactionKeys] = field(default_factory=dict, repr=False)
+    _verifiers: dict[bytes, PinVerifier] = field(default_factory=dict, repr=False)
 
-    def deriver(self, base_key: bytes) -> Deriver:
-        """The deriver of an AES base derivation key; a few are kept."""
-        deriver = self.derivers.get(base_key)
-        if deriver is None:
-            if len(self.derivers) >= MOST_DERIVERS:
-                self.derivers.clear()
-            deriver = self.derivers[base_key] = Deriver(base_key)
-        return deriver
+    def transactions(self, base_key: bytes) -> TransactionKeys:
+        """The terminals' keys of an AES base derivation key; those of a few are kept."""
+        kept = self._transactions.get(base_key)
+        if kept is None:
+            if len(self._transactions) >= MOST_BASE_KEYS:
+                oldest = next(iter(self._transactions))
+                self._transactions.pop(oldest).close()
+            kept = self._transactions[base_key] = TransactionKeys(base_key)
+        return kept
+
+    def verifier(self, key: bytes) -> PinVerifier:
+        """What makes and checks PIN verifiers under a key; a few are kept."""
+        kept = self._verifiers.get(key)
+        if kept is None:
+            if len(self._verifiers) >= MOST_VERIFIERS:
+                del self._verifiers[next(iter(self._verifiers))]
+            kept = self._verifiers[key] = PinVerifier(key)
+        return kept
 
 
 class Answer(NamedTuple):
@@ -77,9 +95,16 @@ class Call(NamedTuple):
     def key(self, operand: str, case: str = "", key_type: str | None = None) -> OpenKey:
         """The key of an operand, if the table allows it here. case: a name after the operand in the table.
         key_type: what the request says of it. Raises Refused."""
-        accepted = OPERANDS[(self.code, f"{operand} {case}" if case else operand)]
-        token: Token = self.request[operand]
-        return self.state.slots.open(self.slot, token, accepted, key_type, strict=self.named)
+        state, token = self.state, self.request[operand]
+        place = (self.slot.identifier, self.code, operand, case, key_type, self.named, token)
+        opened = state.accepted.get(place)
+        if opened is None:
+            accepted = OPERANDS[(self.code, f"{operand} {case}" if case else operand)]
+            opened = state.slots.open(self.slot, token, accepted, key_type, strict=self.named)
+            if len(state.accepted) >= MOST_ACCEPTED:
+                state.accepted.clear()
+            state.accepted[place] = opened
+        return opened
 
     def require_officers(self, action: str, key: str) -> None:
         """Raises Refused 17 unless two officers allow this now, or nobody has to."""

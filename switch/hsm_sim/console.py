@@ -1,7 +1,8 @@
 """The officers' console: a Unix socket that only the process's owner can open. One JSON line in, one out.
 
-Words: status, authorise (two officers), cancel, verify-audit. Passphrases are checked and forgotten; failures
-are recorded, counted, and after some in a row the console stops listening to officers for a while.
+Words: status, authorise and form (two officers), cancel, verify-audit. Passphrases and components are used
+and forgotten; failures are recorded, counted, and after some in a row the console stops listening to officers
+for a while.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from switch.hsm_sim.audit import AuditError, AuditEvent, verify
 from switch.hsm_sim.authorised import AuthorisationError
+from switch.hsm_sim.errors import Refused
+from switch.hsm_sim.forming import form
 from switch.hsm_sim.machine import Machine
 from switch.hsm_sim.server import Log
 from switch.hsm_sim.vault import Officer, VaultError
@@ -24,6 +28,7 @@ LONGEST_LINE: Final = 16 * 1024
 MOST_FAILURES: Final = 5  # in a row
 LOCKED_S: Final = 60.0
 LINE_TIMEOUT_S: Final = 10.0
+LONGEST_SOCKET_PATH_BYTES: Final = 107  # the system's limit
 
 # Checks two officers' passphrases together; returns their names. Raises VaultError.
 CheckOfficers = Callable[[Officer, Officer], tuple[str, str]]
@@ -61,11 +66,12 @@ class Console:
     async def start(self, path: Path) -> None:
         """Listen at `path`; a socket left by a process that is gone is replaced. Raises OSError."""
         _remove_left_over(path)
-        mask = os.umask(0o177)
-        try:
-            self._server = await asyncio.start_unix_server(self._serve, path, limit=LONGEST_LINE)
-        finally:
-            os.umask(mask)
+        with _short(path) as address:
+            mask = os.umask(0o177)
+            try:
+                self._server = await asyncio.start_unix_server(self._serve, address, limit=LONGEST_LINE)
+            finally:
+                os.umask(mask)
         self._path = path
 
     async def stop(self) -> None:
@@ -100,7 +106,12 @@ class Console:
             if word == "authorise":
                 async with self._turn:
                     return await self._authorise(request)
+            if word == "form":
+                async with self._turn:
+                    return await self._form(request)
             return {"error": "unknown word"}
+        except Refused as error:
+            return {"error": error.detail}
         except (AuthorisationError, VaultError, AuditError) as error:
             return {"error": str(error)}
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -128,21 +139,41 @@ class Console:
         self._machine.state.authorised.cancel()
         return {"cancelled": True}
 
-    async def _authorise(self, request: dict[str, Any]) -> dict[str, Any]:
-        state = self._machine.state
-        now = state.clock()
+    async def _officers(self, request: dict[str, Any]) -> tuple[str, str]:
+        """The names of the two who are there. Raises VaultError."""
+        now = self._machine.state.clock()
         if now < self._locked_until:
             left = int(self._locked_until - now) + 1
-            return {"error": f"too many wrong passphrases, try again in {left} s"}
+            raise VaultError(f"too many wrong passphrases, try again in {left} s")
         given = [Officer(str(one["name"]), str(one["passphrase"])) for one in request["officers"]]
         if len(given) != 2:
-            return {"error": "two officers are needed"}
+            raise VaultError("two officers are needed")
         try:
             names = await asyncio.to_thread(self._check, given[0], given[1])
         except VaultError as error:
             self._failed(error)
             raise
         self._failures = 0
+        return names
+
+    async def _form(self, request: dict[str, Any]) -> dict[str, Any]:
+        names = await self._officers(request)
+        usage = str(request["usage"])
+        components = [bytes.fromhex(one) for one in request["components"]]
+        formed = form(self._machine.state, usage, str(request["algorithm"]), components)
+        details = {
+            "officers": ", ".join(names),
+            "key": usage,
+            "components": str(len(components)),
+            "kcv": formed.kcv,
+        }
+        self._machine.audit(AuditEvent("key formed at the console", details))
+        self._log.info("key formed", officers=details["officers"], key=usage, kcv=formed.kcv)
+        return {"key": formed.token, "kcv": formed.kcv}
+
+    async def _authorise(self, request: dict[str, Any]) -> dict[str, Any]:
+        state = self._machine.state
+        names = await self._officers(request)
         allowed = state.authorised.authorise(
             [str(one) for one in request["activities"]], names, int(request["minutes"]), state.clock()
         )
@@ -174,11 +205,25 @@ def _remove_left_over(path: Path) -> None:
         path.unlink()
 
 
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """The path itself, or one through its directory's descriptor where it is too long for a socket."""
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH_BYTES:
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
+
+
 def ask(path: Path, request: dict[str, Any], timeout_s: float = 30.0) -> dict[str, Any]:
     """One request to a running box. Raises OSError."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
-        connection.connect(str(path))
+        with _short(path) as address:
+            connection.connect(address)
         connection.sendall(json.dumps(request).encode() + b"\n")
         received = b""
         while chunk := connection.recv(65536):

@@ -19,11 +19,11 @@ from switch.hsm.crypto.ciphers import (
     tdes_ecb_encrypt,
     xor,
 )
-from switch.hsm.crypto.dukpt_aes import Usage
-from switch.hsm.crypto.macs import algorithm_3, cmac, hmac_sha256, pad_1, pad_2, tdes_cmac, unpad_2
+from switch.hsm.crypto.macs import algorithm_3, cmac, hmac_sha256, pad_1, pad_2, tdes_cmac
+from switch.hsm.crypto.transaction_keys import TransactionKeys
 from switch.hsm_sim.call import Answer, Call
 from switch.hsm_sim.errors import Refused
-from switch.hsm_sim.pin_commands import working_key
+from switch.hsm_sim.pin_commands import aes_serial, working_key
 from switch.hsm_sim.slots import OpenKey
 
 WHOLE, FIRST, MIDDLE, LAST = "0123"
@@ -187,10 +187,9 @@ def dukpt_mac(call: Call) -> Answer:
 
 
 def _generated_or_verified(call: Call, tag: bytes) -> Answer:
-    text = tag[:MAC_BYTES].hex().upper()
     if call.request.mode == GENERATE:
-        return Answer({"mac": text.encode("ascii")})
-    if not same(text, call.request.mac.upper()):
+        return Answer({"mac": tag[:MAC_BYTES].hex().upper().encode("ascii")})
+    if not same(tag[:MAC_BYTES], bytes.fromhex(call.request.mac)):
         raise Refused("01")
     return Answer({"mac": b""})
 
@@ -225,32 +224,36 @@ def _card_value(call: Call) -> str:
 
 def aes_dukpt_mac(call: Call) -> Answer:
     """XA."""
-    usage = Usage.MAC_GENERATION if call.request.direction == "1" else Usage.MAC_VERIFICATION
-    return _generated_or_verified(call, cmac(_aes_working_key(call, usage), call.request.data))
+    request = call.request
+    keys, serial = _aes_transaction(call)
+    if request.direction == "1":
+        return _generated_or_verified(call, keys.request_mac(serial, request.data))
+    answer = _generated_or_verified(call, keys.response_mac(serial, request.data))
+    if request.mode == GENERATE:  # the transaction is over
+        keys.forget(serial)
+    return answer
 
 
 def aes_dukpt_data(call: Call) -> Answer:
     """XC."""
     request = call.request
-    usage = Usage.DATA_ENCRYPT if request.direction == "1" else Usage.DATA_DECRYPT
-    key = _aes_working_key(call, usage)
+    keys, serial = _aes_transaction(call)
+    from_terminal = request.direction == "1"
     if request.mode == "0":
-        done = aes_cbc_encrypt(key, pad_2(request.data, 16))
+        done = keys.encrypt(serial, request.data, from_terminal=from_terminal)
         if len(done) > 0xFFFF:
             raise Refused("15", "too long to pad")
         return Answer({"data": done})
     try:
-        return Answer({"data": unpad_2(aes_cbc_decrypt(key, request.data), 16)})
+        return Answer({"data": keys.decrypt(serial, request.data, from_terminal=from_terminal)})
     except ValueError:
         raise Refused("15", "the data are not what this key enciphered") from None
 
 
-def _aes_working_key(call: Call, usage: Usage) -> bytes:
+def _aes_transaction(call: Call) -> tuple[TransactionKeys, bytes]:
+    """The keys that a request's serial belongs to, and that serial, which terminals use. Raises Refused."""
     base = call.key("bdk")
-    try:
-        return call.state.deriver(base.key).working_keys(bytes.fromhex(call.request.serial), (usage,))[0]
-    except ValueError:
-        raise Refused("15", "no terminal uses this key serial number") from None
+    return call.state.transactions(base.key), aes_serial(call)
 
 
 def hmac(call: Call) -> Answer:

@@ -14,6 +14,7 @@ LENGTH_BYTES = 2
 COMMAND_BYTES = 2
 LARGEST_MESSAGE_BYTES = 0xFFFF  # what two bytes can say
 LARGEST_HEADER_BYTES = 255  # the setting's range on the real box
+MOST_SEGMENTS = 256  # of one frame held apart: a peer that sends byte by byte shall not fill the memory
 
 
 class Message(NamedTuple):
@@ -32,52 +33,62 @@ class FramingError(ValueError):
 
 
 class FrameReader:
-    """Cuts one connection's bytes into messages."""
+    """Cuts one connection's bytes into messages. Whatever the segments: a byte is copied when its frame is
+    whole, not with every segment that comes."""
 
-    __slots__ = ("_buffer", "_header_bytes", "_shortest")
+    __slots__ = ("_at", "_buffer", "_header_bytes", "_needed", "_segments", "_shortest", "pending_bytes")
 
     def __init__(self, header_bytes: int = 4) -> None:
         assert 0 <= header_bytes <= LARGEST_HEADER_BYTES
         self._header_bytes = header_bytes
         self._shortest = header_bytes + COMMAND_BYTES
-        self._buffer = bytearray()
-
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes of a frame whose end is still to come, or of messages not taken yet."""
-        return len(self._buffer)
+        self._buffer = b""  # messages are cut out of it, from `_at` on
+        self._at = 0
+        self._segments: list[bytes] = []  # what came after it
+        self._needed = LENGTH_BYTES  # pending bytes with which there may be a message
+        # Bytes of a frame whose end is still to come, or of messages not taken yet.
+        self.pending_bytes = 0
 
     def feed(self, data: bytes) -> None:
         """Take what arrived."""
-        self._buffer += data
+        self.pending_bytes += len(data)
+        if self._at == len(self._buffer) and not self._segments:
+            self._buffer, self._at = data, 0
+        else:
+            self._segments.append(data)
+            if len(self._segments) > MOST_SEGMENTS:
+                self._segments[:] = (b"".join(self._segments),)
 
     def messages(self, limit: int) -> Iterator[Message]:
         """Up to `limit` complete messages; each is taken out as it is given.
 
         Raises FramingError at a frame that can't be a request; what came before it has been given.
         """
-        start = 0
-        buffer = self._buffer
-        try:
-            for _ in range(limit):
-                body = start + LENGTH_BYTES
-                if len(buffer) < body:
-                    return
-                length = (buffer[start] << 8) | buffer[start + 1]
-                if length < self._shortest:
-                    raise FramingError(f"frame of {length} bytes can't hold a header and a command")
-                end = body + length
-                if len(buffer) < end:
-                    return
-                command = body + self._header_bytes
-                rest = command + COMMAND_BYTES
-                start = end
-                yield Message(
-                    bytes(buffer[body:command]), bytes(buffer[command:rest]), bytes(buffer[rest:end])
-                )
-        finally:
-            if start:
-                del buffer[:start]
+        if self.pending_bytes < self._needed:
+            return
+        if self._segments:
+            self._buffer = b"".join((self._buffer[self._at :], *self._segments))
+            self._at = 0
+            self._segments.clear()
+        buffer, at_header = self._buffer, self._header_bytes
+        for _ in range(limit):
+            body = self._at + LENGTH_BYTES
+            if len(buffer) < body:
+                self._needed = LENGTH_BYTES
+                return
+            length = (buffer[self._at] << 8) | buffer[self._at + 1]
+            if length < self._shortest:
+                raise FramingError(f"frame of {length} bytes can't hold a header and a command")
+            end = body + length
+            if len(buffer) < end:
+                self._needed = LENGTH_BYTES + length
+                return
+            command = body + at_header
+            rest = command + COMMAND_BYTES
+            self._at = end
+            self._needed = LENGTH_BYTES
+            self.pending_bytes -= LENGTH_BYTES + length
+            yield Message(buffer[body:command], buffer[command:rest], buffer[rest:end])
 
 
 def answer_command(command: bytes) -> bytes:

@@ -6,12 +6,22 @@ these commands is recorded.
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any, Final
 
 from switch.hsm.crypto import dukpt_aes
 from switch.hsm.crypto.check_values import check_value
-from switch.hsm.crypto.ciphers import has_odd_parity, odd_parity, xor
-from switch.hsm.crypto.key_blocks import Header, KeyBlockError, KeyBlockMacError, OptionalBlock, unwrap, wrap
+from switch.hsm.crypto.ciphers import has_odd_parity, odd_parity, same, xor
+from switch.hsm.crypto.key_blocks import (
+    Header,
+    KeyBlockError,
+    KeyBlockMacError,
+    KeyBlockStrengthError,
+    OptionalBlock,
+    check_strength,
+    unwrap,
+    wrap,
+)
 from switch.hsm.crypto.master_keys import BlockMasterKey, TokenError, unwrap_under_zone, wrap_under_zone
 from switch.hsm_sim.call import Answer, Call
 from switch.hsm_sim.errors import Refused
@@ -161,10 +171,11 @@ def form_key(call: Call) -> Answer:
     first = parts[0]
     if any(part[1:4] != first[1:4] or len(part.key) != len(first.key) for part in parts):
         raise Refused("A5" if block else "27", "the components do not belong together")
+    _check_components(parts)
     key = first.key
     for part in parts[1:]:
         key = xor(key, part.key)
-    if not any(key):
+    if not any(_strong_bits(first.algorithm, key)):
         raise Refused("11", "the components add up to nothing")
     name = first.usage or request.type
     call.require_officers("component", name)
@@ -178,6 +189,21 @@ def form_key(call: Call) -> Answer:
     token = _kept(call, formed, request.type, request.scheme)
     event = call.recorded("key formed", {"key": name, "components": str(len(parts)), "kcv": formed.kcv})
     return Answer({"key": token, "kcv": formed.kcv}, event=event)
+
+
+def _check_components(parts: list[OpenKey]) -> None:
+    """Every component is a person's own: an empty one has nobody behind it, equal ones cancel each other out
+    and leave the key to the others."""
+    secrets = [_strong_bits(part.algorithm, part.key) for part in parts]
+    if not all(map(any, secrets)):
+        raise Refused("B5", "a component is empty")
+    if any(same(one, other) for one, other in combinations(secrets, 2)):
+        raise Refused("B5", "two components are equal")
+
+
+def _strong_bits(algorithm: str, key: bytes) -> bytes:
+    """The key without what is no secret of it: the parity bits of a TDES key."""
+    return bytes(byte & ~1 for byte in key) if algorithm == "T" else key
 
 
 def _component(call: Call, token: Token, block: bool) -> OpenKey:
@@ -225,6 +251,7 @@ def _brought(call: Call, zmk: OpenKey) -> OpenKey:
             raise Refused("27", "only a TDES ZMK protects keys without a header")
         text = "X" + token.value if token.scheme == "D" else token.text
         opened = OpenKey(unwrap_under_zone(zmk.key, text), "T")
+    _check_strength(zmk, opened)
     if request.scheme != "S":
         if token.is_block and opened.usage != _known_type(request.type)[1]:
             raise Refused("A6", f"usage {opened.usage} is not key type {request.type}")
@@ -249,6 +276,8 @@ def _opened_x9_143(zmk: OpenKey, token: Token) -> OpenKey:
         header, key = unwrap(zmk.key, token.value)
     except KeyBlockMacError:
         raise Refused("A4", "the key block's MAC is wrong") from None
+    except KeyBlockStrengthError as error:
+        raise Refused("27", _own_words(error)) from None
     except (KeyBlockError, ValueError) as error:
         raise Refused("83", _own_words(error)) from None
     return OpenKey(key, header.algorithm, header.usage, header.mode, header.key_version, header.exportability)
@@ -284,8 +313,9 @@ def _exported(
         raise Refused("29", "the key must not leave")
     if opened.export and _RANK.get(export, 9) > _RANK[opened.export]:
         raise Refused("AA", "exporting can't make a key more exportable")
-    if zmk.algorithm == opened.algorithm == "A" and len(zmk.key) < len(opened.key):
-        raise Refused("27", "a key can't protect a longer one")
+    if zmk.algorithm == "T" and opened.algorithm != "T":
+        raise Refused("A7", "a TDES key protects TDES keys only")
+    _check_strength(zmk, opened)
     if scheme in ("S", "R"):
         if not opened.usage:
             _, usage, mode = _known_type(key_type)
@@ -327,8 +357,6 @@ _X9_143: Final = {
 
 def _wrapped_x9_143(opened: OpenKey, zmk: OpenKey, export: str, random: Random) -> Token:
     """`R` and the X9.143 block: version D under AES, B under TDES."""
-    if zmk.algorithm == "T" and opened.algorithm == "A":
-        raise Refused("A7", "a TDES key can't protect an AES key")
     header = Header(
         "D" if zmk.algorithm == "A" else "B",
         _X9_143.get(opened.usage, opened.usage),
@@ -434,6 +462,14 @@ def _known_type(key_type: str) -> tuple[str, str, str]:
     if key_type.upper() not in VARIANT_TYPES:
         raise Refused("28", "no such key type")
     return VARIANT_TYPES[key_type.upper()]
+
+
+def _check_strength(zmk: OpenKey, moved: OpenKey) -> None:
+    """A key travels under one that is at least as strong."""
+    try:
+        check_strength(zmk.algorithm, len(zmk.key), moved.algorithm, len(moved.key))
+    except KeyBlockStrengthError as error:
+        raise Refused("27", _own_words(error)) from None
 
 
 def _size_of(scheme: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from construct import Array, Construct  # type: ignore[import-untyped]
 
+from switch.hsm_sim.compiled import Parser, compiled
 from switch.hsm_sim.errors import Refused
 from switch.hsm_sim.fields import (
     Account,
@@ -31,7 +32,8 @@ FIRMWARE: Final = "SIMULATED"  # nine characters, as long as a real firmware num
 
 
 class Layout(NamedTuple):
-    """One command. warnings: error codes besides 00 that come with the answer's fields."""
+    """One command. warnings: error codes besides 00 that come with the answer's fields. parser: a quicker way
+    to read a request of the usual form, see `compiled`."""
 
     code: str
     title: str
@@ -39,9 +41,14 @@ class Layout(NamedTuple):
     answer: Record
     warnings: tuple[str, ...]
     note: str
+    parser: Parser | None
 
     def parse_request(self, body: bytes) -> Values:
         """The fields of a request. Raises Refused."""
+        if self.parser is not None:
+            values = self.parser(body)
+            if values is not None:
+                return values
         return self.request._parse(io.BytesIO(body), None, "")
 
     def build_request(self, **fields: Any) -> bytes:
@@ -89,7 +96,7 @@ def _command(
 ) -> None:
     assert code not in COMMANDS, code
     whole = Record(*request, "suffix" / SuffixField(attributes))
-    COMMANDS[code] = Layout(code, title, whole, Record(*answer), warnings, note)
+    COMMANDS[code] = Layout(code, title, whole, Record(*answer), warnings, note, compiled(whole))
 
 
 # ------------------------------------------------------------------ parts that many commands share

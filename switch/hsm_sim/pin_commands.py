@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from switch.hsm.crypto import dukpt_tdes, pin_blocks, verification
+from switch.hsm.crypto import dukpt_aes, dukpt_tdes, pin_blocks, verification
 from switch.hsm.crypto.ciphers import (
     aes_ecb_decrypt,
     same,
     tdes_ecb_decrypt,
     tdes_ecb_encrypt,
 )
-from switch.hsm.crypto.dukpt_aes import Usage
 from switch.hsm.crypto.macs import algorithm_3
 from switch.hsm.crypto.pin_blocks import PinBlockError
-from switch.hsm.crypto.pin_verifier import PinVerifier
 from switch.hsm_sim.call import Answer, Call
 from switch.hsm_sim.errors import Refused
 from switch.hsm_sim.master_key_pins import open_pin, open_table, seal_pin
@@ -182,7 +180,7 @@ def translate_private(call: Call) -> Answer:
     _check_translation(call, request.source_format, request.destination_format)
     source, card = _private_source(call), _whole_card(request.card)
     destination = call.key("destination")
-    pin = _read(source, request.block, request.source_format, card)
+    pin = _read_private(call, source, card)
     block = _write(call, destination, pin, request.destination_format, card)
     return Answer({"block": block, "format": request.destination_format, "_digits": len(block)})
 
@@ -240,7 +238,7 @@ def verify_pvv_private(call: Call) -> Answer:
     source, pvk = _private_source(call), _pvk(call)
     _check_verified(call, request.source_format)
     card = _whole_card(request.card)
-    pin = _read(source, request.block, request.source_format, card)
+    pin = _read_private(call, source, card)
     if not same(_pvv(pvk, card, request.pvki, pin), request.pvv):
         raise Refused("01")
     return Answer({})
@@ -449,17 +447,43 @@ def from_master_key(call: Call) -> Answer:
 # ------------------------------------------------------------------ private: AES DUKPT, our own verifier
 
 
-def _private_source(call: Call) -> OpenKey:
-    """The key of an enciphered PIN: of a terminal's serial, or of a zone."""
-    request = call.request
-    opened = call.key("source_key", request.source)
-    if request.source == "Z":
-        return opened
+class _Source(NamedTuple):
+    """Under what an enciphered PIN comes: a zone key, or a base derivation key and a terminal's serial."""
+
+    key: OpenKey
+    serial: bytes = b""
+
+    def __repr__(self) -> str:
+        return "<_Source>"
+
+
+def _private_source(call: Call) -> _Source:
+    opened = call.key("source_key", call.request.source)
+    return _Source(opened) if call.request.source == "Z" else _Source(opened, aes_serial(call))
+
+
+def aes_serial(call: Call) -> bytes:
+    """A request's AES DUKPT serial. Raises Refused for one that no terminal uses."""
+    serial = bytes.fromhex(call.request.serial)
     try:
-        keys = call.state.deriver(opened.key).working_keys(bytes.fromhex(request.serial), (Usage.PIN,))
+        dukpt_aes.counter_of(serial)
     except ValueError:
         raise Refused("15", "no terminal uses this key serial number") from None
-    return OpenKey(keys[0], "A")
+    return serial
+
+
+def _read_private(call: Call, source: _Source, card: _Card) -> str:
+    """The clear PIN of the private range. Raises Refused 20."""
+    request = call.request
+    if not source.serial:
+        return _read(source.key, request.block, request.source_format, card)
+    if request.source_format != ISO_4:
+        raise Refused("15", "the block is not as long as its key and format ask for")
+    keys = call.state.transactions(source.key.key)
+    try:
+        return keys.open_pin(source.serial, bytes.fromhex(request.block), card.number)
+    except PinBlockError:
+        raise Refused("20") from None
 
 
 def _whole_card(digits: str) -> _Card:
@@ -471,13 +495,13 @@ def _whole_card(digits: str) -> _Card:
 def make_verifier(call: Call) -> Answer:
     """XI."""
     pin, binding, key = _verifier_inputs(call)
-    return Answer({"verifier": PinVerifier(key.key).make(pin, binding).hex().upper()})
+    return Answer({"verifier": call.state.verifier(key.key).make(pin, binding).hex().upper()})
 
 
 def check_verifier(call: Call) -> Answer:
     """XK."""
     pin, binding, key = _verifier_inputs(call)
-    if not PinVerifier(key.key).matches(pin, binding, bytes.fromhex(call.request.verifier)):
+    if not call.state.verifier(key.key).matches(pin, binding, bytes.fromhex(call.request.verifier)):
         raise Refused("01")
     return Answer({})
 
@@ -489,5 +513,4 @@ def _verifier_inputs(call: Call) -> tuple[str, bytes, OpenKey]:
     binding = bytes.fromhex(request.binding)
     if not binding:
         raise Refused("15", "a verifier is bound to something")
-    pin = _read(source, request.block, request.source_format, _whole_card(request.card))
-    return pin, binding, key
+    return _read_private(call, source, _whole_card(request.card)), binding, key

@@ -9,11 +9,13 @@ go, with one log line. No field of a request is ever logged.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
+from switch.handshakes import Allowance, Handshakes
 from switch.hsm_sim.framing import FrameReader, FramingError
 from switch.hsm_sim.machine import Machine, Refusal
 
@@ -83,6 +85,9 @@ class HsmServer:
         self._tls = tls
         self._connections: set[_Connection] = set()
         self._servers: list[asyncio.Server] = []
+        self._ports: list[int] = []
+        self._handshakes: list[Handshakes] = []
+        self._handshake_lines = Allowance()
         self._sweeper: asyncio.TimerHandle | None = None
         self._second = -1
         self._lines = self._left_out = 0
@@ -90,7 +95,7 @@ class HsmServer:
     @property
     def ports(self) -> tuple[int, ...]:
         """Ports listened on; the first is that of the default LMK."""
-        return tuple(server.sockets[0].getsockname()[1] for server in self._servers)
+        return tuple(self._ports)
 
     @property
     def has_tls(self) -> bool:
@@ -112,19 +117,28 @@ class HsmServer:
 
     async def _listen(self, port: int, default: str) -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(
-            lambda: _Connection(self, default),
-            self.settings.host,
-            port,
-            ssl=self._tls,
-            ssl_handshake_timeout=self.settings.frame_timeout_s if self._tls else None,
-            backlog=WAITING_CONNECTIONS,
+
+        def make() -> asyncio.Protocol:
+            return _Connection(self, default)
+
+        family = socket.AF_INET6 if ":" in self.settings.host else socket.AF_INET
+        listening = socket.create_server(
+            (self.settings.host, port), family=family, backlog=WAITING_CONNECTIONS
         )
-        self._servers.append(server)
+        bound: int = listening.getsockname()[1]
+        self._ports.append(bound)
+        if self._tls is None:
+            server = await loop.create_server(make, sock=listening, backlog=WAITING_CONNECTIONS)
+            self._servers.append(server)
+        else:
+            timeout_s = self.settings.frame_timeout_s
+            handshakes = Handshakes(self._tls, timeout_s, make, self._handshake_failed)
+            self._handshakes.append(handshakes)
+            handshakes.serve(listening)
         self._log.info(
             "listening",
             host=self.settings.host,
-            port=server.sockets[0].getsockname()[1],
+            port=bound,
             lmk=default,
             tls=self._tls is not None,
         )
@@ -135,6 +149,8 @@ class HsmServer:
             self._sweeper.cancel()
         for server in self._servers:
             server.close()
+        for handshakes in self._handshakes:
+            handshakes.close()
         for connection in list(self._connections):
             connection.close()
         for server in self._servers:
@@ -163,6 +179,11 @@ class HsmServer:
                 bytes=refusal.size,
                 detail=refusal.detail,
             )
+
+    def _handshake_failed(self, peer: str, reason: str) -> None:
+        left_out = self._handshake_lines.take(asyncio.get_running_loop().time())
+        if left_out is not None:
+            self._log.warning("TLS handshake failed", peer=peer, reason=reason, left_out=left_out)
 
     def say(self, event: str, **fields: Any) -> None:
         """A warning, unless this second had its share already."""
@@ -220,7 +241,7 @@ class _Connection(asyncio.Protocol):
         self.has_asked = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # other loops' transports don't inherit from it
         self._peer = _name_of(transport.get_extra_info("peername"))
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
         self._transport = transport

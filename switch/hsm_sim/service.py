@@ -6,6 +6,7 @@ The process is hardened before the first key is in it.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import ssl
 from pathlib import Path
@@ -83,6 +84,20 @@ def _check_test_officers(first: Officer, second: Officer) -> tuple[str, str]:
     return first.name, second.name
 
 
+def serve(settings: Settings, keys: Keys, log: Log) -> None:
+    """`run` on the quickest event loop that there is: uvloop where it is installed. Raises StartError."""
+    with asyncio.Runner(loop_factory=_quick_loop) as runner:
+        runner.run(run(settings, keys, log))
+
+
+def _quick_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
 async def run(settings: Settings, keys: Keys, log: Log) -> None:
     """Serve until told to stop. Raises StartError."""
     for what in harden():
@@ -109,8 +124,9 @@ async def run(settings: Settings, keys: Keys, log: Log) -> None:
     try:
         audit(AuditEvent("started", {"lmks": " ".join(keys.slots.identifiers)}))
         if console is not None and settings.data is not None:
-            await console.start(settings.data / CONSOLE_FILE)
+            await _start(console, settings.data / CONSOLE_FILE)
         await server.start()
+        gc.freeze()  # what is here now stays: looking through it again would hold up requests
         log.info("ready", ports=" ".join(str(port) for port in server.ports), firmware="SIMULATED")
         await stopped.wait()
     except OSError as error:
@@ -123,6 +139,14 @@ async def run(settings: Settings, keys: Keys, log: Log) -> None:
             audit_log.record(AuditEvent("stopped", {}))
             audit_log.close()
     log.info("stopped", requests=sum(machine.counters.values()))
+
+
+async def _start(console: Console, path: Path) -> None:
+    """Raises StartError."""
+    try:
+        await console.start(path)
+    except OSError as error:
+        raise StartError(f"{path}: no officers' console there ({error.strerror or error})") from None
 
 
 def _open_audit(settings: Settings, keys: Keys) -> tuple[AuditLog | None, Audit, AuditPlace | None]:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from switch.hsm.crypto.ciphers import same
 from switch.hsm.crypto.macs import hmac_sha256
+from switch.people import same_person
 
 FILE: Final = "hsm.json"
 FORMAT: Final = 1
@@ -158,8 +159,10 @@ def check_two(first: Officer, second: Officer) -> None:
     for officer in (first, second):
         if not _NAME.fullmatch(officer.name):
             raise VaultError("an officer's name is letters, digits, spaces, . _ - (40 at most)")
-    if first.name.casefold() == second.name.casefold():
-        raise VaultError("two different officers are needed, the same name came twice")
+    if same_person(first.name, second.name):
+        raise VaultError(
+            "two different officers are needed, the same name came twice, or two that look alike"
+        )
     if same(first.passphrase.encode(), second.passphrase.encode()):
         raise VaultError("two different officers are needed, the same passphrase came twice")
 

@@ -226,10 +226,7 @@ class FieldCodecs:
                 finally:
                     if spans is not None:
                         spans[before] = Span(path, start, at if at > start else stop)
-                        spans[before:] = [
-                            Span(_renamed(inner, path, f"{path}.{number}"), first, last)
-                            for inner, first, last in spans[before:]
-                        ]
+                        _rename_spans(spans, before, path, f"{path}.{number}")
 
         def write(value: Any) -> bytes:
             if not isinstance(value, Mapping):
@@ -313,7 +310,10 @@ class FieldCodecs:
     def _tlv(self, field: Field) -> _Content:
         form = field.tlv
         assert form is not None, "tagged data has a form"
-        known = {name: _Tag(tag, self._content(tag), form.keeps_misfits) for name, tag in field.tags.items()}
+        known = {
+            name: _Tag(tag, self._content(tag), form.keeps_misfits, self._spans)
+            for name, tag in field.tags.items()
+        }
         if form.kind == "ber":
             return _Content(self._ber_take(field, form, known), _ber_write(field, form, known))
         return _Content(self._simple_take(field, form, known), _simple_write(field, form, known))
@@ -445,8 +445,11 @@ def field_codec(field: Field) -> FieldCodec:
 class _Tag:
     """A known tag: its content, and which sizes its length may give."""
 
-    def __init__(self, field: Field, content: _Content, keeps_misfits: bool) -> None:
+    def __init__(
+        self, field: Field, content: _Content, keeps_misfits: bool, spans: list[Span] | None
+    ) -> None:
         self.field = field
+        self._spans = spans
         self.write = _sized_write(field, content.write)
         self._take = content.take
         if keeps_misfits and not field.is_composite:
@@ -482,10 +485,15 @@ class _Tag:
         if tag_names.REPETITION not in name:
             self._take(data, hexed, characters, start, end, count, values, name)
             return
-        try:  # a repetition: what goes wrong is told of "TAG#2"
+        spans = self._spans
+        before = len(spans) if spans is not None else 0
+        try:  # a repetition: what goes wrong is told of "TAG#2", and so are the places of its parts
             self._take(data, hexed, characters, start, end, count, values, name)
         except DecodeError as error:
             raise error.moved(error.offset, _renamed(error.path, path, f"{holder}.{name}")) from None
+        finally:
+            if spans is not None:
+                _rename_spans(spans, before, path, f"{holder}.{name}")
 
     def _take_any(
         self,
@@ -533,6 +541,11 @@ def _again(name: str, tags: Mapping[str, object]) -> str:
 
 def _renamed(path: str, old: str, new: str) -> str:
     return new + path[len(old) :] if path == old or path.startswith(old + ".") else path
+
+
+def _rename_spans(spans: list[Span], first: int, old: str, new: str) -> None:
+    """Has the spans from `first` on that are named `old` or lie in it named `new`."""
+    spans[first:] = [Span(_renamed(path, old, new), start, stop) for path, start, stop in spans[first:]]
 
 
 def _ber_length(path: str, data: bytes, at: int, stop: int) -> tuple[int, int]:

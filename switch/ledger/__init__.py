@@ -8,6 +8,7 @@ from switch.ledger.engine import (
     BalanceLoad,
     Batch,
     CardLoad,
+    CodeCountLoad,
     ConflictError,
     CounterLoad,
     Engine,
@@ -34,6 +35,9 @@ from switch.ledger.model import (
     NEVER,
     Account,
     AccountKind,
+    CardTried,
+    CodeCount,
+    CodesCounted,
     CodeSent,
     CodeSpent,
     CodeTried,
@@ -70,6 +74,8 @@ from switch.ledger.model import (
     Usage,
     Wallet,
     bucket_of_member,
+    of_member,
+    of_terminal,
 )
 from switch.ledger.state import NotLoaded, State
 
@@ -82,9 +88,13 @@ __all__ = [
     "BalanceLoad",
     "Batch",
     "CardLoad",
+    "CardTried",
+    "CodeCount",
+    "CodeCountLoad",
     "CodeSent",
     "CodeSpent",
     "CodeTried",
+    "CodesCounted",
     "ConflictError",
     "Count",
     "Counter",
@@ -142,4 +152,6 @@ __all__ = [
     "Usage",
     "Wallet",
     "bucket_of_member",
+    "of_member",
+    "of_terminal",
 ]

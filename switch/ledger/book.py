@@ -22,6 +22,7 @@ from switch.ledger.model import (
     OF_MEMBER,
     Account,
     AccountKind,
+    CardTried,
     CodeSent,
     CodeSpent,
     CodeTried,
@@ -316,14 +317,14 @@ def _sorted(wallet: Wallet, active_day: int) -> Wallet:
     )
 
 
-_CREDENTIAL_SIDES = frozenset({PinSet, PinTried, CodeSent, CodeTried, CodeSpent, SpendingDelayed})
+_CREDENTIAL_SIDES = frozenset({PinSet, PinTried, CodeSent, CodeTried, CodeSpent, SpendingDelayed, CardTried})
 
 
 def credential_after(credential: Credential, side: Side) -> Credential:
     """What one change makes of what a member can prove itself with."""
     verifier, pin_wrong = credential.verifier, credential.pin_wrong
     code, expires_ms, code_wrong = credential.code, credential.code_expires_ms, credential.code_wrong
-    spend_from_ms = credential.spend_from_ms
+    spend_from_ms, card_wrong = credential.spend_from_ms, credential.card_wrong
     if isinstance(side, PinSet):
         verifier, pin_wrong = side.verifier, 0
     elif isinstance(side, PinTried):
@@ -336,7 +337,9 @@ def credential_after(credential: Credential, side: Side) -> Credential:
         code, expires_ms, code_wrong = b"", 0, 0
     elif isinstance(side, SpendingDelayed):
         spend_from_ms = side.until_ms
-    return Credential(verifier, pin_wrong, code, expires_ms, code_wrong, spend_from_ms)
+    elif isinstance(side, CardTried):
+        card_wrong = side.wrong
+    return Credential(verifier, pin_wrong, code, expires_ms, code_wrong, spend_from_ms, card_wrong)
 
 
 def add_to_accounts(balances: dict[Account, int], entry: Entry) -> None:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from switch.ledger.counting import Count, Counter
-from switch.ledger.model import Account, Entry, Hold, Member, Mobile
+from switch.ledger.model import Account, CodeCount, Entry, Hold, Member, Mobile
 
 NO_MARKS: Mapping[bytes, int] = MappingProxyType({})
 
@@ -84,6 +84,12 @@ class CardLoad(NamedTuple):
     member: int
 
 
+class CodeCountLoad(NamedTuple):
+    """Look up how many one-time codes were sent for a subject: `CodeCount`, an empty one when none was."""
+
+    subject: str
+
+
 class CounterLoad(NamedTuple):
     """Look up a counter: `Count`, zeros when nothing was ever counted."""
 
@@ -114,10 +120,11 @@ Load = (
     | MemberLoad
     | MobileLoad
     | CardLoad
+    | CodeCountLoad
     | CounterLoad
     | BalanceLoad
 )
-Loaded = Entry | Member | Mobile | FollowUp | Count | Cards | int | bool | None
+Loaded = Entry | Member | Mobile | CodeCount | FollowUp | Count | Cards | int | bool | None
 
 
 class Start(NamedTuple):
@@ -169,6 +176,7 @@ class Batch:
     followed: Mapping[int, FollowUp] = field(default_factory=dict)
     opened: Sequence[OpenHold] = ()
     closed: Sequence[int] = ()
+    code_counts: Mapping[str, CodeCount] = field(default_factory=dict)
     answered: Mapping[bytes, int] = field(default_factory=dict)
 
 

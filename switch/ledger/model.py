@@ -291,6 +291,25 @@ class SentTo(Struct, frozen=True, array_like=True, tag=14):
     to: int
 
 
+class CardTried(Struct, frozen=True, array_like=True, tag=15):
+    """So many wrong card verification values since the member last proved itself; 0 after it did."""
+
+    member: int
+    wrong: int
+
+
+class CodesCounted(Struct, frozen=True, array_like=True, tag=16):
+    """So many one-time codes were sent for `subject` (see `of_member`, `of_terminal`) since `since_ms`.
+
+    member: whom the latest one was for.
+    """
+
+    member: int
+    subject: str
+    since_ms: int
+    sent: int
+
+
 Side = (
     MemberAdded
     | MemberStatusSet
@@ -306,6 +325,8 @@ Side = (
     | Followed
     | SpendingDelayed
     | SentTo
+    | CardTried
+    | CodesCounted
 )
 
 
@@ -418,7 +439,8 @@ class Hold(Struct, frozen=True, array_like=True):
 
 class Credential(Struct, frozen=True, array_like=True):
     """What a member can prove itself with. verifier: of the PIN, empty when there is none; code: keyed hash
-    of the one-time code that is out, or empty; wrong tries of both. spend_from_ms: nothing is spent before.
+    of the one-time code that is out, or empty; wrong tries of both, and of card verification values.
+    spend_from_ms: nothing is spent before.
     """
 
     verifier: bytes = b""
@@ -427,9 +449,11 @@ class Credential(Struct, frozen=True, array_like=True):
     code_expires_ms: int = 0
     code_wrong: int = 0
     spend_from_ms: int = 0
+    card_wrong: int = 0
 
     def __repr__(self) -> str:
-        return f"Credential(pin_wrong={self.pin_wrong}, code_wrong={self.code_wrong})"
+        wrong = f"pin_wrong={self.pin_wrong}, code_wrong={self.code_wrong}, card_wrong={self.card_wrong}"
+        return f"Credential({wrong})"
 
 
 class Usage(Struct, frozen=True, array_like=True):
@@ -478,6 +502,23 @@ class Mobile(NamedTuple):
     identifier: bytes
     masked: str
     sealed: bytes
+
+
+class CodeCount(NamedTuple):
+    """How many one-time codes were sent for somebody since a moment (milliseconds since 1970, UTC)."""
+
+    since_ms: int = 0
+    sent: int = 0
+
+
+def of_member(member: int) -> str:
+    """Under what a member's codes are counted."""
+    return f"member {member}"
+
+
+def of_terminal(terminal: str) -> str:
+    """Under what the codes that a terminal (DE 41) asked for are counted."""
+    return f"terminal {terminal}"
 
 
 def bucket_of_member(member: int) -> int:

@@ -13,7 +13,7 @@ FIRST_VERSION = 3
 SCHEMA_VERSION = 3
 
 # Sealed in the bucket's chain: entry.
-# Derived from it: member, account, counter, reversed, followed, hold, bucket_head, key_mark.
+# Derived from it: member, account, counter, reversed, followed, hold, code_count, bucket_head, key_mark.
 # With a seal in each row: directory (personal, can be erased), answered (marks of answers without an entry),
 # owner, meta.
 _VERSION_3 = """
@@ -82,6 +82,11 @@ CREATE TABLE hold (
     member INTEGER NOT NULL,
     expires_ms INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE code_count (
+    subject TEXT PRIMARY KEY NOT NULL,
+    since_ms INTEGER NOT NULL,
+    sent INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE directory (
     identifier BLOB PRIMARY KEY NOT NULL,
     member INTEGER NOT NULL,

@@ -21,6 +21,7 @@ from switch.ledger.counting import NOTHING, Count
 from switch.ledger.engine import (
     Batch,
     CardLoad,
+    CodeCountLoad,
     ConflictError,
     CounterLoad,
     EntryIdLoad,
@@ -42,6 +43,7 @@ from switch.ledger.engine import (
 from switch.ledger.model import (
     BUCKETS,
     Account,
+    CodeCount,
     Entry,
     IdentifierKind,
     Member,
@@ -111,6 +113,7 @@ _BY_MEMBER = "SELECT identifier, kind, masked, sealed, seal FROM directory WHERE
 _BALANCE = (
     "SELECT balance FROM account WHERE kind = ? AND holder = ? AND program = ? AND unit = ? AND bucket = ?"
 )
+_CODE_COUNT = "SELECT since_ms, sent FROM code_count WHERE subject = ?"
 _ANSWERED = "SELECT counter, seal FROM answered WHERE initial_key = ?"
 _MARKS = (
     "SELECT initial_key, max(counter) FROM (SELECT initial_key, counter FROM key_mark"
@@ -337,6 +340,8 @@ class SqliteEngine:
             self._writer.execute("REPLACE INTO followed VALUES (?,?,?,?)", (entry_id, *follow_up))
         many("INSERT INTO hold VALUES (?,?,?)", batch.opened)
         many("DELETE FROM hold WHERE id = ?", ((hold,) for hold in batch.closed))
+        for subject, count in batch.code_counts.items():
+            self._writer.execute("REPLACE INTO code_count VALUES (?,?,?)", (subject, *count))
         if batch.answered:
             self._raise_answered(batch.answered)
         return ends
@@ -491,6 +496,8 @@ class SqliteEngine:
             scope, holder, period, operation = load.counter
             row = get(_COUNTER, (scope, period, holder, operation, ALL_BUCKETS)).fetchone()
             return NOTHING if row is None else Count(*row)
+        if isinstance(load, CodeCountLoad):
+            return CodeCount(*get(_CODE_COUNT, (load.subject,)).fetchone() or ())
         if isinstance(load, MobileLoad):
             for identifier, masked, mobile in self._named(load.member, IdentifierKind.MOBILE):
                 return Mobile(identifier, masked, mobile)

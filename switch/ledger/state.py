@@ -18,6 +18,7 @@ from switch.ledger.engine import (
     Batch,
     CardLoad,
     Cards,
+    CodeCountLoad,
     CounterLoad,
     EntryIdLoad,
     EntryLoad,
@@ -37,6 +38,8 @@ from switch.ledger.model import (
     ENTRY_ID_LIMIT,
     ENTRY_IDS_PER_MS,
     Account,
+    CodeCount,
+    CodesCounted,
     Entry,
     Followed,
     HoldClosed,
@@ -177,6 +180,7 @@ class State:
         self._by_id: _Generations[int, Entry | None] = _Generations(cache_generation)
         self._followed: _Generations[int, FollowUp] = _Generations(cache_generation)
         self._counters: _Generations[Counter, Count] = _Generations(cache_generation)
+        self._code_counts: _Generations[str, CodeCount] = _Generations(cache_generation)
         self._batch = _NewBatch()
 
     # ---------------------------------------------------------------- look-ups
@@ -243,6 +247,13 @@ class State:
             raise NotLoaded(CardLoad(member_id))
         return cards
 
+    def code_count(self, subject: str) -> CodeCount:
+        """How many one-time codes were sent for a subject (see `of_member`, `of_terminal`)."""
+        count = self._code_counts.get(subject)
+        if count is None:
+            raise NotLoaded(CodeCountLoad(subject))
+        return count
+
     def counter(self, counter: Counter) -> Count:
         """What a counter came to, this batch included."""
         stored = self._counters.get(counter)
@@ -287,6 +298,9 @@ class State:
             elif isinstance(side, Followed):
                 batch.followed[side.original] = FollowUp(side.amount, side.units, side.ended)
                 self._followed.put(side.original, batch.followed[side.original])
+            elif isinstance(side, CodesCounted):
+                batch.code_counts[side.subject] = CodeCount(side.since_ms, side.sent)
+                self._code_counts.put(side.subject, batch.code_counts[side.subject])
             elif isinstance(side, HoldOpened):
                 batch.opened.append(OpenHold(entry.id, side.member, side.expires_ms))
             elif isinstance(side, HoldClosed):
@@ -387,6 +401,9 @@ class State:
         elif isinstance(load, FollowedLoad):
             if load.entry not in self._followed:
                 self._followed.put(load.entry, cast(FollowUp, value))
+        elif isinstance(load, CodeCountLoad):
+            if load.subject not in self._code_counts:
+                self._code_counts.put(load.subject, cast(CodeCount, value))
         elif isinstance(load, CounterLoad):
             if load.counter not in self._counters:
                 self._counters.put(load.counter, cast(Count, value))
@@ -425,6 +442,7 @@ class State:
             new.followed,
             new.opened,
             new.closed,
+            new.code_counts,
             answered,
         )
 
@@ -448,6 +466,7 @@ class State:
             self._by_id,
             self._followed,
             self._counters,
+            self._code_counts,
         ):
             cache.make_room()
 
@@ -460,6 +479,7 @@ class _NewBatch:
         "by_id",
         "cards_changed",
         "closed",
+        "code_counts",
         "counters",
         "followed",
         "members",
@@ -475,6 +495,7 @@ class _NewBatch:
         self.followed: dict[int, FollowUp] = {}
         self.opened: list[OpenHold] = []
         self.closed: list[int] = []
+        self.code_counts: dict[str, CodeCount] = {}
         self.cards_changed: set[int] = set()
         self.taken = False  # by `State.batch`
 

@@ -11,7 +11,7 @@ from switch.hsm.port import Direction, Fault, Hsm, HsmError
 from switch.iso8583 import DecodeError, Dialect, Message
 from switch.server.sending import Sending
 
-ENCIPHERED, MOBILE = "20", "07"  # tags of DE 48
+ENCIPHERED, MOBILE, CODE = "20", "07", "06"  # tags of DE 48
 
 # The content is itself DE 48: it is read as that of a message that has no other field.
 _HEAD = bytes.fromhex("0100" + f"{1 << (64 - 48):016x}")

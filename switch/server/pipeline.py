@@ -22,6 +22,7 @@ import structlog
 
 from switch.authorizer import (
     Authorizer,
+    CardCheck,
     Due,
     Limits,
     Need,
@@ -36,7 +37,7 @@ from switch.authorizer import (
 )
 from switch.authorizer.decide import answer_fields, answer_mti
 from switch.authorizer.mobile import Mobiles
-from switch.authorizer.proof import CODE_DIGITS
+from switch.authorizer.proof import CODE_DIGITS, WRONG_CARD
 from switch.authorizer.request import NEW_PIN_BLOCK, RequestReader, identifying_digits
 from switch.hsm.port import Direction, DukptPin, Fault, Hsm, HsmError
 from switch.iso8583 import DecodeError, Dialect, Message
@@ -44,8 +45,9 @@ from switch.keys import BDK_ID_BYTES, SwitchKeys
 from switch.ledger import Batch, Engine, Entry, FencedError, LedgerError, NotLoaded, State
 from switch.link.framing import Frame
 from switch.server import eager
+from switch.server.card_values import CardValues
 from switch.server.codes import CodeCarrier, CodeCarrierError
-from switch.server.enciphered import ENCIPHERED, MOBILE, EncipheredError, opened
+from switch.server.enciphered import CODE, ENCIPHERED, MOBILE, EncipheredError, opened
 from switch.server.sending import INITIAL_KEY_BYTES, KEY_SET, KeyMarks, Sending, Standing
 from switch.settings import NEVER_POINTS, Program, Terminal
 
@@ -57,6 +59,9 @@ PIN_UNAVAILABLE = "86"
 UNAVAILABLE = "91"
 MALFUNCTION = "96"
 APPROVED = "00"
+
+# Tags of DE 48 that never come in clear on a line that others can read.
+HIDDEN_TAGS = {MOBILE: "mobile number", CODE: "one-time code"}
 
 ORIGINAL_DIGITS = 20  # of DE 90: MTI, STAN, date and time of the original; zeros follow
 
@@ -189,6 +194,7 @@ class _Answer(NamedTuple):
 class Pipeline:
     """Owns the ledger's memory and its one writer. Runs on one event loop.
 
+    clear_codes: one-time codes may come in clear on a line without TLS.
     after_commit: called when a batch is durable and answered.
     stop: called with a reason when going on would be unsafe (the ledger has another owner, an invariant
     broke).
@@ -204,6 +210,7 @@ class Pipeline:
         hsm: Hsm,
         keys: SwitchKeys,
         codes: CodeCarrier | None,
+        clear_codes: bool,
         engine: Engine,
         epoch: int,
         clock: Clock,
@@ -220,6 +227,7 @@ class Pipeline:
         self._hsm = hsm
         self._keys = keys
         self._codes = codes
+        self._hidden_tags = {tag: what for tag, what in HIDDEN_TAGS.items() if tag != CODE or not clear_codes}
         self._engine = engine
         self._epoch = epoch
         self._clock = clock
@@ -237,9 +245,18 @@ class Pipeline:
                 program.replaced_hours * 3_600_000,
             ),
             program.pin_from_points,
-            Limits(program.pin_tries, program.code_tries, program.code_lifetime_s * 1000),
+            Limits(
+                pin_tries=program.pin_tries,
+                code_tries=program.code_tries,
+                code_lifetime_ms=program.code_lifetime_s * 1000,
+                card_tries=program.card_tries if program.checks_cards else 0,
+                codes_per_member=program.codes_per_member,
+                codes_per_terminal=program.codes_per_terminal,
+                code_period_ms=program.code_period_s * 1000,
+            ),
             directory_key,
         )
+        self._card_values = CardValues(hsm, keys.card_values, program.card_value_offset, directory_key)
         start = engine.start()
         self._state: State | None = State(start)  # None: to be read again
         self._marks = KeyMarks(start.key_marks)
@@ -363,10 +380,12 @@ class Pipeline:
                 self._refuse(sending, message, code)
 
         tags = message.fields.get("48", ())
-        if MOBILE in tags and not peer.is_private:
-            peer.report("mobile number in clear", terminal=sending.terminal)
-            refuse(FORMAT_ERROR)
-            return
+        if tags and not peer.is_private:
+            for tag, what in self._hidden_tags.items():
+                if tag in tags:
+                    peer.report(f"{what} in clear", terminal=sending.terminal)
+                    refuse(FORMAT_ERROR)
+                    return
         if ENCIPHERED in tags:
             try:
                 message = await opened(self._dialect, self._hsm, sending, message)
@@ -422,8 +441,10 @@ class Pipeline:
         if len(self._queue) >= LARGEST_QUEUE:
             self._refuse(sending, message, UNAVAILABLE)
             return
-        only_stored = standing is Standing.AT_OR_BELOW
-        self._enqueue(_Work(sending, request, message, peer, frame, only_stored))
+        work = _Work(sending, request, message, peer, frame, standing is Standing.AT_OR_BELOW)
+        if operation == "redeem" and request.has_card and self._card_values.is_known(message.text("35")):
+            work.found[CardCheck()] = True  # or every redemption would be decided twice
+        self._enqueue(work)
 
     def _enqueue(self, work: _Work | _Unstored) -> None:
         if self._stopped:
@@ -487,6 +508,8 @@ class Pipeline:
             if outcome is None:
                 waiting = True
             elif isinstance(outcome, Entry):
+                if outcome.response_code == WRONG_CARD:
+                    item.peer.alarm("card verification value wrong", terminal=outcome.terminal)
                 answers.append(_Answer(item.sending, outcome.answer, self._delivery(item, outcome)))
             elif isinstance(outcome, Repeat):
                 answers.append(_Answer(item.sending, outcome.entry.answer))
@@ -529,7 +552,7 @@ class Pipeline:
                     "decision failed", terminal=request.terminal, error=type(error).__name__, at=where
                 )
                 return Refusal(MALFUNCTION)
-            if isinstance(outcome, PinCheck | NewPin | NewCode):
+            if isinstance(outcome, PinCheck | NewPin | NewCode | CardCheck):
                 if not self._asked(item, outcome):
                     return None
                 continue
@@ -621,7 +644,9 @@ class Pipeline:
         try:
             item.found[need] = await self._found(item, need)
         except HsmError as error:
-            item.refused = self._hsm_failed(error, PIN_UNAVAILABLE)
+            item.refused = self._hsm_failed(
+                error, UNAVAILABLE if isinstance(need, CardCheck) else PIN_UNAVAILABLE
+            )
         if item.parked:
             item.parked = False
             self._enqueue(item)
@@ -632,6 +657,8 @@ class Pipeline:
             drawn = await self._hsm.random(CODE_RANDOM_BYTES)
             return f"{int.from_bytes(drawn, 'big') % 10**CODE_DIGITS:0{CODE_DIGITS}d}"
         sending, message = item.sending, item.message
+        if isinstance(need, CardCheck):
+            return await self._card_values.is_right(message.text("35"))
         in_tag = isinstance(need, NewPin) and need.in_tag
         block = message[f"48.{NEW_PIN_BLOCK}" if in_tag else "52"]
         assert isinstance(block, bytes)

@@ -14,6 +14,7 @@ import signal
 import socket
 import ssl
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TextIO
 
@@ -21,8 +22,9 @@ import structlog
 
 from switch import iso8583
 from switch.defaults import write_terminal_settings
+from switch.handshakes import Allowance, Handshakes
 from switch.hsm.port import HsmError
-from switch.keys import KeysError, SwitchKeys, open_hsm, open_store
+from switch.keys import KeysError, SwitchKeys, check_capable, open_hsm, open_store
 from switch.ledger import Batch, LedgerUnavailable
 from switch.ledger.checkpoint import CheckpointFile
 from switch.ledger.sqlite import SqliteEngine
@@ -76,8 +78,11 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
     listening = _bind(settings.listener)
     lock = _lock(settings)
     try:
-        hsm = await open_hsm(settings)
-        keys = SwitchKeys.of(open_store(settings), settings.terminals)
+        hsm = await open_hsm(settings, _hsm_teller(log))
+        check_capable(settings, hsm)
+        keys = SwitchKeys.of(
+            open_store(settings), settings.terminals, checks_cards=settings.program.checks_cards
+        )
 
         def checkpoint_mac(data: bytes) -> bytes:
             """For the thread that writes checkpoints."""
@@ -117,6 +122,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             hsm=hsm,
             keys=keys,
             codes=None if settings.is_production else CodeOutbox(settings.code_outbox_path),
+            clear_codes=settings.listener.clear_codes,
             engine=engine,
             epoch=epoch,
             clock=clock,
@@ -126,13 +132,13 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             stop=request_stop,
         )
         connections = Connections(pipeline, settings.listener, log)
-        server = await loop.create_server(
-            connections.make,
-            sock=listening,
-            backlog=LISTEN_BACKLOG,
-            ssl=context,
-            ssl_handshake_timeout=None if context is None else settings.listener.frame_timeout_s,
-        )
+        handshakes = _handshakes(context, settings.listener, connections, log)
+        server = None
+        if handshakes is None:
+            server = await loop.create_server(connections.make, sock=listening, backlog=LISTEN_BACKLOG)
+        else:
+            listening.listen(LISTEN_BACKLOG)
+            handshakes.serve(listening)
         port = listening.getsockname()[1]
         settings.port_path.write_text(f"{port}\n", encoding="ascii")
         try:
@@ -163,11 +169,15 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
 
         reason = await stop
         log.info("stopping", reason=reason)
-        server.close()
+        if server is not None:
+            server.close()
+        if handshakes is not None:
+            handshakes.close()
         connections.stop_reading()
         await pipeline.drain()
         connections.close_all()
-        await server.wait_closed()
+        if server is not None:
+            await server.wait_closed()
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
@@ -233,6 +243,41 @@ def _tls(listener: Listener) -> ssl.SSLContext | None:
         return server_context(listener.tls_certificate, listener.tls_key, listener.tls_clients)
     except TlsError as error:
         raise StartError(str(error)) from error
+
+
+def _handshakes(
+    context: ssl.SSLContext | None,
+    listener: Listener,
+    connections: Connections,
+    log: structlog.stdlib.BoundLogger,
+) -> Handshakes | None:
+    """What stands before the connections of a listener with TLS: says why a peer got no line."""
+    if context is None:
+        return None
+    lines = Allowance()
+
+    def failed(peer: str, reason: str) -> None:
+        left_out = lines.take(asyncio.get_running_loop().time())
+        if left_out is not None:
+            log.warning("TLS handshake failed", peer=peer, reason=reason, left_out=left_out)
+
+    return Handshakes(context, listener.frame_timeout_s, connections.make, failed)
+
+
+def _hsm_teller(log: structlog.stdlib.BoundLogger) -> Callable[[str], None]:
+    """Says when the HSM is gone and when it is back; of one that comes and goes all the time, a few."""
+    lines = Allowance()
+
+    def tell(why: str) -> None:
+        left_out = lines.take(asyncio.get_running_loop().time())
+        if left_out is None:
+            return
+        if why:
+            log.error("HSM lost", reason=why, left_out=left_out)
+        else:
+            log.info("HSM connected again", left_out=left_out)
+
+    return tell
 
 
 def _lock(settings: Settings) -> TextIO:

@@ -36,7 +36,15 @@ FIRST_DAY = date(2026, 3, 1)
 START_MS = 1_772_310_600_000  # 2026-03-01 00:00 in Tehran
 DAY_MS = 86_400_000
 ACCEPTOR, OTHER_ACCEPTOR = "100000000000001", "100000000000002"
-LIMITS = Limits(pin_tries=3, code_tries=3, code_lifetime_ms=120_000)
+LIMITS = Limits(
+    pin_tries=3,
+    code_tries=3,
+    code_lifetime_ms=120_000,
+    card_tries=0,
+    codes_per_member=5,
+    codes_per_terminal=60,
+    code_period_ms=3_600_000,
+)
 MTI = {
     "reversal": "0420",
     "activate": "0300",

@@ -26,6 +26,9 @@ from switch.authorizer import (
 from switch.authorizer.identity import card_identifier
 from switch.authorizer.mobile import Mobiles
 from switch.ledger import (
+    CodeCount,
+    CodeCountLoad,
+    CodesCounted,
     CodeSent,
     CounterLoad,
     Entry,
@@ -47,7 +50,15 @@ NOW_MS = 1_790_000_000_000
 PIN_FROM = 10**12
 PROGRAM = Program((Rules(rial_per_earned_point=EARNED, rial_per_redeemed_point=REDEEMED),))
 TERMS = Terms("vafa", "364", PROGRAM, hold_ms=3_600_000, replaced_ms=86_400_000)
-LIMITS = Limits(pin_tries=3, code_tries=3, code_lifetime_ms=120_000)
+LIMITS = Limits(
+    pin_tries=3,
+    code_tries=3,
+    code_lifetime_ms=120_000,
+    card_tries=0,
+    codes_per_member=5,
+    codes_per_terminal=60,
+    code_period_ms=3_600_000,
+)
 DIALECT = iso8583.load("vafa")
 
 
@@ -72,7 +83,7 @@ def decide(
         except NotLoaded as missing:
             if isinstance(missing.load, MemberLoad):
                 raise  # the members of an empty ledger are all in memory
-            nothing = {FollowedLoad: FollowUp(), CounterLoad: NOTHING}
+            nothing = {FollowedLoad: FollowUp(), CounterLoad: NOTHING, CodeCountLoad: CodeCount()}
             state.fill(missing.load, nothing.get(type(missing.load)))
 
 
@@ -291,7 +302,8 @@ def test_a_code_is_asked_for_and_kept_as_a_hash() -> None:
     assert decide(state, request("code", 2, card)) == NewCode(member)
     sent = decide(state, request("code", 2, card), {NewCode(member): "123456"})
     assert isinstance(sent, Entry)
-    [side] = sent.sides
+    side, *counts = sent.sides
+    assert [type(one) for one in counts] == [CodesCounted] * 2
     assert isinstance(side, CodeSent)
     assert (side.expires_ms, side.wrong) == (NOW_MS + 120_000, 0)
     assert b"123456" not in side.hashed

@@ -17,8 +17,11 @@ from pathlib import Path
 import pytest
 
 from simulators.process import ROOT, VAFA
+from switch.defaults import create_defaults
+from switch.settings import load_for
 
 GENEROUS_SECONDS = 120
+PROCESSES = 4  # HSM, switch, reader, firmware
 STEPS = ["activate", "earn", "balance", "redeem", "balance", "earn_line_pulled", "reversal", "balance"]
 CARD_NUMBER = re.compile(r"(?<![0-9])936400[0-9]{10}(?![0-9])")
 
@@ -146,7 +149,7 @@ def test_staying_up_takes_swipes_and_keys_and_ends_on_a_signal(tmp_path: Path) -
         assert second.returncode == 4
         assert "another demo runs" in second.stderr
         children = [os.pidfd_open(pid) for pid in demo.children()]
-        assert len(children) == 3
+        assert len(children) == PROCESSES
         demo.process.send_signal(signal.SIGTERM)
         assert demo.process.wait(GENEROUS_SECONDS) == 0
         wait_until_gone(children)
@@ -160,7 +163,7 @@ def test_staying_up_takes_swipes_and_keys_and_ends_on_a_signal(tmp_path: Path) -
 def test_a_killed_demo_leaves_no_process_and_its_directory_works_again(tmp_path: Path) -> None:
     with staying_up("--data", str(tmp_path), "--port", "0") as demo:
         children = [os.pidfd_open(pid) for pid in demo.children()]
-        assert len(children) == 3
+        assert len(children) == PROCESSES
         demo.process.kill()
         wait_until_gone(children)
     run = vafa("demo", "--once", "--json", "--data", str(tmp_path))
@@ -178,6 +181,79 @@ def test_a_signal_during_the_visit_stops_everything(tmp_path: Path, number: sign
         wait_until_gone(children)
     finally:
         demo.close()
+
+
+def process_of(demo: Running, what: str) -> int:
+    """The child whose command line has these words."""
+    found = [
+        pid
+        for pid in demo.children()
+        if what in Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    ]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_a_dead_hsm_is_told_and_started_again_and_trade_goes_on(tmp_path: Path) -> None:
+    with staying_up("--data", str(tmp_path), "--port", "0") as demo:
+        hsm = process_of(demo, "hsm run")
+        port = load_for(tmp_path, None).hsm.port
+        demo.until(f"127.0.0.1:{port}, process {hsm}, simulated, over TLS")
+        os.kill(hsm, signal.SIGKILL)
+        demo.until("the HSM simulator ended by signal 9", f"the HSM simulator is back on 127.0.0.1:{port}")
+        demo.until("the switch has lost its HSM", "the switch has its HSM again")
+        assert process_of(demo, "hsm run") != hsm
+        assert vafa("sim", "swipe", "--data", str(tmp_path)).returncode == 0
+        assert vafa("sim", "keys", "--data", str(tmp_path), "1000000#").returncode == 0
+        demo.until("the switch has its HSM again", "Points earned", "100", "Balance", "250")
+        children = [os.pidfd_open(pid) for pid in demo.children()]
+        demo.process.send_signal(signal.SIGINT)
+        assert demo.process.wait(GENEROUS_SECONDS) == 0
+        wait_until_gone(children)
+
+
+def test_a_directory_with_its_keys_in_the_switch_goes_on_without_a_box(tmp_path: Path) -> None:
+    create_defaults(tmp_path)
+    keys = (tmp_path / "keys.json").read_bytes()
+    run = vafa("demo", "--once", "--json", "--data", str(tmp_path))
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["ledger_verified"] is True
+    assert (tmp_path / "keys.json").read_bytes() == keys
+    assert not (tmp_path / "hsm").exists()
+
+
+def test_the_demos_directory_serves_a_switch_alone_when_its_hsm_runs(tmp_path: Path) -> None:
+    run = vafa("demo", "--once", "--json", "--data", str(tmp_path))
+    assert run.returncode == 0, run.stderr
+    alone = vafa("ledger", "verify", "--data", str(tmp_path))
+    assert alone.returncode == 4
+    assert "check that the HSM runs there" in alone.stderr
+    config, officers = str(tmp_path / "hsm" / "hsm.toml"), str(tmp_path / "hsm" / "officers.txt")
+    box = subprocess.Popen(
+        [*VAFA, "hsm", "run", "--config", config, "--officers", officers],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert box.stderr is not None
+        assert any('"event": "ready"' in line for line in box.stderr)
+        assert vafa("ledger", "verify", "--data", str(tmp_path)).returncode == 0
+        second = vafa("demo", "--once", "--data", str(tmp_path))
+        assert second.returncode == 4
+        assert "another box writes" in second.stderr
+    finally:
+        box.terminate()
+        box.communicate()
+
+
+def test_a_directory_that_can_not_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for data in ("/proc/1", str(tmp_path / "file"), str(tmp_path / "file" / "below")):
+        run = vafa("demo", "--once", "--data", data)
+        assert run.returncode == 4, run.stderr
+        assert "can't be" in run.stderr
+        assert "another --data" in run.stderr
 
 
 def test_a_taken_port_is_told() -> None:

@@ -10,9 +10,11 @@ from simulators.campaigns.shop import verify_ledger
 from simulators.cards import Deck
 from simulators.faults import FaultProxy
 from simulators.firmware import Interpreter, Options, Place, Terminal
+from simulators.issuing import issued
 from simulators.receipts import read_receipt
 from simulators.switch_process import SwitchProcess
 from simulators.visit import SCRIPT, play
+from switch.settings import load_for
 
 
 def command_line(pid: int) -> str:
@@ -34,7 +36,8 @@ def test_a_visit_through_switch_firmware_and_reader(tmp_path: Path, micropython:
             assert "micropython" in command_line(terminal.pid)
             assert "switch run" in command_line(switch.pid)
             assert "simulators.readers.magstripe" in command_line(terminal.reader_pid)
-            steps = await play(terminal, line, Deck().draw())
+            [card] = await issued(load_for(tmp_path, None), [Deck().draw()])
+            steps = await play(terminal, line, card)
             assert terminal.boots == 1
             assert terminal.faults == []
         finally:

@@ -37,6 +37,7 @@ MODES = {
 EVERYTHING = (
     Capability.RANDOM
     | Capability.KEYS
+    | Capability.KEY_BLOCKS
     | Capability.MAC
     | Capability.MAC_TDES
     | Capability.MAC_HMAC
@@ -55,7 +56,24 @@ OFFERED = {
     "in-process": EVERYTHING,
     "payshield": EVERYTHING,
     "payshield over TLS": EVERYTHING,
-    "pkcs11": Capability.RANDOM | Capability.MAC | Capability.MAC_HMAC | Capability.DUKPT,
+    "pkcs11": (Capability.RANDOM | Capability.KEYS | Capability.MAC | Capability.MAC_HMAC | Capability.DUKPT),
+}
+
+
+# Keys of a use are made where an operation with them is offered.
+NEEDED_FOR = {
+    KeyUse.ZONE: Capability.KEY_BLOCKS,
+    KeyUse.TRANSPORT: Capability.INITIAL_KEY,
+    KeyUse.BASE_DERIVATION: Capability.DUKPT,
+    KeyUse.PIN: Capability.PIN_TRANSLATE,
+    KeyUse.MAC: Capability.MAC,
+    KeyUse.MAC_TDES: Capability.MAC_TDES,
+    KeyUse.MAC_HMAC: Capability.MAC_HMAC,
+    KeyUse.DATA: Capability.KEY_BLOCKS,  # for others: it is made to be exported
+    KeyUse.PIN_VALUE: Capability.PIN_VALUE,
+    KeyUse.CARD_VALUE: Capability.CARD_VALUE,
+    KeyUse.PIN_VERIFIER: Capability.PIN_VERIFIER,
+    KeyUse.CARD_MASTER: Capability.CARD_TAP,
 }
 
 

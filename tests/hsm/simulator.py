@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +17,7 @@ from tools.keys_authority import issue, open_authority, paths
 AES_MASTER_KEY_ID = "02"  # of --test-lmk
 START_DEADLINE_S = 60.0  # only a hanging simulator is this slow
 CERTIFICATE_DAYS = 2
+KEPT_LINES = 200  # of what it said last
 
 
 class RunningSimulator:
@@ -28,8 +31,14 @@ class RunningSimulator:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self.said: list[str] = []
+        self.said: deque[str] = deque(maxlen=KEPT_LINES)
         self.port = self._listening()
+        self._reading = threading.Thread(target=self._read_on, daemon=True)
+        self._reading.start()
+
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
 
     def _listening(self) -> int:
         assert self._process.stdout is not None
@@ -40,6 +49,11 @@ class RunningSimulator:
                 return int(event["port"])
         raise AssertionError(f"the simulator didn't start: {self.said}")
 
+    def _read_on(self) -> None:
+        """Its log: a pipe that nobody reads fills up, and the box would wait for ever."""
+        assert self._process.stdout is not None
+        self.said.extend(self._process.stdout)
+
     def __enter__(self) -> RunningSimulator:
         return self
 
@@ -47,8 +61,10 @@ class RunningSimulator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.terminate()
-        rest, _ = self._process.communicate(timeout=START_DEADLINE_S)
-        self.said += rest.splitlines()
+        self._process.wait(timeout=START_DEADLINE_S)
+        self._reading.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
 
 class Certificates:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pkcs11
 import pytest
 
-from switch.hsm.pkcs11 import IDENTIFIER_BYTES, LABEL_PREFIX
+from switch.hsm.pkcs11 import IDENTIFIER_BYTES, LABEL_PREFIX, load
 from switch.hsm.port import Key, KeyUse
 
 LIBRARIES = (  # where Debian, source builds and Homebrew put it
@@ -49,7 +49,7 @@ def fresh_token(directory: Path) -> Iterator[str]:
         subprocess.run(
             [*initialise, "--so-pin", OFFICER_PIN, "--pin", USER_PIN], check=True, capture_output=True
         )
-        pkcs11.lib(module).reinitialize()
+        load(module, again=True)
         yield module
     finally:
         if before is None:

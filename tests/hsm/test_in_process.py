@@ -15,7 +15,8 @@ from switch.hsm import InProcessHsm
 from switch.hsm.crypto import key_blocks
 from switch.hsm.crypto.key_blocks import Header
 from switch.hsm.crypto.master_keys import BlockMasterKey
-from switch.hsm.in_process import KEYS_KEPT, SERIALS_KEPT
+from switch.hsm.crypto.transaction_keys import SERIALS_KEPT, TransactionKeys
+from switch.hsm.in_process import KEYS_KEPT
 from switch.hsm.port import Direction, Fault, HsmError, Key, KeyAlgorithm, KeyUse
 
 MASTER_KEY = bytes(range(32))
@@ -76,7 +77,9 @@ def test_no_operation_waits_inside_a_loop_either() -> None:
 def kept_keys() -> int:
     """Of all adapters in this process."""
     gc.collect()
-    return sum(type(one).__name__ in ("_Held", "_WorkingKeys") for one in gc.get_objects())
+    everything = gc.get_objects()
+    serials = sum(one.serials for one in everything if type(one) is TransactionKeys)
+    return serials + sum(type(one).__name__ == "_Held" for one in everything)
 
 
 def test_neither_keys_nor_serials_are_kept_without_bound() -> None:
@@ -93,6 +96,20 @@ def test_neither_keys_nor_serials_are_kept_without_bound() -> None:
     assert used > SERIALS_KEPT
     assert run(hsm.dukpt_mac_generate(base, SERIAL, b"data", Direction.REQUEST)) == first
     assert kept_keys() - before <= KEYS_KEPT + SERIALS_KEPT
+
+
+def test_a_transactions_keys_are_gone_with_its_answer_and_all_with_the_adapter() -> None:
+    hsm = InProcessHsm(MASTER_KEY)
+    base = run(hsm.generate_key(KeyUse.BASE_DERIVATION, KeyAlgorithm.AES_128))
+    run(hsm.dukpt_mac_generate(base, SERIAL, b"data", Direction.REQUEST))
+    under_way = kept_keys()
+    answer = run(hsm.dukpt_mac_generate(base, SERIAL, b"data", Direction.RESPONSE))
+    assert kept_keys() == under_way - 1
+    assert run(hsm.dukpt_mac_verify(base, SERIAL, b"data", answer, Direction.RESPONSE))
+    assert kept_keys() == under_way
+    run(hsm.close())
+    assert kept_keys() == under_way - 2
+    assert fault_of(hsm.dukpt_mac_generate(base, SERIAL, b"data", Direction.REQUEST)) is Fault.UNAVAILABLE
 
 
 @pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy])

@@ -66,7 +66,7 @@ def test_the_file_is_for_its_owner_alone_and_nothing_lies_beside_it(store: KeySt
 
 
 def test_a_new_version_retires_the_one_before_and_both_are_kept(store: KeyStore, path: Path) -> None:
-    store.add(BDK, a_key(token=TOKEN + "00"), KeyAlgorithm.AES_256, OFFICERS)
+    store.add(BDK, a_key(token=TOKEN + "00", check_value="000002"), KeyAlgorithm.AES_256, OFFICERS)
     store.save()
     loaded = load(path)
     assert [version.state for version in loaded.versions(BDK)] == [KeyState.RETIRED, KeyState.ACTIVE]
@@ -84,13 +84,37 @@ def test_a_revoked_key_is_not_given_out_and_stays_revoked(store: KeyStore, path:
     assert load(path).versions(BDK)[0].state is KeyState.REVOKED
 
 
-def test_a_revoked_key_does_not_come_back_under_its_name(store: KeyStore, path: Path) -> None:
+def test_a_revoked_key_does_not_come_back_under_any_name(store: KeyStore, path: Path) -> None:
     store.revoke(BDK, 1)
     with pytest.raises(KeyReused, match=r"'bdk/0011AABB': this is version 1, which is revoked"):
         store.add(BDK, a_key(token=TOKEN + "00"), KeyAlgorithm.AES_128, OFFICERS)
     assert [version.state for version in store.versions(BDK)] == [KeyState.REVOKED]
     store.add(BDK, a_key(check_value="FFFFFF"), KeyAlgorithm.AES_128, OFFICERS)
-    store.add("bdk/00000001", a_key(), KeyAlgorithm.AES_128, OFFICERS)
+    with pytest.raises(KeyReused, match=f"this is version 1 of '{BDK}', which is revoked and stays so"):
+        store.add("bdk/00000001", a_key(), KeyAlgorithm.AES_128, OFFICERS)
+    assert not store.versions("bdk/00000001")
+
+
+def test_a_key_that_was_replaced_does_not_come_back(store: KeyStore) -> None:
+    store.add(BDK, a_key(check_value="000002"), KeyAlgorithm.AES_128, OFFICERS)
+    with pytest.raises(KeyReused, match="this is version 1, which was replaced"):
+        store.add(BDK, a_key(token=TOKEN + "00"), KeyAlgorithm.AES_128, OFFICERS)
+    with pytest.raises(KeyReused, match="this is version 2, which is in use already"):
+        store.add(BDK, a_key(check_value="000002"), KeyAlgorithm.AES_128, OFFICERS)
+    assert [version.state for version in store.versions(BDK)] == [KeyState.RETIRED, KeyState.ACTIVE]
+
+
+def test_a_partners_key_is_for_one_use(store: KeyStore) -> None:
+    store.add("zone/BANK/mac-send", a_key(KeyUse.MAC, check_value="000003"), KeyAlgorithm.AES_128, OFFICERS)
+    for name, use in (("zone/BANK/pin-send", KeyUse.PIN), ("zone/BANK/zmk", KeyUse.ZONE)):
+        with pytest.raises(KeyReused, match="this is a key of 'zone/BANK/mac-send'"):
+            store.add(name, a_key(use, check_value="000003"), KeyAlgorithm.AES_128, OFFICERS)
+
+
+@pytest.mark.parametrize("officers", [("A", "a "), ("Ali", "Аli"), ("علي", "علی"), ("Ali", "Ali\u200b")])
+def test_one_officer_is_not_two(store: KeyStore, officers: tuple[str, ...]) -> None:
+    with pytest.raises(KeyStoreError, match="named twice, or two names look alike"):
+        store.add(BDK, a_key(check_value="000002"), KeyAlgorithm.AES_128, officers)
 
 
 @pytest.mark.parametrize(("kind", "use"), [("mac", KeyUse.MAC), ("pin", KeyUse.PIN)])

@@ -10,6 +10,9 @@ from pathlib import Path
 import pkcs11
 import pytest
 
+from switch.hsm.crypto import dukpt_aes
+from switch.hsm.crypto.dukpt_aes import Usage
+from switch.hsm.crypto.macs import cmac
 from switch.hsm.pkcs11 import Pkcs11Hsm
 from switch.hsm.port import Direction, Fault, HsmError, KeyAlgorithm, KeyUse
 from tests.hsm import softhsm
@@ -76,6 +79,48 @@ def test_many_calls_at_once_get_their_own_answers(box: Box) -> None:
     together, one_by_one = box.run(all_of_them())
     assert together == one_by_one
     assert len(set(together)) == 100
+
+
+@on_the_token
+def test_sessions_at_once_derive_for_many_terminals_as_one_alone_does(box: Box) -> None:
+    base_key = bytes(range(16))
+    base = box.key(KeyUse.BASE_DERIVATION, base_key)
+
+    async def transactions(counter: int) -> None:
+        async def one(terminal: int) -> None:
+            serial = SERIAL[:4] + terminal.to_bytes(4) + counter.to_bytes(4)
+            initial = dukpt_aes.initial_key(base_key, serial[:8])
+            for direction, usage in (
+                (Direction.REQUEST, Usage.MAC_GENERATION),
+                (Direction.RESPONSE, Usage.MAC_VERIFICATION),
+            ):
+                mac = await box.hsm.dukpt_mac_generate(base, serial, b"data", direction)
+                assert mac == cmac(dukpt_aes.working_key(initial, serial, usage), b"data")[:8]
+
+        await asyncio.gather(*(one(terminal) for terminal in range(40)))
+
+    for counter in range(1, 6):
+        box.run(transactions(counter))
+
+
+@on_the_token
+def test_an_answered_transaction_leaves_no_key_of_its_own_in_the_session(box: Box) -> None:
+    base = box.run(box.hsm.generate_key(KeyUse.BASE_DERIVATION, KeyAlgorithm.AES_128))
+    token = pkcs11.lib(softhsm.library()).get_token(token_label=softhsm.LABEL)
+    derived = {pkcs11.Attribute.TOKEN: False}
+    serial = SERIAL[:8] + (3).to_bytes(4)
+    with token.open() as session:
+        before = len(list(session.get_objects(derived)))
+        box.run(box.hsm.dukpt_mac_generate(base, serial, b"data", Direction.REQUEST))
+        # The initial key, counter 2's, which comes again, and the transaction's own.
+        assert len(list(session.get_objects(derived))) == before + 3
+        box.run(box.hsm.dukpt_mac_generate(base, serial, b"data", Direction.RESPONSE))
+        assert len(list(session.get_objects(derived))) == before + 2
+
+
+def test_at_least_one_session_is_needed() -> None:
+    with pytest.raises(ValueError, match="at least one session"):
+        Pkcs11Hsm("module.so", "label", "1234", sessions=0)
 
 
 @on_the_token

@@ -7,7 +7,9 @@ import re
 import pytest
 
 from tests.hsm_sim.boxes import Box
-from tests.hsm_sim.captures import OTHER_SIMULATOR, REAL_BOX, WITHOUT_CARD, Capture
+from tests.hsm_sim.captures import OTHER_SIMULATOR, REAL_BOX, REAL_BOX_2, WITHOUT_CARD, Capture
+
+CAPTURED = (*REAL_BOX, *REAL_BOX_2, *OTHER_SIMULATOR)
 
 
 def matches(answer: str, expected: str) -> bool:
@@ -15,7 +17,7 @@ def matches(answer: str, expected: str) -> bool:
     return re.fullmatch(pattern, answer) is not None
 
 
-@pytest.mark.parametrize("capture", [*REAL_BOX, *OTHER_SIMULATOR], ids=lambda one: one.request[:12])
+@pytest.mark.parametrize("capture", CAPTURED, ids=lambda one: one.request[:12])
 def test_a_captured_request_gets_the_captured_answer(capture: Capture) -> None:
     answer = Box(authorised=capture.authorised).ask(capture.request)
     assert matches(answer, capture.answer), answer
@@ -23,7 +25,7 @@ def test_a_captured_request_gets_the_captured_answer(capture: Capture) -> None:
 
 @pytest.mark.parametrize(
     "capture",
-    [one for one in (*REAL_BOX, *OTHER_SIMULATOR) if one.authorised],
+    [one for one in CAPTURED if one.authorised],
     ids=lambda one: one.request[:12],
 )
 def test_key_management_is_refused_until_two_officers_allow_it(capture: Capture) -> None:
@@ -36,7 +38,7 @@ def test_a_format_without_card_number_is_translated_only_where_allowed(capture: 
     assert Box(allowed_formats=("03",)).ask(capture.request) == capture.answer
 
 
-@pytest.mark.parametrize("capture", [*REAL_BOX, *OTHER_SIMULATOR], ids=lambda one: one.request[:12])
+@pytest.mark.parametrize("capture", CAPTURED, ids=lambda one: one.request[:12])
 def test_a_trailer_comes_back_with_the_answer(capture: Capture) -> None:
     answer = Box(authorised=capture.authorised).ask(capture.request + "\x19END")
     if capture.answer in ("B315", "B380"):
@@ -47,7 +49,7 @@ def test_a_trailer_comes_back_with_the_answer(capture: Capture) -> None:
 
 def test_a_request_cut_short_anywhere_is_refused() -> None:
     box = Box(authorised=True)
-    for capture in REAL_BOX:
+    for capture in (*REAL_BOX, *REAL_BOX_2):
         body = capture.request.partition("%")[0].partition("#")[0]
         for end in range(2, len(body)):
             answer = box.ask(body[:end])

@@ -18,7 +18,7 @@ import pytest
 
 from switch.hsm_sim.framing import frame
 from switch.hsm_sim.service import TEST_OFFICERS
-from tests.hsm_sim.boxes import ODD, tdes_token
+from tests.hsm_sim.boxes import AES, ODD, tdes_token
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 COMMAND = [sys.executable, "-m", "tools.cli", "hsm"]
@@ -242,3 +242,79 @@ def test_the_process_leaves_no_core_and_can_not_be_traced() -> None:
         [sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=True
     ).stdout
     assert shown.split("\n")[:2] == ["()", "0"]
+
+
+COMPONENTS = ("11" * 32, "22 " * 32, "77" * 32)  # a letter groups its digits
+
+
+def test_a_key_formed_at_the_console_is_the_sum_of_its_components(tmp_path: Path) -> None:
+    data = str(tmp_path / "hsm")
+    typed = "".join(f"{one}\n" for one in COMPONENTS)
+    with running("--test-lmk", "--default-lmk", "02", "--data", data) as box:
+        form = ("form", "k0", "--algorithm", "A3", "--data", data)
+        formed = vafa(*form, answers=TEST_ANSWERS + typed)
+        assert formed.returncode == 0, formed.stderr
+        opened = AES.unwrap(formed.stdout.strip())
+        assert opened.key == bytes([0x11 ^ 0x22 ^ 0x77]) * 32
+        assert (opened.header.usage, opened.header.exportability) == ("K0", "N")
+        shown = box.ask(f"BUFFF{formed.stdout.strip()};FFF;001")[4:]
+        assert formed.stderr == f"K0: KCV {shown}\n"
+        for answers, said in (
+            (TEST_ANSWERS.replace("second", "wrong") + typed, "passphrases"),
+            (TEST_ANSWERS + typed.replace("77", "11"), "equal"),
+            (TEST_ANSWERS + typed.replace("77", "33"), "cancel"),
+            (TEST_ANSWERS + typed.replace("77", "7"), "32 bytes"),
+            (TEST_ANSWERS + typed.replace("77", "no"), "not hexadecimal"),
+            (TEST_ANSWERS, "stdin ended"),
+        ):
+            refused = vafa(*form, answers=answers)
+            assert refused.returncode in (1, 2), refused
+            assert said in refused.stderr
+            assert refused.stdout == ""
+        assert vafa("form", "M1", "--data", data, answers=TEST_ANSWERS + typed).returncode == 1
+        log = json.dumps(box.stop())
+    audit = (tmp_path / "hsm" / "audit.log").read_text()
+    assert audit.count("key formed at the console") == 1
+    for secret in ("11" * 32, "22" * 32, "77" * 32, "44" * 32):
+        assert secret not in audit + log
+
+
+def officers_file(path: Path, text: str = SEALED_ANSWERS, mode: int = 0o600) -> str:
+    path.write_text(text)
+    path.chmod(mode)
+    return str(path)
+
+
+def test_a_box_that_nobody_attends_reads_its_officers_from_a_file(tmp_path: Path) -> None:
+    data, officers = str(tmp_path / "hsm"), officers_file(tmp_path / "officers")
+    made = vafa("create", "--data", data, "--officers", officers)
+    assert made.returncode == 0, made.stderr
+    with running("--data", data, "--officers", officers) as box:
+        allowed = vafa("authorise", "import.K1", "--data", data, "--officers", officers)
+        assert allowed.stdout == "authorised for 15 min: import.K1.host\n"
+        box.stop()
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "said"),
+    [
+        (SEALED_ANSWERS, 0o640, "others may read it"),
+        ("anna\n", 0o600, "four lines"),
+        (SEALED_ANSWERS.replace(FIRST, "something else"), 0o600, "do not open the LMK"),
+    ],
+)
+def test_an_officers_file_that_can_not_serve_is_told(tmp_path: Path, text: str, mode: int, said: str) -> None:
+    data = str(tmp_path / "hsm")
+    vafa("create", "--data", data, answers=SEALED_ANSWERS)
+    refused = vafa("run", "--data", data, "--officers", officers_file(tmp_path / "officers", text, mode))
+    assert refused.returncode == 4
+    assert said in refused.stderr
+    assert FIRST not in refused.stderr
+
+
+def test_a_console_answers_however_long_its_path_is(tmp_path: Path) -> None:
+    data = str(tmp_path / ("long" * 30))
+    with running("--test-lmk", "--data", data) as box:
+        assert vafa("status", "--data", data).returncode == 0
+        box.stop()
+    assert not (Path(data) / "console.sock").exists()

@@ -364,8 +364,19 @@ def test_a_host_with_a_certificate_is_served(authority: Authority) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")  # that is why it is offered
-@pytest.mark.parametrize("kind", ["none", "expired", "foreign", "old TLS", "plain"])
-def test_everybody_else_is_refused(authority: Authority, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("none", "no certificate"),
+        ("expired", "certificate expired"),
+        ("foreign", "foreign certificate"),
+        ("old TLS", "TLS version too old"),
+        ("plain", "no TLS"),
+    ],
+)
+def test_everybody_else_is_refused_with_one_line(
+    authority: Authority, tmp_path: Path, kind: str, reason: str
+) -> None:
     identity: tuple[Path, Path] | None = authority.issue("switch")
     if kind == "none":
         identity = None
@@ -376,7 +387,7 @@ def test_everybody_else_is_refused(authority: Authority, tmp_path: Path, kind: s
         identity = Authority(tmp_path / "foreign", "foreign").issue("switch")
 
     async def scene() -> None:
-        async with serving(tls=box_context(authority)) as (server, _):
+        async with serving(tls=box_context(authority)) as (server, log):
             context: ssl.SSLContext | None = host_context(authority, identity)
             assert context is not None
             if kind == "old TLS":
@@ -388,6 +399,9 @@ def test_everybody_else_is_refused(authority: Authority, tmp_path: Path, kind: s
                 await served(server, ssl=context)
             # and the box is still there for the right one
             await served(server, ssl=host_context(authority, authority.issue("right")))
+            failed = [fields for event, fields in log.lines if event == "TLS handshake failed"]
+            assert [fields["reason"] for fields in failed] == [reason]
+            assert failed[0]["peer"].startswith("127.0.0.1:")
 
     play(scene)
 

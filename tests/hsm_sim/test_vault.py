@@ -32,9 +32,19 @@ def test_both_officers_open_it_in_either_order(vault: Vault) -> None:
         (ANNA, Officer("clara", BABAK.passphrase)),
         (ANNA, ANNA),
         (ANNA, Officer("Anna", "another passphrase")),
+        (ANNA, Officer("an-na", "another passphrase")),
         (ANNA, Officer("babak", ANNA.passphrase)),
     ],
-    ids=["second wrong", "first wrong", "swapped", "stranger", "twice", "same name", "same passphrase"],
+    ids=[
+        "second wrong",
+        "first wrong",
+        "swapped",
+        "stranger",
+        "twice",
+        "same name",
+        "look-alike",
+        "same passphrase",
+    ],
 )
 def test_nobody_else_opens_it(vault: Vault, officers: tuple[Officer, Officer]) -> None:
     with pytest.raises(VaultError) as caught:
@@ -72,6 +82,12 @@ def test_another_file_is_no_vault(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(VaultError, match="is no sealed LMK"):
         read(path)
+
+
+@pytest.mark.parametrize("name", ["anna", "ANNA", "anna ", "an na", "an-na", "Anna."])
+def test_one_officer_does_not_seal_as_two(name: str) -> None:
+    with pytest.raises(VaultError, match="look alike"):
+        seal("00", MASTER_KEY, ANNA, Officer(name, "another passphrase"))
 
 
 def test_a_short_passphrase_is_refused() -> None:

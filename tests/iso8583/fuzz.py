@@ -13,10 +13,13 @@ import sys
 import time
 import traceback
 from collections import Counter
+from collections.abc import Mapping
 from random import Random
 
 from switch import iso8583
 from switch.iso8583 import DecodeError, Dialect, Message, Span
+from switch.iso8583.dictionary import HEADER
+from switch.iso8583.message import EMPTY_SECONDARY
 from tests.iso8583 import any_dialect
 
 ROUND = 200  # messages of one dialect before the next one's turn
@@ -94,6 +97,11 @@ def _judge_message(one: Dialect, data: bytes, message: Message, spans: list[Span
     assert Dialect.encode(one, message) == data
     assert Dialect.decode(one, data) == message
     assert all(stop <= len(data) for _path, _start, stop in spans)
+    places = Counter(span.path for span in spans)
+    for path, value in message.leaves():
+        if path not in (EMPTY_SECONDARY, HEADER) and (value or not isinstance(value, Mapping)):
+            assert places[path] == 1, "every value has its place"
+    assert all(path == "bitmap" or path in message for path in places), "and every place its value"
     _look(message)
     restored = Message.from_json(message.to_json(reveal=True), one)
     assert restored == message

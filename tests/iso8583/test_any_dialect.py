@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from switch.iso8583 import Dialect, Message
+from switch.iso8583 import Dialect
 from tests.iso8583 import any_dialect, fuzz
 
 MESSAGES = 150  # of each dialect
@@ -22,12 +22,10 @@ def test_what_was_encoded_is_decoded(name: str) -> None:
         message = any_dialect.message(one, random)
         before = message.to_json(reveal=True)
         data = Dialect.encode(one, message)
+        assert fuzz.judge(one, data) == "decoded"
         assert Dialect.decode(one, data) == message
         assert message.to_json(reveal=True) == before, "encoding changes nothing"
-        assert one.decode(data) == message
-        assert one.encode(message) == data
         assert one.walk(data) == len(data)
-        assert Message.from_json(before, one) == message
 
 
 @pytest.mark.parametrize("name", any_dialect.NAMES)

@@ -14,6 +14,8 @@ import apsw
 import pytest
 
 from switch.ledger import (
+    CardTried,
+    CodesCounted,
     CodeSent,
     CodeTried,
     LedgerUnavailable,
@@ -47,6 +49,7 @@ KEYS = {
     "key_mark": ("initial_key",),
     "answered": ("initial_key",),
     "credential": ("member",),
+    "code_count": ("subject",),
     "mobile": ("identifier",),
 }
 # The column whose value a report names a row by.
@@ -65,6 +68,7 @@ NAMES = {
     "key_mark": "initial_key",
     "answered": "initial_key",
     "credential": "member",
+    "code_count": "subject",
     "mobile": "member",
 }
 
@@ -127,7 +131,8 @@ def write_ledger(files: Files) -> None:
     )
     book.book(
         Request("change", 44, 1, change=lambda member: [PinSet(member, b"w" * 16, b"v" * 16)]),
-        Request("change", 45, 1, change=lambda member: [PinTried(member, 2)]),
+        Request("change", 45, 1, change=lambda member: [PinTried(member, 2), CardTried(member, 1)]),
+        Request("change", 47, 2, change=lambda member: [CodesCounted(member, "member 2", 1_790_000, 3)]),
         Request("change", 46, 2, change=lambda member: [MobileRemoved(member, b"n" * 16)]),
     )
     book.book(
@@ -188,7 +193,7 @@ def named(report: Report, table: str, *rows: Row) -> bool:
 def test_an_honest_ledger_has_no_problem(files: Files) -> None:
     report = files.verify()
     assert report.problems == []
-    assert (report.entries, report.transfers, report.postings) == (19, 5, 10)
+    assert (report.entries, report.transfers, report.postings) == (20, 5, 10)
     assert (report.members, report.checkpoints, report.found) == (3, 2, 0)
 
 

@@ -8,6 +8,7 @@ import itertools
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from switch.server.codes import CodeCarrierError
 from switch.server.log import open_log
 from switch.server.pipeline import Pipeline
 from switch.settings import Program, Settings
+from tests.server.issued_cards import issued_card
 from tests.server.moment import local_moment
 from tests.server.running_switch import DIALECT, made
 
@@ -173,7 +175,9 @@ class Bench:
     """A pipeline of terminal 10000001 and its like. Make it inside a running loop. program: changed settings
     of the program."""
 
-    def __init__(self, directory: Path, *, codes: bool = True, **program: Any) -> None:
+    def __init__(
+        self, directory: Path, *, codes: bool = True, clear_codes: bool = False, **program: Any
+    ) -> None:
         self.settings: Settings = create_defaults(directory)
         self.program = Program(**{**_values(self.settings.program), **program})
         self.keys = [
@@ -183,6 +187,7 @@ class Bench:
         self.hsm = WaitingHsm(InProcessHsm(read_master_key(self.settings.hsm.master_key_file)))
         self.post = Post()
         self._codes = codes
+        self._clear_codes = clear_codes
         self.clock = Clock()
         self.log = io.StringIO()
         self.stopped: list[str] = []
@@ -202,8 +207,11 @@ class Bench:
             terminals=self.settings.terminals,
             directory_key=self.settings.directory_key,
             hsm=hsm,
-            keys=SwitchKeys.of(open_store(self.settings), self.settings.terminals),
+            keys=SwitchKeys.of(
+                open_store(self.settings), self.settings.terminals, checks_cards=self.program.checks_cards
+            ),
             codes=self.post if self._codes else None,
+            clear_codes=self._clear_codes,
             engine=engine,
             epoch=self.real.claim("test"),
             clock=self.clock,
@@ -220,6 +228,10 @@ class Bench:
 
     # ------------------------------------------------------------ messages
 
+    def track(self, card: str, **changes: str) -> str:
+        """Track 2 of this installation's card of that number; changes: of the Card before it is issued."""
+        return issued_card(replace(self.settings, program=self.program), card, **changes).track_2
+
     def message(self, mti: str, code: str, card: str | None, number: int = 0, **more: Any) -> Message:
         """A message of terminal `number`; more: f4="..." adds or, with None, removes. card: swiped."""
         terminal = self.settings.terminals[number]
@@ -230,7 +242,7 @@ class Bench:
             "12": moment.strftime("%H%M%S"),
             "13": moment.strftime("%m%d"),
             "22": "021",
-            "35": f"{card}=2912101000000001" if card else None,
+            "35": self.track(card) if card else None,
             "41": terminal.id,
             "42": terminal.acceptor,
             **{name[1:]: value for name, value in more.items()},
@@ -362,6 +374,11 @@ def pin(digits: str, card: str) -> Callable[[Transmission], bytes]:
 def enciphered(tags: bytes) -> Callable[[Transmission], bytes]:
     """Tag 20: tags as they stand in DE 48, once the sending is known."""
     return lambda at: at.enciphered(tags)
+
+
+def hidden(code: str) -> dict[str, Callable[[Transmission], bytes]]:
+    """Tags of DE 48 that carry a one-time code."""
+    return {"20": enciphered(bytes.fromhex("0603" + code))}
 
 
 def _values(program: Program) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from switch.defaults import create_defaults, read_terminal_settings
 from switch.iso8583 import Message
 from switch.link.framing import Frame, FrameReader, frame
 from switch.settings import Settings, Terminal, load
+from tests.server.issued_cards import issued_card
 from tests.server.moment import local_moment
 
 ANSWER_DEADLINE_S = 30.0  # only a hanging switch is this slow
@@ -63,6 +64,10 @@ class RunningSwitch:
         else:
             text = text.replace("[keys]", f"[{section}]\n{key} = {value}\n\n[keys]")
         path.write_text(text, encoding="utf-8")
+
+    def track(self, card: str) -> str:
+        """Track 2 of this installation's card of that number."""
+        return issued_card(self.settings, card).track_2
 
     def start(self) -> None:
         command = [
@@ -165,7 +170,7 @@ class TerminalSide:
             "12": local_moment().strftime("%H%M%S"),
             "13": local_moment().strftime("%m%d"),
             "22": "021",
-            "35": f"{card}=2912101000000001",
+            "35": self.switch.track(card),
             "41": self.terminal.id,
             "42": self.terminal.acceptor,
         }

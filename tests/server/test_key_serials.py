@@ -10,7 +10,7 @@ from simulators.terminal_keys import Transmission
 from switch.hsm.port import Fault
 from switch.iso8583 import Message
 from switch.ledger.verify import verify
-from tests.server.bench import UNPROVEN, Bench, OnePeer
+from tests.server.bench import UNPROVEN, Bench, OnePeer, hidden
 from tests.server.playing import play
 from tests.server.running_switch import DIALECT, new_card
 
@@ -78,7 +78,7 @@ def test_every_flipped_bit_of_every_byte_is_refused(tmp_path: Path) -> None:
     async def story(bench: Bench) -> None:
         card = await active_card(bench)
         entries = bench.pipeline.committed_entries
-        good = bench.sealed(bench.redemption(card, 5, {"06": "123456"}, f52=bytes(16)))
+        good = bench.sealed(bench.redemption(card, 5, hidden("123456"), f52=bytes(16)))
         for place in range(len(good)):
             for bit in range(8):
                 changed = good[:place] + bytes((good[place] ^ 1 << bit,)) + good[place + 1 :]

@@ -10,7 +10,7 @@ import pytest
 from switch.hsm.port import Fault
 from switch.iso8583 import Message
 from switch.ledger.verify import verify
-from tests.server.bench import UNPROVEN, Bench, OnePeer, enciphered, pin
+from tests.server.bench import UNPROVEN, Bench, OnePeer, enciphered, hidden, pin
 from tests.server.playing import play
 from tests.server.running_switch import new_card
 
@@ -122,7 +122,7 @@ def test_a_member_without_a_pin_is_asked_for_a_code(tmp_path: Path) -> None:
 def test_pin_and_code_at_once_are_two_guesses_and_refused(tmp_path: Path) -> None:
     async def story(bench: Bench) -> None:
         card = await member(bench, 10)
-        both = bench.redemption(card, 1, {"06": "123456"}, f52=pin(PIN, card))
+        both = bench.redemption(card, 1, hidden("123456"), f52=pin(PIN, card))
         assert (await bench.one(both))["39"] == "30"
         assert await bench.points(card) == 10
 
@@ -151,7 +151,7 @@ def test_three_wrong_pins_lock_until_a_reset(tmp_path: Path) -> None:
         locked = bench.pin_change(card, "1234", f52=pin(PIN, card))
         assert (await bench.one(locked))["39"] == "75"
         assert (await bench.one(bench.code_request(card)))["39"] == "00"
-        reset = bench.pin_change(card, "1234", tags={"06": bench.post.sent[-1][1]})
+        reset = bench.pin_change(card, "1234", tags=hidden(bench.post.sent[-1][1]))
         assert (await bench.one(reset))["39"] == "00"
         assert (await bench.one(with_pin(bench, card, 1)))["39"] == "55"
         assert (await bench.one(with_pin(bench, card, 1, "1234")))["39"] == "00"
@@ -453,8 +453,8 @@ def test_a_code_is_good_once(tmp_path: Path) -> None:
         assert (await bench.one(bench.code_request(card, **typed(card))))["39"] == "00"
         [(to, code)] = bench.post.sent
         assert to == MOBILE
-        assert (await bench.one(bench.redemption(card, 1, {"06": code}, **typed(card))))["39"] == "00"
-        assert (await bench.one(bench.redemption(card, 1, {"06": code}, **typed(card))))["39"] == "1A"
+        assert (await bench.one(bench.redemption(card, 1, hidden(code), **typed(card))))["39"] == "00"
+        assert (await bench.one(bench.redemption(card, 1, hidden(code), **typed(card))))["39"] == "1A"
         assert await bench.points(card) == 9
 
     play(tmp_path, story)
@@ -466,14 +466,14 @@ def test_three_wrong_codes_and_it_is_worth_nothing(tmp_path: Path) -> None:
         await bench.one(bench.code_request(card))
         code = bench.post.sent[-1][1]
         wrong = f"{(int(code) + 1) % 10**6:06d}"
-        tries = [bench.redemption(card, 1, {"06": digits}) for digits in (wrong, wrong, wrong, code)]
+        tries = [bench.redemption(card, 1, hidden(digits)) for digits in (wrong, wrong, wrong, code)]
         assert await codes(bench, tries) == ["55", "55", "55", "75"]
         assert (await bench.one(bench.code_request(card)))["39"] == "75", "no three tries more at once"
         bench.clock.ahead_ms = 120_000
-        assert (await bench.one(bench.redemption(card, 1, {"06": code})))["39"] == "1A"
+        assert (await bench.one(bench.redemption(card, 1, hidden(code))))["39"] == "1A"
         assert (await bench.one(bench.code_request(card)))["39"] == "00"
         good = bench.post.sent[-1][1]
-        assert (await bench.one(bench.redemption(card, 1, {"06": good})))["39"] == "00"
+        assert (await bench.one(bench.redemption(card, 1, hidden(good))))["39"] == "00"
 
     play(tmp_path, story)
 
@@ -484,7 +484,7 @@ def test_a_new_code_does_not_give_new_tries_while_the_old_one_lives(tmp_path: Pa
         answers = []
         for number in range(5):
             await bench.one(bench.code_request(card))
-            answers.append((await bench.one(bench.redemption(card, 1, {"06": f"{number:06d}"})))["39"])
+            answers.append((await bench.one(bench.redemption(card, 1, hidden(f"{number:06d}"))))["39"])
         assert answers == ["55", "55", "55", "75", "75"]
 
     play(tmp_path, story)
@@ -496,11 +496,11 @@ def test_a_code_expires(tmp_path: Path) -> None:
         await bench.one(bench.code_request(card))
         bench.clock.ahead_ms = 119_000
         code = bench.post.sent[-1][1]
-        assert (await bench.one(bench.redemption(card, 1, {"06": code})))["39"] == "00"
+        assert (await bench.one(bench.redemption(card, 1, hidden(code))))["39"] == "00"
         await bench.one(bench.code_request(card))
         bench.clock.ahead_ms += 120_001
         code = bench.post.sent[-1][1]
-        assert (await bench.one(bench.redemption(card, 1, {"06": code})))["39"] == "1A"
+        assert (await bench.one(bench.redemption(card, 1, hidden(code))))["39"] == "1A"
 
     play(tmp_path, story)
 
@@ -511,7 +511,7 @@ def test_a_code_belongs_to_its_member(tmp_path: Path) -> None:
         other = await member(bench, 10, mobile="989121234568")
         await bench.ask([bench.code_request(mine), bench.code_request(other)])
         sent = dict(bench.post.sent)
-        stolen = bench.redemption(other, 1, {"06": sent[MOBILE]})
+        stolen = bench.redemption(other, 1, hidden(sent[MOBILE]))
         assert (await bench.one(stolen))["39"] == "55"
 
     play(tmp_path, story)
@@ -526,7 +526,7 @@ def test_a_code_goes_out_only_after_it_is_stored(tmp_path: Path) -> None:
         bench.engine.plan = ["before"]
         assert (await bench.one(bench.code_request(card)))["39"] == "00"
         [(_, code)] = bench.post.sent
-        assert (await bench.one(bench.redemption(card, 1, {"06": code})))["39"] == "00"
+        assert (await bench.one(bench.redemption(card, 1, hidden(code))))["39"] == "00"
 
     play(tmp_path, story)
 
@@ -564,7 +564,116 @@ def test_a_switch_without_a_carrier_says_so(tmp_path: Path) -> None:
     play(tmp_path, story, codes=False)
 
 
+def test_a_member_is_sent_so_many_codes_in_a_period(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        card, other = await member(bench, 10, mobile=MOBILE), await member(bench, 10, mobile="989121234568")
+        answers = await codes(bench, [bench.code_request(card) for _ in range(20)])
+        assert sorted(answers) == ["00"] * 3 + ["65"] * 17
+        assert len(bench.post.sent) == 3
+        refused = await bench.one(bench.code_request(card, **typed(card)))
+        assert (refused["48.04"], refused["48.05"]) == ("0303", f"{60:012d}")
+        from_elsewhere = await bench.one(bench.code_request(card, number=1))
+        assert from_elsewhere["48.04"] == "0303", "whoever asks"
+        assert (await bench.one(bench.code_request(other)))["39"] == "00"
+        code = bench.post.sent[2][1]
+        assert (await bench.one(bench.redemption(card, 1, hidden(code))))["39"] == "00", "the last one is good"
+        bench.clock.ahead_ms = 3_599_000
+        assert (await bench.one(bench.code_request(card)))["48.05"] == f"{1:012d}"
+        bench.clock.ahead_ms = 3_600_000
+        assert (await bench.one(bench.code_request(card)))["39"] == "00"
+
+    play(tmp_path, story, codes_per_member=3)
+
+
+def test_a_terminal_asks_for_so_many_codes_in_a_period(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        cards = [await member(bench, 1, mobile=f"98912123456{n}") for n in range(5)]
+        answers = await codes(bench, [bench.code_request(card) for card in cards])
+        assert answers == ["00"] * 4 + ["65"]
+        assert len(bench.post.sent) == 4
+        assert (await bench.one(bench.code_request(cards[4])))["48.04"] == "0304"
+        assert (await bench.one(bench.code_request(cards[4], number=1)))["39"] == "00", "another terminal"
+        bench.clock.ahead_ms = 3_600_000
+        assert (await bench.one(bench.code_request(cards[4])))["39"] == "00"
+
+    play(tmp_path, story, codes_per_terminal=4)
+
+
+def test_counts_of_codes_survive_a_restart_and_are_verified(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        card = await member(bench, 10, mobile=MOBILE)
+        bench.engine.plan = ["before"]
+        for _ in range(2):
+            assert (await bench.one(bench.code_request(card)))["39"] == "00"
+        await bench.close()
+        bench.start()
+        assert (await bench.one(bench.code_request(card)))["39"] == "65"
+        await bench.close()
+        assert verify(bench.settings.ledger_path, bench.settings.seal_key).problems == []
+        bench.start()
+
+    play(tmp_path, story, codes_per_member=2)
+
+
+def test_a_request_that_sends_nothing_is_not_counted(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        without, card = await member(bench, 10), await member(bench, 10, mobile=MOBILE)
+        unknown = new_card()
+        asked = [bench.code_request(one) for one in (without, unknown) for _ in range(3)]
+        assert await codes(bench, asked) == ["12"] * 3 + ["14"] * 3
+        request = bench.code_request(card)
+        assert [(await bench.one(request))["39"] for _ in range(3)] == ["00"] * 3, "one request, repeated"
+        assert (await bench.one(bench.code_request(card)))["39"] == "65"
+
+    play(tmp_path, story, codes_per_terminal=1)
+
+
 # ---------------------------------------------------------------- personal data
+
+
+@pytest.mark.parametrize("operation", ["redeem", "pin_change"])
+def test_a_code_in_clear_is_refused_on_a_plain_line(tmp_path: Path, operation: str) -> None:
+    async def story(bench: Bench) -> None:
+        card = await member(bench, 10, mobile=MOBILE)
+        await bench.one(bench.code_request(card))
+        code = {"06": bench.post.sent[-1][1]}
+        if operation == "redeem":
+            clear = bench.redemption(card, 1, code)
+        else:
+            clear = bench.pin_change(card, "1234", tags=code)
+        assert (await bench.one(clear))["39"] == "30"
+        peer = OnePeer()
+        await bench.send([bench.sealed(clear)], peer)
+        assert peer.reports == [("one-time code in clear", {"terminal": "10000001"})]
+        assert (await bench.one(clear, private=True))["39"] == "00", "TLS hides it"
+
+    play(tmp_path, story)
+
+
+def test_terminals_that_cannot_encipher_are_let_in_by_the_settings(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        card = await member(bench, 10, mobile=MOBILE)
+        await bench.one(bench.code_request(card))
+        clear = bench.redemption(card, 1, {"06": bench.post.sent[-1][1]})
+        assert (await bench.one(clear))["39"] == "00"
+        mobile = bench.activation(new_card(), f48={"07": "989121234568"})
+        assert (await bench.one(mobile))["39"] == "30", "a mobile number is another matter"
+
+    play(tmp_path, story, clear_codes=True)
+
+
+def test_a_code_names_nobody(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        card = await member(bench, 10, mobile=MOBILE)
+        await bench.one(bench.code_request(card))
+        code = bench.post.sent[-1][1]
+        assert (await bench.one(bench.redemption(None, 1, hidden(code))))["39"] == "30"
+        both = {"20": enciphered(bytes.fromhex("0603" + code + "07") + _bcd(MOBILE))}
+        assert (await bench.one(bench.redemption(card, 1, both)))["39"] == "30", "card and mobile number"
+        assert (await bench.one(bench.redemption(None, 1, both)))["39"] == "00"
+
+    play(tmp_path, story)
+
 
 
 def test_a_mobile_number_in_clear_is_refused_on_a_plain_line(tmp_path: Path) -> None:
@@ -617,7 +726,7 @@ def test_nothing_secret_is_logged_or_stored(tmp_path: Path) -> None:
         await bench.ask([with_pin(bench, card, 1, WRONG), with_pin(bench, card, 1)])
         await bench.one(bench.code_request(card))
         code = bench.post.sent[-1][1]
-        await bench.one(bench.redemption(card, 1, {"06": code}))
+        await bench.one(bench.redemption(card, 1, hidden(code)))
         peer = OnePeer()
         await bench.send([bench.sealed(with_pin(bench, card, 1))[:-1] + b"\0"], peer)
         said = bench.log.getvalue() + repr(peer.reports) + repr(peer.alarms)

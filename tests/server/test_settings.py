@@ -79,6 +79,19 @@ def test_defaults_fill_what_a_file_leaves_out(tmp_path: Path) -> None:
         ),
         ("[program]\npin_tries = 0\n" + KEYS + TERMINAL, r"program.pin_tries: expected a whole number"),
         (KEYS + TERMINAL + "key = 1\n", r"unknown key terminals\[0\].key"),
+        (
+            KEYS + TERMINAL + "mac_request_key = '00'\n",
+            r"terminals\[0\].mac_request_key is a key of an earlier version; remove it and give initial_key"
+            ".*vafa keys inject",
+        ),
+        (
+            KEYS + TERMINAL + "mac_answer_key = '00'\n",
+            r"terminals\[0\].mac_answer_key is a key of an earlier version",
+        ),
+        (
+            KEYS + "\ncheckpoint = '00'\n" + TERMINAL,
+            r"keys.checkpoint is a key of an earlier version; remove .*vafa keys generate ledger/check",
+        ),
         ("port =\n", r"not TOML"),
         ("terminals = 3\n" + KEYS, r"no terminals"),
     ],

@@ -125,11 +125,19 @@ def test_strangers_get_no_line(switch: RunningSwitch, certificates: Certificates
         certificates.ca, certificate := foreign.of(own), certificate.with_suffix(".key")
     )
     expired = certificates.of(own, days=1, ago=3)
-    for context in (stranger, context_of(certificates, None), context_of(certificates, expired)):
+    for context, reason in (
+        (stranger, "foreign certificate"),
+        (context_of(certificates, None), "no certificate"),
+        (context_of(certificates, expired), "certificate expired"),
+    ):
         assert is_refused(switch, context)
+        told = switch.events("reason", reason)
+        assert [(line["event"], line["left_out"]) for line in told] == [("TLS handshake failed", 0)]
+        assert told[0]["peer"].startswith(f"{ADDRESS}:")
     plain = Line(switch)
     plain.send(frame(b"\x08\x00" + bytes(20)))
     assert plain.is_closed_by_switch()
+    assert len(switch.events("reason", "no TLS")) == 1
     side = secure_side(switch, certificates, own)
     assert side.ask(side.sign_on())["39"] == "00", "and nobody else noticed"
     side.line.close()

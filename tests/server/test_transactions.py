@@ -283,7 +283,7 @@ def test_a_reversal_that_names_another_card_changes_nothing(terminal: TerminalSi
     card, other = terminal.activated_card(), terminal.activated_card(points=3)
     original = terminal.earn(card, 500_000)
     terminal.ask(original)
-    assert terminal.ask(terminal.reversal_of(original, f35=f"{other}=2912101000000001"))["39"] == "12"
+    assert terminal.ask(terminal.reversal_of(original, f35=terminal.switch.track(other)))["39"] == "12"
     assert (terminal.points(card), terminal.points(other)) == (50, 3)
 
 

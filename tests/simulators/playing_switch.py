@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from switch import iso8583
+from switch.hsm.crypto.ciphers import aes_cbc_decrypt
 from switch.hsm.crypto.dukpt_aes import Algorithm, Usage, initial_key, working_key
-from switch.hsm.crypto.macs import cmac
+from switch.hsm.crypto.macs import cmac, unpad_2
 from switch.hsm.crypto.pin_blocks import open_iso_4
 from terminal.message import pack
 
@@ -47,6 +48,16 @@ class Request:
         block = self.message[path]
         assert isinstance(block, bytes)
         return open_iso_4(self._key(Usage.PIN), block, self.text("2") or self.text("35").split("=")[0])
+
+    def code(self) -> str:
+        """The one-time code, in clear or alone in the enciphered tag."""
+        if code := self.text("48.06"):
+            return code
+        data = self.message["48.20"]
+        assert isinstance(data, bytes)
+        inside = unpad_2(aes_cbc_decrypt(self._key(Usage.DATA_ENCRYPT), data), 16)
+        assert inside[:2] == bytes.fromhex("0603")
+        return inside[2:].hex()
 
     def faults(self, before: bytes) -> list[str]:
         found = [str(problem) for problem in DIALECT.check(self.message)]
@@ -94,6 +105,8 @@ class PlayingSwitch:
     def _answer(self, data: bytes) -> bytes:
         request = Request(data, self._base_key)
         self.faults += request.faults(self._last)
+        if self._tls is None and request.text("48.06"):
+            self.faults.append("one-time code in clear")
         self._last = request.serial
         self.requests.append(request)
         mti = request.mti[:2] + str(int(request.mti[2]) + 1) + "0"

@@ -137,7 +137,7 @@ async def visit_with_proofs(terminal: Terminal, switch: PlayingSwitch) -> None:
     await terminal.screen("one_time_code")
     await terminal.press(f"{CODE}#")
     assert (await terminal.transaction("redeem")).approved
-    assert (switch.requests[-1].text("48.06"), switch.requests[-1].text("2")) == (CODE, CARD.number)
+    assert (switch.requests[-1].code(), switch.requests[-1].text("2")) == (CODE, CARD.number)
     await cashier.wait_until_idle()
     await terminal.press("#")
     await terminal.screen("menu")

@@ -9,11 +9,11 @@ import terminal
 from terminal.app import Application
 from terminal.drivers.printer import PAPER_STATUS_REQUEST
 from terminal.flows.outcome import reversal_of
-from terminal.hal.crypto import aes
 from terminal.keys import Keys
 from terminal.line import framed
 from terminal.message import pack, split_mac, unpack
 from terminal.text import later
+from tests.terminal.board_aes import aes
 from tests.terminal.host_keys import (
     CHECK_VALUE,
     FIRST_SERIAL,

@@ -6,9 +6,10 @@ The published example key of X9.24-3 under a transport key of the tests: no secr
 from binascii import unhexlify
 
 from terminal.dukpt import DATA_ENCRYPTION, MAC_GENERATION, MAC_VERIFICATION, PIN_ENCRYPTION, derive
-from terminal.hal.crypto import CBC, ECB, aes
+from terminal.hal.crypto import CBC, ECB
 from terminal.pin import card_field
 from terminal.security import Cmac, unpadded, xor
+from tests.terminal.board_aes import aes
 
 TRANSPORT_KEY = "33" * 16
 INITIAL_KEY = unhexlify("1273671EA26AC29AFA4D1084127652A1")

@@ -16,9 +16,9 @@ from terminal.dukpt import (
     usable,
 )
 from terminal.hal.aes import aes as plain_aes
-from terminal.hal.crypto import aes as board_aes
 from terminal.key_block import KeyBlockError, unwrap
 from terminal.pin import pin_block
+from tests.terminal.board_aes import aes as board_aes
 from tests.terminal.host_keys import BARE_BLOCK, INITIAL_KEY, INITIAL_KEY_ID, KEY_BLOCK, HostKeys
 from tests.terminal.host_keys import TRANSPORT_KEY as TRANSPORT_DIGITS
 

@@ -3,7 +3,6 @@
 import os
 from binascii import crc32
 
-from terminal.hal.crypto import aes
 from terminal.journal import (
     APPROVED,
     DECLINED,
@@ -22,6 +21,7 @@ from terminal.journal import (
     Stans,
 )
 from terminal.security import Seal
+from tests.terminal.board_aes import aes
 
 KEY = bytes(range(16))
 REQUEST = b"request with 9364001234567890=29121010000"

@@ -4,12 +4,12 @@ import os
 from binascii import unhexlify
 
 from terminal.dukpt import from_initial_key, ones
-from terminal.hal.crypto import aes
 from terminal.hal.unix import Storage
 from terminal.injection import LONGEST_PAYLOAD, Service, frame
 from terminal.journal import JournalError
 from terminal.keys import COUNTER_BLOCK, FILE, Keys, LoadError, NoKey
 from terminal.security import Seal
+from tests.terminal.board_aes import aes
 from tests.terminal.host_keys import (
     BARE_BLOCK,
     CHECK_VALUE,

@@ -111,17 +111,16 @@ def test_answers_by_what_they_must_repeat():
 
 
 def test_personal_tags_leave_in_clear_only_where_the_line_hides_them():
-    mobile = {7: "989121234567"}
     for is_private in (False, True):
         here, switch = both_ends()
-        fields = {11: "000007", 48: {7: "989121234567", 6: "123456"}}
+        fields = {11: "000007", 48: {1: "000000000005", 7: "989121234567", 6: "123456"}}
         tags = unpack(Request("0100", fields, here, None, is_private).frame[2:])[1][48]
         if is_private:
             assert tags == fields[48]
         else:
-            assert sorted(tags) == [6, 0x20]
-            assert switch.data_of(tags[0x20]) == pack_tags(48, mobile)
-        assert fields[48][7] == mobile[7]
+            assert sorted(tags) == [1, 0x20]
+            assert switch.data_of(tags[0x20]) == pack_tags(48, {6: "123456", 7: "989121234567"})
+        assert fields[48][7] == "989121234567"
 
 
 def ignored(request, message):

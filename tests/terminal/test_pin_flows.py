@@ -1,5 +1,7 @@
 """A terminal on a scripted desk: PIN and one-time code, typed numbers, new PINs; nothing of them stays."""
 
+from binascii import unhexlify
+
 from terminal.flows.dialogue import ENTRY_MS
 from tests.terminal.desk import (
     CARD,
@@ -186,6 +188,14 @@ def test_a_redemption_with_a_pin_is_reversed_without_it():
 
 # ---------------------------------------------------------------- one-time code
 
+CODE_TAG = b"\x06\x03" + unhexlify(CODE)
+
+
+def hidden_of(desk, tags):
+    """What the enciphered tag of the last request holds."""
+    return desk.host_keys().data_of(tags[0x20])
+
+
 
 def test_a_code_instead_of_a_pin():
     desk = Desk(switch=with_limit)
@@ -198,7 +208,8 @@ def test_a_code_instead_of_a_pin():
     desk.keys(CODE[:5] + "#")
     assert desk.screens[-1] == "one_time_code" and desk.lines[2] == "*****"
     desk.keys(CODE[5] + "#")
-    assert desk.requests[-1][1][48] == {1: "000000000101", 6: CODE}
+    tags = desk.requests[-1][1][48]
+    assert sorted(tags) == [1, 0x20] and hidden_of(desk, tags) == CODE_TAG
     assert 52 not in desk.requests[-1][1] and desk.transactions[-1]["approved"]
     nowhere(desk)
 
@@ -298,11 +309,11 @@ def test_a_member_by_mobile_number():
     desk.keys("B" + MOBILE + "#5#")
     assert [fields[3] for mti, fields in desk.requests[1:]] == ["336000"]
     desk.keys(CODE + "#")
-    for place in (1, 2):
+    for place, code in ((1, b""), (2, CODE_TAG)):
         tags = desk.requests[place][1][48]
-        assert 7 not in tags
-        assert desk.host_keys(place).data_of(tags[0x20]) == b"\x07\x06\x98\x91\x21\x23\x45\x67"
-    assert tags[6] == CODE and desk.transactions[-1]["approved"]
+        assert 7 not in tags and 6 not in tags
+        assert desk.host_keys(place).data_of(tags[0x20]) == code + b"\x07\x06\x98\x91\x21\x23\x45\x67"
+    assert desk.transactions[-1]["approved"]
     nowhere(desk)
     assert not [line for line in desk.printed[0] if line.startswith("Card")]
     desk.keys("#D" + MOBILE + "#")
@@ -367,7 +378,7 @@ def test_a_changed_pin_by_code():
     desk.keys("A")
     desk.keys(CODE + "#" + PIN + "#" + PIN + "#")
     fields = desk.requests[-1][1]
-    assert 52 not in fields and fields[48][6] == CODE
+    assert 52 not in fields and hidden_of(desk, fields[48]) == CODE_TAG
     assert desk.host_keys().pin_of(fields[48][8], CARD) == PIN
 
 

@@ -24,6 +24,7 @@ VOLATILE = (
     (re.compile(r"^D0144M6AC00E0000[0-9A-F]+$", re.MULTILINE), "D0144M6AC00E0000" + "9C" * 64),
     (re.compile(r"(KCV|check_value) (?!377822)[0-9A-F]{6}"), r"\1 4F2A91"),  # but the zone key's own
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"), "2026-09-01T08:30:00"),
+    (re.compile(r"^(936400\*+\d{4}  3012  101  )\d{3}$", re.MULTILINE), r"\g<1>512"),
     (re.compile(r"until \d{4}-\d\d-\d\d"), "until 2026-12-01"),
 )
 

@@ -21,7 +21,7 @@ from simulators.process import VAFA
 from switch.defaults import create_defaults
 from switch.hsm import KeyStore
 from switch.settings import load
-from tests.tools.kit import CHECKOUT, Told
+from tests.tools.kit import CHECKOUT, COMMAND_LINE, Told
 from tools import cli, keys, keys_officers
 
 FIRST = ("A. Rahimi", "correct horse battery")
@@ -49,7 +49,7 @@ class Place:
         sys.stdin = io.TextIOWrapper(io.BytesIO(given), encoding="utf-8")
         try:
             with contextlib.redirect_stdout(standard), contextlib.redirect_stderr(errors):
-                code = cli.run(["keys", *map(str, arguments), "--data", str(self.data)])
+                code = cli.run(["keys", *map(str, arguments), "--data", str(self.data)], make=COMMAND_LINE)
         finally:
             sys.stdin = before
         return Told(code, output.getvalue(), errors.getvalue())

@@ -146,6 +146,20 @@ def test_the_same_component_twice_is_refused(place: Place, twice: tuple[int, ...
     assert (place.data / "keys.json").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "empty", "others"), [("AES_256", bytes(32), AES[1:]), ("TDES_2", b"\1" * 16, TDES[1:])]
+)
+def test_an_empty_component_is_refused(
+    place: Place, algorithm: str, empty: bytes, others: tuple[bytes, ...]
+) -> None:
+    """A custodian of nothing: the key would be two people's alone."""
+    before = (place.data / "keys.json").read_bytes()
+    answers = ("", empty.hex(), empty.hex(), empty.hex(), *from_letters(others))
+    told = place.keys("ceremony", NAME, "--enter", "--algorithm", algorithm, *TWO, answers=(*BOTH, *answers))
+    assert (told.code, "this component is empty" in told.err) == (1, True)
+    assert (place.data / "keys.json").read_bytes() == before
+
+
 def test_after_the_same_component_twice_the_right_one_is_taken(place: Place) -> None:
     answers = (*from_letters(AES[:1]), "", AES[0].hex(), AES[1].hex(), "yes", *from_letters(AES[2:]))
     place.done("ceremony", NAME, "--enter", *TWO, answers=(*BOTH, *answers))
@@ -211,6 +225,12 @@ def test_components_that_cancel_each_other_out(place: Place) -> None:
         custodians("Alone"),
         custodians("A. Rahimi", "a.  RAHIMI"),
         custodians("علي", "علی"),
+        custodians("علی‌رضا", "علیرضا"),
+        custodians("A. Rahimi", "А. Rahimi"),  # the second begins in Cyrillic
+        custodians("A. Rahimi", "A. Rahimi\u200b"),
+        custodians("A. Rahimi", "A. Rahirni"),
+        custodians("A. Rahimi", "Вabak"),  # Cyrillic again: its only owner knows whom it stands for
+        custodians("A. Rahimi", "B\x1b[2Jabak"),
         custodians("A", "B", "C", "D"),
         custodians("A", " "),
         custodians("A", "B", "A"),

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.cmac import CMAC
 
 from switch.keys import KeysError, SwitchKeys
-from tests.tools.keys_kit import BOTH, FIRST, SECOND, ZMK, Place
+from tests.tools.keys_kit import BOTH, FIRST, SECOND, ZMK, Place, custodians
 from tools.keys_room import NOT_REPLACED
 
 SEND, RECEIVE = "zone/BANK/mac-send", "zone/BANK/mac-receive"
@@ -191,7 +191,6 @@ def test_a_partner_s_key_goes_to_no_other_partner(linked: Place) -> None:
 
 def test_a_key_that_others_hang_on_is_not_replaced(linked: Place) -> None:
     """Nor generated again, nor imported or formed over the one in use; the reason says what to do."""
-    linked.done("generate", "card/value")
     linked.done("generate", "card/master")
     linked.done("generate", "pin/value")
     bdk = f"bdk/{linked.settings.terminals[0].initial_key_id[:4].hex().upper()}"
@@ -274,6 +273,30 @@ def test_a_revoked_key_is_not_taken_again(linked: Place) -> None:
     assert (told.code, "revoked" in told.err, "one in 16 million" in told.err) == (1, True, True)
     assert (linked.data / "keys.json").read_bytes() == before
     assert linked.log()[-1]["what"] == "revoke"
+
+
+def test_a_key_that_was_replaced_or_is_in_use_is_not_taken_again(linked: Place) -> None:
+    linked.done("import", RECEIVE, "--block", block())
+    for says in ("version 1, which is in use already", "version 1, which was replaced"):
+        before = (linked.data / "keys.json").read_bytes()
+        told = linked.keys("import", RECEIVE, "--block", block(), answers=BOTH)
+        assert (told.code, says in told.err) == (1, True), told.err
+        assert (linked.data / "keys.json").read_bytes() == before
+        linked.done("import", RECEIVE, "--block", block(KEY[::-1] if "in use" in says else KEY[1:] + b"\1"))
+
+
+def test_a_revoked_key_comes_back_under_no_name(linked: Place) -> None:
+    """Another partner's would let its first owner speak as that one."""
+    linked.done("import", RECEIVE, "--block", block())
+    linked.done("revoke", RECEIVE, "--version", "1")
+    other = "zone/OTHER/mac-receive"
+    answers = tuple(part.hex() for part in (OTHER_ZMK, b"\x11" * 32, b"\x22" * 32))
+    entered = tuple(answer for component in answers for answer in ("", component, "yes"))
+    linked.done("ceremony", "zone/OTHER/zmk", "--enter", *custodians("A", "B"), answers=(*BOTH, *entered))
+    zmk = bytes(a ^ b ^ c for a, b, c in zip(OTHER_ZMK, b"\x11" * 32, b"\x22" * 32, strict=True))
+    told = linked.keys("import", other, "--block", block(under=zmk), answers=BOTH)
+    assert (told.code, f"version 1 of '{RECEIVE}', which is revoked" in told.err) == (1, True), told.err
+    assert not linked.store.versions(other)
 
 
 def test_a_key_is_of_one_direction_only(linked: Place) -> None:

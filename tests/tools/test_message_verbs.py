@@ -15,6 +15,7 @@ from switch import iso8583
 from switch.iso8583 import Dialect, Message, Sample, Value, load
 from switch.link.framing import LENGTH_HEADERS, framing_named
 from tests.tools.kit import Told, run, vector
+from tests.tools.test_message_bytes import assert_covered
 from tools.cli import ExitCode
 
 DIALECTS = iso8583.shipped()
@@ -43,9 +44,7 @@ def test_view_covers_every_byte_once(dialect: str, sample: Sample) -> None:
     seen = view_of(sample.data, "-d", dialect)
     assert seen["schema"] == "vafa.message.view/1"
     assert (seen["valid"], seen["masked"], seen["error"], seen["rest"]) == (True, True, None, "")
-    parts = [part for part in seen["parts"] if "." not in part["path"]]
-    assert [part["start"] for part in parts] == [0, *(part["stop"] for part in parts[:-1])]
-    assert parts[-1]["stop"] == len(sample.data)
+    assert_covered(sample.data, seen["parts"])
     message = load(dialect).decode(sample.data)
     shown = {part["path"]: part["value"] for part in seen["parts"] if part["value"]}
     for path, value in message.masked():
@@ -56,11 +55,7 @@ def test_view_covers_every_byte_once(dialect: str, sample: Sample) -> None:
 def test_view_shows_the_bytes_themselves_when_asked(dialect: str, sample: Sample) -> None:
     seen = view_of(sample.data, "-d", dialect, "--unsafe")
     assert seen["masked"] is False
-    whole = bytearray(sample.data)
-    for part in seen["parts"]:
-        if part["raw"]:
-            raw = bytes.fromhex(part["raw"])
-            assert whole[part["start"] : part["stop"]] == raw
+    assert b"".join(bytes.fromhex(part["raw"]) for part in seen["parts"]) == sample.data
     message = load(dialect).decode(sample.data)
     shown = {part["path"]: part["value"] for part in seen["parts"]}
     for path, value in message.leaves():
@@ -78,7 +73,10 @@ def test_view_says_what_codes_mean() -> None:
     assert meanings["49"] == "IRR"
     answer = {part["path"]: part["meaning"] for part in view_of(vector("earn answer"))["parts"]}
     assert answer["39"] == "Approved"
-    assert answer["48.04"] == "1 point for every {0} rial"
+    assert answer["48.04"] == "1 point for every 10 000 rial"
+    balances = iso8583.samples("iso2003-ascii")[3].data
+    told = {part["path"]: part["meaning"] for part in view_of(balances, "-d", "iso2003-ascii")["parts"]}
+    assert (told["4.1"], told["4.3"], told["54.1.5"]) == ("IRR", "2 500 IRR", "123 400 IRR")
     sign_on = {part["path"]: part["meaning"] for part in view_of(vector("sign-on"))["parts"]}
     assert sign_on["70"] == "Sign-on"
 
@@ -313,6 +311,21 @@ def test_every_difference_is_named() -> None:
     assert compare(EARN, other, "--ignore", "4,48").code == ExitCode.NEGATIVE
 
 
+def test_what_is_ignored_is_ignored_with_all_its_parts() -> None:
+    message = VAFA.decode(vector("earn answer"))
+    other = Message(message.mti, {**message.fields, "48": {"01": "000000000251", "02": "000000000500"}})
+    lines = b"\n".join(VAFA.encode(one).hex().encode() for one in (message, other))
+    expected: dict[str, set[str]] = {
+        "": {"48.01", "48.04", "48.05"},
+        "48": set(),
+        "48.01": {"48.04", "48.05"},
+        "48.04,48.05": {"48.01"},
+    }
+    for ignored, paths in expected.items():
+        told = run("diff", "-", "--ignore", ignored, "--format", "jsonl", given=lines)
+        assert {one["path"] for one in told.records[0]["differences"]} == paths
+
+
 def test_a_difference_behind_the_mask_is_told_not_shown() -> None:
     other = changed(EARN, f35="9364009999997890=29121010000012345678")
     (one,) = compare(EARN, other).records[0]["differences"]
@@ -511,6 +524,8 @@ def test_doctor_tries_a_dialect_of_your_own(tmp_path: Path) -> None:
     assert run("doctor", given=data).code == ExitCode.NEGATIVE
     told = run("doctor", "--also", str(file), "--format", "json", given=data)
     assert told.document["messages"][0]["best"] == [{"dialect": "mine", "framing": "none"}]
+    told = run("doctor", "--also", str(file), given=data)
+    assert f"try: vafa message view - --dialect {file} --input-format hex" in told.out
 
 
 @EVERY_DIALECT

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from enum import Enum, IntEnum
+from functools import cache
 
-from switch.hsm.crypto.ciphers import AES_BLOCK_BYTES, AES_KEY_BYTES, AesKey
+from cryptography.hazmat.primitives.ciphers import CipherContext
+
+from switch.hsm.crypto.ciphers import AES_BLOCK_BYTES, AES_KEY_BYTES, AesPlace, aes_block_encryptor
 
 SERIAL_BYTES = 12  # key serial number: BDK id 4, derivation id 4, transaction counter 4
 INITIAL_KEY_ID_BYTES = 8
@@ -57,6 +60,7 @@ class Algorithm(Enum):
         return self.value[1]
 
 
+_AES_128 = Algorithm.AES_128  # looked up once: every derivation asks for it
 _AES_BY_BYTES = {16: Algorithm.AES_128, 24: Algorithm.AES_192, 32: Algorithm.AES_256}
 # Bits of security where they differ from the key's bits (NIST SP 800-57 part 1): a working key must not be
 # stronger than the key it comes from.
@@ -73,7 +77,7 @@ def initial_key(base_key: bytes, initial_key_id: bytes) -> bytes:
     derivation id). Raises ValueError."""
     _check_initial_key_id(initial_key_id)
     own = _algorithm_of(base_key)
-    return _derive(AesKey(base_key), _head(Usage.INITIAL_KEY, own), initial_key_id, own)
+    return _derive(aes_block_encryptor(base_key), _head(Usage.INITIAL_KEY, own), initial_key_id, own)
 
 
 def transaction_key(initial: bytes, serial: bytes) -> bytes:
@@ -87,7 +91,7 @@ def working_key(
     """The key of one use under a terminal's 12-byte serial. Raises ValueError: counter no terminal may use,
     or an algorithm stronger than the initial key."""
     _check_working(usage, algorithm, _algorithm_of(initial))
-    key = AesKey(transaction_key(initial, serial))
+    key = aes_block_encryptor(transaction_key(initial, serial))
     return _derive(key, _head(usage, algorithm), serial[4:12], algorithm)
 
 
@@ -99,7 +103,7 @@ def update_key(initial: bytes, initial_key_id: bytes, algorithm: Algorithm | Non
     algorithm = algorithm or own
     _check_working(Usage.KEY_ENCRYPTION, algorithm, own)
     derivation_id = initial_key_id[4:8]
-    key = AesKey(_transaction_key(initial, derivation_id, UPDATE_COUNTER))
+    key = aes_block_encryptor(_transaction_key(initial, derivation_id, UPDATE_COUNTER))
     tail = derivation_id + UPDATE_COUNTER.to_bytes(4)
     return _derive(key, _head(Usage.KEY_ENCRYPTION, algorithm), tail, algorithm)
 
@@ -109,7 +113,7 @@ def counter_of(serial: bytes) -> int:
     if len(serial) != SERIAL_BYTES:
         raise ValueError(f"a key serial number has {SERIAL_BYTES} bytes, not {len(serial)}")
     counter = int.from_bytes(serial[8:])
-    if not valid_counter(counter):
+    if not 0 < counter.bit_count() <= MOST_COUNTER_ONES:
         raise ValueError(f"no terminal uses counter {counter:08X}: 1 to {MOST_COUNTER_ONES} ones are allowed")
     return counter
 
@@ -121,15 +125,16 @@ class Deriver:
     terminal share those parents. Bounded, least recently used leaves first. For one thread.
     """
 
-    __slots__ = ("_base_key", "_head", "_own", "_parents", "_parents_kept", "_wanted")
+    __slots__ = ("_base_key", "_head", "_next", "_own", "_parents", "_parents_kept")
 
     def __init__(self, base_key: bytes, parents_kept: int = PARENTS_KEPT) -> None:
         self._base_key = base_key
         self._own = _algorithm_of(base_key)
         self._head = _head(Usage.DERIVATION, self._own)
-        self._parents: OrderedDict[bytes, AesKey] = OrderedDict()  # by serial, the initial key's counter 0
+        self._next = AesPlace(bytearray(len(base_key)))  # where each derived key becomes a cipher
+        # By serial, with counter 0 for the initial key.
+        self._parents: OrderedDict[bytes, CipherContext] = OrderedDict()
         self._parents_kept = parents_kept
-        self._wanted: dict[tuple[Usage, ...], list[bytes]] = {}
 
     def __repr__(self) -> str:
         return "Deriver(hidden)"
@@ -149,42 +154,63 @@ class Deriver:
     def working_keys(self, serial: bytes, usages: tuple[Usage, ...]) -> tuple[bytes, ...]:
         """AES-128 working keys of one serial, in the order asked for, in one cipher call. Raises
         ValueError for a serial that no terminal may use."""
-        heads = self._wanted.get(usages)
-        if heads is None:
-            for usage in usages:
-                _check_working(usage, Algorithm.AES_128, self._own)
-            heads = self._wanted[usages] = [_head(usage, Algorithm.AES_128) for usage in usages]
-        tail = serial[4:12]
-        keys = self._transaction_key(serial).encrypt(tail.join(heads) + tail)
-        return tuple([keys[at : at + 16] for at in range(0, len(keys), AES_BLOCK_BYTES)])
+        room = bytearray(AES_BLOCK_BYTES * len(usages) + AES_BLOCK_BYTES - 1)
+        self.working_keys_into(room, serial, working_key_heads(usages))
+        return tuple(
+            [bytes(room[at : at + 16]) for at in range(0, AES_BLOCK_BYTES * len(usages), AES_BLOCK_BYTES)]
+        )
+
+    def working_keys_into(self, room: bytearray, serial: bytes, heads: tuple[bytes, ...]) -> None:
+        """As `working_keys`, one after another into `room`, which has a block more than they fill, less one
+        byte. heads: see `working_key_heads`. Raises ValueError."""
+        tail = serial[4:]
+        self._transaction_key(serial).update_into(tail.join(heads) + tail, room)
 
     def working_key(self, serial: bytes, usage: Usage, algorithm: Algorithm = Algorithm.AES_128) -> bytes:
         """See the function of this name."""
         _check_working(usage, algorithm, self._own)
         return _derive(self._transaction_key(serial), _head(usage, algorithm), serial[4:12], algorithm)
 
-    def _transaction_key(self, serial: bytes) -> AesKey:
+    def _transaction_key(self, serial: bytes) -> CipherContext:
         counter = counter_of(serial)
         if counter & 1:  # an odd counter is nobody's parent
             return self._child(serial, counter)
         return self._parent(serial, counter)
 
-    def _parent(self, serial: bytes, counter: int) -> AesKey:
+    def _parent(self, serial: bytes, counter: int) -> CipherContext:
         parents = self._parents
         key = parents.get(serial)
         if key is not None:
             parents.move_to_end(serial)
             return key
-        key = self._child(serial, counter) if counter else AesKey(self.initial_key(serial[:8]))
+        if counter:
+            key = self._child(serial, counter)
+        else:
+            self._next.key[:] = self.initial_key(serial[:8])
+            key = self._next.block_encryptor()
         parents[serial] = key
         if len(parents) > self._parents_kept:
             parents.popitem(last=False)
         return key
 
-    def _child(self, serial: bytes, counter: int) -> AesKey:
+    def _child(self, serial: bytes, counter: int) -> CipherContext:
         above = counter & (counter - 1)
         parent = self._parent(serial[:8] + above.to_bytes(4), above)
-        return AesKey(_derive(parent, self._head, serial[4:12], self._own))
+        place = self._next
+        if self._own is _AES_128:
+            place.key[:] = parent.update(self._head + serial[4:])
+        else:
+            place.key[:] = _derive(parent, self._head, serial[4:], self._own)
+        return place.block_encryptor()
+
+
+@cache  # of ten usages, a few sets are ever asked for
+def working_key_heads(usages: tuple[Usage, ...]) -> tuple[bytes, ...]:
+    """What derivation data of AES-128 working keys begin with. Raises ValueError for what is no working
+    key."""
+    for usage in usages:
+        _check_working(usage, Algorithm.AES_128, Algorithm.AES_128)
+    return tuple(_head(usage, Algorithm.AES_128) for usage in usages)
 
 
 def _check_initial_key_id(initial_key_id: bytes) -> None:
@@ -199,7 +225,7 @@ def _transaction_key(initial: bytes, derivation_id: bytes, counter: int) -> byte
     for place in range(31, -1, -1):
         if counter >> place & 1:
             reached |= 1 << place
-            key = _derive(AesKey(key), head, derivation_id + reached.to_bytes(4), own)
+            key = _derive(aes_block_encryptor(key), head, derivation_id + reached.to_bytes(4), own)
     return key
 
 
@@ -226,8 +252,8 @@ def _head(usage: Usage, algorithm: Algorithm) -> bytes:
     )
 
 
-def _derive(key: AesKey, head: bytes, tail: bytes, algorithm: Algorithm) -> bytes:
+def _derive(key: CipherContext, head: bytes, tail: bytes, algorithm: Algorithm) -> bytes:
     """X9.24-3 clause 6.3.1: as many blocks as the derived key needs, numbered in their second byte."""
     if algorithm.bits == 128:
-        return key.encrypt(head + tail)
-    return key.encrypt(head + tail + head[:1] + b"\x02" + head[2:] + tail)[: algorithm.bits // 8]
+        return key.update(head + tail)
+    return key.update(head + tail + head[:1] + b"\x02" + head[2:] + tail)[: algorithm.bits // 8]

@@ -1,16 +1,19 @@
 """Key blocks: a key, what it may do, and a MAC over both (ANSI X9.143, TR-31; ISO 20038 for version E).
 
 Versions A, B and C under a TDES protection key, D and E under an AES one. Opening is strict: the header's
-fields and optional blocks must mean something together, and nothing of the inside is looked at before the MAC
-has matched. No error carries content of the inside.
+fields and optional blocks must mean something together, the protection key must be as strong as what it
+protects, and nothing of the inside is looked at before the MAC has matched. No error carries content of the
+inside.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -43,6 +46,10 @@ class KeyBlockMacError(KeyBlockError):
     """The MAC doesn't match: another protection key, or something in the block was changed."""
 
 
+class KeyBlockStrengthError(KeyBlockError):
+    """The protection key is weaker than the key it protects."""
+
+
 # ---------------------------------------------------------------- what a header may say
 
 _SYMMETRIC = frozenset("ADT")
@@ -53,6 +60,7 @@ _MAC_MODES = frozenset("CGVN")
 _SIGN_MODES = frozenset("SVTN")
 _DERIVE_MODES = frozenset("XN")
 _ALL_MODES = frozenset("BCDEGNSTVXY")
+_SYMMETRIC_MODES = _ALL_MODES - frozenset("ST")  # no symmetric key signs
 
 # Key usage: the algorithms and modes of use it can go with (X9.143 tables 2 to 4).
 _USAGES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
@@ -65,7 +73,7 @@ _USAGES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "D1": (_ASYMMETRIC, _CIPHER_MODES),
     "D2": (_SYMMETRIC, _CIPHER_MODES),
     "D3": (_SYMMETRIC, _CIPHER_MODES),
-    **{f"E{number}": (_SYMMETRIC, _ALL_MODES) for number in range(7)},
+    **{f"E{number}": (_SYMMETRIC, _SYMMETRIC_MODES) for number in range(7)},
     "E7": (_ASYMMETRIC, _ALL_MODES),
     "I0": (_SYMMETRIC, frozenset("N")),
     "K0": (_SYMMETRIC, _CIPHER_MODES | {"X"}),
@@ -101,25 +109,41 @@ _HIDDEN_KEY_BYTES = {
     "D": 24,
 }  # shorter keys are filled up to the longest of their algorithm
 
+# Bits of security by key bytes (NIST SP 800-57 part 1): what protects must have at least those of what it
+# protects. An HMAC key counts by its length, up to AES-256; the others' strength is not in their length.
+_STRENGTH = {
+    "A": {16: 128, 24: 192, 32: 256},
+    "T": {8: 56, 16: 80, 24: 112},
+    "D": {8: 56},
+}
+_GREATEST_STRENGTH = 256
+
 # Optional blocks: what their data look like (X9.143 clause 6.3.6); those not listed take any printable text.
 _HEX = "[0-9A-F]"
+_CHECK_VALUE = re.compile(f"00({_HEX}{{2}}){{1,3}}|01({_HEX}{{2}}){{1,5}}")
+_TIME = re.compile(
+    r"[0-9]{14}([0-9]{2})?Z|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{2})?Z"
+)
 _OPTIONAL = {
     "AL": re.compile("01(00|01)"),
     "BI": re.compile(f"00{_HEX}{{10}}|01{_HEX}{{8}}"),
+    "CT": re.compile("0[012].+"),
     "DA": re.compile("01([0-9A-Za-z]{5})+"),
-    "HM": re.compile("1[0-8]|2[0-8]|3[0-8]"),
+    # SHA-1, SHA-2 of five lengths and two cuts, SHA-3 of four, SHAKE of two.
+    "HM": re.compile("10|2[0-5]|3[0-3]|4[01]"),
     "IK": re.compile(f"{_HEX}{{16}}"),
-    "KC": re.compile(f"00{_HEX}{{2,6}}|01{_HEX}{{2,10}}"),
-    "KP": re.compile(f"00{_HEX}{{2,6}}|01{_HEX}{{2,10}}"),
-    "PK": re.compile(f"00{_HEX}{{2,6}}|01{_HEX}{{2,10}}"),
+    "KC": _CHECK_VALUE,
+    "KP": _CHECK_VALUE,
     "KS": re.compile(f"{_HEX}{{20}}|{_HEX}{{16}}"),
     "KV": re.compile("[0-9A-Za-z]{4}"),
-    "TC": re.compile(
-        r"[0-9]{14}([0-9]{2})?Z|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{2})?Z"
-    ),
+    "PK": _CHECK_VALUE,
+    "TC": _TIME,
+    "TS": _TIME,
     "WP": re.compile("00[0-3]"),
 }
-_OPTIONAL["TS"] = _OPTIONAL["TC"]
+_TIME_DIGITS = 14  # year to second; two more are hundredths
+_CERTIFICATE_CHAIN = "02"
+_CERTIFICATE = re.compile("(0[01])([0-9A-F]{4})")  # of a chain: its format and its length
 # An extended length of four digits: X9.143's examples count its bytes (02), others its characters (04).
 _EXTENDED_LENGTHS = (2, 4)
 _DUKPT_USAGES = ("B0", "B1")
@@ -273,17 +297,19 @@ MASTER_KEY_BINDINGS: Mapping[str, Binding] = {
 
 def wrap(protection_key: bytes, header: Header, key: bytes, random: Random = os.urandom) -> str:
     """The key as a block, printable ASCII. Keys shorter than the longest of their algorithm are filled up to
-    it, so that the block doesn't tell their length. Raises KeyBlockError."""
+    it, so that the block doesn't tell their length. Raises KeyBlockStrengthError, KeyBlockError."""
     check_header(header)
+    _check_protection(header, protection_key, key)
     check_optional(header, key, protection_key)
     return seal(BINDINGS[header.version], protection_key, header, key, random)
 
 
 def unwrap(protection_key: bytes, block: str) -> Unwrapped:
-    """Header and key of a block. Raises KeyBlockMacError when the MAC doesn't match, KeyBlockError for
-    everything else the standard doesn't allow."""
+    """Header and key of a block. Raises KeyBlockMacError when the MAC doesn't match, KeyBlockStrengthError
+    for a protection key weaker than the key, KeyBlockError for everything else the standard doesn't allow."""
     header, end = parse_header(block)
     opened = open_block(BINDINGS[header.version], protection_key, block, header, end)
+    _check_protection(header, protection_key, opened.key)
     check_optional(header, opened.key, protection_key)
     return opened
 
@@ -384,18 +410,7 @@ def check_header(header: Header) -> None:
     """Raises KeyBlockError unless the fields mean something together (X9.143 clause 6.3)."""
     if header.version not in BINDINGS:
         raise KeyBlockError(f"version is one of {', '.join(BINDINGS)}, not {header.version!r}")
-    if re.fullmatch("[0-9]{2}", header.usage):
-        algorithms, modes = _PROPRIETARY
-    elif header.usage in _USAGES:
-        algorithms, modes = _USAGES[header.usage]
-    else:
-        raise KeyBlockError(f"key usage {header.usage!r} is not known")
-    if header.algorithm not in _ALGORITHMS:
-        raise KeyBlockError(f"algorithm {header.algorithm!r} is not known")
-    if header.algorithm not in algorithms:
-        raise KeyBlockError(f"a key with usage {header.usage} can't have algorithm {header.algorithm}")
-    if header.mode not in modes:
-        raise KeyBlockError(f"a key with usage {header.usage} can't have mode of use {header.mode!r}")
+    _check_purpose(header.usage, header.algorithm, header.mode)
     if not re.fullmatch("[0-9A-Za-z]{2}", header.key_version):
         raise KeyBlockError("the key version is two letters or digits")
     if header.exportability not in _EXPORTABILITY:
@@ -404,22 +419,137 @@ def check_header(header: Header) -> None:
         raise KeyBlockError("the last two header characters are a key context 0 to 2 and 0")
 
 
+def _check_purpose(usage: str, algorithm: str, mode: str) -> None:
+    if re.fullmatch("[0-9]{2}", usage):
+        algorithms, modes = _PROPRIETARY
+    elif usage in _USAGES:
+        algorithms, modes = _USAGES[usage]
+    else:
+        raise KeyBlockError(f"key usage {usage!r} is not known")
+    if algorithm not in _ALGORITHMS:
+        raise KeyBlockError(f"algorithm {algorithm!r} is not known")
+    if algorithm not in algorithms:
+        raise KeyBlockError(f"a key with usage {usage} can't have algorithm {algorithm}")
+    if mode not in modes:
+        raise KeyBlockError(f"a key with usage {usage} can't have mode of use {mode!r}")
+
+
+def strength(algorithm: str, size: int) -> int:
+    """Bits of security of a key of so many bytes by its X9.143 algorithm; 0 where bytes don't tell."""
+    if algorithm == "H":
+        return min(size * 8, _GREATEST_STRENGTH)
+    return _STRENGTH.get(algorithm, {}).get(size, 0)
+
+
+def check_strength(protecting: str, protecting_size: int, algorithm: str, size: int) -> None:
+    """Raises KeyBlockStrengthError when the protecting key (its algorithm, bytes) is weaker than the
+    protected one (X9.143 clause 5; ANSI X9.24-1)."""
+    needed, given = strength(algorithm, size), strength(protecting, protecting_size)
+    if given < needed:
+        raise KeyBlockStrengthError(f"a key of {needed} bits of security can't go under one of {given}")
+
+
+def _check_protection(header: Header, protection_key: bytes, key: bytes) -> None:
+    _check_protection_key(BINDINGS[header.version], protection_key)
+    check_strength(_protecting(header), len(protection_key), header.algorithm, len(key))
+
+
+def _protecting(header: Header) -> str:
+    """The protection key's algorithm."""
+    return "A" if header.version in "DE" else "T"
+
+
+# ---------------------------------------------------------------- optional blocks
+
+
 def check_optional(header: Header, key: bytes, protection_key: bytes) -> None:
     """Raises KeyBlockError unless the optional blocks fit their own form and the key."""
     for identifier, data in header.optional:
         form = _OPTIONAL.get(identifier)
         if form and not form.fullmatch(data):
             raise KeyBlockError(f"optional block {identifier} has not the form of its kind")
-    aes_dukpt = header.usage in _DUKPT_USAGES and header.algorithm == "A"
-    if header.value_of("KS") is not None and aes_dukpt:
-        raise KeyBlockError("optional block KS is for TDES DUKPT; AES DUKPT keys take IK")
-    if header.value_of("IK") is not None and not aes_dukpt:
-        raise KeyBlockError("optional block IK is for AES DUKPT keys")
-    if header.value_of("HM") is not None and header.algorithm != "H":
-        raise KeyBlockError("optional block HM is for HMAC keys")
-    if header.algorithm in "ADT":
-        _check_check_value(header, "KC", key, header.algorithm)
-    _check_check_value(header, "KP", protection_key, "A" if header.version in "DE" else "T")
+        if identifier in _FOR_KEYS:
+            fits, whose = _FOR_KEYS[identifier]
+            if not fits(header, data):
+                raise KeyBlockError(f"optional block {identifier} is for {whose}")
+        if identifier in _CONTENTS:
+            _CONTENTS[identifier](identifier, data)
+    _check_check_value(header, "KC", key, header.algorithm)
+    _check_check_value(header, "KP", protection_key, _protecting(header))
+
+
+def _is_aes_dukpt(header: Header, _: str) -> bool:
+    return header.usage in _DUKPT_USAGES and header.algorithm == "A"
+
+
+def _is_base_key_of_its_kind(header: Header, data: str) -> bool:
+    return header.usage in _DUKPT_USAGES and header.algorithm == {"00": "T", "01": "A"}[data[:2]]
+
+
+# Which keys an optional block can be about, and how to say it.
+_FOR_KEYS: Mapping[str, tuple[Callable[[Header, str], bool], str]] = {
+    "AL": (lambda header, _: header.algorithm in _ASYMMETRIC, "asymmetric keys"),
+    "BI": (_is_base_key_of_its_kind, "DUKPT keys: 00 with TDES, 01 with AES"),
+    "CT": (lambda header, _: header.algorithm in _ASYMMETRIC, "asymmetric keys"),
+    "DA": (lambda header, _: header.mode in _DERIVE_MODES, "keys that others are derived from"),
+    "HM": (lambda header, _: header.algorithm == "H", "HMAC keys"),
+    "IK": (_is_aes_dukpt, "AES DUKPT keys"),
+    "KC": (lambda header, _: header.algorithm in _SYMMETRIC, "AES and TDES keys"),
+    "KS": (lambda header, _: header.algorithm in _TDES_ONLY, "TDES DUKPT; AES DUKPT keys take IK"),
+}
+
+
+def _check_time(identifier: str, data: str) -> None:
+    digits = re.sub("[^0-9]", "", data)[:_TIME_DIGITS]
+    try:
+        datetime.strptime(digits, "%Y%m%d%H%M%S")
+    except ValueError:
+        raise KeyBlockError(f"optional block {identifier} is no time that ever was") from None
+
+
+def _check_derivations(identifier: str, data: str) -> None:
+    for at in range(2, len(data), 5):
+        usage, algorithm, mode, exportability = data[at : at + 2], *data[at + 2 : at + 5]
+        try:
+            _check_purpose(usage, algorithm, mode)
+        except KeyBlockError as error:
+            raise KeyBlockError(f"optional block {identifier}: {error}") from None
+        if exportability not in _EXPORTABILITY:
+            raise KeyBlockError(f"optional block {identifier}: exportability is one of E, N, S")
+
+
+def _check_certificates(identifier: str, data: str) -> None:
+    kind, rest = data[:2], data[2:]
+    if kind != _CERTIFICATE_CHAIN:
+        _check_base64(identifier, rest)
+        return
+    while rest:
+        start = _CERTIFICATE.match(rest)
+        if start is None:
+            raise KeyBlockError(f"optional block {identifier}: a chain's certificate has format and length")
+        end = start.end() + int(start.group(2), 16)
+        if end > len(rest):
+            raise KeyBlockError(f"optional block {identifier}: a chain's certificate is cut off")
+        _check_base64(identifier, rest[start.end() : end])
+        rest = rest[end:]
+
+
+def _check_base64(identifier: str, text: str) -> None:
+    try:
+        decoded = b64decode(text, validate=True)
+    except ValueError:
+        decoded = b""
+    if not decoded:
+        raise KeyBlockError(f"optional block {identifier}: a certificate is in base64")
+
+
+# What the form alone doesn't tell.
+_CONTENTS: Mapping[str, Callable[[str, str], None]] = {
+    "CT": _check_certificates,
+    "DA": _check_derivations,
+    "TC": _check_time,
+    "TS": _check_time,
+}
 
 
 def _check_check_value(header: Header, identifier: str, key: bytes, algorithm: str) -> None:
@@ -428,7 +558,7 @@ def _check_check_value(header: Header, identifier: str, key: bytes, algorithm: s
         return
     kind, digits = stated[:2], stated[2:]
     if algorithm == "A" and kind == "00":
-        return  # an AES key's check value in the TDES way: nothing to compare it with in the standard
+        raise KeyBlockError(f"optional block {identifier}: an AES key's check value is of kind 01, by CMAC")
     actual = (
         check_value(key, algorithm, len(digits))
         if kind == "00"
@@ -513,10 +643,14 @@ def _optional_one(block: OptionalBlock) -> str:
 
 
 def _protection_keys(binding: Binding, protection_key: bytes) -> _ProtectionKeys:
+    _check_protection_key(binding, protection_key)
+    return _ProtectionKeys(*binding.derive(protection_key))
+
+
+def _check_protection_key(binding: Binding, protection_key: bytes) -> None:
     if len(protection_key) not in binding.protection_key_bytes:
         sizes = ", ".join(map(str, binding.protection_key_bytes))
         raise KeyBlockError(f"this version's protection key has {sizes} bytes, not {len(protection_key)}")
-    return _ProtectionKeys(*binding.derive(protection_key))
 
 
 def _check_key_bytes(algorithm: str, size: int) -> None:

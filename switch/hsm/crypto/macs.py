@@ -9,7 +9,7 @@ import hmac
 
 from cryptography.hazmat.primitives.cmac import CMAC
 
-from switch.hsm.crypto.ciphers import TDES_BLOCK_BYTES, aes, tdes, tdes_cbc_encrypt
+from switch.hsm.crypto.ciphers import TDES_BLOCK_BYTES, AesPlace, aes, tdes, tdes_cbc_encrypt
 
 PADDINGS = (0, 1, 2, 3)  # 0: data that is whole blocks already; 1, 2, 3: the methods of ISO/IEC 9797-1
 
@@ -63,6 +63,13 @@ class KeyedCmac:
 def cmac(key: bytes, data: bytes) -> bytes:
     """AES-CMAC (NIST SP 800-38B): 16 bytes. Raises ValueError for a key that AES doesn't know."""
     running = CMAC(aes(key))
+    running.update(data)
+    return running.finalize()
+
+
+def cmac_in(place: AesPlace, data: bytes) -> bytes:
+    """AES-CMAC under the key that lies in a place now: 16 bytes."""
+    running = CMAC(place.algorithm)
     running.update(data)
     return running.finalize()
 

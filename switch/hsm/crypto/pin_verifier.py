@@ -14,6 +14,7 @@ VERIFIER_BYTES = 16
 LONGEST_BINDING = 255  # bytes: its length stands in one byte before it
 
 _LABEL = b"vafa pin 1"
+_BEGINNINGS = [_LABEL + bytes((length,)) for length in range(LONGEST_BINDING + 1)]
 
 
 class PinVerifier:
@@ -37,7 +38,7 @@ class PinVerifier:
             raise PinBlockError(BAD_PIN)
         if not 1 <= len(binding) <= LONGEST_BINDING:
             raise ValueError(f"a binding has 1 to {LONGEST_BINDING} bytes, not {len(binding)}")
-        return self._mac(_LABEL + bytes((len(binding),)) + binding + pin.encode())
+        return self._mac(_BEGINNINGS[len(binding)] + binding + pin.encode())
 
     def matches(self, pin: str, binding: bytes, verifier: bytes) -> bool:
         """Whether the verifier was made for this PIN and binding. Raises as `make`."""

@@ -10,7 +10,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 from hypothesis import given
 from hypothesis import strategies as st
 
-from switch.hsm.crypto import ciphers
+from switch.hsm.crypto import ciphers, macs
 from tests.hsm.crypto.published import h
 
 AES_KEYS = st.sampled_from((16, 24, 32)).flatmap(lambda size: st.binary(min_size=size, max_size=size))
@@ -34,15 +34,31 @@ def test_aes_agrees_with_another_implementation(key: bytes, data: bytes, vector:
     assert ciphers.aes_cbc_encrypt(key, data, vector) == enciphered
     assert ciphers.aes_cbc_decrypt(key, enciphered, vector) == data
     assert ciphers.aes_ecb_encrypt(key, data) == AES.new(key, AES.MODE_ECB).encrypt(data)
-    assert ciphers.AesKey(key).encrypt(data) == AES.new(key, AES.MODE_ECB).encrypt(data)
+    assert ciphers.aes_block_encryptor(key).update(data) == AES.new(key, AES.MODE_ECB).encrypt(data)
+    assert ciphers.aes_chained_decryptor(key).update(ciphers.aes_cbc_encrypt(key, data)) == data
     assert ciphers.aes_cbc_encrypt(key, data) == AES.new(key, AES.MODE_CBC, bytes(16)).encrypt(data)
 
 
 def test_a_kept_key_has_no_memory_of_what_it_enciphered() -> None:
-    key = ciphers.AesKey(bytes(16))
-    first = key.encrypt(bytes(16))
-    assert key.encrypt(bytes(32)) == first * 2
-    assert key.encrypt(bytes(16)) == first
+    key = ciphers.aes_block_encryptor(bytes(16))
+    first = key.update(bytes(16))
+    assert key.update(bytes(32)) == first * 2
+    assert key.update(bytes(16)) == first
+
+
+@given(st.lists(st.binary(min_size=16, max_size=16), min_size=2, max_size=5), DATA)
+def test_a_place_works_under_the_key_that_lies_there_now(keys: list[bytes], data: bytes) -> None:
+    place = ciphers.AesPlace(bytearray(16))
+    made = []
+    for key in keys:
+        place.key[:] = key
+        assert macs.cmac_in(place, data) == macs.cmac(key, data)
+        made.append((place.block_encryptor(), place.chained_encryptor(), place.chained_decryptor()))
+    place.key[:] = bytes(16)  # what was made before keeps its key
+    for key, (block, chained, back) in zip(keys, made, strict=True):
+        assert block.update(data) == ciphers.aes_ecb_encrypt(key, data)
+        assert chained.update(data) == ciphers.aes_cbc_encrypt(key, data)
+        assert back.update(data) == ciphers.aes_cbc_decrypt(key, data)
 
 
 @given(st.binary(min_size=8, max_size=8), DATA, st.binary(min_size=8, max_size=8))

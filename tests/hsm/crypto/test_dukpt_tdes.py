@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from switch.hsm.crypto import dukpt_tdes
-from switch.hsm.crypto.ciphers import tdes_ecb_encrypt
+from switch.hsm.crypto.ciphers import tdes_cbc_encrypt, tdes_ecb_encrypt
 from switch.hsm.crypto.dukpt_tdes import Use
+from switch.hsm.crypto.macs import algorithm_3, pad_1
 from tests.hsm.crypto.published import h, published, rows
 
 TABLE = published("dukpt_tdes")
@@ -45,6 +46,16 @@ def test_published_sequence(vector: dict[str, Any]) -> None:
 def test_published_variants(vector: dict[str, Any]) -> None:
     made = dukpt_tdes.working_key(INITIAL, h(vector["serial"]), Use[vector["use"]])
     assert made == h(vector["key"])
+
+
+@pytest.mark.parametrize("vector", rows("dukpt_tdes", "messages"))
+def test_published_messages(vector: dict[str, Any]) -> None:
+    text, serial = TABLE["message"].encode(), h(vector["serial"])
+    for direction in ("request", "response"):
+        key = dukpt_tdes.working_key(INITIAL, serial, Use[f"MAC_{direction.upper()}"])
+        assert algorithm_3(key, text) == h(vector[f"mac_{direction}"])
+        key = dukpt_tdes.working_key(INITIAL, serial, Use[f"DATA_{direction.upper()}"])
+        assert tdes_cbc_encrypt(key, pad_1(text), bytes(8)) == h(vector[f"data_{direction}"])
 
 
 @given(st.binary(min_size=16, max_size=16), st.integers(0, (1 << 59) - 1), COUNTERS)

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from switch.hsm.crypto import key_blocks
 from switch.hsm.crypto.check_values import check_value
-from switch.hsm.crypto.key_blocks import Header, KeyBlockError, KeyBlockMacError, OptionalBlock
+from switch.hsm.crypto.key_blocks import (
+    Header,
+    KeyBlockError,
+    KeyBlockMacError,
+    KeyBlockStrengthError,
+    OptionalBlock,
+)
+from switch.hsm.crypto.macs import tdes_cmac
 from tests.hsm.crypto.published import h, rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
@@ -73,18 +80,35 @@ def test_header_of_a_published_block() -> None:
     assert header.value_of("IK") is None
 
 
-KINDS = [("T", 16), ("T", 24), ("A", 16), ("A", 24), ("A", 32)]
+KINDS = [("T", 16), ("T", 24), ("A", 16), ("A", 24), ("A", 32), ("H", 16), ("H", 24), ("H", 32)]
+BITS = {("T", 16): 80, ("T", 24): 112} | {
+    (letter, size): size * 8 for letter, size in KINDS if letter in "AH"
+}
+
+
+def protecting(version: str) -> str:
+    return "A" if version in "DE" else "T"
+
+
+def strong_enough(version: str, protection: bytes) -> list[tuple[str, int]]:
+    """What a key of this length may protect."""
+    given_bits = BITS[protecting(version), len(protection)]
+    return [kind for kind in KINDS if BITS[kind] <= given_bits]
+
+
+USAGES = {"A": ("P0", "E"), "T": ("P0", "E"), "H": ("M7", "C")}
 TEXTS = st.text(string.ascii_letters + string.digits + " .:=+/", max_size=400)
 
 
 @given(st.sampled_from("ABCDE"), st.data())
 def test_what_is_wrapped_unwraps(version: str, data: st.DataObject) -> None:
     protection = bytes(range(1, 1 + data.draw(st.sampled_from(PROTECTION_BYTES[version]))))
-    algorithm, size = data.draw(st.sampled_from(KINDS))
+    algorithm, size = data.draw(st.sampled_from(strong_enough(version, protection)))
     key = data.draw(st.binary(min_size=size, max_size=size))
+    usage, mode = USAGES[algorithm]
     names = data.draw(st.lists(st.sampled_from(("LB", "99", "Z1")), unique=True))
     optional = tuple(OptionalBlock(name, data.draw(TEXTS)) for name in names)
-    header = Header(version, "P0", algorithm, "E", "c1", "S", optional)
+    header = Header(version, usage, algorithm, mode, "c1", "S", optional)
     block = key_blocks.wrap(protection, header, key)
     assert key_blocks.unwrap(protection, block) == (header, key)
     assert len(block) == int(block[1:5])
@@ -93,7 +117,8 @@ def test_what_is_wrapped_unwraps(version: str, data: st.DataObject) -> None:
 @given(st.sampled_from("ABCD"), st.data())
 def test_agrees_with_psec(version: str, data: st.DataObject) -> None:
     protection = bytes(range(1, 1 + data.draw(st.sampled_from(PROTECTION_BYTES[version]))))
-    algorithm, size = data.draw(st.sampled_from(KINDS))
+    kinds = [kind for kind in strong_enough(version, protection) if kind[0] != "H"]
+    algorithm, size = data.draw(st.sampled_from(kinds))
     key = data.draw(st.binary(min_size=size, max_size=size))
     label = data.draw(TEXTS)
     header = Header(version, "D0", algorithm, "B", "00", "E", (OptionalBlock("LB", label),))
@@ -107,15 +132,10 @@ def test_agrees_with_psec(version: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("version", "ABCDE")
 def test_a_block_does_not_tell_the_length_of_its_key(version: str) -> None:
     protection = KBPK[: PROTECTION_BYTES[version][-1]]
-    lengths = {
-        len(key_blocks.wrap(protection, Header(version, "P0", "A", "B"), bytes(size)))
-        for size in (16, 24, 32)
-    }
-    assert len(lengths) == 1
-    lengths = {
-        len(key_blocks.wrap(protection, Header(version, "P0", "T", "B"), bytes(size))) for size in (16, 24)
-    }
-    assert len(lengths) == 1
+    for algorithm in "TA" if protecting(version) == "A" else "T":
+        sizes = [size for letter, size in KINDS if letter == algorithm]
+        header = Header(version, "P0", algorithm, "B")
+        assert len({len(key_blocks.wrap(protection, header, bytes(size))) for size in sizes}) == 1
 
 
 def test_every_block_is_filled_at_random() -> None:
@@ -174,12 +194,37 @@ def test_keys_of_other_kinds() -> None:
         (Header("D", "M7", "H", "C", optional=(OptionalBlock("HM", "21"),)), bytes(32)),
         (Header("D", "M7", "H", "V"), bytes(48)),
         (Header("D", "S0", "R", "S"), bytes(1191)),
-        (Header("B", "10", "A", "N"), bytes(16)),
+        (Header("D", "10", "A", "N"), bytes(16)),
         (Header("B", "C0", "D", "C"), bytes(8)),
         (Header("D", "P0", "A", "B", reserved="20"), bytes(16)),
     ):
         protection = KBPK if header.version == "D" else KBPK[:24]
         assert key_blocks.unwrap(protection, key_blocks.wrap(protection, header, key)) == (header, key)
+
+
+# ---------------------------------------------------------------- never under a weaker key
+
+
+@pytest.mark.parametrize("version", "ABCDE")
+@pytest.mark.parametrize(("algorithm", "size"), KINDS)
+def test_a_key_goes_under_one_that_is_as_strong_only(version: str, algorithm: str, size: int) -> None:
+    usage, mode = USAGES[algorithm]
+    header = Header(version, usage, algorithm, mode)
+    for protection in (KBPK[:length] for length in PROTECTION_BYTES[version]):
+        if (algorithm, size) in strong_enough(version, protection):
+            block = key_blocks.wrap(protection, header, KBPK[:size])
+            assert key_blocks.unwrap(protection, block).key == KBPK[:size]
+            continue
+        with pytest.raises(KeyBlockStrengthError, match="bits of security can't go under"):
+            key_blocks.wrap(protection, header, KBPK[:size])
+        with pytest.raises(KeyBlockStrengthError, match="bits of security can't go under"):
+            key_blocks.unwrap(protection, sealed(header, KBPK[:size], protection))
+
+
+def test_a_changed_block_under_a_weaker_key_is_a_wrong_mac_first() -> None:
+    block = sealed(Header("D", "M7", "H", "C"), KBPK, KEY)
+    with pytest.raises(KeyBlockMacError):
+        key_blocks.unwrap(KEY, block[:-1] + ("0" if block[-1] != "0" else "1"))
 
 
 # ---------------------------------------------------------------- changed on the way
@@ -320,6 +365,8 @@ BAD_HEADERS = [
     ({"usage": "P1", "mode": "B"}, "mode of use"),
     ({"usage": "I0", "mode": "B"}, "mode of use"),
     ({"usage": "C0", "mode": "E"}, "mode of use"),
+    ({"usage": "E0", "mode": "S"}, "mode of use"),
+    ({"usage": "E6", "mode": "T"}, "mode of use"),
     ({"mode": "Z"}, "mode of use"),
     ({"mode": "b"}, "mode of use"),
     ({"key_version": "-1"}, "letters and digits|key version"),
@@ -340,6 +387,36 @@ def test_headers_that_mean_nothing_are_refused(change: dict[str, Any], message: 
         key_blocks.unwrap(KBPK, sealed(header))
 
 
+HMAC_KEY = {"usage": "M7", "algorithm": "H", "mode": "C"}
+SIGNING_KEY = {"usage": "S0", "algorithm": "E", "mode": "S"}
+BASE_KEY = {"usage": "B0", "mode": "X"}
+TDES_BASE_KEY = {"usage": "B0", "algorithm": "T", "mode": "X"}
+BAD_TIME_FORMS = (
+    "yesterday",
+    "",
+    "20200818221218",
+    "20200818221218z",
+    "2020081822121800",
+    "202008182212180Z",
+    "20200818T221218Z",
+    "2020-08-18 22:12:18Z",
+    "2020-08-18T22:12:18",
+    "2020-08-18T22:12:18.2Z",
+    "2020-08-18T22:12:18+00:00",
+    "2018-06-18T20:42:39.22",
+)
+NO_TIMES = (
+    "20201318221218Z",
+    "20200018221218Z",
+    "20200832221218Z",
+    "20210229221218Z",
+    "20200818241218Z",
+    "20200818226018Z",
+    "20200818221299Z",
+    "00000818221218Z",
+    "2020-02-30T22:12:18Z",
+    "2020-08-18T25:12:18.22Z",
+)
 AES_CHECK, TDES_CHECK = check_value(KEY, "A", 10), check_value(KEY, "T")
 BAD_OPTIONAL = [
     ({"usage": "B1", "mode": "X"}, "KS", "00604B120F9292800000", "KS is for TDES DUKPT"),
@@ -351,21 +428,61 @@ BAD_OPTIONAL = [
     ({"usage": "B1", "mode": "X"}, "IK", "12345678901234ab", "not the form"),
     ({"usage": "B0", "algorithm": "T", "mode": "X"}, "KS", "VM9A", "not the form"),
     ({"usage": "B0", "algorithm": "T", "mode": "X"}, "KS", "", "not the form"),
+    *((TDES_BASE_KEY, "KS", "0" * size, "not the form") for size in (14, 15, 17, 18, 19, 21, 24)),
+    (TDES_BASE_KEY, "KS", "00604b120f9292800000", "not the form"),
+    ({}, "KS", "00604B120F9292800000", "KS is for TDES DUKPT"),
+    (TDES_BASE_KEY, "BI", "0112345678", "BI is for DUKPT"),
+    ({"usage": "B0", "mode": "X"}, "BI", "00604B120F92", "BI is for DUKPT"),
+    ({}, "BI", "0112345678", "BI is for DUKPT"),
+    ({"usage": "B0", "mode": "X"}, "BI", "0212345678", "not the form"),
+    ({"usage": "B0", "mode": "X"}, "BI", "01123456", "not the form"),
     ({}, "HM", "21", "HM is for HMAC"),
-    ({"usage": "M7", "algorithm": "H", "mode": "C"}, "HM", "99", "not the form"),
+    *(
+        (HMAC_KEY, "HM", bad, "not the form")
+        for bad in ("99", "11", "18", "26", "28", "34", "38", "42", "00")
+    ),
+    *((HMAC_KEY, "HM", bad, "not the form") for bad in ("", "2", "2A", "021", "SHA256")),
+    (HMAC_KEY, "KC", "0108793E25AB", "KC is for AES and TDES"),
+    (SIGNING_KEY, "KC", "0108793E25AB", "KC is for AES and TDES"),
     ({}, "KC", "01" + "0" * 10, "another check value"),
+    ({}, "KC", "00" + TDES_CHECK, "check value is of kind 01"),
+    ({}, "KC", "00" + AES_CHECK[:6], "check value is of kind 01"),
+    ({}, "KP", "00" + check_value(KBPK, "A", 6), "check value is of kind 01"),
+    ({}, "KC", "01" + AES_CHECK[:3], "not the form"),
+    ({}, "KC", "01", "not the form"),
+    ({}, "KC", "00" + TDES_CHECK + "00", "not the form"),
+    ({}, "KC", "01" + AES_CHECK.lower(), "not the form"),
+    ({}, "PK", "02" + AES_CHECK, "not the form"),
+    ({}, "PK", "00" + AES_CHECK, "not the form"),
+    ({}, "KP", "", "not the form"),
     ({}, "KC", "01" + AES_CHECK + "00", "not the form"),
     ({}, "KC", "02" + AES_CHECK, "not the form"),
     ({}, "KC", "", "not the form"),
     ({}, "KP", "01" + AES_CHECK, "another check value"),
     ({"algorithm": "T"}, "KC", "00" + TDES_CHECK[::-1], "another check value"),
-    ({}, "TS", "yesterday", "not the form"),
-    ({}, "TC", "20200818221218", "not the form"),
-    ({}, "WP", "004", "not the form"),
-    ({}, "AL", "0102", "not the form"),
-    ({}, "BI", "0112345678AA", "not the form"),
-    ({}, "KV", "12345", "not the form"),
-    ({}, "DA", "01P0AB", "not the form"),
+    *(({}, name, bad, "not the form") for name in ("TS", "TC") for bad in BAD_TIME_FORMS),
+    *(({}, name, bad, "no time that ever was") for name in ("TS", "TC") for bad in NO_TIMES),
+    *(({}, "WP", bad, "not the form") for bad in ("004", "010", "00", "0000", "", "00A", "001 ")),
+    *((SIGNING_KEY, "AL", bad, "not the form") for bad in ("0102", "0001", "01", "010", "")),
+    ({}, "AL", "0101", "AL is for asymmetric"),
+    *(({}, "KV", bad, "not the form") for bad in ("12345", "123", "", "12-4", "12 4")),
+    *((BASE_KEY, "DA", bad, "not the form") for bad in ("01P0AB", "", "01", "02P0ABE", "P0ABE", "01P0AB-")),
+    (BASE_KEY, "DA", "01ZZABE", "DA: key usage"),
+    (BASE_KEY, "DA", "01P0XBE", "DA: algorithm"),
+    (BASE_KEY, "DA", "01P0ACE", "DA: a key with usage P0 can't have mode"),
+    (BASE_KEY, "DA", "01M7ACE", "DA: a key with usage M7 can't have algorithm A"),
+    (BASE_KEY, "DA", "01P0ABX", "DA: exportability"),
+    (BASE_KEY, "DA", "01P0ABEM0TGX", "DA: exportability"),
+    ({}, "DA", "01P0ABE", "DA is for keys that others are derived from"),
+    ({}, "CT", "00MIIB", "CT is for asymmetric"),
+    *((SIGNING_KEY, "CT", bad, "not the form") for bad in ("", "00", "03MIIB", "MIIB")),
+    *((SIGNING_KEY, "CT", bad, "in base64") for bad in ("00MII", "00MI*B", "00====", "01MII", "00MIIB ")),
+    (SIGNING_KEY, "CT", "02MIIB", "format and length"),
+    (SIGNING_KEY, "CT", "02020004MIIB", "format and length"),
+    (SIGNING_KEY, "CT", "02000008MIIB", "cut off"),
+    (SIGNING_KEY, "CT", "02000004MIIB000008MIIB", "format and length|cut off"),
+    (SIGNING_KEY, "CT", "02000003MII", "in base64"),
+    (SIGNING_KEY, "CT", "02000000", "in base64"),
 ]
 
 
@@ -378,6 +495,44 @@ def test_optional_blocks_that_mean_nothing_are_refused(
         key_blocks.wrap(KBPK, header, KEY)
     with pytest.raises(KeyBlockError, match=message):
         key_blocks.unwrap(KBPK, sealed(header))
+
+
+GOOD_OPTIONAL = [
+    *((HMAC_KEY, "HM", f"{number}") for number in (10, *range(20, 26), *range(30, 34), 40, 41)),
+    *(
+        ({}, name, good)
+        for name in ("TS", "TC")
+        for good in (
+            "20200229221218Z",
+            "2020081822121899Z",
+            "2020-08-18T22:12:18Z",
+            "2020-08-18T22:12:18.22Z",
+        )
+    ),
+    *(({}, "WP", f"00{number}") for number in range(4)),
+    (SIGNING_KEY, "AL", "0100"),
+    (SIGNING_KEY, "AL", "0101"),
+    (SIGNING_KEY, "CT", "00TUlJQg=="),
+    (SIGNING_KEY, "CT", "01TUlJQg=="),
+    (SIGNING_KEY, "CT", "02000008TUlJQg==010004MIIB"),
+    (BASE_KEY, "BI", "0112345678"),
+    (TDES_BASE_KEY, "BI", "00FFFF987654"),
+    (BASE_KEY, "DA", "01P0TENM0TGN"),
+    (BASE_KEY, "IK", "1234567812345678"),
+    (TDES_BASE_KEY, "KS", "12345678901234600000"),
+    (TDES_BASE_KEY, "KC", "01" + tdes_cmac(KEY, bytes(8)).hex().upper()[:10]),
+    (TDES_BASE_KEY, "KC", "00" + TDES_CHECK[:2]),
+    ({}, "KC", "01" + AES_CHECK[:2]),
+    ({}, "PK", "00FFFFFF"),
+    ({}, "KV", "01ab"),
+    ({}, "LB", "any text: 100 %"),
+]
+
+
+@pytest.mark.parametrize(("change", "name", "data"), GOOD_OPTIONAL)
+def test_optional_blocks_that_the_standard_knows_open(change: dict[str, Any], name: str, data: str) -> None:
+    header = replace(PIN_KEY, **change, optional=(OptionalBlock(name, data),))
+    assert key_blocks.unwrap(KBPK, key_blocks.wrap(KBPK, header, KEY)) == (header, KEY)
 
 
 BAD_OPTIONAL_TEXTS = [

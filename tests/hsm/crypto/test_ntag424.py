@@ -41,6 +41,13 @@ def test_published_plain_sun(vector: dict[str, Any]) -> None:
     assert ntag424.sun_mac(h(vector["file_key"]), picc) == h(vector["mac"])
 
 
+@pytest.mark.parametrize("vector", rows("ntag424", "sun_diversified"))
+def test_published_sun_under_a_diversified_key(vector: dict[str, Any]) -> None:
+    key = ntag424.diversified_key(h(vector["master"]), h(vector["input"]))
+    picc = Picc(h(vector["identifier"]), vector["counter"])
+    assert ntag424.sun_mac(key, picc) == h(vector["mac"])
+
+
 @pytest.mark.parametrize("vector", rows("ntag424", "authentication"))
 def test_published_authentication(vector: dict[str, Any]) -> None:
     key, ours = h(vector["key"]), h(vector["ours"])

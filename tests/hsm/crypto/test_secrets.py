@@ -10,25 +10,27 @@ from pathlib import Path
 import pytest
 
 import switch.hsm.crypto
-from switch.hsm.crypto.ciphers import AesKey
+from switch.hsm.crypto.ciphers import AesPlace
 from switch.hsm.crypto.dukpt_aes import Deriver, Usage
 from switch.hsm.crypto.key_blocks import Header, Unwrapped
 from switch.hsm.crypto.macs import KeyedCmac
 from switch.hsm.crypto.master_keys import BlockMasterKey, VariantMasterKeys
 from switch.hsm.crypto.ntag424 import Session
 from switch.hsm.crypto.pin_verifier import PinVerifier
+from switch.hsm.crypto.transaction_keys import TransactionKeys
 
 SOURCES = sorted(Path(switch.hsm.crypto.__file__).parent.glob("*.py"))
 KEY = bytes.fromhex("5EC2E75EC2E75EC2E75EC2E75EC2E75E")
 SECRET_NAMES = ("mac", "kcv", "pvv", "cvv", "tag", "verifier", "check_value", "digest")
 
 HOLDERS = [
-    AesKey(KEY),
+    AesPlace(bytearray(KEY)),
     KeyedCmac(KEY),
     Deriver(KEY),
     BlockMasterKey(KEY, "1"),
     VariantMasterKeys([KEY] * 20),
     PinVerifier(KEY),
+    TransactionKeys(KEY),
 ]
 
 

@@ -1,0 +1,202 @@
+"""A switch whose keys are in a simulated HSM, a process of its own, and what happens when that dies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from simulators.campaigns import hsm_kills
+from simulators.campaigns.scene import BEFORE_POINTS, approved, scene
+from simulators.campaigns.shop import verify_ledger
+from simulators.firmware import Interpreter
+from switch.hsm import KeyState, KeyStore
+from switch.settings import load_for
+from tests.server.running_switch import DIALECT, RunningSwitch, TerminalSide
+from tools import demo_hsm
+from tools.cli import CommandError
+
+EARN_RIAL = 1_000_000
+
+
+def told(data: Path, terminal: str) -> dict[str, str]:
+    content: dict[str, str] = json.loads((data / "terminals" / f"{terminal}.json").read_text("utf-8"))
+    return content
+
+
+def test_a_dead_hsm_declines_and_one_that_is_back_approves(tmp_path: Path, micropython: Interpreter) -> None:
+    said: list[str] = []
+
+    async def play() -> list[str]:
+        async with demo_hsm.running(tmp_path) as box:
+            async with scene(tmp_path, micropython, seed=1, on_line=said.append) as at:
+                assert await at.balance() == BEFORE_POINTS
+                await box.kill()
+                await at.cashier.begin_earn(at.card, EARN_RIAL)
+                await at.terminal.screen("reversal")
+                assert at.terminal.printer.receipts == [] or "100" not in at.terminal.printer.receipts[-1]
+                await box.start()
+                visit = await at.cashier.wait_until_idle()
+                reversal = visit.of("reversal")
+                assert reversal is not None
+                assert reversal.approved
+                assert await at.balance() == BEFORE_POINTS
+                earned = approved(await at.cashier.earn(at.card, EARN_RIAL), "earn")
+                assert (earned.points, earned.balance) == ("100", "150")
+            return await at.shop.audit()
+
+    assert asyncio.run(play()) == []
+    events = [json.loads(line).get("event") for line in said if line.startswith('{"')]
+    assert events.index("HSM lost") < events.index("HSM connected again")
+
+
+def test_requests_under_way_in_the_hsm_when_it_dies_get_91_and_book_nothing(tmp_path: Path) -> None:
+    def before(switch: RunningSwitch) -> tuple[list[TerminalSide], list[str]]:
+        sides = [TerminalSide(switch, number) for number in range(3)]
+        return sides, [side.activated_card(points=7) for side in sides]
+
+    async def play() -> None:
+        async with demo_hsm.running(tmp_path) as box:
+            switch = await asyncio.to_thread(RunningSwitch, tmp_path)
+            sides, cards = await asyncio.to_thread(before, switch)
+            earns = [side.earn(card, EARN_RIAL) for side, card in zip(sides, cards, strict=True)]
+            os.kill(box.pid, signal.SIGSTOP)  # it takes requests and answers none
+            answers = [
+                asyncio.create_task(asyncio.to_thread(side.exchange, side.sealed(earn)))
+                for side, earn in zip(sides, earns, strict=True)
+            ]
+            # One that is refused already shows that the others are at the box or were.
+            await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
+            await box.kill()
+            for answer in await asyncio.gather(*answers):
+                message = DIALECT.decode(answer)
+                assert message["39"] == "91"
+                assert "64" not in message.fields, "it was given out under no key"
+            await box.start()
+            await asyncio.to_thread(switch.events, "event", "HSM connected again")
+            for side, card, earn in zip(sides, cards, earns, strict=True):
+                taken_back = await asyncio.to_thread(side.ask, side.reversal_of(earn))
+                assert taken_back["39"] == "00"
+                assert await asyncio.to_thread(side.points, card) == 7
+                again = await asyncio.to_thread(side.ask, side.earn(card, EARN_RIAL))
+                assert again["39"] == "00"
+                assert await asyncio.to_thread(side.points, card) == 107
+            assert await asyncio.to_thread(switch.stop) == 0
+            assert await verify_ledger(tmp_path) == []
+
+    asyncio.run(play())
+
+
+def test_kills_of_the_hsm_in_full_trade_lose_nothing_and_book_nothing_twice(
+    tmp_path: Path, micropython: Interpreter
+) -> None:
+    summary = asyncio.run(hsm_kills.run(tmp_path, micropython, kills=2, terminals=2, seed=1))
+    assert summary.problems == []
+    assert summary.kills == 2
+    assert summary.approved > 0
+
+
+def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
+    async def start_once() -> int:
+        async with demo_hsm.running(tmp_path) as box:
+            return box.port
+
+    port = asyncio.run(start_once())
+    files = [path for path in sorted(tmp_path.rglob("*")) if path.is_file() and "audit" not in path.name]
+    before = {path: path.read_bytes() for path in files}
+    assert asyncio.run(start_once()) == port
+    assert {path: path.read_bytes() for path in files} == before
+    private = [path for path in files if path.suffix != ".crt"]
+    assert {path.stat().st_mode & 0o077 for path in private} == {0}
+    assert load_for(tmp_path, None).hsm.port == port
+
+
+def test_a_port_that_somebody_has_taken_since_is_left_to_him(tmp_path: Path) -> None:
+    async def play() -> tuple[int, int]:
+        async with demo_hsm.running(tmp_path) as first:
+            port = first.port
+        taken = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", port)
+        async with taken, demo_hsm.running(tmp_path) as second:
+            return port, second.port
+
+    before, after = asyncio.run(play())
+    assert after != before
+    assert load_for(tmp_path, None).hsm.port == after
+
+
+def test_a_terminals_file_that_was_lost_gets_a_new_key_from_the_box(tmp_path: Path) -> None:
+    async def start_once() -> None:
+        async with demo_hsm.running(tmp_path):
+            pass
+
+    asyncio.run(start_once())
+    first = told(tmp_path, "10000003")
+    (tmp_path / "terminals" / "10000003.json").unlink()
+    asyncio.run(start_once())
+    second = told(tmp_path, "10000003")
+    assert second["transport_key"] != first["transport_key"]
+    store = KeyStore.load(tmp_path / "keys.json")
+    states = [version.state for version in store.versions("transport/10000003")]
+    assert states == [KeyState.RETIRED, KeyState.ACTIVE]
+    assert [version.state for version in store.versions("transport/10000004")] == [KeyState.ACTIVE]
+
+
+def test_no_clear_key_of_the_box_lies_anywhere(tmp_path: Path) -> None:
+    async def start_once() -> None:
+        async with demo_hsm.running(tmp_path):
+            pass
+
+    asyncio.run(start_once())
+    passphrases = (tmp_path / "hsm" / "officers.txt").read_text().splitlines()[1::2]
+    transport = [told(tmp_path, f"100000{number:02d}")["transport_key"] for number in range(1, 11)]
+    assert len(set(transport)) == 10
+    for path in sorted(tmp_path.rglob("*")):
+        if not path.is_file():
+            continue
+        text = path.read_bytes().decode("latin-1").lower()
+        if path.name != "officers.txt":
+            assert not any(passphrase in text for passphrase in passphrases), path
+        if path.parent.name != "terminals":
+            assert not any(key.lower() in text for key in transport), path
+
+
+def test_what_is_broken_in_its_directory_is_told(tmp_path: Path) -> None:
+    async def start_once() -> None:
+        async with demo_hsm.running(tmp_path):
+            pass
+
+    asyncio.run(start_once())
+    hsm = tmp_path / demo_hsm.DIRECTORY
+    for name, content, said in (
+        ("officers.txt", None, r"officers\.txt is missing"),
+        ("officers.txt", "officer-1\n", r"officers\.txt: 1 lines"),
+        ("hsm.toml", "[hsm_simulator]\nprot = 1\n", "prot is not known"),
+        ("hsm.toml", "[hsm_simulator]\ndata = '.'\n", r"no line `port = …` in \[hsm_simulator\]"),
+        ("tls/authority.key", None, r"authority\.key is missing"),
+        ("hsm.json", "{}", "is no sealed LMK"),
+    ):
+        before = (hsm / name).read_bytes()
+        if content is None:
+            (hsm / name).unlink()
+        else:
+            (hsm / name).write_text(content)
+        with pytest.raises(CommandError, match=said):
+            asyncio.run(start_once())
+        (hsm / name).write_bytes(before)
+        (hsm / name).chmod(0o600)
+    (hsm / "officers.txt").chmod(0o644)
+    with pytest.raises(CommandError, match="others may read it"):
+        asyncio.run(start_once())
+
+
+def test_a_directory_that_can_not_be_written_is_told() -> None:
+    async def start_once() -> None:
+        async with demo_hsm.running(Path("/proc/1")):  # nobody makes files there, root neither
+            pass
+
+    with pytest.raises(CommandError, match="can't be written"):
+        asyncio.run(start_once())
