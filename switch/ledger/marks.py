@@ -24,4 +24,6 @@ def last_counter(ledger: Path, initial_key_id: bytes) -> int:
     if not ledger.exists():
         return 0  # a switch that never ran
     with failures_at(ledger), closing(open_connection(ledger, read_only=True)) as connection:
+        if not connection.execute("SELECT count(*) FROM sqlite_schema").get:
+            return 0  # one that was stopped while it made the file
         return int(connection.execute(_HIGHEST, (initial_key_id,)).get or 0)

@@ -40,8 +40,7 @@ def test_answers_without_an_entry_count_too(tmp_path: Path) -> None:
 def test_a_file_that_a_switch_has_only_begun_to_make_has_none(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     path.touch()
-    with pytest.raises(LedgerUnavailable, match="is not as this program made it"):
-        last_counter(path, bytes(8))
+    assert last_counter(path, bytes(8)) == 0
 
 
 def test_what_is_no_ledger_is_told(tmp_path: Path) -> None:
