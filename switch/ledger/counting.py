@@ -3,12 +3,15 @@ till receipts. Pure; all of it can be counted again from the entries."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from switch.ledger.model import OF_MEMBER, AccountKind, Entry
 
 APPROVED = "00"
+
+Key = TypeVar("Key")
 
 
 class Scope(IntEnum):
@@ -65,15 +68,71 @@ def counted(entry: Entry) -> tuple[tuple[Counter, Count], ...]:
     if entry.response_code != APPROVED or not entry.batch:
         return ()
     count = Count(1, entry.amount, units_moved(entry))
-    operation, day = entry.operation, entry.business_date
-    counters = [
-        (Counter(Scope.BATCH, entry.terminal, f"{entry.batch:06d}", operation), count),
-        (Counter(Scope.TERMINAL, entry.terminal, day, operation), count),
-        (Counter(Scope.ACCEPTOR, entry.acceptor, day, operation), count),
-    ]
-    if entry.cashier:
-        holder = f"{entry.acceptor}/{entry.cashier}"
-        counters.append((Counter(Scope.CASHIER, holder, day, operation), count))
+    operation, acceptor = entry.operation, entry.acceptor
+    counters = _counters(operation, entry.terminal, acceptor, entry.business_date, entry.batch, entry.cashier)
     if entry.receipt:
-        counters.append((Counter(Scope.RECEIPT, entry.acceptor, entry.receipt, operation), count))
-    return tuple(counters)
+        counters.append(Counter(Scope.RECEIPT, acceptor, entry.receipt, operation))
+    return tuple((counter, count) for counter in counters)
+
+
+class Tally:
+    """What `counted` says of many entries, added up in half the time: most of them share their counters."""
+
+    def __init__(self) -> None:
+        self._shared: dict[tuple[str, str, str, str, int, str], list[int]] = {}
+        self._receipts: dict[tuple[str, str, str], list[int]] = {}
+
+    def add(self, entry: Entry) -> None:
+        """Count an entry."""
+        if entry.response_code != APPROVED or not entry.batch:
+            return
+        units = units_moved(entry)
+        shared = (
+            entry.operation,
+            entry.terminal,
+            entry.acceptor,
+            entry.business_date,
+            entry.batch,
+            entry.cashier,
+        )
+        _add(self._shared, shared, entry.amount, units)
+        if entry.receipt:
+            _add(self._receipts, (entry.operation, entry.acceptor, entry.receipt), entry.amount, units)
+
+    def __len__(self) -> int:
+        return len(self._shared) + len(self._receipts)
+
+    def take(self) -> Iterator[tuple[Counter, Count]]:
+        """What has been counted, some counters more than once; counting begins anew."""
+        shared, self._shared = self._shared, {}
+        receipts, self._receipts = self._receipts, {}
+        for (operation, terminal, acceptor, day, batch, cashier), numbers in shared.items():
+            count = Count(*numbers)
+            for counter in _counters(operation, terminal, acceptor, day, batch, cashier):
+                yield counter, count
+        for (operation, acceptor, receipt), numbers in receipts.items():
+            yield Counter(Scope.RECEIPT, acceptor, receipt, operation), Count(*numbers)
+
+
+def _add(counts: dict[Key, list[int]], key: Key, amount: int, units: int) -> None:
+    numbers = counts.get(key)
+    if numbers is None:
+        counts[key] = [1, amount, units]
+    else:
+        numbers[0] += 1
+        numbers[1] += amount
+        numbers[2] += units
+
+
+def _counters(
+    operation: str, terminal: str, acceptor: str, day: str, batch: int, cashier: str
+) -> list[Counter]:
+    """The counters of an entry but its receipt's."""
+    counters = [
+        Counter(Scope.BATCH, terminal, f"{batch:06d}", operation),
+        Counter(Scope.TERMINAL, terminal, day, operation),
+        Counter(Scope.ACCEPTOR, acceptor, day, operation),
+    ]
+    if cashier:
+        counters.append(Counter(Scope.CASHIER, f"{acceptor}/{cashier}", day, operation))
+    return counters

@@ -10,7 +10,10 @@ from pathlib import Path
 
 from switch.ledger.sqlite import failures_at, open_connection
 
-TABLES = ("key_mark", "answered")  # of (initial_key, counter); an old ledger has neither, nor serials
+_HIGHEST = (
+    "SELECT max(counter) FROM (SELECT counter FROM key_mark WHERE initial_key = ?1"
+    " UNION ALL SELECT counter FROM answered WHERE initial_key = ?1)"
+)
 
 
 def last_counter(ledger: Path, initial_key_id: bytes) -> int:
@@ -21,15 +24,6 @@ def last_counter(ledger: Path, initial_key_id: bytes) -> int:
     if not ledger.exists():
         return 0  # a switch that never ran
     with failures_at(ledger), closing(open_connection(ledger, read_only=True)) as connection:
-        present = [name for (name,) in connection.execute("SELECT name FROM sqlite_master")]
-        return max(
-            (
-                int(counter)
-                for table in TABLES
-                if table in present
-                for (counter,) in connection.execute(
-                    f"SELECT counter FROM {table} WHERE initial_key = ?", (initial_key_id,)
-                )
-            ),
-            default=0,
-        )
+        if not connection.execute("SELECT count(*) FROM sqlite_schema").get:
+            return 0  # one that was stopped while it made the file
+        return int(connection.execute(_HIGHEST, (initial_key_id,)).get or 0)

@@ -1,171 +1,95 @@
-"""Checks a whole SQLite ledger against its seals, its sums and its checkpoints, and names each wrong row.
+"""Checks a ledger against its seals, its entries and its checkpoints, and names each wrong row, the first one
+first.
 
-It reads rows, never objects made from them, in one snapshot (a switch may go on writing), and streams: memory
-holds 256 chain ends and a few rows, sorting is SQLite's, on disk. It changes nothing. While it runs, the
-write-ahead log of a busy switch can't start over and grows.
+Everything that follows from the entries is made again and compared. It works on snapshots (a switch may go on
+writing), changes nothing, and runs in as many processes as there are cores: each reads the entries of some
+buckets at a time, so that memory holds at most MEMBERS_AT_ONCE members (some 2 kB each) a process, whatever
+the size of the ledger. Sums over all buckets go through sorted files in a temporary directory.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import gc
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from itertools import groupby
-from operator import itemgetter
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import apsw
-
+from switch.ledger.checking import (
+    COMBINE,
+    MOST_PROBLEMS,
+    SEAL,
+    WRONG_VALUES,
+    Chain,
+    ChainCheck,
+    Checked,
+    Findings,
+    MemberCheck,
+    Part,
+    Problem,
+    check_part,
+    entry_name,
+    row_fits,
+)
 from switch.ledger.checkpoint import Checkpoint, Mac, digest_heads, read_checkpoints
 from switch.ledger.engine import Head, LedgerUnavailable
 from switch.ledger.model import (
     BUCKETS,
-    CREDENTIAL_SIDES,
     AccountKind,
-    Credential,
+    Entry,
+    Followed,
+    HoldClosed,
+    HoldOpened,
+    Identified,
+    IdentifierKind,
     MemberAdded,
-    MemberStatusSet,
-    MobileRemoved,
-    MobileSet,
     OriginalReversed,
+    Unit,
+    bucket_of_member,
 )
-from switch.ledger.schema import SCHEMA_VERSION, TABLES
-from switch.ledger.seal import Sealer
-from switch.ledger.sqlite import (
-    ALL_BUCKETS,
-    INITIAL_KEY_BYTES,
-    META_NAMES,
-    SIDE_KINDS,
-    open_connection,
-    side_of,
-)
+from switch.ledger.reading import Damaged, Reading, Row, SqliteStore, Store, text_of
+from switch.ledger.rows import entry_of, packed_row
+from switch.ledger.schema import SCHEMA_VERSION
+from switch.ledger.seal import SEAL_BYTES, Sealer
+from switch.ledger.sorted_runs import read_runs
+from switch.ledger.sqlite import META_NAMES
 
-# A report is for people: beyond this the ledger is past naming rows. Counting goes on.
-MOST_PROBLEMS = 1_000
+__all__ = ["Problem", "Report", "verify", "verify_member", "verify_since_checkpoint"]
 
-_Row = tuple[Any, ...]  # values straight from a database that may have been edited
-# What Python says about values of a type or size that no ledger stores.
-_UNREADABLE = (struct.error, TypeError, ValueError, AttributeError, OverflowError)
-# What SQLite says about pages that it didn't write so.
-_DAMAGED = (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.TooBigError)
-_KIND_NAMES = {int(kind): kind.name.lower() for kind in AccountKind}
-_ADDED = SIDE_KINDS[MemberAdded]
+MEMBERS_AT_ONCE = 100_000  # a process: some 200 MB
+# Starting processes takes half a second: below this one is as quick.
+ENTRIES_FOR_ONE_PROCESS = 20_000
 
-
-class _Table(NamedTuple):
-    """A table that is streamed in the order of its key."""
-
-    name: str
-    key: tuple[str, ...]
-    columns: tuple[str, ...]
-    texts: tuple[str, ...] = ()
-
-
-_ENTRY = _Table(
+# Tables in the order in which a report tells of them: where the truth lies first, then what follows from it.
+_ORDER = (
+    "schema",
+    "meta",
+    "owner",
     "entry",
-    ("id",),
-    (
-        "id",
-        "bucket",
-        "sequence",
-        "identity",
-        "fingerprint",
-        "terminal",
-        "acceptor",
-        "business_date",
-        "decided_ms",
-        "member",
-        "response_code",
-        "answer",
-        "key_serial",
-        "request_mac",
-        "seal",
-    ),
-    ("terminal", "acceptor", "business_date", "response_code"),
+    "bucket_head",
+    "checkpoint",
+    "member",
+    "account",
+    "counter",
+    "reversed",
+    "followed",
+    "hold",
+    "key_mark",
+    "directory",
+    "answered",
+    "database",
 )
-_SEAL_PLACE = _ENTRY.columns.index("seal")
-_TRANSFER = _Table("transfer", ("entry", "number"), ("entry", "number", "kind", "reverses"))
-_POSTING = _Table(
-    "posting",
-    ("entry", "transfer", "leg"),
-    ("entry", "transfer", "leg", "bucket", "kind", "holder", "program", "unit", "amount"),
-    ("holder", "program"),
-)
-_SIDE = _Table("side", ("entry", "number"), ("entry", "number", "kind", "member", "status", "original"))
-
-# Below, texts come as bytes: an edited one may not be UTF-8. Sums come in two halves, so that no edited
-# amount overflows them.
-_SUMS = (
-    "SELECT kind, CAST(holder AS BLOB), CAST(program AS BLOB), unit,"
-    f" CASE kind WHEN {int(AccountKind.MEMBER)} THEN bucket ELSE {ALL_BUCKETS} END AS place,"
-    " sum(amount >> 32), sum(amount & 4294967295) FROM posting"
-    " GROUP BY kind, holder, program, unit, place ORDER BY kind, holder, program, unit, place"
-)
-_ACCOUNTS = (
-    "SELECT kind, CAST(holder AS BLOB), CAST(program AS BLOB), unit, bucket, balance FROM account"
-    " ORDER BY kind, holder, program, unit, bucket"
-)
-_STATUSES = (
-    f"SELECT member, status FROM side WHERE kind IN ({_ADDED}, {SIDE_KINDS[MemberStatusSet]})"
-    " ORDER BY member, entry, number"
-)
-_MEMBERS = "SELECT id, status FROM member ORDER BY id"
-_REVERSALS = (
-    f"SELECT original, entry FROM side WHERE kind = {SIDE_KINDS[OriginalReversed]} ORDER BY original, entry"
-)
-_REVERSED = "SELECT original, entry FROM reversed ORDER BY original"
-_LOST_ORIGINALS = (
-    "SELECT entry, number, reverses FROM transfer"
-    " WHERE reverses != 0 AND NOT EXISTS (SELECT 1 FROM entry WHERE id = transfer.reverses)"
-)
-_HEADS = "SELECT bucket, sequence, seal, members FROM bucket_head ORDER BY bucket"
-_DIRECTORY = "SELECT identifier, member, CAST(masked_card AS BLOB), seal FROM directory"
-_SUMMED_MARKS = (
-    f"SELECT substr(key_serial, 1, {INITIAL_KEY_BYTES}) AS initial_key, max(key_serial) FROM entry"
-    " WHERE key_serial != x'' GROUP BY initial_key ORDER BY initial_key"
-)
-_ANSWERED = "SELECT initial_key, counter, seal FROM answered ORDER BY initial_key"
-_MARKS = "SELECT initial_key, counter FROM key_mark ORDER BY initial_key"
-_PROOFS = (
-    "SELECT member, kind, status, original FROM side"
-    f" WHERE kind IN ({', '.join(str(SIDE_KINDS[side]) for side in CREDENTIAL_SIDES)})"
-    " ORDER BY member, entry, number"
-)
-_CREDENTIALS = (
-    "SELECT member, verifier, pin_wrong, code, code_expires_ms, code_wrong FROM credential ORDER BY member"
-)
-_MOBILE_CHANGES = (
-    f"SELECT member, kind FROM side WHERE kind IN ({SIDE_KINDS[MobileSet]}, {SIDE_KINDS[MobileRemoved]})"
-    " ORDER BY member, entry, number"
-)
-_MOBILE_MEMBERS = "SELECT member, 1 FROM mobile ORDER BY member"
-_MOBILES = "SELECT identifier, member, CAST(masked AS BLOB), sealed, seal FROM mobile"
-_STRANGERS = (
-    "SELECT member FROM directory WHERE NOT EXISTS (SELECT 1 FROM member WHERE id = directory.member)"
-)
-_NAMELESS = (
-    "SELECT id FROM member WHERE NOT EXISTS (SELECT 1 FROM directory WHERE directory.member = member.id)"
-)
-_META = "SELECT CAST(name AS BLOB), CAST(value AS BLOB), seal FROM meta"
-_OWNERS = "SELECT first_bucket, last_bucket, CAST(name AS BLOB), epoch, seal FROM owner"
-_SCHEMA = "SELECT name, type, tbl_name, sql FROM sqlite_schema"
-
-
-class Problem(NamedTuple):
-    """One thing that is wrong: the table or file, its row, and what about it."""
-
-    table: str
-    row: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.table} {self.row}: {self.what}" if self.row else f"{self.table}: {self.what}"
 
 
 @dataclass
 class Report:
-    """What was read and what is wrong. `problems` holds the first MOST_PROBLEMS of `found`."""
+    """What was read and what is wrong. `problems` holds the first MOST_PROBLEMS of `found`; warnings are
+    true of right ledgers too, for a while."""
 
     entries: int = 0
     transfers: int = 0
@@ -174,339 +98,290 @@ class Report:
     checkpoints: int = 0
     found: int = 0
     problems: list[Problem] = field(default_factory=list)
-
-    def add(self, table: str, row: object, what: str) -> None:
-        """Note a problem."""
-        self.found += 1
-        if len(self.problems) < MOST_PROBLEMS:
-            self.problems.append(Problem(table, str(row), what))
+    warnings: list[str] = field(default_factory=list)
 
 
 def verify(
-    database: Path, seal_key: bytes, checkpoint_path: Path | None = None, checkpoint_mac: Mac | None = None
+    ledger: Store | Path,
+    seal_key: bytes,
+    checkpoint_path: Path | None = None,
+    checkpoint_mac: Mac | None = None,
+    *,
+    processes: int | None = None,
+    members_at_once: int = MEMBERS_AT_ONCE,
 ) -> Report:
     """Check all of a ledger; with a checkpoint file also that its end wasn't cut off.
 
-    Raises LedgerUnavailable when it can't be checked: no file, another program's, locked, another seal key.
+    ledger: a store, or the path of a SQLite ledger. processes: None for one a core, one when the ledger is
+    small. Raises LedgerUnavailable when it can't be checked: no file, another program's, locked, another
+    seal key.
     """
-    if not database.exists():
-        raise LedgerUnavailable(f"{database}: there is no ledger; check --data, or start the switch once")
-    report = Report()
-    sealer = Sealer(seal_key)
-    try:
-        connection = open_connection(database, read_only=True)
-        try:
-            verification = _Verification(connection, database, sealer, report)
-            verification.run(checkpoint_path, checkpoint_mac)
-        finally:
-            connection.close()
-    except _DAMAGED as error:
-        report.add("database", database.name, f"is damaged, reading stopped: {error}")
-    except LedgerUnavailable as error:
-        if not isinstance(error.__cause__, _DAMAGED):
-            raise
-        report.add("database", database.name, f"is damaged, reading stopped: {error.__cause__}")
-    return report
+    run = _Run(ledger, seal_key)
+    return run.report(lambda: run.whole(checkpoint_path, checkpoint_mac, processes, members_at_once))
 
 
-@dataclass(slots=True)
-class _Chain:
-    """Where one bucket's chain is: the last entry read, its seal as stored and as computed from its rows."""
+def verify_since_checkpoint(
+    ledger: Store | Path, seal_key: bytes, checkpoint_path: Path, checkpoint_mac: Mac
+) -> Report:
+    """Check the entries after the last good checkpoint, and that they follow what the HSM put its MAC on.
 
-    entry: int
-    sequence: int
-    stored: bytes
-    computed: bytes
-    members: int = 0
-
-
-class _Followers:
-    """Rows of a table that belong to entries, read beside them. What no entry claims is reported."""
-
-    def __init__(self, table: _Table, rows: Iterator[_Row], report: Report) -> None:
-        self._table = table
-        self._rows = rows
-        self._report = report
-        self._next: _Row | None = next(rows, None)
-        self.count = 0
-
-    def take(self, entry_id: int) -> list[_Row]:
-        """The rows of this entry, which is above all asked for before."""
-        taken: list[_Row] = []
-        row = self._next
-        while row is not None and row[0] <= entry_id:
-            if row[0] == entry_id:
-                taken.append(row)
-            else:
-                self._report_orphan(row)
-            self.count += 1
-            row = self._next = next(self._rows, None)
-        return taken
-
-    def rest(self) -> None:
-        """All that is left belongs to no entry."""
-        while self._next is not None:
-            self._report_orphan(self._next)
-            self.count += 1
-            self._next = next(self._rows, None)
-
-    def _report_orphan(self, row: _Row) -> None:
-        self._report.add(self._table.name, _name(self._table, row), f"entry {row[0]} is missing")
+    It doesn't see edits of earlier entries, nor of members, accounts, counters and whatever else follows
+    from entries; the schema, meta, owner, answered and bucket_head are checked whole. Raises
+    LedgerUnavailable, also when there is no checkpoint.
+    """
+    run = _Run(ledger, seal_key)
+    return run.report(lambda: run.since_checkpoint(checkpoint_path, checkpoint_mac))
 
 
-class _Verification:
-    """One run over one connection. The checks are methods; each reads its tables from beginning to end."""
+def verify_member(ledger: Store | Path, seal_key: bytes, member: int) -> Report:
+    """Check one member: its entries along `previous`, each against its seal and the one before it in the
+    bucket, its row, its cards and mobile number, what its entries reversed, followed and hold.
 
-    def __init__(self, connection: apsw.Connection, database: Path, sealer: Sealer, report: Report) -> None:
-        self._connection = connection
-        self._database = database
-        self._sealer = sealer
-        self._report = report
-        self._ledger: str | None = None  # its id, when that can be trusted
+    It doesn't see that newest entries were cut off together with the member's row, nor an edit of sums that
+    many members share. Raises LedgerUnavailable, also for a member that isn't there.
+    """
+    run = _Run(ledger, seal_key)
+    return run.report(lambda: run.member(member))
+
+
+class _Run:
+    """One verification."""
+
+    def __init__(self, ledger: Store | Path, seal_key: bytes) -> None:
+        self._store: Store = SqliteStore(ledger) if isinstance(ledger, Path) else ledger
+        self._seal_key = seal_key
+        self._sealer = Sealer(seal_key)
+        self._report = Report()
+        self._findings = Findings()
+        self._ledger = ""
+        self._answered: int | None = None
         self._last: Checkpoint | None = None
-        self._at_checkpoint: list[Head | None] = []
-        self._chains: list[_Chain] = []
-        self._chains_whole = False
 
-    def run(self, checkpoint_path: Path | None, checkpoint_mac: Mac | None) -> None:
-        """Do all checks. Raises LedgerUnavailable when nothing can be checked."""
-        noted = self._check_meta()
-        if checkpoint_path is not None and checkpoint_mac is not None:
-            # Before the snapshot begins, so that no checkpoint can be ahead of it.
-            self._check_checkpoints(checkpoint_path, checkpoint_mac, noted)
-        checks: tuple[tuple[str, Callable[[], None]], ...] = (
-            ("owner", self._check_owner),
-            ("entry", self._check_entries),
-            ("bucket_head", self._check_heads),
-            ("checkpoint", self._compare_checkpoint),
-            ("account", self._check_accounts),
-            ("member", self._check_members),
-            ("reversed", self._check_reversed),
-            ("transfer", self._check_originals),
-            ("directory", self._check_directory),
-            ("key_mark", self._check_marks),
-            ("credential", self._check_credentials),
-            ("mobile", self._check_mobiles),
-            ("answered", self._check_answered),
-            ("database", self._check_pages),
-        )
-        with self._connection:
-            if not self._check_schema():
-                return
-            for table, check in checks:
-                try:
-                    check()
-                except _DAMAGED as error:
-                    self._report.add(table, "", f"is damaged, reading it stopped: {error}")
-                except _UNREADABLE as error:
-                    self._report.add(table, "", f"holds values that no ledger stores: {error}")
-
-    # ------------------------------------------------------- schema and rows with a seal of their own
-
-    def _check_schema(self) -> bool:
-        """Whether all our tables are as they were made; what was added is a problem but can be read past."""
-        expected = _schema_of(apsw.Connection(":memory:"), make=True)
+    def report(self, check: Callable[[], None]) -> Report:
+        """Run a check; its findings in the order of a report."""
         try:
-            found = _schema_of(self._connection)
-        except UnicodeDecodeError:
-            self._report.add("schema", "", "holds text that is not UTF-8")
-            return False
-        for name in sorted(found.keys() - expected.keys(), key=str):
-            self._report.add("schema", name, "was added")
-        changed = [name for name, made in expected.items() if found.get(name) != made]
-        for name in changed:
-            self._report.add("schema", name, "was changed" if name in found else "is missing")
+            check()
+        except Damaged as error:
+            self._findings.add("database", 0, self._store.name, f"is damaged, reading stopped: {error}")
+        report, findings = self._report, self._findings
+        report.found = findings.found
+        others = sorted(findings.problems.keys() - set(_ORDER))
+        for table in (*_ORDER, *others):
+            problems = sorted(findings.problems.get(table, ()), key=lambda item: item[0])
+            report.problems += (problem for _, problem in problems)
+        del report.problems[MOST_PROBLEMS:]
+        return report
+
+    # ---------------------------------------------------------------- the whole ledger
+
+    def whole(self, path: Path | None, mac: Mac | None, processes: int | None, members_at_once: int) -> None:
+        if not self._begin(path, mac):
+            return
+        reading = self._store.open()
+        try:
+            with tempfile.TemporaryDirectory(prefix="vafa-verify-") as directory:
+                self._check_parts(reading, Path(directory), processes, members_at_once)
+                self._compare_tables(reading, Path(directory))
+            self._guarded("entry", lambda: self._check_strays(reading))
+            self._guarded("owner", lambda: self._check_owner(reading))
+            self._guarded("answered", lambda: self._check_answered(reading))
+        finally:
+            reading.close()
+
+    def _begin(self, path: Path | None, mac: Mac | None) -> bool:
+        """Schema, meta, checkpoints; False when the tables can't be read at all.
+
+        Before any other snapshot begins, so that no checkpoint can be ahead of it.
+        """
+        reading = self._store.open()
+        try:
+            changed = False
+            for name, what in reading.schema():
+                self._findings.add("schema", 0, name, what)
+                changed |= what != "was added"
+            if changed and any(
+                problem.row in ("meta", "") for _, problem in self._findings.problems["schema"]
+            ):
+                raise LedgerUnavailable(f"{self._store.name}: is not a ledger; check --data")
+            noted = self._check_meta(reading)
+        finally:
+            reading.close()
+        if path is not None and mac is not None:
+            self._read_checkpoints(path, mac, noted)
         return not changed
 
-    def _check_meta(self) -> str:
-        """Check the ledger's own data; returns what it knows of its last checkpoint, "number:MAC"."""
+    def _guarded(self, table: str, check: Callable[[], None]) -> None:
+        """Values of any type may come: what can't be compared is told as a problem of the table."""
         try:
-            rows = {_text(name): (value, seal) for name, value, seal in self._connection.execute(_META)}
-        except apsw.SQLError:
-            raise LedgerUnavailable(f"{self._database}: is not a ledger; check --data") from None
-        values = {
-            name: _text(value)
-            for name, (value, seal) in rows.items()
-            if self._row_fits("meta", (name, _text(value)), seal)
-        }
+            check()
+        except Damaged as error:
+            self._findings.add(table, 0, "", f"is damaged, reading it stopped: {error}")
+        except WRONG_VALUES as error:
+            self._findings.add(table, 0, "", f"holds values that no ledger stores: {error}")
+
+    def _check_meta(self, reading: Reading) -> str:
+        """Check the ledger's own data; returns what it knows of its last checkpoint, "number:MAC"."""
+        rows = {text_of(row[0]): row for row in reading.table("meta")}
+        values = {name: text_of(row[1]) for name, row in rows.items() if row_fits(self._sealer, "meta", row)}
         if not values:
             raise LedgerUnavailable(
-                f"{self._database}: the seal key doesn't fit this ledger; check keys.seal in the settings"
+                f"{self._store.name}: the seal key doesn't fit this ledger; check keys.seal in the settings"
             )
         version = values.get("schema", str(SCHEMA_VERSION))
         if version != str(SCHEMA_VERSION):
             older = version.isdecimal() and int(version) < SCHEMA_VERSION
             remedy = "start the switch once to bring it forward" if older else "use the program that wrote it"
             raise LedgerUnavailable(
-                f"{self._database}: schema version {version}, this program knows {SCHEMA_VERSION}; {remedy}"
+                f"{self._store.name}: schema version {version}, this program knows {SCHEMA_VERSION}; {remedy}"
             )
-        for name in sorted(rows.keys() | set(META_NAMES)):
+        for name in sorted({*map(str, rows), *META_NAMES}):
             if name not in rows:
-                self._report.add("meta", name, "is missing")
+                self._findings.add("meta", 0, name, "is missing")
             elif name not in values or name not in META_NAMES:
-                self._report.add("meta", name, "its seal does not match: the row was changed or added")
-        self._ledger = values.get("ledger")
-        return values.get("checkpoint", "0:")
+                what = "its seal does not match: the row was changed or added"
+                self._findings.add("meta", 0, name, what)
+        self._ledger = values.get("ledger", "")
+        answered = values.get("answered")
+        self._answered = None if answered is None else int(answered, 16)
+        return str(values.get("checkpoint", "0:"))
 
-    def _row_fits(self, table: str, values: Sequence[Any], seal: object) -> bool:
-        try:
-            return self._sealer.row(table, values) == seal
-        except (KeyError, UnicodeError):  # a value of another type, a text that isn't UTF-8
-            return False
+    def _check_parts(
+        self, reading: Reading, directory: Path, processes: int | None, members_at_once: int
+    ) -> None:
+        sizes = [0] * BUCKETS
+        entries = 0
+        for bucket, sequence, _seal, members in reading.table("bucket_head"):
+            if isinstance(bucket, int) and 0 <= bucket < BUCKETS and isinstance(members, int):
+                sizes[bucket] = max(members, 0)  # only sizes: an edited one costs memory or time
+                entries += sequence if isinstance(sequence, int) else 0
+        if processes is None:
+            processes = 1 if entries < ENTRIES_FOR_ONE_PROCESS else os.cpu_count() or 1
+        parts = [
+            Part(
+                self._store,
+                self._seal_key,
+                self._ledger,
+                first,
+                last,
+                reading.newest(),
+                self._last.sequences if self._last is not None else (),
+                directory,
+            )
+            for first, last in _ranges(sizes, processes, members_at_once)
+        ]
+        heads: dict[int, Head | None] = {}
+        for checked in self._each(parts, processes):
+            self._take(checked)
+            heads.update(checked.heads)
+        self._compare_checkpoint(heads)
 
-    def _check_owner(self) -> None:
-        rows = self._connection.execute(_OWNERS).fetchall()
-        for first, last, name, epoch, seal in rows:
-            if not self._row_fits("owner", (first, last, _text(name), epoch), seal):
-                self._report.add(
-                    "owner", f"of bucket {first}", "its seal does not match: the row was changed"
-                )
-        if len(rows) != 1:
-            self._report.add("owner", "", f"{len(rows)} rows where 1 was written")
+    def _each(self, parts: list[Part], processes: int) -> Iterator[Checked]:
+        if processes == 1:
+            yield from map(check_part, parts)
+            self._check_pages(self._store)
+            return
+        with ProcessPoolExecutor(
+            processes, mp_context=get_context("spawn"), initializer=_begin_process
+        ) as pool:
+            pages = pool.submit(_damage, self._store)
+            yield from pool.map(check_part, parts)
+            for text in pages.result():
+                self._findings.add("database", 0, self._store.name, text)
 
-    def _check_directory(self) -> None:
-        for identifier, member, masked_card, seal in self._connection.execute(_DIRECTORY):
-            if not self._row_fits("directory", (identifier, member, _text(masked_card)), seal):
-                self._report.add(
-                    "directory", f"of member {member}", "its seal does not match: it was changed or added"
-                )
-        for (member,) in self._connection.execute(_STRANGERS):
-            self._report.add("directory", f"of member {member}", "the member is missing")
-        for (member,) in self._connection.execute(_NAMELESS):
-            self._report.add("directory", f"of member {member}", "is missing")
-
-    # ------------------------------------------------------- the chains
-
-    def _check_entries(self) -> None:
+    def _take(self, checked: Checked) -> None:
         report = self._report
-        for bucket in range(BUCKETS):
-            start = b"" if self._ledger is None else self._sealer.genesis(self._ledger, bucket)
-            self._chains.append(_Chain(0, 0, start, start))
-            wanted = self._last is not None and self._last.sequences[bucket] == 0
-            self._at_checkpoint.append(Head(0, start, 0) if wanted else None)
-        transfers, postings, sides = (
-            _Followers(table, _stream(self._connection, table), report)
-            for table in (_TRANSFER, _POSTING, _SIDE)
-        )
-        for row in _stream(self._connection, _ENTRY):
-            report.entries += 1
-            entry_id = row[0]
-            self._check_entry(row, transfers.take(entry_id), postings.take(entry_id), sides.take(entry_id))
-        for followers in (transfers, postings, sides):
-            followers.rest()
-        report.transfers = transfers.count
-        report.postings = postings.count
-        report.members = sum(chain.members for chain in self._chains)
-        self._chains_whole = True
+        report.entries += checked.entries
+        report.transfers += checked.transfers
+        report.postings += checked.postings
+        report.members += checked.members
+        self._findings.found += checked.findings.found
+        for table, problems in checked.findings.problems.items():
+            self._findings.problems.setdefault(table, []).extend(problems)
 
-    def _check_entry(self, row: _Row, transfers: list[_Row], postings: list[_Row], sides: list[_Row]) -> None:
-        bucket, sequence, seal = row[1], row[2], row[_SEAL_PLACE]
-        if not 0 <= bucket < BUCKETS:
-            self._report.add("entry", _name_entry(row), "there is no such bucket")
-            return
-        chain = self._chains[bucket]
-        if sequence == chain.sequence + 1:
-            computed = self._compute_seal(chain, row, transfers, postings, sides)
-            if computed != seal:
-                what = _describe_parts(transfers, postings, sides)
-                self._report.add("entry", _name_entry(row), f"seal does not match: {what}")
-        else:
-            computed = seal
-            self._report_gap(chain, row)
-        self._check_transfers(row, transfers, postings)
-        chain.entry = row[0]
-        chain.sequence = sequence
-        chain.stored = seal
-        chain.computed = computed
-        for side in sides:
-            if side[2] == _ADDED:
-                chain.members += 1
-        if self._last is not None and self._last.sequences[bucket] == sequence:
-            self._at_checkpoint[bucket] = Head(sequence, seal, chain.members)
+    def _check_pages(self, store: Store) -> None:
+        """The store's own check: pages, value types, and that each index has what its table has."""
+        for text in _damage(store):
+            self._findings.add("database", 0, store.name, text)
 
-    def _compute_seal(
-        self, chain: _Chain, row: _Row, transfers: list[_Row], postings: list[_Row], sides: list[_Row]
-    ) -> bytes:
-        """The seal these rows should have; b"" when they can't be sealed at all."""
-        if not chain.stored:
-            return bytes(row[_SEAL_PLACE])  # the ledger's id was changed: first entries can't be checked
-        entry: Any = row[:_SEAL_PLACE]
-        rows: Any = (transfers, postings, sides)
-        try:
-            computed = self._sealer.entry(chain.stored, entry, *rows)
-            if computed != row[_SEAL_PLACE] and chain.computed != chain.stored:
-                # The entry before was reported; whether its seal or its rows were changed shows here.
-                other = self._sealer.entry(chain.computed, entry, *rows)
-                if other == row[_SEAL_PLACE]:
-                    return other
-        except _UNREADABLE:
-            return b""
-        return computed
+    def _check_strays(self, reading: Reading) -> None:
+        for row in reading.strays():
+            self._report.entries += 1
+            self._findings.add("entry", row[0], entry_name(row), "there is no such bucket")
 
-    def _report_gap(self, chain: _Chain, row: _Row) -> None:
-        bucket, sequence = row[1], row[2]
-        missing = sequence - chain.sequence - 1
-        after = f"entry {chain.entry}" if chain.entry else "the beginning"
-        if missing > 0:
-            what = f"{missing} of bucket {bucket} missing between {after} and entry {row[0]}"
-            self._report.add("entry", "", what)
-        else:
-            self._report.add("entry", _name_entry(row), f"out of order: follows number {chain.sequence}")
+    # ---------------------------------------------------------------- what follows, over all buckets
 
-    def _check_transfers(self, row: _Row, transfers: list[_Row], postings: list[_Row]) -> None:
-        """Every posting has its transfer and bucket, every transfer sums to zero per unit."""
-        if len(postings) == 2 and len(transfers) == 1:  # nearly all
-            (_, number, _, _), (one, other) = transfers[0], postings
-            if (
-                one[1] == other[1] == number
-                and one[3] == other[3] == row[1]
-                and one[7] == other[7]
-                and one[8] == -other[8]
-            ):
-                return
-        sums: dict[int, dict[int, int]] = {transfer[1]: {} for transfer in transfers}
-        for posting in postings:
-            if posting[3] != row[1]:
-                what = f"is in bucket {posting[3]}, its entry in {row[1]}"
-                self._report.add("posting", _name(_POSTING, posting), what)
-            of_transfer = sums.get(posting[1])
-            if of_transfer is None:
-                what = f"entry {row[0]} has no transfer {posting[1]}"
-                self._report.add("posting", _name(_POSTING, posting), what)
-                continue
-            of_transfer[posting[7]] = of_transfer.get(posting[7], 0) + posting[8]
-        for transfer in transfers:
-            units = sums[transfer[1]]
-            if not units:
-                self._report.add("transfer", _name(_TRANSFER, transfer), "has no postings")
-            for unit, total in units.items():
-                if total:
-                    what = f"does not balance: its postings of unit {unit} sum to {total}"
-                    self._report.add("transfer", _name(_TRANSFER, transfer), what)
+    def _compare_tables(self, reading: Reading, directory: Path) -> None:
+        for table in _NAMES:
+            self._guarded(table, partial(self._compare_table, reading, directory, table))
 
-    def _check_heads(self) -> None:
-        if not self._chains_whole:
-            return
-        ends = ((at, [chain.sequence, chain.stored, chain.members]) for at, chain in enumerate(self._chains))
-        heads = ((bucket, values) for bucket, *values in self._connection.execute(_HEADS))
-        for bucket, end, head in _differences(ends, heads):
-            if end is None:
-                what = "was added"
-            elif head is None:
-                what = "is missing"
-            elif head[0] != end[0]:
-                what = f"says {head[0]} entries, there are {end[0]}: it was changed, or entries were cut off"
-            elif head[2] != end[2]:
-                what = f"says {head[2]} members, there are {end[2]}"
-            elif end[1]:
-                what = "its seal is not that of the last entry: one of them was changed"
+    def _compare_table(self, reading: Reading, directory: Path, table: str) -> None:
+        names = _NAMES[table]
+        expected: Iterable[tuple[Any, Any]] = read_runs(directory, f"{table}.*", COMBINE[table])
+        if table == "account":
+            expected = self._in_transit(expected)
+        elif table == "hold":
+            expected = (item for item in expected if item[1])
+        elif table == "reversed":
+            expected = self._reversed_once(expected)
+        width = len(_KEYS[table])
+        stored = ((row[:width], row[width:]) for row in reading.table(table))
+        for key, should, there in _differences(expected, stored):
+            if there is None:
+                what = f"is missing, by the entries {_values(names, should)}"
+            elif should is None:
+                what = "was added: no entry made it"
             else:
-                continue  # an empty chain of a ledger whose id was changed: reported already
-            self._report.add("bucket_head", bucket, what)
+                what = f"{_values(names, there)}, by the entries {_values(names, should)}"
+            self._findings.add(table, key[0] if isinstance(key[0], int) else 0, _row_name(table, key), what)
 
-    # ------------------------------------------------------- checkpoints
+    def _in_transit(self, accounts: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+        """Pass accounts on; what is under way between two members is warned of."""
+        under_way: dict[tuple[str, int], int] = {}
+        for key, value in accounts:
+            kind, _holder, program, unit, _bucket = key
+            if kind == AccountKind.IN_TRANSIT:
+                name = text_of(program), unit
+                under_way[name] = under_way.get(name, 0) + value[0]
+            yield key, value
+        for (program, unit), total in under_way.items():
+            if total:
+                self._report.warnings.append(
+                    f"{total} {Unit(unit).name.lower()} of {program} are between two members: while a"
+                    " transfer is under way that is right, later it isn't"
+                )
 
-    def _check_checkpoints(self, path: Path, mac: Mac, noted: str) -> None:
+    def _reversed_once(self, reversals: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+        for key, entries in reversals:
+            if len(entries) > 1:
+                what = f"reversed more than once, by entries {', '.join(map(str, entries))}"
+                self._findings.add("reversed", 0, _row_name("reversed", key), what)
+            yield key, entries[:1]
+
+    def _check_owner(self, reading: Reading) -> None:
+        rows = list(reading.table("owner"))
+        for row in rows:
+            if not row_fits(self._sealer, "owner", row):
+                what = "its seal does not match: the row was changed"
+                self._findings.add("owner", row[0], f"of bucket {row[0]}", what)
+        if len(rows) != 1:
+            self._findings.add("owner", 0, "", f"{len(rows)} rows where 1 was written")
+
+    def _check_answered(self, reading: Reading) -> None:
+        """A mark without an entry has only its own seal; all together are held by meta."""
+        together = 0
+        for row in reading.table("answered"):
+            if isinstance(row[2], bytes) and len(row[2]) == SEAL_BYTES:
+                together ^= int.from_bytes(row[2], "big")
+            if not row_fits(self._sealer, "answered", row):
+                what = "its seal does not match: it was changed or added"
+                self._findings.add("answered", 0, _row_name("answered", row[:1]), what)
+        if self._answered is not None and together != self._answered:
+            what = "its rows are not those that were written: one is missing, or an old one was put back"
+            self._findings.add("answered", 0, "", what)
+
+    # ---------------------------------------------------------------- checkpoints
+
+    def _read_checkpoints(self, path: Path, mac: Mac, noted: str) -> None:
         number, _, noted_mac = noted.partition(":")
         found = number == "0"
         if path.exists():
@@ -516,163 +391,309 @@ class _Verification:
                     self._last = line
                     found = found or (line.number, line.mac) == (int(number), noted_mac)
                 else:
-                    self._report.add(path.name, f"line {place}", str(line))
+                    self._findings.add(path.name, place, f"line {place}", str(line))
         if not found:
-            self._report.add(path.name, "", f"checkpoint {number} is missing: the file was cut or replaced")
+            what = f"checkpoint {number} is missing: the file was cut or replaced"
+            self._findings.add(path.name, 0, "", what)
 
-    def _compare_checkpoint(self) -> None:
+    def _compare_checkpoint(self, heads: dict[int, Head | None]) -> None:
         """What the HSM put its MAC on must still be there: all entries of then, and the same seals."""
         last = self._last
-        if last is None or not self._chains_whole:
+        if last is None:
             return
-        for bucket, chain in enumerate(self._chains):
-            cut = last.sequences[bucket] - chain.sequence
-            if cut > 0:
-                what = f"{cut} cut off at the end of bucket {bucket} since checkpoint {last.number}"
-                self._report.add("entry", "", what)
-        heads = [head for head in self._at_checkpoint if head is not None]
+        missing = [bucket for bucket, head in sorted(heads.items()) if head is None]
+        if "entry" not in self._findings.problems:
+            for bucket in missing:
+                what = f"entries cut off at the end of bucket {bucket} since checkpoint {last.number}"
+                self._findings.add("entry", 0, "", what)
         # With other problems the heads can't be the same, and those name the rows.
-        if len(heads) == BUCKETS and not self._report.found and digest_heads(heads) != last.heads:
+        then = [head for _, head in sorted(heads.items()) if head is not None]
+        if len(then) == BUCKETS and not self._findings.found and digest_heads(then) != last.heads:
             what = "entries up to here are not those of then: they were replaced and sealed anew"
-            self._report.add("checkpoint", last.number, what)
+            self._findings.add("checkpoint", last.number, last.number, what)
 
-    # ------------------------------------------------------- what follows from the chains
+    # ---------------------------------------------------------------- since the last checkpoint
 
-    def _check_accounts(self) -> None:
-        sums = ((key, (high << 32) + low) for *key, high, low in self._connection.execute(_SUMS))
-        balances = ((key, balance) for *key, balance in self._connection.execute(_ACCOUNTS))
-        for key, total, balance in _differences(sums, balances):
-            kind, holder, program, unit, bucket = key
-            place = "all buckets" if bucket == ALL_BUCKETS else f"bucket {bucket}"
-            name = f"{_KIND_NAMES.get(kind, kind)} {_text(holder)} {_text(program)} unit {unit} {place}"
-            if balance is None:
-                what = f"is missing, its postings sum to {total}"
-            elif total is None:
-                what = f"was added: it has no postings, its balance is {balance}"
-            else:
-                what = f"its balance is {balance}, its postings sum to {total}"
-            self._report.add("account", name, what)
-
-    def _check_members(self) -> None:
-        changes = groupby(self._connection.execute(_STATUSES), itemgetter(0))
-        expected = ((member, list(rows)[-1][1]) for member, rows in changes)
-        for member, should, status in _differences(expected, iter(self._connection.execute(_MEMBERS))):
-            if status is None:
-                what = "is missing"
-            elif should is None:
-                what = "was added: no entry adds this member"
-            else:
-                what = f"its status is {status}, by the entries it should be {should}"
-            self._report.add("member", member, what)
-
-    def _check_reversed(self) -> None:
-        reversals = groupby(self._connection.execute(_REVERSALS), itemgetter(0))
-        expected = ((original, [entry for _, entry in rows]) for original, rows in reversals)
-        stored = ((original, [entry]) for original, entry in self._connection.execute(_REVERSED))
-        for original, entries, row in _differences(expected, stored):
-            name = f"original {original.hex()}"
-            if row is None:
-                what = f"is missing, entry {entries[0]} reverses it"
-            elif entries is None:
-                what = "was added: no entry reverses it"
-            elif len(entries) > 1:
-                what = f"reversed more than once, by entries {', '.join(map(str, entries))}"
-            else:
-                what = f"names entry {row[0]}, entry {entries[0]} reverses it"
-            self._report.add("reversed", name, what)
-
-    def _check_marks(self) -> None:
-        """A mark that was lowered would let old sendings in again."""
-        marks = self._connection.execute(_SUMMED_MARKS)
-        expected = ((key, int.from_bytes(serial[INITIAL_KEY_BYTES:], "big")) for key, serial in marks)
-        for key, should, counter in _differences(expected, iter(self._connection.execute(_MARKS))):
-            if counter is None:
-                what = f"is missing, entries used counters up to {should}"
-            elif should is None:
-                what = "was added: no entry used this key"
-            else:
-                what = f"says counter {counter}, entries used counters up to {should}"
-            self._report.add("key_mark", f"of initial key {key.hex()}", what)
-
-    def _check_credentials(self) -> None:
-        """PIN verifiers, codes and tries are what the entries made of them."""
-        changes = groupby(self._connection.execute(_PROOFS), itemgetter(0))
-        expected = ((member, _credential(rows)) for member, rows in changes)
-        stored = ((member, tuple(values)) for member, *values in self._connection.execute(_CREDENTIALS))
-        for member, should, values in _differences(expected, stored):
-            if values is None:
-                what = "is missing"
-            elif should is None:
-                what = "was added: no entry sets it"
-            else:
-                names = zip(Credential._fields, should, values, strict=True)
-                changed = [name for name, one, other in names if one != other]
-                what = f"is not what the entries made of it: {', '.join(changed)}"
-            self._report.add("credential", f"of member {member}", what)
-
-    def _check_mobiles(self) -> None:
-        for identifier, member, masked, sealed, seal in self._connection.execute(_MOBILES):
-            if not self._row_fits("mobile", (identifier, member, _text(masked), sealed), seal):
-                what = "its seal does not match: it was changed or added"
-                self._report.add("mobile", f"of member {member}", what)
-        last = (
-            (member, list(rows)[-1][1])
-            for member, rows in groupby(self._connection.execute(_MOBILE_CHANGES), itemgetter(0))
-        )
-        expected = ((member, 1) for member, kind in last if kind == SIDE_KINDS[MobileSet])
-        for member, _, stored in _differences(expected, iter(self._connection.execute(_MOBILE_MEMBERS))):
-            what = "is missing" if stored is None else "was added: no entry sets it"
-            self._report.add("mobile", f"of member {member}", what)
-
-    def _check_answered(self) -> None:
-        """A mark without an entry has only its own seal."""
-        for initial_key, counter, seal in self._connection.execute(_ANSWERED):
-            if not self._row_fits("answered", (initial_key, counter), seal):
-                what = "its seal does not match: it was changed or added"
-                self._report.add("answered", f"of initial key {initial_key.hex()}", what)
-
-    def _check_originals(self) -> None:
-        for entry, number, reverses in self._connection.execute(_LOST_ORIGINALS):
-            self._report.add("transfer", f"{entry}.{number}", f"reverses entry {reverses}, which is missing")
-
-    def _check_pages(self) -> None:
-        """SQLite's own check: pages, value types, and that each index has what its table has."""
-        for (text,) in self._connection.execute(f"PRAGMA integrity_check({MOST_PROBLEMS})"):
-            if text != "ok":
-                self._report.add("database", self._database.name, str(text))
-
-
-def _credential(rows: Iterable[_Row]) -> tuple[Any, ...]:
-    """What these side rows of one member, in order, come to."""
-    credential = Credential()
-    for member, kind, status, original in rows:
-        credential = credential.after(side_of(kind, member, status, original))
-    return tuple(credential)
-
-
-def _stream(connection: apsw.Connection, table: _Table) -> Iterator[_Row]:
-    """All rows in the order of the key. Text that isn't UTF-8 becomes lone surrogates, which no seal fits."""
-    key = ", ".join(table.key)
-    after = f"WHERE ({key}) > ({', '.join('?' * len(table.key))})"
-    plain = ", ".join(table.columns)
-    as_bytes = ", ".join(f"CAST({name} AS BLOB)" if name in table.texts else name for name in table.columns)
-    select = "SELECT {} FROM " + table.name + " NOT INDEXED {} ORDER BY " + key
-    row: _Row | None = None
-    while True:
-        where, last = ("", ()) if row is None else (after, row[: len(table.key)])
-        try:
-            for row in connection.execute(select.format(plain, where), last):
-                yield row
+    def since_checkpoint(self, path: Path, mac: Mac) -> None:
+        if not self._begin(path, mac):
             return
-        except UnicodeDecodeError:
-            where, last = ("", ()) if row is None else (after, row[: len(table.key)])
-            raw = connection.execute(select.format(as_bytes, where) + " LIMIT 1", last).fetchone()
-            assert raw is not None, "the row that could not be read as text"
-            row = tuple(
-                _text(value) if name in table.texts else value
-                for name, value in zip(table.columns, raw, strict=True)
-            )
+        last = self._last
+        if last is None:
+            raise LedgerUnavailable(f"{path}: holds no good checkpoint; run `vafa ledger verify` without it")
+        reading = self._store.open()
+        try:
+            self._guarded("owner", lambda: self._check_owner(reading))
+            self._guarded("answered", lambda: self._check_answered(reading))
+            self._guarded("entry", lambda: self._check_tail(reading, last))
+        finally:
+            reading.close()
+
+    def _check_tail(self, reading: Reading, last: Checkpoint) -> None:
+        stored = {row[0]: row[1:] for row in reading.table("bucket_head")}
+        for bucket in range(BUCKETS):
+            if bucket not in stored:
+                self._findings.add("bucket_head", bucket, bucket, "is missing")
+        if self._findings.found:
+            return
+        tail, chains = self._tail(reading, last, stored)
+        at_checkpoint = [Head(chain.sequence, chain.stored, 0) for chain in chains.values()]
+        check = ChainCheck(self._sealer, chains, self._findings)
+        newest: dict[int, int] = {}
+        for row in reversed(tail):
+            self._report.entries += 1
+            if not check.follows(row):
+                continue
+            try:
+                entry = entry_of(row[:SEAL])
+            except WRONG_VALUES as error:
+                self._findings.add("entry", row[0], entry_name(row), f"can't be read: {error}")
+                continue
+            chain = chains[entry.bucket]
+            chain.members += sum(type(side) is MemberAdded for side in entry.sides)
+            self._report.transfers += len(entry.transfers)
+            self._report.postings += sum(len(transfer.postings) for transfer in entry.transfers)
+            if entry.member:
+                newest[entry.member] = entry.id
+        self._compare_tail(reading, last, chains, stored, at_checkpoint, newest)
+
+    def _tail(
+        self, reading: Reading, last: Checkpoint, stored: dict[int, Row]
+    ) -> tuple[list[Row], dict[int, Chain]]:
+        """Entries after the checkpoint, newest first, and the chains as they were at it."""
+        chains = {
+            bucket: Chain(self._sealer.genesis(self._ledger, bucket))
+            for bucket in range(BUCKETS)
+            if last.sequences[bucket] == 0
+        }
+        for bucket, (sequence, seal, _members) in stored.items():
+            if bucket not in chains and sequence == last.sequences[bucket]:
+                chains[bucket] = Chain(seal, sequence)
+        # Nothing new in these; in the others back to the entry that the checkpoint ends with.
+        tail: list[Row] = []
+        open_buckets = {bucket for bucket in range(BUCKETS) if bucket not in chains}
+        untouched = {bucket for bucket, chain in chains.items() if chain.sequence == stored[bucket][0]}
+        starting = {bucket: 0 for bucket in chains if bucket not in untouched}
+        for row in reading.entries_back():
+            bucket, sequence = row[1], row[2]
+            if not open_buckets and not starting:
+                break
+            if bucket in open_buckets and sequence == last.sequences[bucket]:
+                open_buckets.discard(bucket)
+                chains[bucket] = Chain(row[SEAL], sequence, row[0])
+            elif bucket in open_buckets or bucket not in chains:
+                tail.append(row)
+            elif bucket in starting:
+                tail.append(row)
+                if sequence == 1:
+                    del starting[bucket]
+            elif isinstance(sequence, int) and sequence > last.sequences[bucket]:
+                tail.append(row)
+        for bucket in open_buckets:
+            what = f"the entry that checkpoint {last.number} ends with is missing in bucket {bucket}"
+            self._findings.add("entry", 0, "", what)
+            chains[bucket] = Chain(b"", last.sequences[bucket])
+        return tail, chains
+
+    def _compare_tail(
+        self,
+        reading: Reading,
+        last: Checkpoint,
+        chains: dict[int, Chain],
+        stored: dict[int, Row],
+        at_checkpoint: list[Head],
+        newest: dict[int, int],
+    ) -> None:
+        then: list[Head] = []
+        begun = dict(zip(chains, at_checkpoint, strict=True))
+        for bucket in range(BUCKETS):
+            chain, head = chains[bucket], stored[bucket]
+            chain.end()
+            if head[0] != chain.sequence or head[1] != chain.stored:
+                what = "isn't where the entries end: it was changed, or entries were cut off"
+                self._findings.add("bucket_head", bucket, bucket, what)
+            then.append(begun[bucket]._replace(members=head[2] - chain.members))
+        if not self._findings.found and digest_heads(then) != last.heads:
+            what = "what it ends with isn't what is stored: entries up to here were changed or replaced"
+            self._findings.add("checkpoint", last.number, last.number, what)
+        for member, entry in sorted(newest.items()):
+            row = reading.member(member)
+            if row is None or row[2] != entry:
+                says = "is missing" if row is None else f"says {row[2]}"
+                what = f"its newest entry is {entry}, its row {says}"
+                self._findings.add("member", member, member, what)
+        self._report.members = len(newest)
+
+    # ---------------------------------------------------------------- one member
+
+    def member(self, member: int) -> None:
+        if not self._begin(None, None):
+            return
+        reading = self._store.open()
+        try:
+            row = reading.member(member)
+            if row is None:
+                raise LedgerUnavailable(f"{self._store.name}: member {member} isn't there")
+            self._guarded("member", lambda: self._check_one(reading, member, row))
+        finally:
+            reading.close()
+
+    def _check_one(self, reading: Reading, member: int, stored: Row) -> None:
+        check = MemberCheck(self._findings)
+        entries: list[Entry] = []
+        for row in reversed(list(self._walk(reading, member, stored[2]))):
+            self._report.entries += 1
+            if not self._seal_fits(reading, row):
+                self._findings.add(
+                    "entry", row[0], entry_name(row), "its seal does not match: the entry was changed"
+                )
+            try:
+                entry = entry_of(row[:SEAL])
+            except WRONG_VALUES as error:
+                check.breaks(row, f"can't be read: {error}", member)
+                continue
+            self._report.transfers += len(entry.transfers)
+            self._report.postings += sum(len(transfer.postings) for transfer in entry.transfers)
+            check.apply(row, entry)
+            entries.append(entry)
+        self._report.members = 1
+        check.compare(member, stored)
+        self._check_found_by(reading, member, entries)
+        self._check_beside(reading, member, entries)
+
+    def _walk(self, reading: Reading, member: int, newest: int) -> Iterator[Row]:
+        """The member's entries, newest first."""
+        entry, after = newest, None
+        while entry:
+            row = reading.entry(entry)
+            if row is None:
+                follower = "the member's row" if after is None else f"entry {after}"
+                self._findings.add("entry", entry, entry, f"is missing, {follower} follows it")
+                return
+            if row[10] != member:
+                self._findings.add(
+                    "entry", entry, entry_name(row), f"is of member {row[10]}, not of {member}"
+                )
+                return
+            if after is not None and row[0] >= after:
+                return  # an edited link must not lead in circles; its seal says so
             yield row
+            after, entry = row[0], row[11]
+
+    def _seal_fits(self, reading: Reading, row: Row) -> bool:
+        before = reading.before(row[0], row[1])
+        previous = self._sealer.genesis(self._ledger, row[1]) if before is None else before[2]
+        number = 1 if before is None else before[1] + 1
+        try:
+            computed = self._sealer.entry(previous, packed_row(row[:SEAL]))
+            return bool((number, computed) == (row[2], row[SEAL]))
+        except WRONG_VALUES:
+            return False
+
+    def _check_found_by(self, reading: Reading, member: int, entries: list[Entry]) -> None:
+        bucket = bucket_of_member(member)
+        there = dict.fromkeys(IdentifierKind, 0)
+        for row in reading.directory(bucket, bucket):
+            if row[1] == member:
+                if not row_fits(self._sealer, "directory", row):
+                    what = "its seal does not match: it was changed or added"
+                    self._findings.add("directory", member, f"of member {member}", what)
+                there[IdentifierKind(row[2])] += 1
+        should = dict.fromkeys(IdentifierKind, 0)
+        for entry in entries:
+            for side in entry.sides:
+                if isinstance(side, Identified):
+                    should[IdentifierKind(side.kind)] += 1 if side.added else -1
+        if there != should:
+            what = "has not the cards and mobile numbers that its entries gave it"
+            self._findings.add("directory", member, f"of member {member}", what)
+
+    def _check_beside(self, reading: Reading, member: int, entries: list[Entry]) -> None:
+        """What its entries reversed, followed and hold."""
+        reversed_by = {}
+        followed = {}
+        holds = {}
+        for entry in entries:
+            for side in entry.sides:
+                if isinstance(side, OriginalReversed):
+                    reversed_by[(side.original,)] = (entry.id,)
+                elif isinstance(side, Followed):
+                    followed[(side.original,)] = (side.amount, side.units, int(side.ended))
+                elif isinstance(side, HoldOpened):
+                    holds[(entry.id,)] = (side.member, side.expires_ms)
+                elif isinstance(side, HoldClosed):
+                    holds.pop((side.hold,), None)
+        for table, should in (("reversed", reversed_by), ("followed", followed), ("hold", holds)):
+            there = {row[:1]: row[1:] for row in reading.table(table) if row[:1] in should}
+            for key, values in should.items():
+                if there.get(key) != values:
+                    what = "is missing" if key not in there else f"is {there[key]}, by the entries {values}"
+                    self._findings.add(table, 0, _row_name(table, key), what)
+
+
+def _begin_process() -> None:
+    """Verification makes no cycles; looking for them among a hundred thousand members takes half the time."""
+    gc.disable()
+
+
+def _damage(store: Store) -> list[str]:
+    reading = store.open()
+    try:
+        return list(reading.damage(MOST_PROBLEMS))
+    except Damaged as error:
+        return [f"is damaged, its check stopped: {error}"]
+    finally:
+        reading.close()
+
+
+def _ranges(sizes: list[int], processes: int, members_at_once: int) -> list[tuple[int, int]]:
+    """Ranges of buckets with so many members at most (but at least one bucket), at least one a process."""
+    most = min(members_at_once, sum(sizes) // processes + 1)
+    ranges: list[tuple[int, int]] = []
+    first = members = 0
+    for bucket, size in enumerate(sizes):
+        if bucket > first and members + size > most:
+            ranges.append((first, bucket - 1))
+            first, members = bucket, 0
+        members += size
+    return [*ranges, (first, len(sizes) - 1)]
+
+
+_KEYS = {
+    "account": ("kind", "holder", "program", "unit", "bucket"),
+    "counter": ("scope", "period", "holder", "operation", "bucket"),
+    "reversed": ("original",),
+    "followed": ("entry",),
+    "hold": ("id",),
+    "key_mark": ("initial_key",),
+}
+_NAMES = {
+    "account": ("balance",),
+    "counter": ("entries", "amount", "units"),
+    "reversed": ("entry",),
+    "followed": ("amount", "units", "ended"),
+    "hold": ("member", "expires_ms"),
+    "key_mark": ("counter",),
+}
+
+
+def _values(names: tuple[str, ...], values: tuple[Any, ...]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
+
+
+def _row_name(table: str, key: tuple[Any, ...]) -> str:
+    """The key of a row for people."""
+    if table == "account":
+        kind, holder, program, unit, bucket = key
+        name = AccountKind(kind).name.lower() if kind in set(AccountKind) else kind
+        place = "all buckets" if bucket == -1 else f"bucket {bucket}"
+        return f"{name} {text_of(holder)} {text_of(program)} unit {unit} {place}".replace("  ", " ")
+    if table == "counter":
+        return " ".join(str(text_of(value)) for value in key[:4])
+    if table == "reversed":
+        return f"original {key[0].hex()}"
+    if table in ("key_mark", "answered"):
+        return f"of initial key {key[0].hex()}"
+    return str(key[0])
 
 
 def _differences(
@@ -690,34 +711,6 @@ def _differences(
             yield other[0], None, other[1]
             other = next(right, None)
         else:
-            if one[1] != other[1]:
+            if tuple(one[1]) != tuple(other[1]):
                 yield one[0], one[1], other[1]
             one, other = next(left, None), next(right, None)
-
-
-def _schema_of(connection: apsw.Connection, *, make: bool = False) -> dict[Any, _Row]:
-    if make:
-        connection.execute(TABLES)
-    return {name: (kind, table, sql) for name, kind, table, sql in connection.execute(_SCHEMA)}
-
-
-def _text(value: Any) -> str:
-    """Text that was read as bytes; what isn't UTF-8 becomes lone surrogates, which no seal fits."""
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
-
-
-def _name(table: _Table, row: _Row) -> str:
-    """The key of a row as one word: entry, transfer, leg."""
-    return ".".join(str(value) for value in row[: len(table.key)])
-
-
-def _name_entry(row: _Row) -> str:
-    return f"{row[0]} (terminal {row[5]}, bucket {row[1]}, number {row[2]})"
-
-
-def _describe_parts(transfers: list[_Row], postings: list[_Row], sides: list[_Row]) -> str:
-    parts = ["the entry"]
-    for rows, name in ((transfers, "transfer"), (postings, "posting"), (sides, "side")):
-        if rows:
-            parts.append(f"its {name}" if len(rows) == 1 else f"one of its {len(rows)} {name}s")
-    return f"{', '.join(parts[:-1])} or {parts[-1]} was changed" if parts[1:] else "the entry was changed"

@@ -186,7 +186,7 @@ class Model:
             return False
         if request.operation in ("capture", "release"):
             return self._of_hold(request, today)
-        left = self._left(original)
+        left = self.left(original)
         if not 0 < points <= left or original in self.reversed:
             return False
         if request.operation == "refund" and original in self.taken:
@@ -197,7 +197,8 @@ class Model:
             return True
         return False
 
-    def _left(self, original: bytes) -> int:
+    def left(self, original: bytes) -> int:
+        """What can still be taken back or given back."""
         return self.given.get(original, 0) or sum(part.left for part in self.taken.get(original, ()))
 
     def _earn(self, request: Request, purse: Purse, today: int) -> None:
@@ -255,7 +256,7 @@ class Model:
                 if original in self.holds:
                     self._release(original, today)
             elif original in self.given or original in self.taken:
-                place, units = (0 if original in self.given else 2), self._left(original)
+                place, units = (0 if original in self.given else 2), self.left(original)
                 if place == 0:
                     self._take(original, units)
                 else:

@@ -5,10 +5,12 @@ HYPOTHESIS_PROFILE=explore plays longer and looks for new examples.
 
 from __future__ import annotations
 
+import random
 import tempfile
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -32,6 +34,7 @@ from switch.ledger import (
     Engine,
     EntryLoad,
     LedgerUnavailable,
+    LotKind,
     LotPart,
     Member,
     MemberLoad,
@@ -51,8 +54,13 @@ terms = st.builds(
     priority=st.sampled_from([0, 0, 1]),
     pending_days=st.sampled_from([0, 0, 0, 2]),
     lasts=st.sampled_from([0, 2, 5, -2, -4]),
+    kind=st.sampled_from(LotKind),
 )
 points = st.one_of(st.integers(1, 20), st.integers(1, 200))
+shares = st.integers(1, 110)  # hundredths
+cards = st.sampled_from(CARDS)
+acceptors = st.sampled_from(ACCEPTORS)
+wallets = st.sampled_from(WALLETS)
 
 Placed = tuple[int, int, int]  # number of the award, last day, what is left
 
@@ -61,7 +69,9 @@ class LedgerMachine(RuleBasedStateMachine):
     """`open_engine` is set by the test: which engine plays."""
 
     open_engine: Callable[[Path], Engine]
-    requests = Bundle("requests")
+    awards = Bundle("awards")
+    spends = Bundle("spends")
+    holds = Bundle("holds")
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,10 +87,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
         self.book = Book(lambda: type(self).open_engine(self._path))
-        for card in CARDS:
-            self._send(self._new("activate", card))
+        self._activations = {card: self._sent("activate", card) for card in CARDS}
 
-    def _send(self, request: Request) -> str:
+    def _send(self, request: Request) -> None:
         today = business_day(self.book.state, self.book.now_ms)
         entry = self.book.send(request)
         expected = self._model.send(request, today, self.book.now_ms)
@@ -89,11 +98,15 @@ class LedgerMachine(RuleBasedStateMachine):
         if entry.member:
             self._members[request.card] = entry.member
         self._uncommitted.append(request)
-        return expected
 
     def _new(self, operation: str, card: int, **fields: object) -> Request:
         self._number += 1
         return Request(operation, self._number, card, **fields)  # type: ignore[arg-type]
+
+    def _sent(self, operation: str, card: int, **fields: object) -> Request:
+        request = self._new(operation, card, **fields)
+        self._send(request)
+        return request
 
     def _send_again(self) -> None:
         """After a lost batch terminals send again what wasn't answered."""
@@ -103,93 +116,88 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ requests
 
-    @rule(
-        target=requests,
-        operation=st.sampled_from(["earn", "earn", "redeem", "hold"]),
-        card=st.sampled_from(CARDS),
-        points=points,
-        acceptor=st.sampled_from(ACCEPTORS),
-        wallet=st.sampled_from(WALLETS),
-        terms=terms,
-    )
-    def move(
-        self, operation: str, card: int, points: int, acceptor: str, wallet: tuple[Unit, str], terms: Terms
-    ) -> Request:
+    @rule(target=awards, card=cards, points=points, acceptor=acceptors, wallet=wallets, terms=terms)
+    def earn(self, card: int, points: int, acceptor: str, wallet: tuple[Unit, str], terms: Terms) -> Request:
         unit, program = wallet
-        request = self._new(
-            operation, card, points=points, acceptor=acceptor, unit=unit, program=program, terms=terms
+        return self._sent(
+            "earn", card, points=points, acceptor=acceptor, unit=unit, program=program, terms=terms
         )
-        self._send(request)
-        return request
 
-    @rule(
-        target=requests,
-        operation=st.sampled_from(["capture", "release", "refund", "return", "return"]),
-        original=requests,
-        points=points,
-        keeps=st.booleans(),
-    )
-    def follow(self, operation: str, original: Request, points: int, keeps: bool) -> Request:
-        request = self._new(
-            operation,
-            original.card,
-            points=points,
-            original=original.identity,
-            keeps=keeps,
-            unit=original.unit,
-            program=original.program,
-        )
-        self._send(request)
-        return request
+    @rule(target=spends, award=awards, share=shares, acceptor=acceptors)
+    def redeem(self, award: Request, share: int, acceptor: str) -> Request:
+        return self._sent("redeem", award.card, acceptor=acceptor, **self._spending(award, share))
 
-    @rule(original=requests)
+    @rule(target=holds, award=awards, share=shares)
+    def hold(self, award: Request, share: int) -> Request:
+        return self._sent("hold", award.card, **self._spending(award, share))
+
+    def _spending(self, award: Request, share: int) -> dict[str, object]:
+        """So many hundredths of what the award's wallet has, a few more than there are among them."""
+        balance = self._model.purses[award.card, award.unit, award.program].balance()
+        return {
+            "points": max(balance * share // 100, 1),
+            "amount": share * 10,
+            "unit": award.unit,
+            "program": award.program,
+        }
+
+    @rule(target=spends, hold=holds, share=shares, keeps=st.booleans())
+    def capture(self, hold: Request, share: int, keeps: bool) -> Request:
+        held = self._model.holds.get(hold.identity)
+        whole = sum(part.left for part in held[2]) if held else 0
+        points = max(whole * share // 100, 1)
+        return self._sent("capture", hold.card, points=points, original=hold.identity, keeps=keeps)
+
+    @rule(hold=holds)
+    def release(self, hold: Request) -> None:
+        self._sent("release", hold.card, original=hold.identity)
+
+    @rule(spend=spends, share=shares)
+    def refund(self, spend: Request, share: int) -> None:
+        points = max(self._model.left(spend.identity) * share // 100, 1)
+        self._sent("refund", spend.card, points=points, original=spend.identity, amount=share)
+
+    @rule(award=awards, share=shares)
+    def give_back(self, award: Request, share: int) -> None:
+        points = max(self._model.left(award.identity) * share // 100, 1)
+        self._sent("return", award.card, points=points, original=award.identity)
+
+    @rule(original=st.one_of(awards, spends, holds))
     def reverse(self, original: Request) -> None:
-        self._send(self._new("reverse", original.card, original=original.identity))
+        self._sent("reverse", original.card, original=original.identity)
 
-    @rule(target=requests, card=st.sampled_from(CARDS), points=points, late=st.booleans())
+    @rule(target=awards, card=cards, points=points, late=st.booleans())
     def reverse_before(self, card: int, points: int, late: bool) -> Request:
         """The reversal comes first; its original comes late or never."""
         original = self._new("earn", card, points=points)
-        self._send(self._new("reverse", card, original=original.identity))
+        self._sent("reverse", card, original=original.identity)
         if late:
             self._send(original)
         return original
 
-    @rule(
-        operation=st.sampled_from(["earn", "redeem", "hold"]),
-        card=st.sampled_from(CARDS),
-        points=points,
-        wallet=st.sampled_from(WALLETS),
-        terms=terms,
-    )
-    def do_and_undo(
-        self, operation: str, card: int, points: int, wallet: tuple[Unit, str], terms: Terms
-    ) -> None:
+    @rule(award=awards, operation=st.sampled_from(["earn", "redeem", "hold"]), share=shares, terms=terms)
+    def do_and_undo(self, award: Request, operation: str, share: int, terms: Terms) -> None:
         """A reversal brings back the very state of before."""
-        unit, program = wallet
-        self._send(self._new("release", card))  # refused, but what is due is done
+        card = award.card
+        self._sent("release", card)  # refused, but what is due is done
         before = self.book.member(card)
-        request = self._new(operation, card, points=points, unit=unit, program=program, terms=terms)
-        self._send(request)
-        self._send(self._new("reverse", card, original=request.identity))
+        request = self._sent(operation, card, terms=terms, **self._spending(award, share))
+        self._sent("reverse", card, original=request.identity)
         after = self.book.member(card)
         assert sorted_lots(after) == sorted_lots(before)
         assert after.holds == before.holds
 
-    @rule(target=requests, card=st.sampled_from(CARDS), operation=st.sampled_from(["block", "unblock"]))
-    def bar(self, card: int, operation: str) -> Request:
-        request = self._new(operation, card)
-        self._send(request)
-        return request
+    @rule(award=awards, operations=st.sampled_from([("block", "unblock"), ("reverse", "activate")]))
+    def bar(self, award: Request, operations: tuple[str, str]) -> None:
+        """Nothing is earned and spent meanwhile, but what was done can be undone."""
+        card, (off, on) = award.card, operations
+        self._sent(off, card, original=self._activations[card].identity)
+        self._sent("earn", card, points=1)
+        self._sent("redeem", card, points=1)
+        self._sent("reverse", card, original=award.identity)
+        self._activations[card] = self._sent(on, card)
 
-    @rule(target=requests, card=st.sampled_from(CARDS), reversed_=st.booleans())
-    def activate(self, card: int, reversed_: bool) -> Request:
-        request = self._new("activate", card)
-        if self._send(request) == "00" and reversed_:
-            self.reverse(request)
-        return request
-
-    @rule(request=requests)
+    @rule(request=st.one_of(awards, spends, holds))
     def repeat(self, request: Request) -> None:
         first = request.identity not in self._model.outcomes  # so far only its reversal was sent
         self._send(request)
@@ -363,3 +371,88 @@ def test_the_ledger_does_what_the_model_does(engine: str) -> None:
     machine = type("Machine", (LedgerMachine,), {"open_engine": staticmethod(ENGINES[engine])})
     examples = settings().max_examples // 3
     run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=40))
+
+
+# How often each thing happens in a long story, out of their sum.
+WEIGHTS = {
+    "earn": 30,
+    "redeem": 15,
+    "hold": 14,
+    "capture": 10,
+    "release": 6,
+    "refund": 8,
+    "give_back": 8,
+    "reverse": 5,
+    "reverse_before": 1,
+    "do_and_undo": 4,
+    "bar": 1,
+    "repeat": 3,
+    "pass_days": 6,
+    "pass_hold": 1,
+    "do_what_is_due": 3,
+    "commit": 15,
+    "fail_to_commit": 3,
+    "restart": 2,
+}
+LONG_AGO = 40  # what is further back isn't followed any more; holds run out
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_long_story_ends_as_the_model_says(engine: str, seed: int) -> None:
+    """Hypothesis tries short ones of every kind; here the balances grow."""
+    chooser = random.Random(seed)
+    machine: LedgerMachine = type(
+        "Machine", (LedgerMachine,), {"open_engine": staticmethod(ENGINES[engine])}
+    )()
+    machine.open()
+    awards: list[Any] = [
+        machine.earn(card, 50, ACCEPTORS[0], wallet, Terms()) for card in CARDS for wallet in WALLETS
+    ]
+    spends: list[Any] = [machine.redeem(awards[0], 10, ACCEPTORS[1])]
+    holds: list[Any] = [machine.hold(awards[0], 10)]
+    for step in range(settings().max_examples * 4):
+        (name,) = chooser.choices(list(WEIGHTS), list(WEIGHTS.values()))
+        award, spend = chooser.choice(awards[-LONG_AGO:]), chooser.choice(spends[-LONG_AGO:])
+        hold = chooser.choice(holds[-3:])
+        share, points = chooser.choice([chooser.randrange(1, 111), 50, 100]), chooser.randrange(1, 300)
+        acceptor, flag = chooser.choice(ACCEPTORS), step % 2 == 0
+        terms = Terms(
+            price=chooser.choice([0, 333, 1_001, 100_000]),
+            priority=chooser.choice([0, 0, 1]),
+            kind=chooser.choice(list(LotKind)),
+            pending_days=chooser.choice([0, 0, 0, 2]),
+            lasts=chooser.choice([0, 0, 4, 9, -3, -8]),
+        )
+        if name == "earn":
+            awards.append(machine.earn(award.card, points, acceptor, (award.unit, award.program), terms))
+        elif name == "redeem":
+            spends.append(machine.redeem(award, share, acceptor))
+        elif name == "hold":
+            holds.append(machine.hold(award, share))
+        elif name == "capture":
+            spends.append(machine.capture(hold, share, keeps=flag))
+        elif name == "reverse_before":
+            awards.append(machine.reverse_before(award.card, points, late=flag))
+        else:
+            values: dict[str, tuple[object, ...]] = {
+                "release": (hold,),
+                "refund": (spend, share),
+                "give_back": (award, share),
+                "reverse": (chooser.choice([award, spend, hold]),),
+                "do_and_undo": (award, chooser.choice(["earn", "redeem", "hold"]), share, terms),
+                "bar": (award, chooser.choice([("block", "unblock"), ("reverse", "activate")])),
+                "repeat": (chooser.choice([award, spend, hold]),),
+                "pass_days": (chooser.randrange(1, 4),),
+                "fail_to_commit": (flag,),
+                "restart": (chooser.randrange(-10_000, 100_000), flag),
+            }
+            getattr(machine, name)(*values.get(name, ()))
+        machine.memory_is_as_the_model_says()
+    approved = {
+        request.operation
+        for identity, request in machine._model.requests.items()
+        if machine._model.outcomes[identity] == "00"
+    }
+    assert approved >= {"earn", "redeem", "hold", "capture", "refund", "return", "reverse"}
+    machine.teardown()

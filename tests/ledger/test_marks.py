@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 
-import apsw
 import pytest
 
 from switch.ledger import LedgerUnavailable
 from switch.ledger.marks import last_counter
-from switch.ledger.schema import VERSIONS
 from switch.ledger.sqlite import SqliteEngine
 from tests.ledger.book import SEAL_KEY, Book, Request
 
@@ -31,18 +28,18 @@ def test_the_highest_counter_of_each_initial_key_also_while_the_ledger_is_open(t
 
 def test_answers_without_an_entry_count_too(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
-    with closing(apsw.Connection(str(path))) as connection:
-        connection.execute("CREATE TABLE key_mark (initial_key, counter)")
-        connection.execute("CREATE TABLE answered (initial_key, counter)")
-        connection.execute("INSERT INTO key_mark VALUES (?, 5)", (bytes(8),))
-        connection.execute("INSERT INTO answered VALUES (?, 80000)", (bytes(8),))
-    assert last_counter(path, bytes(8)) == 80_000
+    book = Book(lambda: SqliteEngine(path, SEAL_KEY))
+    book.send(SECOND)
+    book.stage({SECOND.serial[:8]: 80_000, bytes(8): 5})
+    book.engine.sync()
+    assert last_counter(path, SECOND.serial[:8]) == 80_000
+    assert last_counter(path, bytes(8)) == 5
+    book.engine.close()
 
 
-def test_a_ledger_of_before_there_were_serials_has_no_counter(tmp_path: Path) -> None:
+def test_a_file_that_a_switch_has_only_begun_to_make_has_none(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
-    with closing(apsw.Connection(str(path))) as connection:
-        connection.execute(VERSIONS[0])
+    path.touch()
     assert last_counter(path, bytes(8)) == 0
 
 
