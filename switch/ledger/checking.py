@@ -21,6 +21,7 @@ from switch.ledger.model import (
     ENTRY_IDS_PER_MS,
     Account,
     AccountKind,
+    CodesCounted,
     Entry,
     Followed,
     HoldClosed,
@@ -109,6 +110,7 @@ COMBINE = {
     "reversed": _all,
     "followed": _last,
     "hold": _last,
+    "code_count": _highest,  # the newest entry's: its id comes first
     "key_mark": _highest,
 }
 
@@ -461,6 +463,9 @@ class PartCheck:
                     self._runs["hold"].add((entry.id,), (side.member, side.expires_ms))
                 elif isinstance(side, HoldClosed):
                     self._runs["hold"].add((side.hold,), ())
+                elif isinstance(side, CodesCounted):
+                    counted = (entry.id, side.since_ms, side.sent)
+                    self._runs["code_count"].add((side.subject.encode(),), counted)
 
     # ---------------------------------------------------------------- what follows
 

@@ -63,6 +63,7 @@ TABLES = {
         Table("reversed", ("original", "entry"), 1),
         Table("followed", ("entry", "amount", "units", "ended"), 1),
         Table("hold", ("id", "member", "expires_ms"), 1),
+        Table("code_count", ("subject", "since_ms", "sent"), 1, ("subject",)),
         Table("directory", ("identifier", "member", "kind", "masked", "sealed", "seal"), 1, ("masked",)),
         Table("bucket_head", ("bucket", "sequence", "seal", "members"), 1),
         Table("key_mark", ("initial_key", "counter"), 1),

@@ -79,6 +79,7 @@ _ORDER = (
     "reversed",
     "followed",
     "hold",
+    "code_count",
     "key_mark",
     "directory",
     "answered",
@@ -321,6 +322,8 @@ class _Run:
             expected = self._in_transit(expected)
         elif table == "hold":
             expected = (item for item in expected if item[1])
+        elif table == "code_count":
+            expected = ((key, value[1:]) for key, value in expected)
         elif table == "reversed":
             expected = self._reversed_once(expected)
         width = len(_KEYS[table])
@@ -664,6 +667,7 @@ _KEYS = {
     "reversed": ("original",),
     "followed": ("entry",),
     "hold": ("id",),
+    "code_count": ("subject",),
     "key_mark": ("initial_key",),
 }
 _NAMES = {
@@ -672,6 +676,7 @@ _NAMES = {
     "reversed": ("entry",),
     "followed": ("amount", "units", "ended"),
     "hold": ("member", "expires_ms"),
+    "code_count": ("since_ms", "sent"),
     "key_mark": ("counter",),
 }
 
@@ -693,7 +698,7 @@ def _row_name(table: str, key: tuple[Any, ...]) -> str:
         return f"original {key[0].hex()}"
     if table in ("key_mark", "answered"):
         return f"of initial key {key[0].hex()}"
-    return str(key[0])
+    return str(text_of(key[0]))
 
 
 def _differences(

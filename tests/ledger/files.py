@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import apsw
 
 from switch.ledger import (
+    CodesCounted,
     CodeSent,
     CodeTried,
     Engine,
@@ -23,6 +24,8 @@ from switch.ledger import (
     PinTried,
     Side,
     Unnamed,
+    of_member,
+    of_terminal,
 )
 from switch.ledger.checkpoint import CheckpointFile
 from switch.ledger.seal import Sealer
@@ -46,6 +49,7 @@ KEYS = {
     "reversed": ("original",),
     "followed": ("entry",),
     "hold": ("id",),
+    "code_count": ("subject",),
     "directory": ("identifier",),
     "bucket_head": ("bucket",),
     "key_mark": ("initial_key",),
@@ -161,6 +165,8 @@ def write_ledger(files: Files) -> None:
     book.send(Request("redeem", 27, 2, points=9_999))
     book.send(Request("redeem", 28, 77, points=1))  # a card that nobody has
     book.send(Request("change", 29, 1, change=lambda member: [PinTried(member, 2)]))
+    again = of_terminal("10000001")
+    book.send(Request("change", 32, 2, change=lambda member: [CodesCounted(member, again, 5, 2)]))
     book.send(Request("block", 30, 3))
     give_mobile(book, 2, 31, added=False)
     book.commit()
