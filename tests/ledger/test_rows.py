@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -230,10 +231,16 @@ PACKED = (
 )  # fmt: skip
 
 
-def test_the_packed_bytes_are_these_for_ever() -> None:
+def test_an_entry_is_packed_into_these_bytes() -> None:
     row = entry_row(ENTRY, 1)
     assert packed_row(row).hex() == PACKED.replace(" ", "")
     assert packed_row(entry_row(entry_of(row), 1)) == packed_row(row)
+
+
+def test_what_was_packed_once_is_read_for_ever() -> None:
+    row = msgspec.msgpack.decode(bytes.fromhex(PACKED), type=EntryRow)
+    assert entry_of(row) == ENTRY
+    assert packed_row(row) == bytes.fromhex(PACKED)
 
 
 @few
