@@ -195,6 +195,8 @@ class SqliteEngine:
     def __init__(self, path: Path, seal_key: bytes) -> None:
         self._path = path
         self._sealer = Sealer(seal_key)
+        # Of the batch staged last, for the archive.
+        self.sealed_rows: Sequence[tuple[object, ...]] = ()
         self._heads: list[Chain] | None = None
         self._staged: dict[int, Chain] | None = None
         self._noted = ""
@@ -317,6 +319,7 @@ class SqliteEngine:
     def _write(self, batch: Batch, heads: Sequence[Chain]) -> dict[int, Chain]:
         many = self._writer.executemany
         rows, ends, marks = sealed(batch.entries, heads, self._sealer)
+        self.sealed_rows = rows
         many(_INSERT_ENTRY, rows)
         self._write_members(batch)
         accounts: dict[tuple[int, str, str, int], int] = {}
