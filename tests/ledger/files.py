@@ -141,6 +141,7 @@ def proofs(member: int) -> list[Side]:
         PinSet(member, b"v" * 16),
         CodeSent(member, b"h" * 16, 1_790_000_000_000, 0),
         CodeTried(member, 1),
+        CodesCounted(member, of_member(member), 1_790_000_000_000, 1),
     ]
 
 
