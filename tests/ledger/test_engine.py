@@ -173,8 +173,8 @@ def test_a_member_that_is_not_there_is_a_contradiction(book: Book) -> None:
 
 def test_counters_add_up_over_batches(book: Book) -> None:
     book.book(ACTIVATE, EARN, Request("earn", 10, 1, points=5, amount=50_000, cashier="07"))
-    book.book(Request("earn", 11, 1, points=7, amount=70_000, batch=2), REDEEM)
-    book.book(Request("reverse", 12, 1, original=EARN.identity))
+    book.book(Request("earn", 11, 1, points=7, amount=70_000, batch=2), REDEEM, HOLD)
+    book.book(Request("reverse", 12, 1, original=EARN.identity), Request("redeem", 13, 1, points=1_000))
     day = "2026-09-21"
     expected = {
         Counter(Scope.BATCH, "10000001", "000001", "earn"): Count(2, 2_550_000, 255),
@@ -182,6 +182,7 @@ def test_counters_add_up_over_batches(book: Book) -> None:
         Counter(Scope.TERMINAL, "10000001", day, "earn"): Count(3, 2_620_000, 262),
         Counter(Scope.ACCEPTOR, ACCEPTOR, day, "redeem"): Count(1, 10_000, 100),
         Counter(Scope.ACCEPTOR, ACCEPTOR, day, "activate"): Count(1, 0, 0),
+        Counter(Scope.ACCEPTOR, ACCEPTOR, day, "hold"): Count(1, 0, 40),
         Counter(Scope.ACCEPTOR, ACCEPTOR, day, "earn.reversal"): Count(1, 0, 250),
         Counter(Scope.CASHIER, f"{ACCEPTOR}/07", day, "earn"): Count(2, 2_550_000, 255),
         Counter(Scope.RECEIPT, ACCEPTOR, "A-1", "earn"): Count(1, 2_500_000, 250),
