@@ -102,12 +102,13 @@ class Program:
 @dataclass(frozen=True, slots=True)
 class Terminal:
     """A registered terminal (DE 41) of an acceptor (DE 42). initial_key_id: BDK id and derivation id (8
-    bytes) that its key serials begin with."""
+    bytes) that its key serials begin with. acceptor_blocked: so are all terminals of its acceptor."""
 
     id: str
     acceptor: str
     blocked: bool
     initial_key_id: bytes
+    acceptor_blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -39,7 +39,7 @@ from switch.authorizer.decide import answer_fields, answer_mti
 from switch.authorizer.mobile import Mobiles
 from switch.authorizer.proof import CODE_DIGITS, WRONG_CARD
 from switch.authorizer.request import NEW_PIN_BLOCK, RequestReader, identifying_digits
-from switch.hsm.port import Direction, DukptPin, Fault, Hsm, HsmError
+from switch.hsm.port import Direction, DukptPin, Fault, Hsm, HsmError, Key
 from switch.iso8583 import DecodeError, Dialect, Message
 from switch.keys import BDK_ID_BYTES, SwitchKeys
 from switch.ledger import Batch, Engine, Entry, FencedError, LedgerError, NotLoaded, State
@@ -221,7 +221,7 @@ class Pipeline:
     ) -> None:
         self._dialect = dialect
         self._program = program
-        self._terminals = {terminal.id: terminal for terminal in terminals}
+        self.register(terminals, keys.base_keys)
         self._requests = RequestReader(dialect, program.horizon_days, program.card_prefixes, directory_key)
         self._mobiles = Mobiles(directory_key)
         self._hsm = hsm
@@ -272,6 +272,12 @@ class Pipeline:
 
     # ------------------------------------------------------------ in
 
+    def register(self, terminals: Iterable[Terminal], base_keys: Mapping[bytes, Key]) -> None:
+        """From the next frame on these terminals are the registered ones. base_keys: by BDK id; a terminal
+        whose own is not there is refused."""
+        self._terminals = {terminal.id: terminal for terminal in terminals}
+        self._base_keys = base_keys
+
     def receive(self, peer: Peer, frame: Frame) -> None:
         """Take one frame. Its peer hears `answer` or `drop` for it exactly once, later."""
         eager.start(self._receive(peer, frame), self._tasks)
@@ -319,14 +325,17 @@ class Pipeline:
             problem = "not registered"
         elif terminal.blocked:
             problem = "blocked"
+        elif terminal.acceptor_blocked:
+            problem = "acceptor blocked"
         elif message.fields.get("42") not in (None, terminal.acceptor):
             problem = "another acceptor's"
         elif key_serial[0] != KEY_SET or serial[:INITIAL_KEY_BYTES] != terminal.initial_key_id:
             problem = "another terminal's key serial"
         elif peer.certified not in (None, name):
             problem = "another terminal's certificate"
+        elif (base_key := self._base_keys.get(serial[:BDK_ID_BYTES])) is None:
+            problem = "its BDK is not in the key store"
         else:
-            base_key = self._keys.base_keys[serial[:BDK_ID_BYTES]]
             return Sending(name, base_key, serial, mac, peer, frame.tpdu)
         peer.alarm("terminal not permitted", terminal=name, problem=problem)
         self._refuse_unauthenticated(peer, frame, message, NOT_PERMITTED)
