@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from switch.ledger.counting import Count, Counter
-from switch.ledger.model import Account, CodeCount, Entry, Hold, Member, Mobile
+from switch.ledger.model import BUCKETS, Account, CodeCount, Entry, Hold, Member, Mobile
 
 NO_MARKS: Mapping[bytes, int] = MappingProxyType({})
 
@@ -36,28 +36,37 @@ class ConflictError(LedgerError):
     read). Nothing was stored."""
 
 
+# Of a look-up that names no bucket: all that are owned are looked into. An engine that spreads rows by bucket
+# is a hundred times quicker when the bucket is named.
+ANY_BUCKET = -1
+
+
 class EntryLoad(NamedTuple):
     """Look up the entry with this identity: `Entry`, or None."""
 
     identity: bytes
+    bucket: int = ANY_BUCKET
 
 
 class EntryIdLoad(NamedTuple):
     """Look up the entry with this id: `Entry`, or None."""
 
     entry: int
+    bucket: int = ANY_BUCKET
 
 
 class ReversedLoad(NamedTuple):
     """Look up whether the transaction with this identity counts as reversed: bool."""
 
     original: bytes
+    bucket: int = ANY_BUCKET
 
 
 class FollowedLoad(NamedTuple):
     """Look up what was done to an entry since: `FollowUp`, an empty one when nothing was."""
 
     entry: int
+    bucket: int = ANY_BUCKET
 
 
 class IdentifierLoad(NamedTuple):
@@ -183,21 +192,23 @@ class Batch:
 class Engine(Protocol):
     """A durable ledger with one writer at a time.
 
-    `stage` and `sync` are `commit` in two halves: statements on the caller's thread, the wait for the disk or
-    the database (`sync`) possibly on another. Between them only look-ups may be asked. When either raises,
-    nothing is left open; an error of `stage` means nothing was stored, an error of `sync` that the outcome is
-    unknown.
+    `stage` and `sync` are `commit` in two halves: what the caller's thread does, and the wait for the disk or
+    the database (`sync`), possibly on another. Between them only look-ups may be asked. When either raises,
+    nothing is left open. FencedError and ConflictError come from either half and mean that nothing was
+    stored, as any error of `stage` does; LedgerUnavailable from `sync` means that the outcome is unknown.
     """
 
     @property
     def ledger(self) -> str:
         """The random id of this ledger."""
 
-    def claim(self, owner: str) -> int:
-        """Become the owner of all buckets; returns the epoch `stage` wants. Fences all earlier owners."""
+    def claim(self, owner: str, first_bucket: int = 0, last_bucket: int = BUCKETS - 1) -> int:
+        """Become the owner of these buckets; returns the epoch `stage` wants. Fences all earlier owners of
+        any of them."""
 
     def start(self) -> Start:
-        """Where an owner's memory begins, from committed data."""
+        """Where an owner's memory begins, from committed data of its buckets. After an unknown outcome: the
+        batch is stored before this returns, or it never will be."""
 
     def load(self, load: Load) -> Loaded:
         """Answer one look-up from committed data."""
@@ -206,10 +217,11 @@ class Engine(Protocol):
         """Answer several look-ups, in their order; at most one round trip each kind."""
 
     def due_members(self, day: int, after: int, limit: int) -> list[int]:
-        """Ids of members above `after` that something of expires or becomes active by `day`, rising."""
+        """Ids of members above `after` that something of expires or becomes active by `day`, rising, of the
+        owned buckets."""
 
     def due_holds(self, now_ms: int, limit: int) -> list[OpenHold]:
-        """Open holds that have run out, oldest first."""
+        """Open holds of the owned buckets that have run out, oldest first."""
 
     def stage(self, batch: Batch, epoch: int) -> None:
         """Open a batch and write all of it, not durable yet."""

@@ -273,8 +273,13 @@ class SqliteEngine:
         finally:
             self.rollback()
 
-    def claim(self, owner: str) -> int:
-        """See `Engine.claim`. owner: a name for people, e.g. host and process."""
+    def claim(self, owner: str, first_bucket: int = 0, last_bucket: int = BUCKETS - 1) -> int:
+        """See `Engine.claim`. owner: a name for people, e.g. host and process. Only all buckets together: a
+        SQLite file has one writer."""
+        if (first_bucket, last_bucket) != (0, BUCKETS - 1):
+            raise LedgerUnavailable(
+                f"{self._path}: one process owns all buckets of a SQLite ledger; several need PostgreSQL"
+            )
         with failures_at(self._path), self._transaction():
             epoch = self._epoch() + 1
             row = (0, BUCKETS - 1, owner, epoch)

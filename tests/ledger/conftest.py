@@ -1,13 +1,23 @@
-"""Engines under test. A second engine joins by one more line in ENGINES and passes the same tests."""
+"""Engines under test. A further engine joins by one more line in ENGINES and passes the same tests.
+
+PostgreSQL runs in a server of this test process's own, started when the first test needs it; each directory
+has a schema of its own there.
+"""
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Iterator
+from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from simulators.postgres_server import PostgresServer
 from switch.ledger import Engine
+from switch.ledger.postgres import PostgresEngine
 from switch.ledger.sqlite import SqliteEngine
 from tests.ledger.book import SEAL_KEY, Book
 
@@ -18,7 +28,28 @@ def open_sqlite(directory: Path) -> Engine:
     return SqliteEngine(directory / "ledger.sqlite", SEAL_KEY)
 
 
-ENGINES: dict[str, Callable[[Path], Engine]] = {"sqlite": open_sqlite}
+def open_postgres(directory: Path) -> Engine:
+    return PostgresEngine(schema_url(directory), SEAL_KEY)
+
+
+ENGINES: dict[str, Callable[[Path], Engine]] = {"sqlite": open_sqlite, "postgres": open_postgres}
+
+
+@cache
+def shared_server() -> PostgresServer:
+    server = PostgresServer()
+    atexit.register(server.stop)
+    server.start()
+    return server
+
+
+def schema_url(directory: Path) -> str:
+    """The connection string of the schema that belongs to a directory."""
+    server = shared_server()
+    schema = f"test_{blake2b(bytes(directory), digest_size=8).hexdigest()}"
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}".encode())
+    return server.url(schema)
 
 
 @pytest.fixture(params=ENGINES)
