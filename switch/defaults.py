@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -30,6 +30,8 @@ from switch.keys import (
 )
 from switch.ledger import LedgerUnavailable
 from switch.ledger.marks import last_counter
+from switch.registry import Merchant
+from switch.registry import read as read_registry
 from switch.settings import IN_PROCESS, SETTINGS_FILE, Settings, SettingsError, Terminal, load
 
 DEMO_TERMINALS = 10  # enough for the demo and the kill campaign to run without writing a file
@@ -53,7 +55,7 @@ def create_defaults(data: Path) -> Settings:
     settings = create_settings(data)
     if settings.hsm.adapter == IN_PROCESS and not settings.is_production:
         try:
-            _completed(_make_keys_in_process(settings))
+            make_keys_in_process(settings)
         except (KeysError, KeyStoreError, HsmError, LedgerUnavailable) as error:
             raise SettingsError(str(error)) from None
     write_terminal_settings(settings)
@@ -75,12 +77,13 @@ def create_settings(data: Path, hsm: Sequence[str] = ()) -> Settings:
 
 def write_terminal_settings(settings: Settings, port: int | None = None) -> None:
     """Write what each terminal's firmware is told (JSON, `terminals/<id>.json`), with the port that is in
-    use. What is in a file already stays, keys above all."""
+    use. What is in a file already stays, keys above all. Raises SettingsError."""
     directory = settings.data / "terminals"
     directory.mkdir(parents=True, exist_ok=True)
-    for terminal in settings.terminals:
+    registered = read_registry(settings)
+    for terminal in registered.terminals:
         known = read_terminal_settings(settings, terminal)
-        told = {**_told(settings, terminal), **known}
+        told = {**_told(settings, terminal, registered.registry.merchants), **known}
         if port is not None:
             told["port"] = port
         if told != known:
@@ -106,11 +109,29 @@ def read_terminal_settings(settings: Settings, terminal: Terminal) -> dict[str, 
     return known
 
 
-def _told(settings: Settings, terminal: Terminal) -> dict[str, Any]:
+def tell_terminal(settings: Settings, terminal: Terminal, merchants: Mapping[str, Merchant]) -> bool:
+    """Tell a terminal's firmware whose it is now, when there is a file for it. Raises SettingsError."""
+    known = read_terminal_settings(settings, terminal)
+    told = {**known, **_acceptor_of(terminal, merchants)}
+    if known and told != known:
+        write_private(
+            terminal_file(settings, terminal), json.dumps(told, ensure_ascii=False, indent=1) + "\n"
+        )
+    return bool(known)
+
+
+def _acceptor_of(terminal: Terminal, merchants: Mapping[str, Merchant]) -> dict[str, Any]:
+    named = merchants.get(terminal.acceptor)
+    names = {"en": "Vafa Shop", "fa": "فروشگاه وفا"}
+    if named is not None and (named.name_en or named.name_fa):
+        names = {"en": named.name_en or named.name_fa, "fa": named.name_fa or named.name_en}
+    return {"acceptor_id": terminal.acceptor, "acceptor_name": names}
+
+
+def _told(settings: Settings, terminal: Terminal, merchants: Mapping[str, Merchant]) -> dict[str, Any]:
     return {
         "terminal_id": terminal.id,
-        "acceptor_id": terminal.acceptor,
-        "acceptor_name": {"en": "Vafa Shop", "fa": "فروشگاه وفا"},
+        **_acceptor_of(terminal, merchants),
         "host": settings.listener.host,
         "port": settings.listener.port,
         "tpdu": "6000030000",
@@ -159,6 +180,12 @@ class TransportKeys(Protocol):
         """16 bytes as a key of the HSM. Raises HsmError."""
 
 
+def make_keys_in_process(settings: Settings) -> None:
+    """Whatever key is missing, where the keys are in this very process and this is a test. Raises KeysError,
+    KeyStoreError, HsmError, LedgerUnavailable, SettingsError."""
+    _completed(_make_keys_in_process(settings))
+
+
 async def _make_keys_in_process(settings: Settings) -> None:
     path = settings.hsm.master_key_file
     if not path.exists():
@@ -175,8 +202,9 @@ async def make_keys(settings: Settings, hsm: Hsm, transports: TransportKeys) -> 
     KeysError, KeyStoreError, HsmError, LedgerUnavailable."""
     store = open_store(settings)
     before, versions = store.names(), _versions(store)
+    registered = read_registry(settings)
     wanted = {
-        base_key_name(terminal.initial_key_id): KeyUse.BASE_DERIVATION for terminal in settings.terminals
+        base_key_name(terminal.initial_key_id): KeyUse.BASE_DERIVATION for terminal in registered.terminals
     }
     wanted |= {
         PIN_VERIFIER: KeyUse.PIN_VERIFIER,
@@ -188,7 +216,7 @@ async def make_keys(settings: Settings, hsm: Hsm, transports: TransportKeys) -> 
             algorithm = ALGORITHMS[use][0]
             key = await hsm.generate_key(use, algorithm)
             store.add(name, key, algorithm, MADE_BY)
-    told = {terminal: read_terminal_settings(settings, terminal) for terminal in settings.terminals}
+    told = {terminal: read_terminal_settings(settings, terminal) for terminal in registered.terminals}
     for terminal, known in told.items():
         # Later its file holds the transport key alone: a terminal's firmware takes the key block out.
         if "transport_key" not in known:
@@ -199,7 +227,7 @@ async def make_keys(settings: Settings, hsm: Hsm, transports: TransportKeys) -> 
     for terminal, known in told.items():
         if known != read_terminal_settings(settings, terminal):
             terminal_file(settings, terminal).parent.mkdir(parents=True, exist_ok=True)
-            content = {**_told(settings, terminal), **known}
+            content = {**_told(settings, terminal, registered.registry.merchants), **known}
             write_private(
                 terminal_file(settings, terminal), json.dumps(content, ensure_ascii=False, indent=1) + "\n"
             )

@@ -62,6 +62,20 @@ class SwitchKeys:
             raise KeysError(str(error)) from None
 
 
+def base_keys_of(
+    store: KeyStore, terminals: Iterable[Terminal], known: Mapping[bytes, Key]
+) -> tuple[dict[bytes, Key], set[str]]:
+    """The base keys of terminals that were registered meanwhile: those known, which stay, and new ones; and
+    the names of those that the key store hasn't."""
+    base_keys, missing = dict(known), set()
+    for bdk_id in {one.initial_key_id[:BDK_ID_BYTES] for one in terminals} - known.keys():
+        try:
+            base_keys[bdk_id] = store.key(base_key_name(bdk_id))
+        except KeyStoreError:
+            missing.add(base_key_name(bdk_id))
+    return base_keys, missing
+
+
 def card_value_keys(store: KeyStore) -> tuple[Key, ...]:
     """The key that cards get their verification values from now, then those of cards made before, for a card
     lives for years. Raises KeysError."""

@@ -148,6 +148,7 @@ class Settings:
     terminals: tuple[Terminal, ...]
     seal_key: bytes = field(repr=False)
     directory_key: bytes = field(repr=False)
+    registry: Path | None = None  # where the registry is; None: in `data`
 
     @property
     def is_production(self) -> bool:
@@ -160,6 +161,16 @@ class Settings:
     @property
     def checkpoint_path(self) -> Path:
         return self.data / "ledger.checkpoints"
+
+    @property
+    def registry_path(self) -> Path:
+        """Merchants and terminals, changed while switches run."""
+        return (self.registry or self.data) / "registry.jsonl"
+
+    @property
+    def registry_log_path(self) -> Path:
+        """Every change of the registry, sealed."""
+        return (self.registry or self.data) / "registry.log"
 
     @property
     def lock_path(self) -> Path:
@@ -316,6 +327,9 @@ TEST, PRODUCTION = "test", "production"
 TABLES: dict[str, dict[str, _Key]] = {
     "": {"environment": _Key(_choice(TEST, PRODUCTION), '"test" or "production"', TEST)},
     "ledger": {"directory": _Key(_text, "a directory, relative to this file", ".")},
+    "registry": {
+        "directory": _Key(_optional_text, 'a directory, relative to this file, or "" for the ledger\'s', "")
+    },
     "listener": {
         "host": _Key(_text, "an address to listen on", "127.0.0.1"),
         "port": _Key(_integer(0, 65535), "a port number, 0 for any free one", 8583),
@@ -439,6 +453,9 @@ def load(path: Path) -> Settings:
         terminals=tuple(registered),
         seal_key=values["keys"]["seal"],
         directory_key=values["keys"]["directory"],
+        registry=(path.parent / values["registry"]["directory"]).resolve()
+        if values["registry"]["directory"]
+        else None,
     )
 
 

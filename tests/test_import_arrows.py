@@ -31,6 +31,7 @@ TOP_OF_SWITCH = (
     "switch.keys",
     "switch.defaults",
     "switch.people",
+    "switch.registry",
 )
 ALLOWED: dict[str, tuple[str, ...]] = {
     "terminal": ("terminal.text",),
@@ -57,7 +58,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "switch.handshakes": (),
     "switch.settings": (*BELOW_THE_TOP, "switch.tls"),
     "switch.keys": ("switch.hsm", "switch.settings", "switch.tls"),
-    "switch.defaults": ("switch.hsm", "switch.hsm.crypto", "switch.ledger", "switch.keys", "switch.settings"),
+    "switch.registry": ("switch.ledger", "switch.settings"),
+    "switch.defaults": (
+        "switch.hsm",
+        "switch.hsm.crypto",
+        "switch.ledger",
+        "switch.keys",
+        "switch.registry",
+        "switch.settings",
+    ),
     "switch.console": TOP_OF_SWITCH,
     "switch.server": (*TOP_OF_SWITCH, "switch.console"),
     "simulators": ("terminal", "terminal.text", "switch", *TOP_OF_SWITCH, "switch.server", "switch.console"),

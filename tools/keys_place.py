@@ -12,6 +12,7 @@ from switch.hsm import KeyStore
 from switch.keys import KeysError, base_key_name, open_hsm, open_store
 from switch.ledger import LedgerUnavailable
 from switch.ledger.marks import last_counter
+from switch.registry import registered_terminals
 from switch.settings import Settings, load_for
 from tools.cli import CommandError, ExitCode
 from tools.keys_room import KeyRoom
@@ -53,24 +54,29 @@ async def room_of(data: Path | None, config: Path | None) -> AsyncIterator[KeyRo
 
 
 def terminal_of(data: Path | None, config: Path | None, terminal: str) -> TerminalPlace:
-    """A terminal of the settings, and how far its counters have come. Raises CommandError."""
+    """A registered terminal, and how far its counters have come. Raises CommandError."""
     settings = load_for(data, config)
-    for registered in settings.terminals:
+    for registered in registered_terminals(settings):
         if registered.id == terminal:
-            if registered.blocked:
+            if registered.blocked or registered.acceptor_blocked:
+                whose = "" if registered.blocked else f"'s merchant {registered.acceptor}"
                 raise CommandError(
-                    f"terminal {terminal} is blocked", ExitCode.NEGATIVE, "unblock it in the settings first"
+                    f"terminal {terminal}{whose} is blocked",
+                    ExitCode.NEGATIVE,
+                    f"unblock it first; vafa terminal show {terminal} says why it is",
                 )
             counter = _last_counter(settings.ledger_path, registered.initial_key_id)
             return TerminalPlace(registered.initial_key_id, counter)
     raise CommandError(
-        f"no terminal {terminal} in {settings.source}", ExitCode.USAGE, "register it: a [[terminals]] table"
+        f"no terminal {terminal} in {settings.source} or its registry",
+        ExitCode.USAGE,
+        f"register it: vafa terminal add {terminal}, or a [[terminals]] table",
     )
 
 
 def terminals_under(data: Path | None, config: Path | None, name: str) -> list[str]:
     """The registered terminals, blocked ones too, whose initial keys come from the BDK of this name."""
-    registered = load_for(data, config).terminals
+    registered = registered_terminals(load_for(data, config))
     return [one.id for one in registered if base_key_name(one.initial_key_id) == name]
 
 

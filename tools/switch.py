@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from switch.defaults import create_defaults
+from switch.registry import registered_terminals
 from switch.settings import Settings, SettingsError, load, load_for
 
 app = typer.Typer(no_args_is_help=True, help="Run the loyalty switch.")
@@ -73,10 +74,11 @@ def check_config(config: Config = None, data: Data = None) -> None:
     """
     try:
         settings = load(config) if config is not None and data is None else load_for(data, config)
+        lines = _effective(settings)
     except SettingsError as error:
         typer.echo(f"vafa switch check-config: {error}", err=True)
         raise typer.Exit(EXIT_CONFIGURATION) from None
-    for line in _effective(settings):
+    for line in lines:
         typer.echo(line)
 
 
@@ -91,8 +93,9 @@ def _effective(settings: Settings) -> list[str]:
         for entry in dataclasses.fields(section):
             value = getattr(section, entry.name)
             lines.append(f"{name}.{entry.name} = {str(value) if isinstance(value, Path) else value!r}")
-    for terminal in settings.terminals:
+    for terminal in registered_terminals(settings):
         state = "blocked" if terminal.blocked else "in service"
+        state = "acceptor blocked" if terminal.acceptor_blocked else state
         key = terminal.initial_key_id.hex().upper()
         lines.append(f"terminal {terminal.id} of acceptor {terminal.acceptor}, initial key {key}: {state}")
     return lines

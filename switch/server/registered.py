@@ -1,0 +1,86 @@
+"""The terminals that a running switch knows: read at its start, followed while it runs.
+
+A registry that can't be used changes nothing: the switch goes on with what it knew, and alarms. Reading is
+done in a thread; the pipeline only gets what was read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from switch.hsm.port import Key
+from switch.keys import KeysError, base_keys_of, open_store
+from switch.registry import Follower, RegistryError, read
+from switch.settings import Settings, Terminal
+
+INTERVAL_S = 0.5  # a change is in force within a second; a look is two stats, some 5 µs
+
+
+class Pipeline(Protocol):
+    """Who has to know."""
+
+    def register(self, terminals: Iterable[Terminal], base_keys: Mapping[bytes, Key]) -> None: ...
+
+
+class _Found(NamedTuple):
+    terminals: tuple[Terminal, ...]
+    changes: int
+    base_keys: Mapping[bytes, Key]
+    missing: frozenset[str]
+
+
+class Registered:
+    """Raises RegistryError when what is there at the start can't be used. terminals: as they were then."""
+
+    def __init__(self, settings: Settings, log: structlog.stdlib.BoundLogger) -> None:
+        self._settings = settings
+        self._log = log
+        self._pipeline: Pipeline | None = None
+        self._follower = Follower(
+            (settings.registry_path, settings.hsm.key_store), self._read, self._adopt, self._alarm
+        )
+        found = read(settings)
+        self.terminals = found.terminals
+        self._in_use = _Found(found.terminals, found.registry.changes, {}, frozenset())
+
+    async def follow(self, pipeline: Pipeline, base_keys: Mapping[bytes, Key]) -> None:
+        """For ever. base_keys: those that the switch has; it keeps them, and gets new ones."""
+        self._pipeline = pipeline
+        self._in_use = self._in_use._replace(base_keys=base_keys)
+        await self._follower.run(INTERVAL_S)
+
+    def _read(self) -> _Found:
+        found = read(self._settings)
+        if found.registry.changes < self._in_use.changes:
+            raise RegistryError(
+                f"{self._settings.registry_path}: has {found.registry.changes} changes,"
+                f" {self._in_use.changes} were in force: it is an older copy",
+                "put the newest one back",
+            )
+        try:
+            store = open_store(self._settings)
+        except KeysError as error:
+            raise RegistryError(str(error)) from None
+        base_keys, missing = base_keys_of(store, found.terminals, self._in_use.base_keys)
+        return _Found(found.terminals, found.registry.changes, base_keys, frozenset(missing))
+
+    def _adopt(self, found: _Found) -> None:
+        before, self._in_use = self._in_use, found
+        assert self._pipeline is not None
+        self._pipeline.register(found.terminals, found.base_keys)
+        for name in sorted(found.missing - before.missing):
+            self._alarm(
+                f"{name} is not in the key store: its terminals are refused; vafa keys generate {name}"
+            )
+        if found[:2] != before[:2]:
+            states = Counter(one.blocked or one.acceptor_blocked for one in found.terminals)
+            self._log.info(
+                "registry in force", changes=found.changes, in_service=states[False], blocked=states[True]
+            )
+
+    def _alarm(self, what: str) -> None:
+        self._log.error("registry not usable", alarm=True, reason=what)
