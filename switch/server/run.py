@@ -32,6 +32,7 @@ from switch.server.clock import SystemClock
 from switch.server.codes import CodeOutbox
 from switch.server.connection import Connections
 from switch.server.pipeline import Pipeline, where_of
+from switch.server.registered import Registered
 from switch.settings import Listener, Settings, SettingsError
 from switch.tls import TlsError, expiry_warning, server_context
 
@@ -78,10 +79,11 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
     listening = _bind(settings.listener)
     lock = _lock(settings)
     try:
+        registered = Registered(settings, log)
         hsm = await open_hsm(settings, _hsm_teller(log))
         check_capable(settings, hsm)
         keys = SwitchKeys.of(
-            open_store(settings), settings.terminals, checks_cards=settings.program.checks_cards
+            open_store(settings), registered.terminals, checks_cards=settings.program.checks_cards
         )
 
         def checkpoint_mac(data: bytes) -> bytes:
@@ -93,7 +95,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         # A ledger shorter than its last checkpoint lost entries: it is not served from.
         checkpoints = CheckpointFile(settings.checkpoint_path, checkpoint_mac)
         await write_checkpoint(engine, checkpoints, clock.now_ms())
-    except (KeysError, LedgerUnavailable) as error:
+    except (KeysError, LedgerUnavailable, SettingsError) as error:
         raise StartError(str(error)) from error
     except HsmError as error:
         raise StartError(f"{error}; check [hsm] and its key store") from error
@@ -117,7 +119,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         pipeline = Pipeline(
             dialect=iso8583.load("vafa"),
             program=settings.program,
-            terminals=settings.terminals,
+            terminals=registered.terminals,
             directory_key=settings.directory_key,
             hsm=hsm,
             keys=keys,
@@ -150,6 +152,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             loop.create_task(_collect()),
             loop.create_task(_checkpoint(engine, checkpoints, clock, log)),
             loop.create_task(_watch_certificates(settings, clock, log)),
+            loop.create_task(registered.follow(pipeline, keys.base_keys)),
         ]
         loop.set_exception_handler(lambda _loop, context: log_defect(log, context))
         for number in (signal.SIGTERM, signal.SIGINT):
