@@ -1,4 +1,7 @@
-"""`vafa ledger`: looks at a ledger from outside, beside a running switch or without; never writes to it."""
+"""`vafa ledger`: checks a ledger, tells what is in it, copies it and puts it back.
+
+All but `checkpoint` and `restore` only read, beside a running switch or without.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,16 @@ from typing import Annotated
 
 import typer
 
-from switch.hsm.port import HsmError
-from switch.keys import KeysError, checkpoint_mac
-from switch.ledger import LedgerUnavailable
-from switch.ledger.verify import Report
+from switch.authorizer.identity import parse_rrn
+from switch.keys import checkpoint_mac
+from switch.ledger.history import member_of_entry
+from switch.ledger.verify import Report, verify_member, verify_since_checkpoint
 from switch.ledger.verify import verify as verify_ledger
-from switch.settings import SettingsError, load_for
+from switch.settings import load_for
 from tools.cli import CommandError, ExitCode
+from tools.ledger_copies import backup, checkpoint, restore
+from tools.ledger_options import Config, Data, reading_of, told
+from tools.ledger_statement import balance, export, statement
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -30,38 +36,64 @@ class Format(StrEnum):
 
 @app.callback()
 def ledger() -> None:
-    """Look at a ledger: its seals, its sums."""
+    """Check a ledger, tell what is in it, copy it and put it back."""
 
 
 @app.command()
 def verify(
-    data: Annotated[Path | None, typer.Option(help="Data directory that holds the ledger.")] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Settings file, when not the data directory's own.")
-    ] = None,
+    data: Data = None,
+    config: Config = None,
     checkpoints: Annotated[
         Path | None,
         typer.Option(help="Checkpoint file to hold it against, e.g. a copy kept elsewhere."),
     ] = None,
+    since_checkpoint: Annotated[
+        bool, typer.Option(help="Only what came after the last checkpoint: quick, and blind to the rest.")
+    ] = False,
+    member: Annotated[int | None, typer.Option(help="Only this member, along its entries.")] = None,
+    rrn: Annotated[str | None, typer.Option(help="Only the member of this entry (DE 37).")] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="How many; else one a core, one for a small ledger.")
+    ] = None,
     format: Annotated[Format, typer.Option(help="How to print the report.")] = Format.TEXT,
 ) -> None:
-    """Check every row of the ledger against seals, sums and checkpoints; name each that is wrong.
+    """Check every row of the ledger against seals, entries and checkpoints; name each that is wrong, the
+    first one first.
 
     Exit code 0: nothing wrong; 1: problems, each printed; 4: the ledger or its keys can't be read.
     """
-    try:
+    if sum((since_checkpoint, member is not None, rrn is not None)) > 1:
+        raise CommandError("give one of --since-checkpoint, --member, --rrn", ExitCode.USAGE)
+    if rrn is not None:
+        member = _member_of(rrn, data, config)
+    begun = time.monotonic()
+    with told():
         settings = load_for(data, config)
-        begun = time.monotonic()
-        with checkpoint_mac(settings) as mac:
-            report = verify_ledger(
-                settings.ledger_path, settings.seal_key, checkpoints or settings.checkpoint_path, mac
-            )
-        seconds = time.monotonic() - begun
-    except (SettingsError, KeysError, LedgerUnavailable, HsmError) as error:
-        raise CommandError(str(error), ExitCode.CONFIGURATION) from None
-    typer.echo(_as_json(report) if format is Format.JSON else _as_text(report, seconds))
+        path, key = settings.ledger_path, settings.seal_key
+        if member is not None:
+            report = verify_member(path, key, member)
+        else:
+            file = checkpoints or settings.checkpoint_path
+            with checkpoint_mac(settings) as mac:
+                if since_checkpoint:
+                    report = verify_since_checkpoint(path, key, file, mac)
+                else:
+                    report = verify_ledger(path, key, file, mac, processes=processes)
+    typer.echo(_as_json(report) if format is Format.JSON else _as_text(report, time.monotonic() - begun))
     if report.found:
         raise typer.Exit(ExitCode.NEGATIVE)
+
+
+def _member_of(rrn: str, data: Path | None, config: Path | None) -> int:
+    try:
+        _bucket, entry = parse_rrn(rrn.upper())
+    except ValueError as error:
+        raise CommandError(f"{rrn!r}: {error}", ExitCode.USAGE, "copy it from the receipt") from None
+    with reading_of(data, config) as (_, reading):
+        member = member_of_entry(reading, entry)
+    if not member:
+        raise CommandError(f"no member has an entry {rrn}", ExitCode.NEGATIVE)
+    return member
 
 
 def _as_json(report: Report) -> str:
@@ -74,6 +106,7 @@ def _as_json(report: Report) -> str:
         "checkpoints": str(report.checkpoints),
         "found": str(report.found),
         "problems": [problem._asdict() for problem in report.problems],
+        "warnings": report.warnings,
     }
     return json.dumps(document, ensure_ascii=False)
 
@@ -82,9 +115,14 @@ def _as_text(report: Report, seconds: float) -> str:
     lines = [str(problem) for problem in report.problems]
     if report.found > len(lines):
         lines.append(f"... and {report.found - len(lines)} more")
+    lines += (f"note: {warning}" for warning in report.warnings)
     lines.append(
         f"{report.entries} entries, {report.transfers} transfers, {report.postings} postings,"
         f" {report.members} members, {report.checkpoints} checkpoints read in {seconds:.1f} s"
     )
     lines.append(f"{report.found} problems" if report.found else "the ledger is as it was written")
     return "\n".join(lines)
+
+
+for command in (statement, balance, export, checkpoint, backup, restore):
+    app.command()(command)

@@ -29,6 +29,7 @@ LEDGER_NAME, CHECKPOINTS_NAME = "ledger.sqlite", "ledger.checkpoints"
 # Pages copied before another look at the clock and at interrupts: 4 MiB.
 PAGES_AT_ONCE = 1_000
 _PARTIAL = ".partial"
+_MAKING = ".restoring"
 
 Value = TypeVar("Value")
 
@@ -149,7 +150,12 @@ class Target(NamedTuple):
     @property
     def making(self) -> Path:
         """The ledger while it is made."""
-        return self.ledger.with_name(self.ledger.name + ".restoring")
+        return self.ledger.with_name(self.ledger.name + _MAKING)
+
+    @property
+    def making_checkpoints(self) -> Path:
+        """Its checkpoints while it is made."""
+        return self.checkpoints.with_name(self.checkpoints.name + _MAKING)
 
 
 def prepare(backup: Path, target: Target) -> Summary:
@@ -188,24 +194,35 @@ def check_replaceable(target: Target, restored: Summary) -> None:
         )
 
 
-def put_in_place(target: Target, backup: Path, restored: Summary, mac: Mac, stamp: str) -> list[Path]:
-    """Let the restored ledger take its name; what was there is kept aside under names with `stamp`.
+def prepare_checkpoints(target: Target, backup: Path, restored: Summary, mac: Mac) -> None:
+    """Write the checkpoints that go with the restored ledger beside it: those of the file that is there, as
+    far as they are true of it, or the backup's when those go further. Raises RestoreError."""
+    lines = max(
+        (
+            kept_checkpoints(path, restored.heads, mac)
+            for path in (target.checkpoints, backup / CHECKPOINTS_NAME)
+        ),
+        key=len,
+    )
+    try:
+        write_file(target.making_checkpoints, b"".join(lines))
+    except OSError as error:
+        raise RestoreError(f"{target.making_checkpoints}: can't be written ({error.strerror})") from None
 
-    The checkpoints are those of the file that is there, as far as they are true of the restored ledger, else
-    the backup's. Returns what was kept aside. Raises RestoreError.
-    """
+
+def put_in_place(target: Target, stamp: str) -> list[Path]:
+    """Let the restored ledger and its checkpoints take their names; what was there is kept aside under names
+    with `stamp`. Returns what was kept aside. Raises RestoreError."""
     aside: list[Path] = []
     try:
         _settle(target.making)
-        lines = kept_checkpoints(target.checkpoints, restored.heads, mac)
-        others = kept_checkpoints(backup / CHECKPOINTS_NAME, restored.heads, mac)
-        if len(others) > len(lines):
-            lines = others
-        for suffix in _SQLITE_FILES:
-            aside += _keep_aside(Path(f"{target.ledger}{suffix}"), stamp)
-        aside += _keep_aside(target.checkpoints, stamp)
-        if lines:
-            write_file(target.checkpoints, b"".join(lines))
+        for path in (*(Path(f"{target.ledger}{suffix}") for suffix in _SQLITE_FILES), target.checkpoints):
+            if path.exists():
+                kept = path.with_name(f"{path.name}.before-{stamp}")
+                os.rename(path, kept)
+                aside.append(kept)
+        if target.making_checkpoints.stat().st_size:
+            os.rename(target.making_checkpoints, target.checkpoints)
         os.rename(target.making, target.ledger)
         sync_directory(target.ledger.parent)
     except OSError as error:
@@ -216,12 +233,11 @@ def put_in_place(target: Target, backup: Path, restored: Summary, mac: Mac, stam
     return aside
 
 
-def _keep_aside(path: Path, stamp: str) -> list[Path]:
-    if not path.exists():
-        return []
-    kept = path.with_name(f"{path.name}.before-{stamp}")
-    os.rename(path, kept)
-    return [kept]
+def abandon(target: Target) -> None:
+    """Leave nothing of a restored ledger that wasn't put in place."""
+    _remove(target.making)
+    with suppress(FileNotFoundError):
+        os.remove(target.making_checkpoints)
 
 
 # ---------------------------------------------------------------- bringing one forward

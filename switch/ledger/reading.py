@@ -64,6 +64,7 @@ TABLES = {
         Table("followed", ("entry", "amount", "units", "ended"), 1),
         Table("hold", ("id", "member", "expires_ms"), 1),
         Table("code_count", ("subject", "since_ms", "sent"), 1, ("subject",)),
+        Table("batch", ("terminal", "number", "entry", "differs", "ended"), 2, ("terminal",)),
         Table("directory", ("identifier", "member", "kind", "masked", "sealed", "seal"), 1, ("masked",)),
         Table("bucket_head", ("bucket", "sequence", "seal", "members"), 1),
         Table("key_mark", ("initial_key", "counter"), 1),
@@ -118,6 +119,12 @@ class Reading(Protocol):
     def directory(self, first: int, last: int) -> Iterator[Row]:
         """Directory rows of members of these buckets, in any order."""
 
+    def identified(self, identifier: bytes) -> Row | None:
+        """The directory row of a keyed hash."""
+
+    def found_by(self, member: int) -> Iterator[Row]:
+        """Directory rows of one member."""
+
     def damage(self, limit: int) -> Iterator[str]:
         """What the store finds by its own check of pages, value types and indexes."""
 
@@ -168,6 +175,7 @@ _ENTRY_AS_BYTES = "SELECT {} FROM entry NOT INDEXED".format(
 _TEXT_PLACES = tuple(ENTRY_COLUMNS.index(name) for name in _ENTRY_TEXTS)
 _OF_BUCKETS = "bucket BETWEEN ? AND ?"
 _MEMBER_SELECT = f"SELECT {', '.join(MEMBER_COLUMNS)} FROM member"
+_DIRECTORY_SELECT = "SELECT identifier, member, kind, CAST(masked AS BLOB), sealed, seal FROM directory"
 _SCHEMA = "SELECT name, type, tbl_name, sql FROM sqlite_schema"
 
 
@@ -293,11 +301,13 @@ class SqliteReading:
 
     def directory(self, first: int, last: int) -> Iterator[Row]:
         where, values = _range("member", first, last)
-        return self._rows(
-            "SELECT identifier, member, kind, CAST(masked AS BLOB), sealed, seal FROM directory"
-            f" NOT INDEXED WHERE {where}",
-            values,
-        )
+        return self._rows(f"{_DIRECTORY_SELECT} NOT INDEXED WHERE {where}", values)
+
+    def identified(self, identifier: bytes) -> Row | None:
+        return self._row(f"{_DIRECTORY_SELECT} WHERE identifier = ?", (identifier,))
+
+    def found_by(self, member: int) -> Iterator[Row]:
+        return self._rows(f"{_DIRECTORY_SELECT} WHERE member = ? ORDER BY kind, identifier", (member,))
 
     def damage(self, limit: int) -> Iterator[str]:
         try:

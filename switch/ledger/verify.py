@@ -80,6 +80,7 @@ _ORDER = (
     "followed",
     "hold",
     "code_count",
+    "batch",
     "key_mark",
     "directory",
     "answered",
@@ -330,11 +331,16 @@ class _Run:
         stored = ((row[:width], row[width:]) for row in reading.table(table))
         for key, should, there in _differences(expected, stored):
             if there is None:
-                what = f"is missing, by the entries {_values(names, should)}"
+                parts = (f"{name} {value}" for name, value in zip(names, should, strict=True))
+                what = f"is missing, with {', '.join(parts)} by the entries"
             elif should is None:
                 what = "was added: no entry made it"
             else:
-                what = f"{_values(names, there)}, by the entries {_values(names, should)}"
+                what = ", ".join(
+                    f"its {name} is {stands}, by the entries {value}"
+                    for name, stands, value in zip(names, there, should, strict=True)
+                    if stands != value
+                )
             self._findings.add(table, key[0] if isinstance(key[0], int) else 0, _row_name(table, key), what)
 
     def _in_transit(self, accounts: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
@@ -668,6 +674,7 @@ _KEYS = {
     "followed": ("entry",),
     "hold": ("id",),
     "code_count": ("subject",),
+    "batch": ("terminal", "number"),
     "key_mark": ("initial_key",),
 }
 _NAMES = {
@@ -677,12 +684,9 @@ _NAMES = {
     "followed": ("amount", "units", "ended"),
     "hold": ("member", "expires_ms"),
     "code_count": ("since_ms", "sent"),
+    "batch": ("entry", "differs", "ended"),
     "key_mark": ("counter",),
 }
-
-
-def _values(names: tuple[str, ...], values: tuple[Any, ...]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
 
 
 def _row_name(table: str, key: tuple[Any, ...]) -> str:
@@ -694,6 +698,8 @@ def _row_name(table: str, key: tuple[Any, ...]) -> str:
         return f"{name} {text_of(holder)} {text_of(program)} unit {unit} {place}".replace("  ", " ")
     if table == "counter":
         return " ".join(str(text_of(value)) for value in key[:4])
+    if table == "batch":
+        return f"{text_of(key[0])} {key[1]}"
     if table == "reversed":
         return f"original {key[0].hex()}"
     if table in ("key_mark", "answered"):

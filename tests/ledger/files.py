@@ -4,12 +4,15 @@ back."""
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import apsw
 
 from switch.ledger import (
+    BatchClosed,
+    BatchTotal,
     CodesCounted,
     CodeSent,
     CodeTried,
@@ -17,6 +20,7 @@ from switch.ledger import (
     Entry,
     Identified,
     IdentifierKind,
+    ItemUploaded,
     Member,
     Named,
     Naming,
@@ -24,6 +28,7 @@ from switch.ledger import (
     PinTried,
     Side,
     Unnamed,
+    UploadEnded,
     of_member,
     of_terminal,
 )
@@ -50,6 +55,7 @@ KEYS = {
     "followed": ("entry",),
     "hold": ("id",),
     "code_count": ("subject",),
+    "batch": ("terminal", "number"),
     "directory": ("identifier",),
     "bucket_head": ("bucket",),
     "key_mark": ("initial_key",),
@@ -115,16 +121,11 @@ def checkpoint(files: Files, book: Book, *, noted: bool = True) -> None:
         book.engine.note_checkpoint(made.number, made.mac)
 
 
-def give_mobile(book: Book, card: int, number: int, *, added: bool = True) -> Entry:
-    """The member gets a mobile number, or loses it."""
+def give_name(book: Book, card: int, number: int, naming: Naming) -> Entry:
+    """The member gets a card or mobile number, or loses it."""
     member: Member = book.member(card)
-    identifier = b"mobile" + card.to_bytes(10, "big")
-    naming: Naming = Unnamed(identifier, member.id, IdentifierKind.MOBILE)
-    if added:
-        naming = Named(identifier, member.id, IdentifierKind.MOBILE, f"9891******{card:02d}", b"sealed" * 4)
-    request = Request(
-        "change", number, card, change=lambda of: [Identified(of, IdentifierKind.MOBILE, added)]
-    )
+    side = Identified(member.id, naming.kind, isinstance(naming, Named))
+    request = Request("change", number, card, change=lambda _: [side])
 
     def decide() -> Entry:
         entry = changed(decision(book.state, request, member, book.now_ms), namings=(naming,))
@@ -134,6 +135,38 @@ def give_mobile(book: Book, card: int, number: int, *, added: bool = True) -> En
     entry = book.ask(decide)
     book.gathered.append(entry)
     return entry
+
+
+def give_mobile(book: Book, card: int, number: int, *, added: bool = True) -> Entry:
+    """The member gets a mobile number, or loses it."""
+    member = book.member(card).id
+    identifier = b"mobile" + card.to_bytes(10, "big")
+    if not added:
+        return give_name(book, card, number, Unnamed(identifier, member, IdentifierKind.MOBILE))
+    naming = Named(identifier, member, IdentifierKind.MOBILE, f"9891******{card:02d}", b"sealed" * 4)
+    return give_name(book, card, number, naming)
+
+
+def close_batches(book: Book, number: int) -> None:
+    """A batch whose totals agree; one whose totals don't, an item of it, and the end of its upload."""
+    claimed, booked = BatchTotal("earn", 1, 50_000, 5), BatchTotal("earn", 2, 2_550_000, 255)
+    item = ItemUploaded("10000001", 2, b"original", "unknown", "earn", 10_000, 1, "")
+    steps: list[Callable[[Entry | None], Side]] = [
+        lambda _: BatchClosed("10000001", 1, False, (claimed,), (claimed,)),
+        lambda _: BatchClosed("10000001", 2, True, (claimed,), (booked,)),
+        lambda _: item,
+        lambda closed: UploadEnded("10000001", 2, closed.id if closed else 0),
+    ]
+    closed: Entry | None = None
+    for place, step in enumerate(steps):
+        request = Request("close", number + place, 77)
+        entry = changed(
+            decision(book.state, request, None, book.now_ms), response_code="00", batch=0, sides=(step(closed),)
+        )
+        book.ask(lambda entry=entry: book.state.apply(entry))  # type: ignore[misc]
+        book.gathered.append(entry)
+        if type(entry.sides[0]) is BatchClosed:
+            closed = entry
 
 
 def proofs(member: int) -> list[Side]:
@@ -176,6 +209,7 @@ def write_ledger(files: Files) -> None:
     book.send(Request("earn", 40, 2, points=5, terms=PRICED, amount=50_000, batch=2))
     book.send(Request("replace", 41, 1, other=11))
     book.send(Request("hold", 42, 11, points=20))
+    close_batches(book, 50)
     book.stage({b"initial1": 70, b"initial2": 9})
     book.engine.sync()
     book.state.committed()

@@ -2,71 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from switch.ledger.archive import HEADER, Archive, ArchiveError, archive_files, read_archive
 from switch.ledger.backup import Replayed, replay
-from switch.ledger.engine import NO_MARKS
-from switch.ledger.reading import SqliteStore
 from switch.ledger.sqlite import SqliteEngine
 from switch.ledger.verify import verify
-from tests.ledger.book import SEAL_KEY, Book, Request
-from tests.ledger.files import KEYS, Files, give_mobile
-
-
-class Archived:
-    """An owner that archives what it commits."""
-
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir()
-        self.files = Files(directory)
-        self.place = directory / "archive"
-        self.book = Book(self.files.open)
-        self.archive = Archive(self.place, self.book.engine.ledger)
-
-    def commit(self, *requests: Request, answered: Mapping[bytes, int] = NO_MARKS) -> None:
-        for request in requests:
-            self.book.send(request)
-        batch = self.book.state.batch(answered)
-        engine = self.book.engine
-        assert isinstance(engine, SqliteEngine)
-        engine.stage(batch, self.book.epoch)
-        engine.sync()
-        self.book.state.committed()
-        self.archive.append(engine.sealed_rows if batch.entries else (), batch)
-
-    def story(self) -> None:
-        """Three days with cards, a mobile number and marks of answers."""
-        self.commit(*(Request("activate", card, card) for card in (1, 2, 3)), answered={b"initial0": 3})
-        self.commit(Request("earn", 10, 1, points=500), Request("earn", 11, 2, points=90))
-        self.commit(answered={b"initial1": 7})
-        self.book.pass_days(1)
-        give_mobile(self.book, 2, 20)
-        self.commit(Request("hold", 21, 1, points=100))
-        self.commit(Request("replace", 22, 3, other=33), answered={b"initial1": 9})
-        self.book.pass_days(1)
-        self.commit(Request("redeem", 30, 1, points=50, amount=5_000))
-        self.archive.sync()
-
-    def reopen(self) -> None:
-        self.archive.close()
-        self.archive = Archive(self.place, self.book.engine.ledger)
-
-    def catch_up(self) -> int:
-        with closing(SqliteStore(self.files.database).open()) as reading:
-            return self.archive.catch_up(reading)
-
-    def records(self) -> int:
-        return len(list(read_archive(self.place, self.book.engine.ledger)))
+from tests.ledger.archived import Archived
+from tests.ledger.book import SEAL_KEY, Request
+from tests.ledger.files import KEYS, Files
 
 
 @pytest.fixture
 def archived(tmp_path: Path) -> Archived:
-    return Archived(tmp_path / "data")
+    (tmp_path / "data").mkdir()
+    return Archived(tmp_path / "data" / "ledger.sqlite", SEAL_KEY)
 
 
 def rebuilt(archived: Archived, directory: Path, empty: Files) -> Files:
@@ -84,7 +36,7 @@ def emptied(archived: Archived, directory: Path) -> Files:
     """A copy of the ledger as it is now, which must be closed."""
     directory.mkdir()
     files = Files(directory)
-    files.database.write_bytes(archived.files.database.read_bytes())
+    files.database.write_bytes(archived.database.read_bytes())
     return files
 
 
@@ -107,7 +59,7 @@ def same(one: Files, other: Files) -> None:
 def test_a_ledger_is_made_again_from_its_archive(tmp_path: Path, archived: Archived, empty: Files) -> None:
     archived.story()
     assert archive_files(archived.place) == ["2026-09-21.vafa", "2026-09-22.vafa", "2026-09-23.vafa"]
-    same(archived.files, rebuilt(archived, tmp_path / "rebuilt", empty))
+    same(Files(archived.place.parent), rebuilt(archived, tmp_path / "rebuilt", empty))
 
 
 def test_it_is_readable_by_its_owner_only(archived: Archived) -> None:
@@ -120,7 +72,7 @@ def test_it_goes_on_after_a_restart_and_leaves_out_what_it_has(archived: Archive
     archived.story()
     before = archived.records()
     archived.reopen()
-    assert archived.archive.last_entry == archived.files.rows("entry")[-1]["id"]
+    assert archived.archive.last_entry == Files(archived.place.parent).rows("entry")[-1]["id"]
     engine = archived.book.engine
     assert isinstance(engine, SqliteEngine)
     archived.commit(Request("earn", 40, 1, points=1))
@@ -141,7 +93,7 @@ def test_what_a_crash_tears_off_is_read_from_the_ledger_again(
     archived.reopen()
     archived.catch_up()
     archived.commit(Request("earn", 50, 2, points=4))
-    same(archived.files, rebuilt(archived, tmp_path / "rebuilt", empty))
+    same(Files(archived.place.parent), rebuilt(archived, tmp_path / "rebuilt", empty))
 
 
 def test_a_hole_that_a_power_cut_left_is_filled(tmp_path: Path, archived: Archived, empty: Files) -> None:
@@ -154,7 +106,7 @@ def test_a_hole_that_a_power_cut_left_is_filled(tmp_path: Path, archived: Archiv
     path.write_bytes(data)
     archived.reopen()
     assert archived.catch_up() > 0
-    same(archived.files, rebuilt(archived, tmp_path / "rebuilt", empty))
+    same(Files(archived.place.parent), rebuilt(archived, tmp_path / "rebuilt", empty))
 
 
 def test_a_new_archive_beside_an_old_ledger_has_all_of_it(
@@ -165,14 +117,14 @@ def test_a_new_archive_beside_an_old_ledger_has_all_of_it(
     for path in archived.place.iterdir():
         path.unlink()
     archived.reopen()
-    assert archived.catch_up() == len(archived.files.rows("entry"))
+    assert archived.catch_up() == len(Files(archived.place.parent).rows("entry"))
     assert archived.catch_up() == 0
-    same(archived.files, rebuilt(archived, tmp_path / "rebuilt", empty))
+    same(Files(archived.place.parent), rebuilt(archived, tmp_path / "rebuilt", empty))
 
 
 def test_only_so_far_as_it_is_asked_for(archived: Archived, empty: Files) -> None:
     archived.story()
-    rows = archived.files.rows("entry")
+    rows = Files(archived.place.parent).rows("entry")
     engine = empty.open()
     replayed = replay(engine, read_archive(archived.place, engine.ledger), rows[4]["decided_ms"])
     assert replayed == Replayed(5, rows[4]["decided_ms"])
@@ -182,7 +134,7 @@ def test_only_so_far_as_it_is_asked_for(archived: Archived, empty: Files) -> Non
 
 def test_replaying_twice_changes_nothing(archived: Archived, empty: Files) -> None:
     archived.story()
-    for expected in (len(archived.files.rows("entry")), 0):
+    for expected in (len(Files(archived.place.parent).rows("entry")), 0):
         engine = empty.open()
         assert replay(engine, read_archive(archived.place, engine.ledger)).entries == expected
         engine.close()
