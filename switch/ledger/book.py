@@ -20,6 +20,7 @@ from switch.ledger.model import (
     LOTS_PER_ENTRY,
     NEVER,
     OF_MEMBER,
+    OF_TERMINALS,
     Account,
     AccountKind,
     CardTried,
@@ -108,6 +109,7 @@ def _beside(entry: Entry, status: MemberStatus, credential: Credential) -> tuple
     for side in entry.sides:
         if isinstance(side, OriginalReversed | Followed):
             continue
+        assert not isinstance(side, OF_TERMINALS), "what a terminal does to its batches is no member's"
         assert side.member == entry.member, "an entry changes its own member"
         if isinstance(side, MemberStatusSet):
             status = side.status

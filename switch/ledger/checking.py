@@ -21,6 +21,7 @@ from switch.ledger.model import (
     ENTRY_IDS_PER_MS,
     Account,
     AccountKind,
+    BatchClosed,
     CodesCounted,
     Entry,
     Followed,
@@ -32,6 +33,7 @@ from switch.ledger.model import (
     MemberAdded,
     OriginalReversed,
     Unit,
+    UploadEnded,
 )
 from switch.ledger.reading import MEMBER_NUMBER_BITS, TABLES, Damaged, Reading, Row, Store, text_of
 from switch.ledger.rows import (
@@ -111,6 +113,7 @@ COMBINE = {
     "followed": _last,
     "hold": _last,
     "code_count": _highest,  # the newest entry's: its id comes first
+    "batch": _highest,  # of the newest entry that closed it; the end of its upload is later still
     "key_mark": _highest,
 }
 
@@ -466,6 +469,12 @@ class PartCheck:
                 elif isinstance(side, CodesCounted):
                     counted = (entry.id, side.since_ms, side.sent)
                     self._runs["code_count"].add((side.subject.encode(),), counted)
+                elif isinstance(side, BatchClosed):
+                    key = side.terminal.encode(), side.batch
+                    self._runs["batch"].add(key, (entry.id, int(side.differs), 0))
+                elif isinstance(side, UploadEnded):
+                    key = side.terminal.encode(), side.batch
+                    self._runs["batch"].add(key, (side.closed, 1, entry.id))
 
     # ---------------------------------------------------------------- what follows
 

@@ -105,6 +105,12 @@ class CounterLoad(NamedTuple):
     counter: Counter
 
 
+class LastBatchLoad(NamedTuple):
+    """Look up the last batch that a terminal (DE 41) closed: `LastBatch`, or None."""
+
+    terminal: str
+
+
 class BalanceLoad(NamedTuple):
     """Look up the balance of an account that is no member's, over all buckets: int."""
 
@@ -119,6 +125,16 @@ class FollowUp(NamedTuple):
     ended: bool = False
 
 
+class LastBatch(NamedTuple):
+    """A closed batch: the entry that closed it, whether totals differed, the entry that ended the upload of
+    its items, or 0."""
+
+    number: int
+    entry: int
+    differs: bool
+    ended: int = 0
+
+
 Cards = tuple[tuple[bytes, str], ...]
 Load = (
     EntryLoad
@@ -131,9 +147,10 @@ Load = (
     | CardLoad
     | CodeCountLoad
     | CounterLoad
+    | LastBatchLoad
     | BalanceLoad
 )
-Loaded = Entry | Member | Mobile | CodeCount | FollowUp | Count | Cards | int | bool | None
+Loaded = Entry | Member | Mobile | CodeCount | FollowUp | Count | LastBatch | Cards | int | bool | None
 
 
 class Start(NamedTuple):
@@ -186,6 +203,7 @@ class Batch:
     opened: Sequence[OpenHold] = ()
     closed: Sequence[int] = ()
     code_counts: Mapping[str, CodeCount] = field(default_factory=dict)
+    batches: Mapping[tuple[str, int], LastBatch] = field(default_factory=dict)  # by terminal and number
     answered: Mapping[bytes, int] = field(default_factory=dict)
 
 

@@ -310,6 +310,48 @@ class CodesCounted(Struct, frozen=True, array_like=True, tag=16):
     sent: int
 
 
+class BatchTotal(Struct, frozen=True, array_like=True):
+    """How many of an operation a batch holds, their rial and their units."""
+
+    operation: str
+    entries: int
+    amount: int
+    units: int
+
+
+class BatchClosed(Struct, frozen=True, array_like=True, tag=20):
+    """The terminal's batch takes no more requests. claimed: the terminal's totals; booked: the ledger's, of
+    the same operations. differs: they aren't the same, and the terminal's items are to be uploaded."""
+
+    terminal: str
+    batch: int
+    differs: bool
+    claimed: tuple[BatchTotal, ...]
+    booked: tuple[BatchTotal, ...]
+
+
+class ItemUploaded(Struct, frozen=True, array_like=True, tag=21):
+    """A terminal's own record of one transaction (by identity) of a batch that differs. finding: how it
+    compares, see `switch.settlement.work_list`. rrn: the reference number that the terminal has, or empty."""
+
+    terminal: str
+    batch: int
+    original: bytes
+    finding: str
+    operation: str
+    amount: int
+    units: int
+    rrn: str
+
+
+class UploadEnded(Struct, frozen=True, array_like=True, tag=22):
+    """The terminal has uploaded all of a batch that differs. closed: the entry that closed it."""
+
+    terminal: str
+    batch: int
+    closed: int
+
+
 Side = (
     MemberAdded
     | MemberStatusSet
@@ -327,7 +369,12 @@ Side = (
     | SentTo
     | CardTried
     | CodesCounted
+    | BatchClosed
+    | ItemUploaded
+    | UploadEnded
 )
+OF_TERMINALS = (BatchClosed, ItemUploaded, UploadEnded)
+OF_NO_MEMBER = frozenset({OriginalReversed, *OF_TERMINALS})  # what an entry without a member may change
 
 
 # ---------------------------------------------------------------- personal: outside the sealed chain

@@ -34,6 +34,8 @@ from switch.ledger.engine import (
     FollowUp,
     Head,
     IdentifierLoad,
+    LastBatch,
+    LastBatchLoad,
     LedgerUnavailable,
     Load,
     Loaded,
@@ -252,6 +254,9 @@ class PostgresEngine:
             "marks": [(first, key, counter) for key, counter in sorted(marks.items())],
             **_rows_beside(batch),
             "codes_counted": sorted((first, subject, *count) for subject, count in batch.code_counts.items()),
+            "batches_closed": sorted(
+                (first, terminal, *last) for (terminal, _), last in batch.batches.items()
+            ),
             **self._name_rows(batch),
             "answers_marked": [
                 (first, key, counter, self._sealer.row("answered", (key, counter)))
@@ -710,6 +715,13 @@ _LOOK_UPS: Mapping[type[Load], _LookUp] = {
         statements.CODE_COUNTS,
         lambda loads, _: [Texts.of([load.subject for load in loads])],
         lambda _, loads, rows: _each(loads, rows, lambda row: CodeCount(*row), CodeCount()),
+    ),
+    LastBatchLoad: _LookUp(
+        statements.LAST_BATCHES,
+        lambda loads, _: [Texts.of([load.terminal for load in loads])],
+        lambda _, loads, rows: _each(
+            loads, rows, lambda row: LastBatch(row[0], row[1], bool(row[2]), row[3]), None
+        ),
     ),
     BalanceLoad: _LookUp(
         statements.BALANCES,

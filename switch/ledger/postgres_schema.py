@@ -3,9 +3,9 @@
 No foreign keys, sequences, triggers, advisory locks or constraints over buckets: ids are made by the
 application, and one owner writes a range of buckets. All values are NOT NULL, absent ones are 0 or empty.
 
-What an owner adds up over all its buckets (account, counter, code_count, key_mark, answered) stands in the
-first bucket of its range; the sum over all `owner.first_bucket` is the whole. A directory row stands in the
-bucket that its identifier's first byte names, since the member isn't known when it is looked for.
+What an owner adds up over all its buckets (account, counter, code_count, batch, key_mark, answered) stands in
+the first bucket of its range; the sum over all `owner.first_bucket` is the whole. A directory row stands in
+the bucket that its identifier's first byte names, since the member isn't known when it is looked for.
 """
 
 from __future__ import annotations
@@ -99,6 +99,15 @@ CREATE TABLE code_count (
     sent bigint NOT NULL,
     PRIMARY KEY (bucket, subject)
 );
+CREATE TABLE batch (
+    bucket integer NOT NULL,
+    terminal text COLLATE "C" NOT NULL,
+    number bigint NOT NULL,
+    entry bigint NOT NULL,
+    differs integer NOT NULL,
+    ended bigint NOT NULL,
+    PRIMARY KEY (bucket, terminal, number)
+);
 CREATE TABLE directory (
     bucket integer NOT NULL,
     identifier bytea NOT NULL,
@@ -160,6 +169,7 @@ BUCKET_COLUMNS = {
     "followed": "bucket",
     "hold": "bucket",
     "code_count": "bucket",
+    "batch": "bucket",
     "directory": "bucket",
     "bucket_head": "bucket",
     "key_mark": "bucket",

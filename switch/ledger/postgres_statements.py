@@ -214,6 +214,13 @@ PARTS = (
         " ON CONFLICT (bucket, subject) DO UPDATE SET since_ms = excluded.since_ms, sent = excluded.sent",
     ),
     Part(
+        "batches_closed",
+        "ntnnnn",
+        "INSERT INTO batch (bucket, terminal, number, entry, differs, ended) SELECT r.* FROM fence, ROWS AS r"
+        " ON CONFLICT (bucket, terminal, number)"
+        " DO UPDATE SET entry = excluded.entry, differs = excluded.differs, ended = excluded.ended",
+    ),
+    Part(
         "names_added",
         "nbnntbb",
         "INSERT INTO directory (bucket, identifier, member, kind, masked, sealed, seal)"
@@ -323,6 +330,13 @@ CODE_COUNTS = (
     "SELECT q.place, c.since_ms, c.sent FROM unnest(%s) WITH ORDINALITY AS q(subject, place)"
     f" {_EACH_OWNER} JOIN code_count c ON c.bucket = o.first_bucket AND c.subject = q.subject"
     " ORDER BY c.since_ms, c.sent"
+)
+# The highest last: it is the one that counts.
+LAST_BATCHES = (
+    "SELECT q.place, t.number, t.entry, t.differs, t.ended"
+    " FROM unnest(%s) WITH ORDINALITY AS q(terminal, place)"
+    f" {_EACH_OWNER} JOIN batch t ON t.bucket = o.first_bucket AND t.terminal = q.terminal"
+    " ORDER BY t.number"
 )
 BALANCES = (
     "SELECT q.place, sum(a.balance)::bigint"

@@ -13,7 +13,8 @@ FIRST_VERSION = 3
 SCHEMA_VERSION = 3
 
 # Sealed in the bucket's chain: entry.
-# Derived from it: member, account, counter, reversed, followed, hold, code_count, bucket_head, key_mark.
+# Derived from it: member, account, counter, reversed, followed, hold, code_count, batch, bucket_head,
+# key_mark.
 # With a seal in each row: directory (personal, can be erased), answered (marks of answers without an entry),
 # owner, meta.
 _VERSION_3 = """
@@ -86,6 +87,14 @@ CREATE TABLE code_count (
     subject TEXT PRIMARY KEY NOT NULL,
     since_ms INTEGER NOT NULL,
     sent INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE batch (
+    terminal TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    entry INTEGER NOT NULL,
+    differs INTEGER NOT NULL,
+    ended INTEGER NOT NULL,
+    PRIMARY KEY (terminal, number)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE directory (
     identifier BLOB PRIMARY KEY NOT NULL,

@@ -31,6 +31,8 @@ from switch.ledger.engine import (
     FollowUp,
     Head,
     IdentifierLoad,
+    LastBatch,
+    LastBatchLoad,
     LedgerUnavailable,
     Load,
     Loaded,
@@ -114,6 +116,9 @@ _BALANCE = (
     "SELECT balance FROM account WHERE kind = ? AND holder = ? AND program = ? AND unit = ? AND bucket = ?"
 )
 _CODE_COUNT = "SELECT since_ms, sent FROM code_count WHERE subject = ?"
+_LAST_BATCH = (
+    "SELECT number, entry, differs, ended FROM batch WHERE terminal = ? ORDER BY number DESC LIMIT 1"
+)
 _ANSWERED = "SELECT counter, seal FROM answered WHERE initial_key = ?"
 _MARKS = (
     "SELECT initial_key, max(counter) FROM (SELECT initial_key, counter FROM key_mark"
@@ -350,6 +355,10 @@ class SqliteEngine:
         many("DELETE FROM hold WHERE id = ?", ((hold,) for hold in batch.closed))
         for subject, count in batch.code_counts.items():
             self._writer.execute("REPLACE INTO code_count VALUES (?,?,?)", (subject, *count))
+        many(
+            "REPLACE INTO batch VALUES (?,?,?,?,?)",
+            ((terminal, *last) for (terminal, _), last in batch.batches.items()),
+        )
         if batch.answered:
             self._raise_answered(batch.answered)
         return ends
@@ -506,6 +515,9 @@ class SqliteEngine:
             return NOTHING if row is None else Count(*row)
         if isinstance(load, CodeCountLoad):
             return CodeCount(*get(_CODE_COUNT, (load.subject,)).fetchone() or ())
+        if isinstance(load, LastBatchLoad):
+            row = get(_LAST_BATCH, (load.terminal,)).fetchone()
+            return None if row is None else LastBatch(row[0], row[1], bool(row[2]), row[3])
         if isinstance(load, MobileLoad):
             for identifier, masked, mobile in self._named(load.member, IdentifierKind.MOBILE):
                 return Mobile(identifier, masked, mobile)

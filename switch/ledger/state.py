@@ -25,6 +25,8 @@ from switch.ledger.engine import (
     FollowedLoad,
     FollowUp,
     IdentifierLoad,
+    LastBatch,
+    LastBatchLoad,
     Load,
     Loaded,
     MemberLoad,
@@ -37,7 +39,9 @@ from switch.ledger.model import (
     ENTRY_ID_EPOCH_MS,
     ENTRY_ID_LIMIT,
     ENTRY_IDS_PER_MS,
+    OF_NO_MEMBER,
     Account,
+    BatchClosed,
     CodeCount,
     CodesCounted,
     Entry,
@@ -50,6 +54,7 @@ from switch.ledger.model import (
     Mobile,
     Named,
     OriginalReversed,
+    UploadEnded,
     bucket_of_member,
 )
 
@@ -66,6 +71,7 @@ ABSENT_IDENTITIES = 10_000
 _MEMBER_NUMBER_BITS = 40
 _NO_MOBILE = Mobile(b"", "", b"")
 _NOT_FOLLOWED = FollowUp()
+_NO_BATCH = LastBatch(0, 0, differs=False)
 
 Value = TypeVar("Value")
 Key = TypeVar("Key")
@@ -181,6 +187,7 @@ class State:
         self._followed: _Generations[int, FollowUp] = _Generations(cache_generation)
         self._counters: _Generations[Counter, Count] = _Generations(cache_generation)
         self._code_counts: _Generations[str, CodeCount] = _Generations(cache_generation)
+        self._last_batches: _Generations[str, LastBatch] = _Generations(cache_generation)
         self._batch = _NewBatch()
 
     # ---------------------------------------------------------------- look-ups
@@ -254,6 +261,13 @@ class State:
             raise NotLoaded(CodeCountLoad(subject))
         return count
 
+    def last_batch(self, terminal: str) -> LastBatch:
+        """The last batch that a terminal closed; number 0 when it closed none."""
+        last = self._last_batches.get(terminal)
+        if last is None:
+            raise NotLoaded(LastBatchLoad(terminal))
+        return last
+
     def counter(self, counter: Counter) -> Count:
         """What a counter came to, this batch included."""
         stored = self._counters.get(counter)
@@ -301,6 +315,10 @@ class State:
             elif isinstance(side, CodesCounted):
                 batch.code_counts[side.subject] = CodeCount(side.since_ms, side.sent)
                 self._code_counts.put(side.subject, batch.code_counts[side.subject])
+            elif isinstance(side, BatchClosed):
+                self._close(side.terminal, LastBatch(side.batch, entry.id, side.differs))
+            elif isinstance(side, UploadEnded):
+                self._close(side.terminal, LastBatch(side.batch, side.closed, differs=True, ended=entry.id))
             elif isinstance(side, HoldOpened):
                 batch.opened.append(OpenHold(entry.id, side.member, side.expires_ms))
             elif isinstance(side, HoldClosed):
@@ -315,6 +333,21 @@ class State:
         self._business_date = entry.business_date
         self._entries.add(entry.identity, entry)
         batch.by_id[entry.id] = entry
+
+    def _close(self, terminal: str, last: LastBatch) -> None:
+        self._batch.batches[terminal, last.number] = last
+        self._last_batches.put(terminal, last)
+
+    def _check_batch(self, entry: Entry) -> None:
+        """What closes a batch or ends its upload."""
+        for side in entry.sides:
+            if isinstance(side, BatchClosed):
+                last = self.last_batch(side.terminal)
+                again = side.batch == last.number and last.differs and not last.ended
+                assert side.batch > last.number or again, "a closed batch never opens again"
+            elif isinstance(side, UploadEnded):
+                last = self.last_batch(side.terminal)
+                assert last == LastBatch(side.batch, side.closed, differs=True), "an upload ends once"
 
     def _checked(self, entry: Entry) -> Member | None:
         """The entry's member after it, everything it relies on being loaded and true."""
@@ -334,7 +367,8 @@ class State:
         if not entry.member:
             assert not entry.transfers, "only members' entries move something"
             assert not entry.previous, "only members' entries follow each other"
-            assert all(type(side) is OriginalReversed for side in entry.sides), "nobody's change"
+            assert all(type(side) in OF_NO_MEMBER for side in entry.sides), "nobody's change"
+            self._check_batch(entry)
             return None
         before = None if _is_added(entry) else self.member(entry.member)
         return member_after(before, entry)
@@ -404,6 +438,9 @@ class State:
         elif isinstance(load, CodeCountLoad):
             if load.subject not in self._code_counts:
                 self._code_counts.put(load.subject, cast(CodeCount, value))
+        elif isinstance(load, LastBatchLoad):
+            if load.terminal not in self._last_batches:
+                self._last_batches.put(load.terminal, cast("LastBatch | None", value) or _NO_BATCH)
         elif isinstance(load, CounterLoad):
             if load.counter not in self._counters:
                 self._counters.put(load.counter, cast(Count, value))
@@ -443,6 +480,7 @@ class State:
             new.opened,
             new.closed,
             new.code_counts,
+            new.batches,
             answered,
         )
 
@@ -467,6 +505,7 @@ class State:
             self._followed,
             self._counters,
             self._code_counts,
+            self._last_batches,
         ):
             cache.make_room()
 
@@ -476,6 +515,7 @@ class _NewBatch:
 
     __slots__ = (
         "accounts",
+        "batches",
         "by_id",
         "cards_changed",
         "closed",
@@ -496,6 +536,7 @@ class _NewBatch:
         self.opened: list[OpenHold] = []
         self.closed: list[int] = []
         self.code_counts: dict[str, CodeCount] = {}
+        self.batches: dict[tuple[str, int], LastBatch] = {}
         self.cards_changed: set[int] = set()
         self.taken = False  # by `State.batch`
 

@@ -160,9 +160,8 @@ def close_batches(book: Book, number: int) -> None:
     closed: Entry | None = None
     for place, step in enumerate(steps):
         request = Request("close", number + place, 77)
-        entry = changed(
-            decision(book.state, request, None, book.now_ms), response_code="00", batch=0, sides=(step(closed),)
-        )
+        refused = decision(book.state, request, None, book.now_ms)
+        entry = changed(refused, response_code="00", batch=0, sides=(step(closed),))
         book.ask(lambda entry=entry: book.state.apply(entry))  # type: ignore[misc]
         book.gathered.append(entry)
         if type(entry.sides[0]) is BatchClosed:
@@ -209,7 +208,7 @@ def write_ledger(files: Files) -> None:
     book.send(Request("earn", 40, 2, points=5, terms=PRICED, amount=50_000, batch=2))
     book.send(Request("replace", 41, 1, other=11))
     book.send(Request("hold", 42, 11, points=20))
-    close_batches(book, 50)
+    close_batches(book, 90)
     book.stage({b"initial1": 70, b"initial2": 9})
     book.engine.sync()
     book.state.committed()

@@ -79,7 +79,7 @@ def test_an_honest_ledger_has_no_problem(files: Files) -> None:
     report = files.verify()
     assert report.problems == []
     assert report.warnings == []
-    assert (report.entries, report.members, report.checkpoints) == (24, 3, 2)
+    assert (report.entries, report.members, report.checkpoints) == (28, 3, 2)
     assert (report.transfers, report.found) == (10, 0)
     assert report.postings > 2 * report.transfers
 
