@@ -4,7 +4,8 @@ Only apsw opens the file, never a second SQLite library. Decisions are not taken
 after a failed write: the caller drops its memory and starts again from what is stored.
 
 Connections: one writes (statements on the caller's thread, COMMIT possibly on another), one answers look-ups
-from committed data, one copies the write-ahead log into the database (`checkpoint`).
+from committed data, one searches what is due (reads a lot, possibly on another thread), one copies the
+write-ahead log into the database (`checkpoint`).
 """
 
 from __future__ import annotations
@@ -227,6 +228,7 @@ class SqliteEngine:
             self._writer.set_wal_hook(self._note_log)
             self._ledger = self._create_or_check()
         self._reader = self._connect(read_only=True)
+        self._searcher = self._connect(read_only=True)
         self._checkpointer = self._connect()
 
     def _connect(self, *, read_only: bool = False) -> apsw.Connection:
@@ -568,12 +570,12 @@ class SqliteEngine:
     def due_members(self, day: int, after: int, limit: int) -> list[int]:
         """See `Engine.due_members`."""
         with failures_at(self._path):
-            return [int(member) for (member,) in self._reader.execute(_DUE_MEMBERS, (day, after, limit))]
+            return [int(member) for (member,) in self._searcher.execute(_DUE_MEMBERS, (day, after, limit))]
 
     def due_holds(self, now_ms: int, limit: int) -> list[OpenHold]:
         """See `Engine.due_holds`."""
         with failures_at(self._path):
-            return [OpenHold(*row) for row in self._reader.execute(_DUE_HOLDS, (now_ms, limit))]
+            return [OpenHold(*row) for row in self._searcher.execute(_DUE_HOLDS, (now_ms, limit))]
 
     def _contradiction(self, what: str) -> LedgerUnavailable:
         return LedgerUnavailable(f"{self._path}: {what}; run `vafa ledger verify`")

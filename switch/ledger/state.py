@@ -290,6 +290,21 @@ class State:
         """The id a member added to this bucket has to take. Asking takes nothing; `apply` does."""
         return (bucket << _MEMBER_NUMBER_BITS) + self._member_counts.get(bucket, 0) + 1
 
+    def knows(self, load: Load) -> bool:
+        """Whether the look-up that `load` is about would be answered from memory."""
+        if isinstance(load, EntryLoad):
+            return self._entries.knows(load.identity)
+        if isinstance(load, ReversedLoad):
+            return self._reversed.knows(load.original)
+        if isinstance(load, IdentifierLoad):
+            return load.identifier in self._identifiers
+        if isinstance(load, MemberLoad):
+            return load.member in self._members
+        if isinstance(load, EntryIdLoad):
+            is_new = load.entry in self._batch.by_id or load.entry > self._last_entry_id
+            return is_new or load.entry in self._by_id
+        return False
+
     # ---------------------------------------------------------------- changes
 
     def apply(self, entry: Entry) -> None:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
+from hashlib import blake2b
 from typing import NamedTuple, Protocol, TypeGuard, TypeVar
 
 import structlog
@@ -42,12 +43,25 @@ from switch.authorizer.request import NEW_PIN_BLOCK, RequestReader, identifying_
 from switch.hsm.port import Direction, DukptPin, Fault, Hsm, HsmError, Key
 from switch.iso8583 import DecodeError, Dialect, Message
 from switch.keys import BDK_ID_BYTES, SwitchKeys
-from switch.ledger import Batch, Engine, Entry, FencedError, LedgerError, NotLoaded, State
+from switch.ledger import (
+    Batch,
+    ConflictError,
+    Engine,
+    Entry,
+    FencedError,
+    LedgerError,
+    Load,
+    NotLoaded,
+    State,
+)
 from switch.link.framing import Frame
 from switch.server import eager
+from switch.server.business_day import BusinessDay
 from switch.server.card_values import CardValues
 from switch.server.codes import CodeCarrier, CodeCarrierError
 from switch.server.enciphered import CODE, ENCIPHERED, MOBILE, EncipheredError, opened
+from switch.server.prefetch import first_loads, member_loads
+from switch.server.quarantine import DIGEST_BYTES, Quarantine
 from switch.server.sending import INITIAL_KEY_BYTES, KEY_SET, KeyMarks, Sending, Standing
 from switch.settings import NEVER_POINTS, Program, Terminal
 
@@ -69,6 +83,8 @@ SIGN_ON, SIGN_OFF, ECHO = "001", "002", "301"
 
 # One commit carries at most this many entries: its statements run on the event loop, about 2 ms at this size.
 LARGEST_BATCH = 128
+# Members with something due that join a batch: a job over a million of them must not be felt.
+DUE_PER_BATCH = 16
 # A commit that failed is asked again once: a passing fault costs nothing, a lasting one is not hammered at.
 TRIES = 2
 # Requests that wait for their batch; above it the switch says 91 instead of growing. About 10 MB, half a
@@ -95,6 +111,8 @@ class Clock(Protocol):
     def now_ms(self) -> int: ...
 
     def local(self) -> datetime: ...
+
+    def monotonic(self) -> float: ...
 
 
 class Peer(Protocol):
@@ -156,12 +174,41 @@ class _Unstored:
     body: bytes = field(repr=False)
 
 
+class _Portion:
+    """Members that a job wants settled. done: True when all are, False when one couldn't be."""
+
+    __slots__ = ("done", "left")
+
+    def __init__(self, members: int) -> None:
+        self.left = members
+        self.done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def settled(self) -> None:
+        self.left -= 1
+        if not self.left and not self.done.done():
+            self.done.set_result(True)
+
+    def failed(self) -> None:
+        if not self.done.done():
+            self.done.set_result(False)
+
+
+class _Due(NamedTuple):
+    """A member with something due, on its own: nobody asked, nobody is answered."""
+
+    member: int
+    portion: _Portion
+
+
+_Item = _Work | _Unstored | _Due
+
+
 @dataclass(slots=True)
 class _Batch:
     """Requests that are decided and committed together. in_doubt: a commit failed, maybe after it was
     stored."""
 
-    work: list[_Work | _Unstored]
+    work: list[_Item]
     tries: int = 1
     in_doubt: bool = False
 
@@ -216,6 +263,7 @@ class Pipeline:
         clock: Clock,
         log: structlog.stdlib.BoundLogger,
         writer: Executor,
+        quarantine: Quarantine,
         after_commit: Callable[[], None],
         stop: Callable[[str], None],
     ) -> None:
@@ -233,6 +281,8 @@ class Pipeline:
         self._clock = clock
         self._log = log
         self._writer = writer
+        self._quarantine = quarantine
+        self._is_remote: bool = getattr(engine, "is_remote", False)
         self._after_commit = after_commit
         self._stop = stop
         self._authorizer = Authorizer(
@@ -259,10 +309,12 @@ class Pipeline:
         self._card_values = CardValues(hsm, keys.card_values, program.card_value_offset, directory_key)
         start = engine.start()
         self._state: State | None = State(start)  # None: to be read again
+        self._day = BusinessDay(start.business_date, clock.local().date(), clock.monotonic())
         self._marks = KeyMarks(start.key_marks)
         self._turns: dict[str, asyncio.Future[None]] = {}
         self._hsm_told_ms: dict[tuple[str, Fault], int] = {}
         self._queue: deque[_Work | _Unstored] = deque()
+        self._due: deque[_Due] = deque()
         self._committing = False
         self._stopped = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -437,10 +489,16 @@ class Pipeline:
     def _transaction(
         self, peer: Peer, frame: Frame, message: Message, sending: Sending, operation: str, standing: Standing
     ) -> None:
+        now = self._clock.local()
+        today = now.date()
+        if today != self._day.believed and not self._day.is_believed(today, self._clock.monotonic()):
+            if standing is Standing.AT_OR_BELOW:
+                self._refuse_unauthenticated(peer, frame, message, UNAVAILABLE)
+            else:
+                self._refuse(sending, message, UNAVAILABLE)
+            return
         try:
-            request = self._requests.read(
-                message, operation, self._clock.local(), sending.serial, sending.mac
-            )
+            request = self._requests.read(message, operation, now, sending.serial, sending.mac)
         except TooOld:
             if standing is Standing.AT_OR_BELOW:
                 self._replayed(peer, frame, message)
@@ -449,6 +507,9 @@ class Pipeline:
             return
         if len(self._queue) >= LARGEST_QUEUE:
             self._refuse(sending, message, UNAVAILABLE)
+            return
+        if not self._quarantine.is_empty and self._is_quarantined(request):
+            self._refuse(sending, message, MALFUNCTION)
             return
         work = _Work(sending, request, message, peer, frame, standing is Standing.AT_OR_BELOW)
         if operation == "redeem" and request.has_card and self._card_values.is_known(message.text("35")):
@@ -460,21 +521,119 @@ class Pipeline:
             self._say_unavailable(work)
             return
         self._queue.append(work)
+        self._wake()
+
+    def _wake(self) -> None:
         if not self._committing:
             self._committing = True
             self._idle.clear()
             # Frames that arrived in the same turn of the loop join the batch.
             asyncio.get_running_loop().call_soon(self._next_batch)
 
+    def _is_quarantined(self, request: Request) -> bool:
+        """Whether the process stopped on it too often; whoever is suspected gets a name."""
+        digest = request.fingerprint
+        if self._quarantine.is_suspect(digest):
+            self._quarantine.tell(digest, request.terminal, request.operation)
+        if not self._quarantine.is_held(digest):
+            return False
+        self._log.error(
+            "request quarantined: the process stopped on it",
+            alarm=True,
+            terminal=request.terminal,
+            operation=request.operation,
+            digest=digest.hex(),
+        )
+        return True
+
+    # ------------------------------------------------------------ what time brings
+
+    def day_now(self) -> str | None:
+        """The business date, YYYY-MM-DD; None while the clock is not believed."""
+        today = self._clock.local().date()
+        if not self._day.is_believed(today, self._clock.monotonic()):
+            return None
+        newest = "" if self._state is None else self._state.business_date
+        return max(today.isoformat(), newest)
+
+    def confirm_day(self, confirmed: date) -> bool:
+        """An operator says which day it is; False when the clock says another."""
+        return self._day.confirm(confirmed, self._clock.local().date(), self._clock.monotonic())
+
+    async def settle(self, members: Sequence[int]) -> bool:
+        """Decide and store what is due for these members, beside the requests, a few in each batch.
+
+        False when that failed: the ledger is away, the clock not believed, the switch stops.
+        """
+        portion = _Portion(len(members))
+        for member in members:
+            digest = _digest_of_due(member)
+            if self._quarantine.is_held(digest):
+                self._log.error(
+                    "member quarantined: the process stopped on what is due for it",
+                    alarm=True,
+                    member=member,
+                    digest=digest.hex(),
+                )
+                portion.settled()
+            else:
+                self._due.append(_Due(member, portion))
+        if self._due:
+            self._wake()
+        return await portion.done
+
     # ------------------------------------------------------------ decide and commit
 
     def _next_batch(self) -> None:
-        if not self._queue:
+        if not self._queue and not self._due:
             self._committing = False
             self._idle.set()
             return
-        work = [self._queue.popleft() for _ in range(min(len(self._queue), LARGEST_BATCH))]
-        self._try(_Batch(work))
+        self._begin(_Batch(self._gathered()))
+
+    def _gathered(self) -> list[_Item]:
+        """What the next batch is of. Whatever a process stopped on before is a batch of its own."""
+        queue, due = self._queue, self._due
+        if self._quarantine.is_empty:
+            work: list[_Item] = [queue.popleft() for _ in range(min(len(queue), LARGEST_BATCH))]
+            work += [due.popleft() for _ in range(min(len(due), DUE_PER_BATCH))]
+            return work
+        work = []
+        for waiting, most in ((queue, LARGEST_BATCH), (due, LARGEST_BATCH + DUE_PER_BATCH)):
+            while waiting and len(work) < most:
+                if self._quarantine.is_suspect(_digest_of(waiting[0])):
+                    return work or [waiting.popleft()]
+                work.append(waiting.popleft())
+        return work
+
+    def _begin(self, batch: _Batch) -> None:
+        if self._is_remote and not self._stopped:
+            eager.start(self._fetch(batch), self._tasks)
+        else:
+            self._try(batch)
+
+    async def _fetch(self, batch: _Batch) -> None:
+        """Ask a ledger behind a network for what the batch will look at, in two round trips, then try it."""
+        try:
+            if self._state is None:
+                self._state = State(await self._remotely(self._engine.start))
+            requests = [item.request for item in batch.work if isinstance(item, _Work)]
+            due = [item.member for item in batch.work if isinstance(item, _Due)]
+            await self._fill(self._state, first_loads(self._state, requests))
+            await self._fill(self._state, member_loads(self._state, requests, due))
+        except LedgerError as error:
+            self._failed(batch, error)
+            return
+        self._try(batch)
+
+    async def _fill(self, state: State, loads: Sequence[Load]) -> None:
+        if loads:
+            values = await self._remotely(partial(self._engine.load_many, loads))
+            for load, value in zip(loads, values, strict=True):
+                state.fill(load, value)
+
+    async def _remotely(self, ask: Callable[[], Found]) -> Found:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, ask)
 
     def _try(self, batch: _Batch) -> None:
         """Decide a batch on the memory and commit what it changes; its answers follow the commit."""
@@ -483,16 +642,18 @@ class Pipeline:
             return
         try:
             changes, answers = self._decide(batch)
+            self._quarantine.nothing_under_way()
             if changes is not None:
                 self._engine.stage(changes, self._epoch)
         except LedgerError as error:
+            self._quarantine.nothing_under_way()
             self._failed(batch, error)
             return
-        except AssertionError as error:
+        except Exception as error:
             self._broken(batch, error)
             return
         if changes is None:
-            self._release(answers)
+            self._finish(batch, answers)
             asyncio.get_running_loop().call_soon(self._next_batch)
             return
         stored = len(changes.entries)
@@ -513,6 +674,9 @@ class Pipeline:
                 answers.append(_Answer(item.sending, item.body))
                 _raise(marks, item.sending)
                 continue
+            if isinstance(item, _Due):
+                self._decide_due(self._state, item, now_ms)
+                continue
             outcome = self._decide_one(self._state, item, now_ms)
             if outcome is None:
                 waiting = True
@@ -531,7 +695,7 @@ class Pipeline:
                 body = self._unauthenticated(item.message, SECURITY_ERROR)
                 answers.append(_Answer(item.sending, body, replayed=item.peer))
         if waiting:
-            batch.work = [item for item in batch.work if isinstance(item, _Unstored) or not item.parked]
+            batch.work = [item for item in batch.work if not (isinstance(item, _Work) and item.parked)]
         changes = self._state.batch(marks)
         return (changes if changes.entries or marks else None), answers
 
@@ -541,6 +705,7 @@ class Pipeline:
         """Decide one request, loading what the memory lacks, and let the next ones see its entry. None: it
         waits for the HSM."""
         request = item.request
+        self._quarantine.begin(request.fingerprint)
         while True:
             try:
                 if item.only_stored:
@@ -575,6 +740,18 @@ class Pipeline:
                     self._apply(state, second)
             return outcome
 
+    def _decide_due(self, state: State, item: _Due, now_ms: int) -> None:
+        """Settle one member, if something is due still."""
+        day = self.day_now()
+        if day is None:
+            item.portion.failed()
+            return
+        self._quarantine.begin(_digest_of_due(item.member))
+        member = self._loading(state, partial(state.member, item.member))
+        entry = self._authorizer.due(state, member, day, now_ms)
+        if entry is not None:
+            self._apply(state, entry)
+
     def _apply(self, state: State, entry: Entry) -> None:
         """Let the next decisions see this entry."""
         self._loading(state, partial(state.apply, entry))
@@ -593,15 +770,26 @@ class Pipeline:
             assert self._state is not None
             self._state.committed()
             self.committed_entries += stored
-            self._release(answers)
+            self._finish(batch, answers)
             self._after_commit()
             self._next_batch()
             return
-        batch.in_doubt = True
+        batch.in_doubt |= not isinstance(error, ConflictError | FencedError)  # those say: nothing was stored
         if isinstance(error, LedgerError):
             self._failed(batch, error)
         else:
             self._broken(batch, error)
+
+    def _finish(self, batch: _Batch, answers: list[_Answer]) -> None:
+        """All of the batch is decided and durable."""
+        if not self._quarantine.is_empty:
+            for item in batch.work:
+                self._quarantine.passed(_digest_of(item))
+        for item in reversed(batch.work):
+            if not isinstance(item, _Due):
+                break
+            item.portion.settled()
+        self._release(answers)
 
     def _failed(self, batch: _Batch, error: LedgerError) -> None:
         """Nothing is stored, or nobody knows: forget the memory, read the ledger again, ask once more."""
@@ -619,11 +807,12 @@ class Pipeline:
             self._give_up(batch)
         else:
             batch.tries += 1
-            self._try(batch)
+            self._begin(batch)
 
     def _broken(self, batch: _Batch, error: BaseException) -> None:
         """An invariant does not hold: stop this process rather than go on with a ledger it can't trust."""
         self._stopped = True
+        self._quarantine.broke([_digest_of(item) for item in batch.work], self._clock.now_ms())
         self._log.critical("invariant broken", error=type(error).__name__, at=where_of(error))
         self._give_up(batch)
         self._stop("an invariant of the ledger broke")
@@ -632,7 +821,9 @@ class Pipeline:
         """Nothing is said under a MAC: the terminal reverses. 91 is for whoever reads a trace; where
         something may have been booked nothing is said at all."""
         for item in batch.work:
-            if batch.in_doubt:
+            if isinstance(item, _Due):
+                item.portion.failed()
+            elif batch.in_doubt:
                 item.sending.drop()
             else:
                 self._say_unavailable(item)
@@ -774,6 +965,9 @@ class Pipeline:
         if code not in (SIGN_ON, SIGN_OFF, ECHO):
             self._refuse(sending, message, INVALID_TRANSACTION)
             return
+        if code == SIGN_ON and self.day_now() is None:
+            self._refuse(sending, message, UNAVAILABLE)  # terminals take their date from the answer
+            return
         fields = answer_fields(message.text("11"), _time_of(message), message.text("41"), APPROVED)
         if code == SIGN_ON:
             fields["48"] = self._sign_on_tags()
@@ -799,6 +993,17 @@ class Pipeline:
             await self._idle.wait()
             if self._tasks:
                 await asyncio.wait(set(self._tasks))
+
+
+def _digest_of(item: _Item) -> bytes:
+    """What the quarantine knows it by; empty for what isn't decided."""
+    if isinstance(item, _Work):
+        return item.request.fingerprint
+    return _digest_of_due(item.member) if isinstance(item, _Due) else b""
+
+
+def _digest_of_due(member: int) -> bytes:
+    return blake2b(b"due" + member.to_bytes(MEMBER_BYTES, "big"), digest_size=DIGEST_BYTES).digest()
 
 
 def _raise(marks: dict[bytes, int], sending: Sending) -> None:

@@ -16,6 +16,8 @@ import ssl
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
 from typing import Any, TextIO
 
 import structlog
@@ -31,7 +33,9 @@ from switch.ledger.sqlite import SqliteEngine
 from switch.server.clock import SystemClock
 from switch.server.codes import CodeOutbox
 from switch.server.connection import Connections
+from switch.server.jobs import DueJob
 from switch.server.pipeline import Pipeline, where_of
+from switch.server.quarantine import Quarantine, QuarantineError
 from switch.server.registered import Registered
 from switch.settings import Listener, Settings, SettingsError
 from switch.tls import TlsError, expiry_warning, server_context
@@ -46,7 +50,16 @@ COLLECT_INTERVAL_S = 600
 # A commit that is done waits for the interpreter this long when the loop is busy; Python's own 5 ms is a
 # batch.
 SWITCH_INTERVAL_S = 0.0005
+# How often an operator is told that the clock is not believed, and how often the confirmation is looked for.
+DAY_ALARM_INTERVAL_S = 60
+DAY_INTERVAL_S = 1
 LISTEN_BACKLOG = 1024  # a power cut in a mall: all terminals connect at once
+
+
+# In the data directory. Requests that were under way when the process stopped; what an operator writes to
+# confirm the clock's date.
+QUARANTINE = "requests.under-way"
+CONFIRMED_DAY = "business-date"
 
 
 class StartError(Exception):
@@ -95,13 +108,15 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         # A ledger shorter than its last checkpoint lost entries: it is not served from.
         checkpoints = CheckpointFile(settings.checkpoint_path, checkpoint_mac)
         await write_checkpoint(engine, checkpoints, clock.now_ms())
-    except (KeysError, LedgerUnavailable, SettingsError) as error:
+        quarantine = Quarantine(quarantine_path(settings), clock.now_ms())
+    except (KeysError, LedgerUnavailable, QuarantineError, SettingsError) as error:
         raise StartError(str(error)) from error
     except HsmError as error:
         raise StartError(f"{error}; check [hsm] and its key store") from error
     with (
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-writer") as writer,
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-checkpoint") as checkpointer,
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-search") as search,
     ):
         copying: list[asyncio.Future[None]] = []
 
@@ -130,6 +145,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             clock=clock,
             log=log,
             writer=writer,
+            quarantine=quarantine,
             after_commit=pace_log,
             stop=request_stop,
         )
@@ -153,7 +169,9 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             loop.create_task(_checkpoint(engine, checkpoints, clock, log)),
             loop.create_task(_watch_certificates(settings, clock, log)),
             loop.create_task(registered.follow(pipeline, keys.base_keys)),
+            loop.create_task(_watch_day(pipeline, settings.data / CONFIRMED_DAY, clock, log)),
         ]
+        due_job = loop.create_task(DueJob(pipeline, engine, clock.now_ms, search, log).run())
         loop.set_exception_handler(lambda _loop, context: log_defect(log, context))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, request_stop, signal.Signals(number).name)
@@ -177,13 +195,14 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         if handshakes is not None:
             handshakes.close()
         connections.stop_reading()
+        due_job.cancel()
         await pipeline.drain()
         connections.close_all()
         if server is not None:
             await server.wait_closed()
         for task in background:
             task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
+        await asyncio.gather(due_job, *background, return_exceptions=True)
         code = 0 if reason.startswith("SIG") else 1
         if code == 0:
             with contextlib.suppress(LedgerUnavailable, HsmError):
@@ -191,6 +210,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
                 engine.stage(Batch([]), epoch)  # the last checkpoint's note: no later batch will carry it
                 engine.sync()
     engine.close()
+    quarantine.close()
     await hsm.close()
     lock.close()
     with contextlib.suppress(OSError):
@@ -323,6 +343,46 @@ async def _watch_certificates(
             if warning is not None:
                 log.warning("certificate", what=warning)
         await asyncio.sleep(CERTIFICATE_INTERVAL_S)
+
+
+def quarantine_path(settings: Settings) -> Path:
+    """Where a switch notes what it decides, see `switch.server.quarantine`."""
+    return settings.data / QUARANTINE
+
+
+async def _watch_day(
+    pipeline: Pipeline, confirmed: Path, clock: SystemClock, log: structlog.stdlib.BoundLogger
+) -> None:
+    """While the clock is not believed: say so, and look whether an operator says that it is right."""
+    told_s = -float(DAY_ALARM_INTERVAL_S)
+    while True:
+        if pipeline.day_now() is None:
+            if clock.monotonic() - told_s >= DAY_ALARM_INTERVAL_S:
+                told_s = clock.monotonic()
+                today = clock.local().date().isoformat()
+                log.error(
+                    "clock not believed, every request is refused with 91",
+                    alarm=True,
+                    clock=today,
+                    remedy=f"set the clock; if it is right write {today} into {confirmed}",
+                )
+            if _confirm(pipeline, confirmed, log):
+                told_s = -float(DAY_ALARM_INTERVAL_S)
+        await asyncio.sleep(DAY_INTERVAL_S)
+
+
+def _confirm(pipeline: Pipeline, confirmed: Path, log: structlog.stdlib.BoundLogger) -> bool:
+    if not confirmed.exists():
+        return False
+    try:
+        text = confirmed.read_text(encoding="ascii").strip()
+        confirmed.unlink()  # it counts once
+        right = pipeline.confirm_day(date.fromisoformat(text))
+    except (OSError, ValueError) as error:
+        log.error("confirmed business date can't be read", error=type(error).__name__)
+        return False
+    log.warning("business date confirmed" if right else "confirmed business date is another", date=text)
+    return right
 
 
 async def _collect() -> None:

@@ -26,6 +26,7 @@ from switch.server.clock import SystemClock
 from switch.server.codes import CodeCarrierError
 from switch.server.log import open_log
 from switch.server.pipeline import Pipeline
+from switch.server.quarantine import Quarantine
 from switch.settings import Program, Settings
 from tests.server.issued_cards import issued_card
 from tests.server.moment import local_moment
@@ -217,6 +218,7 @@ class Bench:
             clock=self.clock,
             log=open_log(self.log),
             writer=self.writer,
+            quarantine=Quarantine(self.settings.data / "requests.under-way", self.clock.now_ms()),
             after_commit=lambda: None,
             stop=self.stopped.append,
         )

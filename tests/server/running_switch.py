@@ -38,8 +38,11 @@ def new_card() -> str:
 class RunningSwitch:
     """`vafa switch run` on a directory. `changes`: settings as "section.key" -> TOML text of the value."""
 
-    def __init__(self, directory: Path, changes: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, directory: Path, changes: dict[str, str] | None = None, module: str = "tools.cli"
+    ) -> None:
         self.directory = directory
+        self.module = module  # what is run with the arguments of `vafa`
         create_defaults(directory)
         for name, value in (changes or {}).items():
             self._change(name, value)
@@ -73,7 +76,7 @@ class RunningSwitch:
         command = [
             sys.executable,
             "-m",
-            "tools.cli",
+            self.module,
             "switch",
             "run",
             "--data",

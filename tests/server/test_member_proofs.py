@@ -576,7 +576,9 @@ def test_a_member_is_sent_so_many_codes_in_a_period(tmp_path: Path) -> None:
         assert from_elsewhere["48.04"] == "0303", "whoever asks"
         assert (await bench.one(bench.code_request(other)))["39"] == "00"
         code = bench.post.sent[2][1]
-        assert (await bench.one(bench.redemption(card, 1, hidden(code))))["39"] == "00", "the last one is good"
+        assert (await bench.one(bench.redemption(card, 1, hidden(code))))["39"] == "00", (
+            "the last one is good"
+        )
         bench.clock.ahead_ms = 3_599_000
         assert (await bench.one(bench.code_request(card)))["48.05"] == f"{1:012d}"
         bench.clock.ahead_ms = 3_600_000
@@ -673,7 +675,6 @@ def test_a_code_names_nobody(tmp_path: Path) -> None:
         assert (await bench.one(bench.redemption(None, 1, both)))["39"] == "00"
 
     play(tmp_path, story)
-
 
 
 def test_a_mobile_number_in_clear_is_refused_on_a_plain_line(tmp_path: Path) -> None:
