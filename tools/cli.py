@@ -54,6 +54,8 @@ class Command(NamedTuple):
 COMMANDS = (
     Command("demo", "tools.demo", "demo", "Play one scripted visit: real firmware, line, switch, ledger."),
     Command("switch", "tools.switch", "app", "Run the switch."),
+    Command("merchant", "tools.registry", "merchant_app", "Merchants: add, block, list, show."),
+    Command("terminal", "tools.registry", "terminal_app", "Terminals: add, block, assign, list, show."),
     Command("keys", "tools.keys", "app", "Keys and certificates: make, load, rotate, revoke."),
     Command("hsm", "tools.hsm", "app", "Run a simulated HSM, be its officers."),
     Command("ledger", "tools.ledger", "app", "Verify the ledger."),

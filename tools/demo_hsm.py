@@ -189,7 +189,7 @@ async def _make_keys(data: Path, port: int) -> None:
         _set_port(_place(data, CONFIG_FILE), TABLE, port)
         _set_port(data / SETTINGS_FILE, "hsm", port)
         settings = load(data / SETTINGS_FILE)
-        await _make_missing(settings, data)
+        await make_missing(settings, data)
     except (KeysError, KeyStoreError, HsmError, LedgerUnavailable) as error:
         raise CommandError(str(error), ExitCode.CONFIGURATION) from None
     except OSError as error:
@@ -198,7 +198,9 @@ async def _make_keys(data: Path, port: int) -> None:
         ) from None
 
 
-async def _make_missing(settings: Settings, data: Path) -> None:
+async def make_missing(settings: Settings, data: Path) -> None:
+    """Every key that the settings and the registry need and the box, which runs, doesn't have. Raises
+    KeysError, KeyStoreError, HsmError, LedgerUnavailable, CommandError."""
     hsm = await open_hsm(settings)
     try:
         async with _Courier(hsm, data) as courier:

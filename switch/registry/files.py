@@ -74,12 +74,12 @@ def read(settings: Settings) -> InForce:
 def history(settings: Settings) -> Agreed:
     """The registry held against its log: every change that made it. Raises RegistryError, which names the
     first line that was edited, moved or cut off."""
-    # The registry is replaced before the log grows: while somebody changes both, they are looked at again.
-    while True:
+    with _undisturbed(settings.registry_log_path):
         content, log = _content(settings.registry_path), _content(settings.registry_log_path)
-        if content == _content(settings.registry_path):
-            break
-    registry = _registry(settings, content, log)
+    try:
+        registry = _registry(settings, content, log)
+    except RegistryBroken as error:
+        raise _broken(settings.registry_path, error) from None
     try:
         return agreed(registry, log or b"", Seals(settings.seal_key))
     except RegistryBroken as error:
@@ -115,7 +115,7 @@ class Session:
         if not records:
             return InForce(self.before, in_force(self._settings.terminals, self.before))
         number = self.before.changes + 1
-        day = "-".join(f"{part:02d}" for part in jalali(author.now.year, author.now.month, author.now.day))
+        day = "/".join(f"{part:02d}" for part in jalali(author.now.year, author.now.month, author.now.day))
         stamp = author.now.isoformat(timespec="seconds")
         change = Change(number, stamp, day, author.by, author.user, what, author.reason, records)
         line = log_line(change, seal_of(self.before.last), self._seals)
@@ -195,11 +195,26 @@ def _broken(path: Path, error: RegistryBroken) -> RegistryError:
     return RegistryBroken(f"{path}: {error.what}", _PUT_BACK)
 
 
-def _lock(log: int, path: Path) -> None:
+@contextmanager
+def _undisturbed(path: Path) -> Iterator[None]:
+    """While nobody changes the registry: between its two files a change is only half told."""
+    try:
+        log = os.open(path, os.O_RDONLY)
+    except OSError:  # there is none, or reading it will say why not
+        yield
+        return
+    try:
+        _lock(log, path, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(log)
+
+
+def _lock(log: int, path: Path, kind: int = fcntl.LOCK_EX) -> None:
     deadline = time.monotonic() + LOCK_PATIENCE_S
     while True:
         try:
-            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(log, kind | fcntl.LOCK_NB)
             return
         except BlockingIOError:
             if time.monotonic() >= deadline:

@@ -29,7 +29,7 @@ class RegistryBroken(RegistryError):
 
 
 class Change(NamedTuple):
-    """One line of the log. number: from 1 up. time: ISO 8601 with its offset; jalali: that day, YYYY-MM-DD.
+    """One line of the log. number: from 1 up. time: ISO 8601 with its offset; jalali: that day, YYYY/MM/DD.
     by: who is answerable; user: the system's account. records: as they are from now on."""
 
     number: int

@@ -197,6 +197,10 @@ class Draft:
         """Whether it was added, or terminals of switch.toml are its."""
         return merchant in self._merchants or any(one.acceptor == merchant for one in self._settings.values())
 
+    def knows_terminal(self, terminal: str) -> bool:
+        """Whether it is registered, here or in switch.toml."""
+        return terminal in self._terminals or terminal in self._settings
+
     def terminal(self, terminal: str) -> TerminalRecord:
         """The record of a registered terminal, one of switch.toml too. Raises ChangeRefused."""
         if (record := self._terminals.get(terminal)) is not None:
@@ -204,7 +208,7 @@ class Draft:
         if (one := self._settings.get(terminal)) is not None:
             return TerminalRecord(one.id, one.acceptor, one.initial_key_id, settings=one.acceptor)
         _check("terminal", terminal, TERMINAL_ID, "8 letters or digits (DE 41)")
-        raise ChangeRefused(f"no terminal {terminal} is registered", f"add it: vafa terminal add {terminal}")
+        raise ChangeRefused(f"no terminal {terminal} is registered", "add it: vafa terminal add")
 
     def merchant(self, merchant: str) -> Merchant:
         """The record of a merchant. Raises ChangeRefused."""
@@ -213,7 +217,7 @@ class Draft:
         if self.knows_merchant(merchant):
             return Merchant(merchant)
         _check("merchant", merchant, MERCHANT_ID, "15 letters or digits (DE 42)")
-        raise ChangeRefused(f"no merchant {merchant} is registered", f"add it: vafa merchant add {merchant}")
+        raise ChangeRefused(f"no merchant {merchant} is registered", "add it: vafa merchant add")
 
     def add_merchant(self, merchant: Merchant, *, update: bool = False) -> bool:
         """update: one that is registered with other names gets these. Whether it is blocked stays."""
@@ -226,7 +230,7 @@ class Draft:
             if merchant != before and named and not update:
                 raise ChangeRefused(
                     f"merchant {merchant.id} is registered with other particulars",
-                    f"vafa merchant show {merchant.id}; change them with --update",
+                    "vafa merchant show tells them; change them with --update",
                 )
         self._merchants[merchant.id] = merchant
         return merchant != before
@@ -243,7 +247,7 @@ class Draft:
     ) -> bool:
         """initial_key_id: None for one that is allotted under bdk_id. update: note and initial_key_id of a
         registered one are changed."""
-        if terminal in self._terminals or terminal in self._settings:
+        if self.knows_terminal(terminal):
             return self._add_again(self.terminal(terminal), merchant, initial_key_id, note, update)
         _check("terminal", terminal, TERMINAL_ID, "8 letters or digits (DE 41)")
         self.merchant(merchant)
@@ -261,7 +265,7 @@ class Draft:
         if merchant != before.merchant:
             raise ChangeRefused(
                 f"terminal {before.id} is registered, of merchant {before.merchant}",
-                f"move it: vafa terminal assign {before.id} --merchant {merchant}",
+                f"move it: vafa terminal assign {before.id} --merchant",
             )
         key_id = before.initial_key_id if initial_key_id is None else initial_key_id
         former = before.former
