@@ -16,6 +16,7 @@ from switch.ledger.archive import read_archive
 from switch.ledger.backup import (
     CHECKPOINTS_NAME,
     LEDGER_NAME,
+    RestoreError,
     Summary,
     Target,
     abandon,
@@ -142,6 +143,8 @@ def _restore(
 ) -> list[Path]:
     summary = prepare(source, target)
     typer.echo(f"{_of(summary)} in the backup")
+    if until_ms is not None and summary.newest_ms > until_ms:
+        raise RestoreError(f"{source}: is of a later time than --until; take an older backup")
     if archive is not None:
         _bring_forward(settings, target, summary, archive, until_ms)
         summary = summary_of(target.making)
@@ -151,7 +154,7 @@ def _restore(
     if check:
         _check(target.making, target.making_checkpoints, settings, mac)
     aside = put_in_place(target, datetime.now(TEHRAN).strftime("%Y%m%dT%H%M%S"))
-    typer.echo(f"{_of(summary)} restored to {target.ledger.parent}")
+    typer.echo(f"{_of(summary)} restored")
     return aside
 
 

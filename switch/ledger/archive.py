@@ -84,6 +84,7 @@ class Archive:
         self._unsynced = False
         self._answered: dict[bytes, int] = {}  # waiting for a record with a date
         self.last_entry = 0  # the highest id that is here
+        self._last_seal = b""
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._recover()
@@ -98,7 +99,7 @@ class Archive:
             if whole < path.stat().st_size:
                 os.truncate(path, whole)
             if last is not None:
-                self.last_entry = max(row[0] for row in last.rows)
+                self.last_entry, self._last_seal = last.rows[-1][0], last.rows[-1][-1]
                 return
 
     def append(self, rows: Sequence[tuple[object, ...]], batch: Batch) -> None:
@@ -135,7 +136,7 @@ class Archive:
             raise self._failed(error) from error
         self._answered = {}
         if rows:
-            self.last_entry = rows[-1][0]
+            self.last_entry, self._last_seal = rows[-1][0], rows[-1][-1]
 
     def _write(self, data: bytes) -> None:
         if self._file < 0:
@@ -171,7 +172,17 @@ class Archive:
 
     def catch_up(self, reading: Reading) -> int:
         """Append what the ledger has and the archive doesn't: after a crash, or when it is new beside an old
-        ledger. Returns how many entries. What the directory learnt meanwhile is taken as it is now."""
+        ledger. Returns how many entries. What the directory learnt meanwhile is taken as it is now.
+
+        Raises ArchiveError also for an archive that knows what the ledger doesn't.
+        """
+        if self.last_entry:
+            newest = reading.entry(self.last_entry)
+            if newest is None or newest[-1] != self._last_seal:
+                raise ArchiveError(
+                    f"{self._directory}: ends with entry {self.last_entry}, which the ledger has not (so): was"
+                    " the ledger restored to an earlier moment? Keep this archive aside, begin a new directory"
+                )
         missing = 0
         last_named = _last_named(reading, self.last_entry)
         rows: list[Row] = []

@@ -176,6 +176,20 @@ def test_an_archive_that_begins_too_late_is_refused(archived: Archived, empty: F
     engine.close()
 
 
+def test_an_archive_that_knows_more_than_the_ledger_is_not_gone_on_with(
+    archived: Archived, empty: Files
+) -> None:
+    """The ledger went back to an earlier moment: what came after would stand in the archive for ever."""
+    archived.story()
+    archived.archive.close()
+    archived.book.engine.close()
+    archived.database.write_bytes(empty.database.read_bytes())
+    archived.book.open()
+    archived.reopen()
+    with pytest.raises(ArchiveError, match="begin a new directory"):
+        archived.catch_up()
+
+
 def test_another_ledger_s_archive_is_refused(tmp_path: Path, archived: Archived) -> None:
     archived.story()
     with pytest.raises(ArchiveError, match="archive of another ledger"):

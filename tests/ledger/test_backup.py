@@ -292,6 +292,16 @@ def test_as_far_as_a_moment(shop: Shop, capsys: Capture) -> None:
     assert shop.rows() == states[0]
 
 
+def test_a_backup_of_a_later_time_is_refused(shop: Shop, capsys: Capture) -> None:
+    shop.run("backup", str(shop.backup))
+    before = shop.rows()
+    shop.stop()
+    archive = ["--archive", str(shop.owner.place), "--until", "2026-09-20", "--force"]
+    shop.run("restore", "--from", str(shop.backup), *archive, code=4)
+    assert "is of a later time than --until; take an older backup" in capsys.readouterr().err
+    assert shop.rows() == before
+
+
 def test_until_needs_an_archive(shop: Shop, capsys: Capture) -> None:
     shop.stop()
     shop.run("restore", "--from", str(shop.backup), "--until", "2026-09-21", code=2)
