@@ -18,7 +18,7 @@ from datetime import date
 from pathlib import Path
 
 from switch.authorizer import movements
-from switch.ledger import BUCKETS, Entry, Member, MemberAdded, Side, State, Transfer, Unit
+from switch.ledger import BUCKETS, Engine, Entry, Member, MemberAdded, Side, State, Transfer, Unit
 from switch.ledger.sqlite import SqliteEngine
 from switch.loyalty.program import Rules
 
@@ -79,7 +79,7 @@ def entry_of_request(
     )
 
 
-def add_members(state: State, engine: SqliteEngine, epoch: int, count: int, batch: int) -> list[Member]:
+def add_members(state: State, engine: Engine, epoch: int, count: int, batch: int) -> list[Member]:
     """So many members, stored."""
     members = []
     for number in range(count):

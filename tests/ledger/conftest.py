@@ -12,7 +12,6 @@ from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from simulators.postgres_server import PostgresServer
@@ -45,11 +44,7 @@ def shared_server() -> PostgresServer:
 
 def schema_url(directory: Path) -> str:
     """The connection string of the schema that belongs to a directory."""
-    server = shared_server()
-    schema = f"test_{blake2b(bytes(directory), digest_size=8).hexdigest()}"
-    with psycopg.connect(server.url(), autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}".encode())
-    return server.url(schema)
+    return shared_server().schema(f"test_{blake2b(bytes(directory), digest_size=8).hexdigest()}")
 
 
 @pytest.fixture(params=ENGINES)
