@@ -67,6 +67,7 @@ from switch.authorizer.transfers import second_half
 from switch.hsm.crypto.ciphers import same
 from switch.iso8583 import Dialect, Message
 from switch.ledger import (
+    LOTS_PER_ENTRY,
     AccountKind,
     Entry,
     Followed,
@@ -483,6 +484,8 @@ class Authorizer:
         if self._wallet(receiver).balance + points > LARGEST_BALANCE:
             return refused(INVALID_AMOUNT, sides=proof.sides)
         sent = movements.send_away(member, wallet, points)
+        if len(sent.lots) > LOTS_PER_ENTRY:  # the receiver's entry could not name them all
+            return refused(OUT_OF_RANGE, REASON_OUT_OF_RANGE, proof.sides)
         tags = {"01": f"{points:012d}", **balances(wallet, sent)}
         return Outcome(APPROVED, tags, (sent,), (*proof.sides, SentTo(member.id, receiver.id)))
 

@@ -308,6 +308,17 @@ def test_a_transfer_needs_another_active_card_and_points() -> None:
     assert shop.decide(shop.request("transfer", CARD, points=1, other=friend)).response_code == "12"
 
 
+def test_a_transfer_moves_no_more_lots_than_an_entry_can_name() -> None:
+    shop = shop_with(1)
+    shop.activate(FRIEND)
+    other = shop.request("balance", FRIEND).identifier
+    for _ in range(64):
+        shop.earn(CARD, 1)
+    assert shop.decide(shop.request("transfer", CARD, points=65, other=other)).response_code == "61"
+    assert shop.decide(shop.request("transfer", CARD, points=64, other=other)).response_code == "00"
+    assert shop.wallet(FRIEND).balance == 64
+
+
 def test_a_blocked_card_does_nothing_and_a_proof_unblocks_it() -> None:
     shop = shop_with(100)
     block = shop.decide(shop.request("block", CARD))
