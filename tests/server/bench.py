@@ -19,7 +19,7 @@ from switch.hsm import InProcessHsm
 from switch.hsm.port import Fault, Hsm, HsmError
 from switch.iso8583 import Message
 from switch.keys import SwitchKeys, open_store, read_master_key
-from switch.ledger import Batch, Engine, FencedError, LedgerUnavailable, Start
+from switch.ledger import Batch, ConflictError, Engine, FencedError, LedgerUnavailable, Start
 from switch.ledger.sqlite import SqliteEngine
 from switch.link.framing import Frame
 from switch.server.clock import SystemClock
@@ -39,7 +39,7 @@ ANSWER_DEADLINE_S = 60.0  # only a hanging pipeline is this slow
 
 class FailingEngine:
     """A real engine whose `stage` and `sync` fail as the plan says: "stage", "before", "after" the commit,
-    or not."""
+    "conflict", or not."""
 
     def __init__(self, engine: SqliteEngine) -> None:
         self._engine = engine
@@ -65,6 +65,9 @@ class FailingEngine:
 
     def sync(self) -> None:
         failure = self.plan.pop(0) if self.plan else ""
+        if failure == "conflict":
+            self._engine.rollback()
+            raise ConflictError("planned: another owner's entry is there")
         if failure == "before":
             raise LedgerUnavailable("planned: the disk reports an error")
         self._engine.sync()
