@@ -13,8 +13,15 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from switch.authorizer import movements
+from switch.authorizer.batches import OF_BATCHES, Totals, batch_of_reversal, refused_by_batch, settle
 from switch.authorizer.following import FOLLOWS, follow, undo
-from switch.authorizer.identity import DUE_CLASS, internal_identity, parse_rrn, rrn_of
+from switch.authorizer.identity import (
+    DUE_CLASS,
+    bucket_of_terminal,
+    internal_identity,
+    parse_rrn,
+    rrn_of,
+)
 from switch.authorizer.outcome import (
     ALREADY_ACTIVE,
     APPROVED,
@@ -151,6 +158,8 @@ class Authorizer:
         self._pin_from_points = pin_from_points
         self._limits = limits
         self._key = key
+        self._totals = Totals(dialect)
+        self._in_batches = frozenset(self._totals.operations)
 
     def decide(
         self, state: State, request: Request, now_ms: int, found: Found = NOTHING_FOUND
@@ -174,6 +183,9 @@ class Authorizer:
     def _decide(self, state: State, request: Request, now_ms: int, found: Found) -> Entry | Due:
         if request.business_date < state.business_date:  # a closed day never opens again
             request = request._replace(business_date=state.business_date)
+        if request.operation in OF_BATCHES:
+            outcome = self._of_batch(state, request)
+            return self._entry(state, request, None, bucket_of_terminal(request.terminal), outcome, now_ms)
         original = _followed(state, request)
         if original is not None:
             member_id: int | None = original.member or None
@@ -187,6 +199,11 @@ class Authorizer:
                 return Due(due)
         outcome = self._outcome(state, request, member, original, bucket, now_ms, found)
         return self._entry(state, request, member, bucket, outcome, now_ms)
+
+    def _of_batch(self, state: State, request: Request) -> Outcome:
+        if state.is_reversed(request.identity):
+            return refused(DUPLICATE)
+        return settle(state, request, self._totals)
 
     def _outcome(
         self,
@@ -203,6 +220,8 @@ class Authorizer:
             return refused(DUPLICATE)  # its reversal came first
         if operation == "reversal":
             return self._reverse(state, request, member)
+        if operation in self._in_batches and (closed := refused_by_batch(state, request)) is not None:
+            return closed
         if operation == "activate":
             return self._activate(state, request, member, bucket, now_ms, found)
         if operation in FOLLOWS:
@@ -508,6 +527,8 @@ class Authorizer:
     def _reverse(self, state: State, request: Request, member: Member | None) -> Outcome:
         if request.original[_CLASS_PLACE] not in REVERSIBLE_CLASSES:
             return refused(INVALID_TRANSACTION)
+        if request.original_operation in OF_BATCHES:
+            return refused(INVALID_TRANSACTION)
         original = state.entry(request.original)
         if original is not None and not _is_of(request, original, member):
             return refused(INVALID_TRANSACTION)  # it names another card or operation than its original
@@ -550,6 +571,8 @@ class Authorizer:
             operation=f"{original.operation}.reversal",
             amount=original.amount,
             batch=original.batch,
+            receipt=original.receipt,
+            cashier=original.cashier,
         )
 
     def _may_undo(self, state: State, request: Request, original: Entry) -> bool:
@@ -592,6 +615,8 @@ class Authorizer:
         answer["37"] = rrn_of(bucket, entry_id)
         if outcome.tags:
             answer["48"] = dict(sorted(outcome.tags.items()))
+        if outcome.totals is not None:
+            answer["63"] = dict(outcome.totals)
         return Entry(
             id=entry_id,
             bucket=bucket,
@@ -606,16 +631,26 @@ class Authorizer:
             previous=previous,
             response_code=outcome.response_code,
             amount=request.amount if outcome.amount is None else outcome.amount,
-            batch=request.batch if outcome.batch is None else outcome.batch,
+            batch=self._batch(state, request, outcome),
             answer=self._dialect.encode_body(Message(answer_mti(request.mti), answer)),
             transfers=outcome.transfers,
             sides=outcome.sides,
-            cashier=request.cashier,
-            receipt=request.receipt,
+            cashier=request.cashier if outcome.cashier is None else outcome.cashier,
+            receipt=request.receipt if outcome.receipt is None else outcome.receipt,
             key_serial=request.key_serial,
             request_mac=request.request_mac,
             namings=outcome.namings,
         )
+
+    def _batch(self, state: State, request: Request, outcome: Outcome) -> int:
+        """The batch that an entry is of, and counts in when approved; what closes batches is in none."""
+        batch = request.batch if outcome.batch is None else outcome.batch
+        if not batch or request.operation in self._in_batches:
+            return batch
+        if request.operation == "reversal":
+            return batch_of_reversal(state, request.terminal, batch)
+        is_open = request.operation not in OF_BATCHES and batch > state.last_batch(request.terminal).number
+        return batch if is_open else 0
 
     def _wallet(self, member: Member) -> Wallet:
         return member.wallet(self._terms.name, Unit.POINTS)

@@ -7,6 +7,7 @@ the award. A reversal undoes whatever its original did, to the lots it came from
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import NamedTuple
 
@@ -87,7 +88,7 @@ def _capture(request: Request, member: Member, original: Entry, terms: Terms) ->
         return refused(INVALID_TRANSACTION, REASON_MORE_THAN_LEFT)
     wallet = member.wallet(held.program, held.unit)
     taken = movements.capture(member, wallet, held, points, request.amount, request.acceptor)
-    after = moved(member, original.id + 1, taken)
+    after = moved(member, member.last_entry + 1, taken)
     rest = next((hold for hold in after.holds if hold.id == held.id), None)
     transfers: tuple[Transfer, ...] = (taken,)
     if rest is not None:
@@ -114,7 +115,7 @@ def _void(request: Request, member: Member, original: _Original, terms: Terms) -
     transfers, sides = undone
     sides += (Followed(entry.id, entry.amount, _units(entry), ended=True),)
     reason = REASON_TAKEN_BACK if entry.operation == "earn" else REASON_GIVEN_BACK
-    return _outcome(member, entry, transfers, sides, reason)
+    return replace(_outcome(member, entry, transfers, sides, reason), receipt=entry.receipt)
 
 
 def _refund(request: Request, member: Member, original: _Original, terms: Terms) -> Outcome:
@@ -195,7 +196,7 @@ def undo(
         else:
             made = movements.undo(after, wallet, entry, transfer, today, reopen_days)
         transfers.append(made)
-        after = moved(after, entry.id + 1, made)
+        after = moved(after, member.last_entry + 1, made)
     return tuple(transfers), tuple(sides)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from switch.ledger import AccountKind, Member, Naming, Side, Transfer, Wallet
@@ -43,7 +44,8 @@ LARGEST_BALANCE = 10**12 - 1  # what tag 02 of an answer can say
 class Outcome:
     """What an operation came to: DE 39, DE 48 tags of the answer, and what it changes.
 
-    operation, amount, batch: what the entry counts as, where that isn't what was asked for.
+    operation, amount, batch, receipt, cashier: what the entry counts as, where that isn't what was asked for.
+    totals: tags of the answer's DE 63.
     """
 
     response_code: str
@@ -54,6 +56,9 @@ class Outcome:
     operation: str | None = None
     amount: int | None = None
     batch: int | None = None
+    receipt: str | None = None
+    cashier: str | None = None
+    totals: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple, cast
 
 from switch.authorizer.identity import (
@@ -31,6 +32,8 @@ CARD_DIGITS = range(16, 20)  # ISO/IEC 7812: our program issues 16, cards of 17 
 # 7, PIN blocks and the key serial belong to one sending; all other fields to the transaction.
 OF_A_TRANSMISSION = frozenset({"7", "52", "53"})
 NEW_PIN_BLOCK = "08"  # tag of DE 48
+NAMES_ORIGINAL = frozenset({"reversal", "batch_upload"})  # by DE 90
+NO_TOTALS: Mapping[str, object] = MappingProxyType({})
 
 
 class TooOld(ValueError):
@@ -42,7 +45,8 @@ class Request(NamedTuple):
 
     operation: the message's name in the dictionary (balance, earn, redeem, activate, reversal, pin_change,
     code). key_serial, request_mac: of this sending. has_card: the card was swiped; else a number was typed.
-    original_operation: the operation that a reversal takes back, by the MTI of DE 90 and its DE 3.
+    original_operation: the operation that a reversal takes back, by the MTI of DE 90 and its DE 3. Both also
+    of an uploaded item. totals: the tags of DE 63. tells_points: points were named, be it 0.
     card_valid: False when an activation names a number that is not of the program's cards.
     amount: rial; points: whole points; batch: DE 60; 0 when absent. original: the identity that a reversal
     names, else empty. transaction_day: ordinal of DE 13. follows: the reference number (DE 37) of the
@@ -84,6 +88,8 @@ class Request(NamedTuple):
     has_pin: bool = False
     code: str = ""
     mobile: Mobile | None = None
+    tells_points: bool = False
+    totals: Mapping[str, object] = NO_TOTALS
 
     def __repr__(self) -> str:
         return f"Request({self.operation} {self.stan} of terminal {self.terminal})"
@@ -126,7 +132,7 @@ class RequestReader:
         mti, stan, local_time, terminal = message.mti, texts["11"], texts["12"], texts["41"]
         day = self._day(texts["13"], local_time, business_date)
         original, original_operation = b"", None
-        if operation == "reversal":
+        if operation in NAMES_ORIGINAL:
             data = texts["90"]  # MTI 4, STAN 6, date 4, time 6, zeros 22
             original_operation = self._dialect.name_of(Message(data[:4], {"3": texts["3"]}))
             original_day = self._day(data[10:14], data[14:20], business_date)
@@ -175,6 +181,8 @@ class RequestReader:
             has_pin="52" in texts,
             code=tags.get("06", ""),
             mobile=mobile,
+            tells_points="01" in tags,
+            totals=cast("Mapping[str, object]", message.fields.get("63") or NO_TOTALS),
         )
 
     def _is_of_program(self, card: str) -> bool:

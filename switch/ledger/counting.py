@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple, TypeVar
 
-from switch.ledger.model import OF_MEMBER, AccountKind, Entry
+from switch.ledger.model import OF_MEMBER, AccountKind, Entry, Transfer
 
 APPROVED = "00"
 
@@ -50,16 +50,25 @@ NOTHING = Count(0, 0, 0)
 
 
 def units_moved(entry: Entry) -> int:
-    """What the member's accounts gained or lost by the entry's first transfer, without its sign."""
-    if not entry.transfers:
+    """What the member's accounts gained or lost by what was asked for, without its sign: the entry's first
+    transfer. Of a sale that spends and earns (and of what undoes it, the other way round) what was spent."""
+    transfers = entry.transfers
+    if not transfers:
         return 0
+    asked = transfers[0]
+    if len(transfers) > 1 and not _spends(asked):
+        asked = next((transfer for transfer in transfers if _spends(transfer)), asked)
     moved = inside = 0
-    for posting in entry.transfers[0].postings:
+    for posting in asked.postings:
         if posting.kind in OF_MEMBER:
             moved += posting.amount
             if posting.kind is AccountKind.HELD:
                 inside = posting.amount
     return abs(moved or inside)
+
+
+def _spends(transfer: Transfer) -> bool:
+    return any(posting.kind is AccountKind.REDEEMED for posting in transfer.postings)
 
 
 def counted(entry: Entry) -> tuple[tuple[Counter, Count], ...]:

@@ -54,6 +54,9 @@ MTI = {
     "balance": "0100",
     "hold": "0100",
     "capture": "0220",
+    "batch_close": "0500",
+    "batch_trailer": "0500",
+    "batch_upload": "0320",
 }
 ACCOUNTS = {"earn": "0060", "redeem": "6000", "hold": "6000"}
 

@@ -116,6 +116,7 @@ def request(
         points=points,
         original=original,
         original_operation=original_operation,
+        batch=1,
     )
 
 

@@ -141,6 +141,17 @@ def test_a_void_takes_all_back_once_and_only_in_the_open_batch() -> None:
     assert shop.follow("return", earn).response_code == "12"
 
 
+@pytest.mark.parametrize("how", ["void", "reversal"])
+def test_an_award_that_is_spent_is_taken_from_lots_that_came_later(how: str) -> None:
+    shop = shop_with(100)
+    earn = shop.entries[-1]
+    shop.redeem(CARD, 90)
+    later = shop.earn(CARD, 150)
+    taken = shop.follow("void", earn) if how == "void" else shop.reverse(earn, CARD)
+    assert taken.response_code == "00"
+    assert shop.lots(CARD) == [(later.id, 60)]
+
+
 def test_a_void_that_its_terminal_reverses_leaves_what_was_before() -> None:
     shop = shop_with(100)
     redeem = shop.redeem(CARD, 60)
