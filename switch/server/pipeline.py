@@ -39,7 +39,7 @@ from switch.authorizer import (
 from switch.authorizer.decide import answer_fields, answer_mti
 from switch.authorizer.mobile import Mobiles
 from switch.authorizer.proof import CODE_DIGITS, WRONG_CARD
-from switch.authorizer.request import NEW_PIN_BLOCK, RequestReader, identifying_digits
+from switch.authorizer.request import NAMES_ORIGINAL, NEW_PIN_BLOCK, RequestReader, identifying_digits
 from switch.hsm.port import Direction, DukptPin, Fault, Hsm, HsmError, Key
 from switch.iso8583 import DecodeError, Dialect, Message
 from switch.keys import BDK_ID_BYTES, SwitchKeys
@@ -482,7 +482,7 @@ class Pipeline:
                 return "35", "expiry and service code expected", FORMAT_ERROR
             if str(message.fields.get("22", "")).startswith(_TYPED):
                 return "22", "a typed number travels in 2", FORMAT_ERROR
-        if operation == "reversal" and message.text("90")[ORIGINAL_DIGITS:].strip("0"):
+        if operation in NAMES_ORIGINAL and message.text("90")[ORIGINAL_DIGITS:].strip("0"):
             return "90", "zeros expected", FORMAT_ERROR
         return None
 
@@ -1016,7 +1016,7 @@ def _is_of(entry: Entry | None, sending: Sending) -> TypeGuard[Entry]:
 
 
 def _is_request(mti: str) -> bool:
-    return mti[0] == "0" and mti[1] in "12348" and mti[2] in "02" and mti[3] in "01"
+    return mti[0] == "0" and mti[1] in "123458" and mti[2] in "02" and mti[3] in "01"
 
 
 def _refusing(message: Message, code: str) -> Message:
