@@ -180,8 +180,8 @@ class Archive:
             newest = reading.entry(self.last_entry)
             if newest is None or newest[-1] != self._last_seal:
                 raise ArchiveError(
-                    f"{self._directory}: ends with entry {self.last_entry}, which the ledger has not (so): was"
-                    " the ledger restored to an earlier moment? Keep this archive aside, begin a new directory"
+                    f"{self._directory}: ends with entry {self.last_entry}, which the ledger hasn't: was it"
+                    " restored to an earlier moment? Keep this archive aside and begin a new directory"
                 )
         missing = 0
         last_named = _last_named(reading, self.last_entry)
