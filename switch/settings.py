@@ -429,8 +429,8 @@ def load(path: Path) -> Settings:
     versions = document["program"].pop("versions", []) if isinstance(document.get("program"), dict) else []
     values = {name: reader.table(name, document, keys) for name, keys in TABLES.items()}
     values["program"]["versions"] = _versions(path, reader, values["program"], versions)
-    if not isinstance(terminals, list) or not terminals:
-        raise SettingsError(f"{path}: no terminals; add a [[terminals]] table for each")
+    if not isinstance(terminals, list):
+        raise SettingsError(f"{path}: terminals: expected tables, [[terminals]], or none: vafa terminal add")
     registered = [
         Terminal(**reader.keys(f"terminals[{i}]", row, TERMINAL_KEYS)) for i, row in enumerate(terminals)
     ]

@@ -74,8 +74,11 @@ def read(settings: Settings) -> InForce:
 def history(settings: Settings) -> Agreed:
     """The registry held against its log: every change that made it. Raises RegistryError, which names the
     first line that was edited, moved or cut off."""
-    with _undisturbed(settings.registry_log_path):
-        content, log = _content(settings.registry_path), _content(settings.registry_log_path)
+    try:
+        with _locked(settings.registry_log_path.parent, fcntl.LOCK_SH):
+            content, log = _content(settings.registry_path), _content(settings.registry_log_path)
+    except OSError as error:
+        raise RegistryError(f"{error.filename}: can't be read ({error.strerror})", "check --data") from None
     try:
         registry = _registry(settings, content, log)
     except RegistryBroken as error:
@@ -89,9 +92,8 @@ def history(settings: Settings) -> Agreed:
 class Session:
     """The registry while one command changes it. draft: where the changes are made, then `commit`."""
 
-    def __init__(self, settings: Settings, log: int) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._log = log
         self._seals = Seals(settings.seal_key)
         self.before = _read_registry(settings)
         self.draft = Draft(self.before, settings.terminals)
@@ -104,8 +106,7 @@ class Session:
         except RegistryBroken as error:
             raise _broken(self._settings.registry_log_path, error) from None
         if known.missing:
-            os.ftruncate(self._log, known.keep)
-            self._append(known.missing)
+            self._append(known.missing, known.keep)
         return bool(known.missing)
 
     def commit(self, what: str, author: Author) -> InForce:
@@ -132,36 +133,39 @@ class Session:
             ) from None
         return InForce(after, terminals)
 
-    def _append(self, line: str) -> None:
-        data = line.encode() + b"\n"
-        while data:
-            data = data[os.write(self._log, data) :]
-        os.fsync(self._log)
+    def _append(self, line: str, keep: int | None = None) -> None:
+        """keep: so many bytes of the log are whole lines; None: all."""
+        path = self._settings.registry_log_path
+        log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, OWNER_ONLY)
+        try:
+            _adopt_owner(log, path.parent)
+            if keep is not None:
+                os.ftruncate(log, keep)
+            data = line.encode() + b"\n"
+            while data:
+                data = data[os.write(log, data) :]
+            os.fsync(log)
+            _sync_directory(path.parent)
+        finally:
+            os.close(log)
 
 
 @contextmanager
 def changing(settings: Settings) -> Iterator[Session]:
     """The registry, for one who changes it; others wait. Raises RegistryError."""
-    path = settings.registry_log_path
     try:
-        log = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, OWNER_ONLY)
-        try:
-            _adopt_owner(log, path.parent)
-            _lock(log, path)
-            if not settings.registry_path.exists() and not os.fstat(log).st_size:
-                _replace(settings.registry_path, registry_bytes(Registry(), Seals(settings.seal_key)))
-            yield _session(settings, log)
-        finally:
-            os.close(log)
+        with _locked(settings.registry_log_path.parent, fcntl.LOCK_EX):
+            yield _session(settings)
     except OSError as error:
         raise RegistryError(
-            f"{error.filename or path}: can't be written ({error.strerror})", "check permissions and space"
+            f"{error.filename or settings.registry_path}: can't be written ({error.strerror})",
+            "check permissions and space",
         ) from None
 
 
-def _session(settings: Settings, log: int) -> Session:
+def _session(settings: Settings) -> Session:
     try:
-        return Session(settings, log)
+        return Session(settings)
     except RegistryBroken as error:
         raise _broken(settings.registry_path, error) from None
 
@@ -196,32 +200,26 @@ def _broken(path: Path, error: RegistryBroken) -> RegistryError:
 
 
 @contextmanager
-def _undisturbed(path: Path) -> Iterator[None]:
-    """While nobody changes the registry: between its two files a change is only half told."""
+def _locked(directory: Path, kind: int) -> Iterator[None]:
+    """One writer at a time, or readers: between its two files a change is only half told. The directory: the
+    registry itself is replaced."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        log = os.open(path, os.O_RDONLY)
-    except OSError:  # there is none, or reading it will say why not
-        yield
-        return
-    try:
-        _lock(log, path, fcntl.LOCK_SH)
+        deadline = time.monotonic() + LOCK_PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(handle, kind | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise RegistryError(
+                        f"{directory}: another command changes its files and does not end",
+                        "end it, then try again",
+                    ) from None
+                time.sleep(_LOCK_INTERVAL_S)
         yield
     finally:
-        os.close(log)
-
-
-def _lock(log: int, path: Path, kind: int = fcntl.LOCK_EX) -> None:
-    deadline = time.monotonic() + LOCK_PATIENCE_S
-    while True:
-        try:
-            fcntl.flock(log, kind | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise RegistryError(
-                    f"{path}: another command changes the registry and does not end", "end it, then try again"
-                ) from None
-            time.sleep(_LOCK_INTERVAL_S)
+        os.close(handle)
 
 
 def _adopt_owner(descriptor: int, directory: Path) -> None:
@@ -241,8 +239,12 @@ def _replace(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(fresh, path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(directory)
+        os.fsync(handle)
     finally:
-        os.close(directory)
+        os.close(handle)

@@ -14,7 +14,7 @@ import structlog
 
 from switch.hsm.port import Key
 from switch.keys import KeysError, base_keys_of, open_store
-from switch.registry import Follower, RegistryError, read
+from switch.registry import Follower, RegistryError, history, read
 from switch.settings import Settings, Terminal
 
 INTERVAL_S = 0.5  # a change is in force within a second; a look is two stats, some 5 µs
@@ -43,6 +43,7 @@ class Registered:
         self._follower = Follower(
             (settings.registry_path, settings.hsm.key_store), self._read, self._adopt, self._alarm
         )
+        history(settings)  # an older registry put back is not started with: it would unblock
         found = read(settings)
         self.terminals = found.terminals
         self._in_use = _Found(found.terminals, found.registry.changes, {}, frozenset())

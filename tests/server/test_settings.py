@@ -58,7 +58,6 @@ def test_defaults_fill_what_a_file_leaves_out(tmp_path: Path) -> None:
         ("[program]\nrial_per_earned_point = 0\n" + KEYS + TERMINAL, r"program.rial_per_earned_point"),
         ('[program]\ncard_prefixes = ["12a"]\n' + KEYS + TERMINAL, r"program.card_prefixes: expected a list"),
         (TERMINAL, r"keys.seal is missing"),
-        (KEYS, r"no terminals; add a \[\[terminals\]\] table"),
         (
             KEYS + TERMINAL.replace("10000001", "1"),
             r"terminals\[0\].id: expected 8 letters or digits \(DE 41\)",
@@ -93,7 +92,7 @@ def test_defaults_fill_what_a_file_leaves_out(tmp_path: Path) -> None:
             r"keys.checkpoint is a key of an earlier version; remove .*vafa keys generate ledger/check",
         ),
         ("port =\n", r"not TOML"),
-        ("terminals = 3\n" + KEYS, r"no terminals"),
+        ("terminals = 3\n" + KEYS, r"terminals: expected tables, \[\[terminals\]\], or none"),
     ],
 )
 def test_a_wrong_file_says_where_and_what(tmp_path: Path, text: str, message: str) -> None:
