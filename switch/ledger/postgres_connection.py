@@ -153,6 +153,7 @@ class Server:
 # ---------------------------------------------------------------- a ledger's beginning
 
 # Rows of meta in bucket 0, as in every engine: see `switch.ledger.sqlite.META_NAMES`.
+MOVING = "moving"  # instead of them while a move from another engine fills the tables
 _META_NAMES = ("ledger", "schema", "checkpoint", "answered")
 
 
@@ -164,7 +165,7 @@ def open_ledger(server: Server, sealer: Sealer) -> str:
     with server.failures():
         connection = server.connect()
         try:
-            tables = _tables(connection, server)
+            tables = tables_of(connection, server)
             if not tables:
                 # Unless another switch makes it at the same moment.
                 with suppress(errors.DuplicateTable, errors.UniqueViolation):
@@ -178,7 +179,8 @@ def open_ledger(server: Server, sealer: Sealer) -> str:
             connection.close()
 
 
-def _tables(connection: Connection, server: Server) -> set[str]:
+def tables_of(connection: Connection, server: Server) -> set[str]:
+    """The tables of the schema that the connection string leads to. Raises LedgerUnavailable."""
     row = connection.execute("SELECT current_schema()").fetchone()
     if row is None or row[0] is None:
         raise LedgerUnavailable(
@@ -189,11 +191,16 @@ def _tables(connection: Connection, server: Server) -> set[str]:
     return {str(name) for (name,) in rows}
 
 
+def create_tables(connection: Connection) -> None:
+    """Make all tables, empty."""
+    for number in sorted(VERSIONS):
+        connection.execute(VERSIONS[number].encode())
+
+
 def create_ledger(connection: Connection, sealer: Sealer, ledger: str) -> None:
     """Make all tables and the rows that an empty ledger has, in one transaction."""
     with connection.transaction():
-        for number in sorted(VERSIONS):
-            connection.execute(VERSIONS[number].encode())
+        create_tables(connection)
         values = (ledger, str(SCHEMA_VERSION), "0:", "00" * SEAL_BYTES)
         for name, value in zip(_META_NAMES, values, strict=True):
             connection.execute(statements.SET_META, (0, name, value, sealer.row("meta", (name, value))))
@@ -214,6 +221,10 @@ def _check_meta(connection: Connection, server: Server, sealer: Sealer) -> str:
                     f"{server}: the seal key doesn't fit this ledger (or its meta row {name!r} was changed);"
                     " check keys.seal in the settings"
                 )
+        if MOVING in rows:
+            raise LedgerUnavailable(
+                f"{server}: a move of a ledger into it isn't finished; run `vafa ledger migrate` again"
+            )
         if not rows.keys() >= set(_META_NAMES):
             raise LedgerUnavailable(f"{server}: meta rows are missing; restore a backup")
         version = int(rows["schema"][0])

@@ -129,8 +129,9 @@ class Part:
         self.sql = f"{name} AS ({sql.replace('ROWS', _unnested(kinds))}{' RETURNING 1' if counted else ''})"
 
 
-_ENTRY_KINDS = "nnnbbttttnnntnnbbbbb"
-assert len(_ENTRY_KINDS) == len(ENTRY_COLUMNS)
+# Of `rows.ENTRY_COLUMNS`, see `columns`.
+ENTRY_KINDS = "nnnbbttttnnntnnbbbbb"
+assert len(ENTRY_KINDS) == len(ENTRY_COLUMNS)
 
 # In the order in which rows are locked.
 PARTS = (
@@ -144,7 +145,7 @@ PARTS = (
     ),
     Part(
         "entries_added",
-        _ENTRY_KINDS,
+        ENTRY_KINDS,
         f"INSERT INTO entry ({', '.join(ENTRY_COLUMNS)}) SELECT r.* FROM fence, ROWS AS r",
     ),
     Part(
@@ -426,4 +427,11 @@ META = "SELECT name, value, seal FROM meta WHERE bucket BETWEEN %s AND %s"
 SET_META = (
     "INSERT INTO meta (bucket, name, value, seal) VALUES (%s, %s, %s, %s)"
     " ON CONFLICT (bucket, name) DO UPDATE SET value = excluded.value, seal = excluded.seal"
+)
+REMOVE_META = "DELETE FROM meta WHERE bucket = %s AND name = %s"
+# Where the entries of each bucket end: bucket, sequence, seal, id.
+CHAIN_ENDS = (
+    f"SELECT b.bucket, n.sequence, n.seal, n.id FROM {_RANGE} CROSS JOIN LATERAL"
+    " (SELECT e.sequence, e.seal, e.id FROM entry e WHERE e.bucket = b.bucket"
+    " ORDER BY e.id DESC LIMIT 1) AS n"
 )

@@ -1,4 +1,4 @@
-"""What only PostgreSQL promises: owners of ranges, connections cut at any byte, killed servers, plain errors."""
+"""What only PostgreSQL promises: owners of ranges, connections cut at any byte, killed servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lets the PostgreSQL ledger spread by bucket: its catalogue and every statement are held to the rules."""
+"""What lets the PostgreSQL ledger spread by bucket: catalogue and statements are held to the rules."""
 
 from __future__ import annotations
 
