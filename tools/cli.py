@@ -58,6 +58,8 @@ COMMANDS = (
     Command("terminal", "tools.registry", "terminal_app", "Terminals: add, block, assign, list, show."),
     Command("keys", "tools.keys", "app", "Keys and certificates: make, load, rotate, revoke."),
     Command("hsm", "tools.hsm", "app", "Run a simulated HSM, be its officers."),
+    Command("batch", "tools.batch", "app", "Batches that terminals closed, and their differences."),
+    Command("settlement", "tools.settlement", "app", "Totals of a day, what merchants are owed."),
     Command("ledger", "tools.ledger", "app", "Verify the ledger."),
     Command("sim", "tools.sim", "app", "Simulated readers, keypads and printers for a running firmware."),
     Command("message", "tools.message", "app", "Look at messages, check, convert, send and answer them."),

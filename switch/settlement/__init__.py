@@ -1,1 +1,1 @@
-"""Batches, reconciliation and later coalition clearing come to live here; they use the ledger only."""
+"""Batches, reconciliation, totals of a day; later coalition clearing. It uses the ledger only."""
