@@ -108,6 +108,6 @@ REASONS = {
     "0201": ("Older than the switch accepts", "قدیمی‌تر از حد پذیرش"),
     "0301": ("This mobile number can't be used for this card", "این شمارهٔ همراه برای این کارت پذیرفته نیست"),
     "0302": ("No mobile number is known for this card", "برای این کارت شمارهٔ همراهی ثبت نشده است"),
-    "0303": ("No further one-time code for this member in the next {0} minutes", "تا {0} دقیقهٔ دیگر برای این عضو رمزی فرستاده نمی‌شود"),
-    "0304": ("No further one-time code from this terminal in the next {0} minutes", "تا {0} دقیقهٔ دیگر از این پایانه رمزی فرستاده نمی‌شود"),
+    "0303": ("Too many codes for this member; wait {0} minutes", "رمز بیش از حد برای این عضو؛ {0} دقیقه صبر"),
+    "0304": ("Too many codes at this terminal; wait {0} minutes", "رمز بیش از حد از پایانه؛ {0} دقیقه صبر"),
 }
