@@ -1,4 +1,4 @@
-"""Fields of one format each, as integrators write them, for tables of good bytes, bad bytes and bad values."""
+"""Fields of one format each, as integrators write them: what tables of good bytes and bad ones share."""
 
 TEXT_BINARY_LENGTH = """
 class = "ans"
