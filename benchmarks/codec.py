@@ -10,21 +10,17 @@ for nobody. Ours validate everything; pyiso8583 and construct check less.
 
 from __future__ import annotations
 
-import argparse
-import itertools
-import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import construct  # type: ignore[import-untyped]
 import iso8583 as pyiso8583
 
+from benchmarks.slices import Contender, asked_for, measure
 from switch.iso8583 import Dialect, Message, load, samples
 
 SLICES = 60
-SLICE_SECONDS = 0.004
 WARM_UP_CALLS = 1000  # more than a shape needs to be compiled
 
 DIALECT = Path(__file__).parent / "reference.toml"
@@ -171,8 +167,6 @@ LAYOUT = construct.Struct(
 
 # ---------------------------------------------------------------- measuring
 
-Contender = tuple[str, str, Callable[[], object]]  # what it does, who, one call
-
 
 def contenders() -> tuple[bytes, list[Contender]]:
     """Everything that is measured, after all have shown that they agree."""
@@ -243,37 +237,8 @@ def switch_calls() -> list[Contender]:
     return calls
 
 
-def measure(calls: list[Contender], slices: int) -> dict[tuple[str, str], float]:
-    """Median microseconds of one call, by what and who."""
-    counts = [_calls_in_a_slice(call) for _what, _who, call in calls]
-    seen: dict[tuple[str, str], list[float]] = {(what, who): [] for what, who, _call in calls}
-    for _ in range(slices):
-        for (what, who, call), count in zip(calls, counts, strict=True):
-            seen[what, who].append(_seconds(call, count) / count * 1e6)
-    return {key: statistics.median(values) for key, values in seen.items()}
-
-
-def _calls_in_a_slice(call: Callable[[], object]) -> int:
-    count = 1
-    while (spent := _seconds(call, count)) < SLICE_SECONDS:
-        count *= 2 if spent < SLICE_SECONDS / 4 else 1
-        count += 1
-    return count
-
-
-def _seconds(call: Callable[[], object], count: int) -> float:
-    start = time.thread_time()
-    for _ in itertools.repeat(None, count):
-        call()
-    return time.thread_time() - start
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--slices", type=int, default=SLICES)
-    slices = parser.parse_args().slices
+    slices = asked_for(__doc__, SLICES)
     data, calls = contenders()
     times = measure(calls, slices)
     peer = {what: times[what, "pyiso8583"] for what in ("encode", "decode")}

@@ -10,24 +10,21 @@ beside the same steps on psec's AES. psec keeps no parents of earlier counters. 
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import statistics
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import psec
 import pydukpt
 from cryptography.utils import CryptographyDeprecationWarning
 
+from benchmarks.slices import Contender, asked_for, measure
 from switch.hsm.crypto import dukpt_aes, dukpt_tdes, macs, pin_blocks
 from switch.hsm.crypto.ciphers import same
 from switch.hsm.crypto.dukpt_aes import Deriver, Usage
 from switch.hsm.crypto.transaction_keys import TransactionKeys
 
 SLICES = 40
-SLICE_SECONDS = 0.004
 TARGET_US = 15.0  # the whole cryptography of one transaction
 TARGET_CMACS = 10.6  # the same, on the machine that the target is for: one CMAC takes 1.42 us there
 
@@ -41,8 +38,6 @@ USAGES = (Usage.PIN, Usage.MAC_GENERATION, Usage.MAC_VERIFICATION)
 MAC_BYTES = 8
 FIRST_COUNTER = 0x00A5_A500  # eight ones: parents enough to walk through on the first transaction
 RUN = 256  # transactions of one terminal, one after another
-
-Contender = tuple[str, str, Callable[[], object]]  # what it does, who, one call
 
 
 class Request:
@@ -140,31 +135,6 @@ def _agree(
     assert peer_tdes_dukpt() == our_tdes_dukpt()
 
 
-def measure(calls: list[Contender], slices: int) -> dict[tuple[str, str], float]:
-    """Median microseconds of one call, by what and who."""
-    counts = [_calls_in_a_slice(call) for _what, _who, call in calls]
-    seen: dict[tuple[str, str], list[float]] = {(what, who): [] for what, who, _call in calls}
-    for _ in range(slices):
-        for (what, who, call), count in zip(calls, counts, strict=True):
-            seen[what, who].append(_seconds(call, count) / count * 1e6)
-    return {key: statistics.median(values) for key, values in seen.items()}
-
-
-def _calls_in_a_slice(call: Callable[[], object]) -> int:
-    count = 1
-    while (spent := _seconds(call, count)) < SLICE_SECONDS:
-        count *= 2 if spent < SLICE_SECONDS / 4 else 1
-        count += 1
-    return count
-
-
-def _seconds(call: Callable[[], object], count: int) -> float:
-    start = time.thread_time()
-    for _ in itertools.repeat(None, count):
-        call()
-    return time.thread_time() - start
-
-
 def ratios(times: dict[tuple[str, str], float]) -> Iterator[str]:
     for what, against in (
         ("cmac", "psec"),
@@ -176,11 +146,7 @@ def ratios(times: dict[tuple[str, str], float]) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--slices", type=int, default=SLICES)
-    slices = parser.parse_args().slices
+    slices = asked_for(__doc__, SLICES)
     warnings.simplefilter("ignore", CryptographyDeprecationWarning)  # psec's way to TDES
     times = measure(contenders(), slices)
     for line in ratios(times):

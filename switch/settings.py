@@ -365,7 +365,7 @@ TABLES: dict[str, dict[str, _Key]] = {
         "card_value_offset": _Key(_integer(0, 10), "a whole number from 0 to 10", 0),
         # A value has three digits: each try finds it with one in a thousand.
         "card_tries": _Key(_integer(1, 9), "a whole number from 1 to 9", 3),
-        # Each code is three guesses in a million, costs a message, and is a nuisance to who didn't ask.
+        # Each code is three guesses in a million, a message to pay for, and a nuisance to the member.
         "codes_per_member": _Key(_integer(1, 1000), "a whole number from 1 to 1000", 5),
         # A busy till; more is somebody who goes through other people's numbers.
         "codes_per_terminal": _Key(_integer(1, 100_000), "a whole number from 1 to 100000", 60),

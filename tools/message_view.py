@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from switch.iso8583 import DecodeError, Dialect, Mask, Message, Value, mask_text
-from switch.iso8583.masks import HIDDEN, luhn_valid, mask_bytes, mask_card_number, mask_value
+from switch.iso8583.masks import HIDDEN, card_windows, luhn_valid, mask_bytes, mask_card_number, mask_value
 from tools.message_bytes import BITMAP, MTI, Run, plain, runs
 from tools.message_meaning import meaning_of
 
@@ -23,6 +23,8 @@ _ASCII_DIGITS = re.compile(rb"[0-9]{6,}")
 # in bytes of BCD. 16 digits count whatever they begin with, others when cards of that length begin so.
 _COUNTED = re.compile(r"(?=(16)0?([1-9][0-9]{15})|(1[3-9])0?((?:4|3[04-9]|5[068]|6)[0-9]{12,18}))")
 _COUNTED_BYTES = re.compile(r"(?=(0[7-9a])([1-9][0-9]{12,19}))")
+_DIGITS_BEFORE = re.compile(f"[0-9]{{0,{_LONGEST - 1}}}$")
+_DIGITS_BEHIND = re.compile(f"[0-9]{{0,{_LONGEST - 1}}}")
 _BEFORE_SEPARATOR = re.compile(r"([0-9]{13,})[dD=^]")
 _PLAUSIBLE_MTI = re.compile("[0-2][1-8][0-7][0-5]")
 
@@ -61,14 +63,15 @@ def view(dialect: Dialect, data: bytes, *, reveal: bool = False) -> View:
         message = dialect.decode(data)
     except DecodeError as fault:
         error, message = fault, fault.partial
+    found = [] if message is None else list(runs(dialect, data, message, error))
+    end = found[-1].stop if found else 0
     cards = frozenset[int]()
     if error is not None and not reveal:
         is_message = message is not None and _PLAUSIBLE_MTI.fullmatch(message.mti) is not None
-        cards = card_places(data, is_message and error.path not in (MTI, BITMAP))
+        cards = card_places(data, is_message and error.path not in (MTI, BITMAP), end)
     parts: tuple[Part, ...] = ()
     if message is not None:
-        parts = tuple(_parts(dialect, data, message, error, cards, reveal))
-    end = max((part.stop for part in parts), default=0)
+        parts = tuple(_part(dialect, message, data, run, cards, reveal) for run in found)
     rest = ""
     if error is not None and end < len(data):
         left = len(data) - end
@@ -95,21 +98,12 @@ def shown(dialect: Dialect, path: str, value: Value | None, *, reveal: bool = Fa
 # ---------------------------------------------------------------- parts
 
 
-def _parts(
-    dialect: Dialect,
-    data: bytes,
-    message: Message,
-    error: DecodeError | None,
-    cards: frozenset[int],
-    reveal: bool,
-) -> Iterator[Part]:
-    for run in runs(dialect, data, message, error):
-        is_torn = not cards.isdisjoint(range(run.start, run.stop))
-        yield _part(dialect, message, run, data[run.start : run.stop], is_torn, reveal)
-
-
-def _part(dialect: Dialect, message: Message, run: Run, raw: bytes, is_torn: bool, reveal: bool) -> Part:
-    """One row. is_torn: a card number may lie across `raw`; only a mask of its own lets it be shown then."""
+def _part(
+    dialect: Dialect, message: Message, data: bytes, run: Run, cards: frozenset[int], reveal: bool
+) -> Part:
+    """One row. Where a card number may lie across it (`cards`), only a mask of its own lets it be shown."""
+    raw = data[run.start : run.stop]
+    is_torn = not cards.isdisjoint(range(run.start, run.stop))
     path, value = run.path, run.value
     is_scalar = isinstance(value, str | bytes)
     mask = dialect.dictionary.mask_of(path) if is_scalar and path != MTI else Mask.NONE
@@ -164,28 +158,41 @@ def masked_raw(raw: bytes, value: str | bytes, mask: Mask) -> str:
 # ---------------------------------------------------------------- cards where no field says so
 
 
-def card_places(data: bytes, in_step: bool) -> frozenset[int]:
+def card_places(data: bytes, in_step: bool, end: int) -> frozenset[int]:
     """Offsets of bytes that could hold the middle of a card number, in BCD, ASCII or EBCDIC.
 
     Read out of step, a card number lies across fields that are no card number's, and what these show apart
     would be the number. In messages a card number has its length in front or a separator behind, and these
-    are looked for; in bytes that are hardly a message (not `in_step`) every run of digits counts.
+    are looked for, and any that lies across `end`, where the understanding ends; in bytes that are hardly a
+    message (not `in_step`) every run of digits counts.
     """
-    find = _counted_cards if in_step else _all_cards
     found: set[int] = set()
-    for text in (data.decode("latin-1"), data.decode(_EBCDIC)):
-        found.update(find(text, 1))
-    # characters are looked at as such above; their hex digits would only hit by chance
+    # characters are looked at as such; their hex digits would only hit by chance
     packed = _ASCII_DIGITS.sub(lambda run: b"\xff" * len(run[0]), data).hex()
-    found.update(place // 2 for place in find(packed, 2))
+    for text, step in ((data.decode("latin-1"), 1), (data.decode(_EBCDIC), 1), (packed, 2)):
+        places = _counted_cards(text, step) if in_step else _all_cards(text)
+        found.update(place // step for place in places)
+        if in_step:
+            found.update(place // step for place in _cards_across(text, end * step))
     return frozenset(found)
 
 
-def _all_cards(text: str, _step: int) -> Iterator[int]:
+def _all_cards(text: str) -> Iterator[int]:
     for run in _DIGIT_RUN.finditer(text):
         for place, shown_digit in enumerate(mask_text(run[0])):
             if shown_digit == "*":
                 yield run.start() + place
+
+
+def _cards_across(text: str, end: int) -> Iterator[int]:
+    """Places of card numbers with digits before `end` and behind it."""
+    before, behind = _DIGITS_BEFORE.search(text[:end]), _DIGITS_BEHIND.match(text, end)
+    assert before is not None
+    assert behind is not None
+    start = before.start()
+    for first, size in card_windows(text[start : behind.end()]):
+        if first < end - start < first + size:
+            yield from _middle(start + first, size)
 
 
 def _counted_cards(text: str, step: int) -> Iterator[int]:

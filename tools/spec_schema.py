@@ -15,6 +15,7 @@ from typing import Any
 from switch.iso8583 import Dialect
 from switch.iso8583.characters import CLASSES, HEX_CLASSES
 from switch.iso8583.dictionary import HEADER, LENGTH_MARK, Condition, Dictionary, Field, MessageRule
+from switch.iso8583.lengths import value_bounds
 from switch.iso8583.message import BYTES_MARK, EMPTY_SECONDARY, SCHEMA
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -81,7 +82,7 @@ def _format(field: Field) -> Schema:
     if field.only:
         mark = BYTES_MARK if field.content == "b" else ""
         return text | {"enum": [mark + value for value in field.only]}
-    low, high = _bounds(field)
+    low, high = value_bounds(field)
     if field.content == "b":
         return text | {"pattern": f"^{BYTES_MARK}(?:[0-9A-F]{{2}}){{{low},{high}}}$"}
     if field.content == "x+n":
@@ -89,21 +90,6 @@ def _format(field: Field) -> Schema:
         empty = "|" if low == 0 else ""
         return text | {"pattern": f"^(?:[{signs}][0-9]{{{max(low - 1, 0)},{max(high - 1, 0)}}}{empty})$"}
     return text | {"pattern": f"^{_characters(field)}{{{low},{high}}}$"}
-
-
-def _bounds(field: Field) -> tuple[int, int]:
-    """Fewest and most characters (of class b: bytes) of a value."""
-    low, high, _digits = field.length
-    if field.encoding == "bcd":
-        if field.unit != "bytes":
-            return low, high
-        if field.content == "x+n" and field.sign_form != "nibble":
-            return max(low * 2 - 2, 1), high * 2 - 1
-        return max(low * 2 - 1, 0), high * 2
-    halved = field.unit != "bytes" if field.content == "b" and field.encoding != "binary" else False
-    if halved or field.unit == "nibbles":
-        return (low + 1) // 2, high // 2
-    return low, high
 
 
 def _characters(field: Field) -> str:

@@ -14,7 +14,7 @@ from switch.hsm import inputs
 from switch.hsm.crypto import key_blocks, macs, ntag424, pin_blocks, verification
 from switch.hsm.crypto.check_values import check_value
 from switch.hsm.crypto.ciphers import odd_parity, same, tdes_ecb_decrypt, tdes_ecb_encrypt
-from switch.hsm.crypto.key_blocks import Header, KeyBlockError, OptionalBlock
+from switch.hsm.crypto.key_blocks import Header, KeyBlockError, KeyBlockStrengthError, OptionalBlock
 from switch.hsm.crypto.master_keys import BlockMasterKey
 from switch.hsm.crypto.pin_blocks import PinBlockError
 from switch.hsm.crypto.pin_verifier import PinVerifier
@@ -211,8 +211,6 @@ class InProcessHsm:
             raise HsmError(operation, Fault.KEY_USE, "the key is not exportable")
         if held.algorithm != "T" and wrapping.algorithm == "T":
             raise HsmError(operation, Fault.KEY_USE, "no AES or HMAC key goes under a TDES key")
-        if held.algorithm == wrapping.algorithm == "A" and len(held.key) > len(wrapping.key):
-            raise HsmError(operation, Fault.KEY_USE, "no AES key goes under a shorter one")
         return self._exported(operation, held.header, held.key, wrapping)
 
     async def check_value(self, key: Key) -> str:
@@ -461,6 +459,8 @@ class InProcessHsm:
         )
         try:
             block = key_blocks.wrap(under.key, header, clear, self._random)
+        except KeyBlockStrengthError:
+            raise HsmError(operation, Fault.KEY_USE, "no key goes under a weaker one") from None
         except KeyBlockError as error:
             raise inputs.refuse(operation, str(error)) from None
         return ExportedKey(block, check_value(clear, inner.algorithm))

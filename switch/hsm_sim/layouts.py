@@ -250,6 +250,30 @@ _command(
 
 # ------------------------------------------------------------------ PINs
 
+_BETWEEN_FORMATS = [
+    "longest" / PIN_LENGTH,
+    "block" / _block("source"),
+    "source_format" / FORMAT,
+    "destination_format" / FORMAT,
+    "account" / Account("source_format", "destination_format"),
+]
+_UNDER_KEY = ["block" / _block("key"), "format" / FORMAT]
+_UNDER_BASE_KEY = [
+    "descriptor" / DESCRIPTOR,
+    "serial" / _serial("descriptor"),
+    "block" / Text(16, "H"),
+    "format" / FORMAT,
+]
+_OTHER_ACCOUNT = "verification_account" / Part(Text(12, "n"), "other digits for the PVV", mark=";")
+_TO_PVV = ["pvk" / Key(bare=32), *_UNDER_KEY, "account" / Account("format"), "pvki" / PVKI]
+_OFFSET_RULE = ["table" / TABLE, "validation" / VALIDATION]
+_TO_OFFSET = [
+    "pvk" / Key(),
+    *_UNDER_KEY,
+    "check_length" / PIN_LENGTH,
+    "account" / Account("format"),
+    *_OFFSET_RULE,
+]
 _TRANSLATED = [
     "length" / PIN_LENGTH,
     "block" / Sized(lambda fields: fields.get("_digits", 16), "16H, under AES 32H"),
@@ -265,26 +289,14 @@ _command(
         "destination" / Key(),
         "descriptor" / Part(DESCRIPTOR, "destination BDK", _to_base_key),
         "serial" / Part(_serial("descriptor"), "destination BDK", _to_base_key),
-        "longest" / PIN_LENGTH,
-        "block" / _block("source"),
-        "source_format" / FORMAT,
-        "destination_format" / FORMAT,
-        "account" / Account("source_format", "destination_format"),
+        *_BETWEEN_FORMATS,
     ],
     _TRANSLATED,
 )
 _command(
     "CC",
     "Translate a PIN from ZPK to ZPK",
-    [
-        "source" / Key(),
-        "destination" / Key(),
-        "longest" / PIN_LENGTH,
-        "block" / _block("source"),
-        "source_format" / FORMAT,
-        "destination_format" / FORMAT,
-        "account" / Account("source_format", "destination_format"),
-    ],
+    ["source" / Key(), "destination" / Key(), *_BETWEEN_FORMATS],
     _TRANSLATED,
 )
 _command(
@@ -315,10 +327,9 @@ for _code, _who in (("DC", "terminal"), ("EC", "interchange")):
         [
             "key" / Key(),
             "pvk" / Key(bare=32),
-            "block" / _block("key"),
-            "format" / FORMAT,
+            *_UNDER_KEY,
             "account" / Account("format"),
-            "verification_account" / Part(Text(12, "n"), "other digits for the PVV", mark=";"),
+            _OTHER_ACCOUNT,
             "pvki" / PVKI,
             "pvv" / PVV,
         ],
@@ -332,12 +343,10 @@ for _code, _who in (("DA", "terminal"), ("EA", "interchange")):
             "key" / Key(),
             "pvk" / Key(),
             "longest" / PIN_LENGTH,
-            "block" / _block("key"),
-            "format" / FORMAT,
+            *_UNDER_KEY,
             "check_length" / PIN_LENGTH,
             "account" / Account("format"),
-            "table" / TABLE,
-            "validation" / VALIDATION,
+            *_OFFSET_RULE,
             "offset" / OFFSET,
         ],
         [],
@@ -358,66 +367,26 @@ _command(
 _command(
     "FW",
     "PVV of an enciphered PIN",
-    [
-        "type" / TYPE,
-        "key" / Key(),
-        "pvk" / Key(bare=32),
-        "block" / _block("key"),
-        "format" / FORMAT,
-        "account" / Account("format"),
-        "pvki" / PVKI,
-    ],
+    ["type" / TYPE, "key" / Key(), *_TO_PVV],
     ["pvv" / PVV],
 )
 _command(
     "CU",
     "Verify a PIN and make the PVV of a new one",
-    [
-        "type" / TYPE,
-        "key" / Key(),
-        "pvk" / Key(bare=32),
-        "block" / _block("key"),
-        "format" / FORMAT,
-        "account" / Account("format"),
-        "pvki" / PVKI,
-        "pvv" / PVV,
-        "new_block" / _block("key"),
-    ],
+    ["type" / TYPE, "key" / Key(), *_TO_PVV, "pvv" / PVV, "new_block" / _block("key")],
     ["pvv" / PVV],
 )
 _command(
     "DU",
     "Verify a PIN and make the IBM 3624 offset of a new one",
-    [
-        "type" / TYPE,
-        "key" / Key(),
-        "pvk" / Key(),
-        "block" / _block("key"),
-        "format" / FORMAT,
-        "check_length" / PIN_LENGTH,
-        "account" / Account("format"),
-        "table" / TABLE,
-        "validation" / VALIDATION,
-        "offset" / OFFSET,
-        "new_block" / _block("key"),
-    ],
+    ["type" / TYPE, "key" / Key(), *_TO_OFFSET, "offset" / OFFSET, "new_block" / _block("key")],
     ["offset" / OFFSET],
     warnings=("02",),
 )
 _command(
     "BK",
     "IBM 3624 offset of an enciphered PIN",
-    [
-        "type" / TYPE,
-        "key" / Key(),
-        "pvk" / Key(),
-        "block" / _block("key"),
-        "format" / FORMAT,
-        "check_length" / PIN_LENGTH,
-        "account" / Account("format"),
-        "table" / TABLE,
-        "validation" / VALIDATION,
-    ],
+    ["type" / TYPE, "key" / Key(), *_TO_OFFSET],
     ["offset" / OFFSET],
     warnings=("02",),
 )
@@ -443,14 +412,10 @@ _command(
         *_MAC_FLAGS,
         "bdk" / Key(),
         "pvk" / Key(),
-        "descriptor" / DESCRIPTOR,
-        "serial" / _serial("descriptor"),
-        "block" / Text(16, "H"),
-        "format" / FORMAT,
+        *_UNDER_BASE_KEY,
         "check_length" / PIN_LENGTH,
         "account" / Text(12, "n"),
-        "table" / TABLE,
-        "validation" / VALIDATION,
+        *_OFFSET_RULE,
         "offset" / OFFSET,
         *_MAC_TO_VERIFY,
     ],
@@ -465,12 +430,9 @@ _command(
         *_MAC_FLAGS,
         "bdk" / Key(),
         "pvk" / Key(bare=32),
-        "descriptor" / DESCRIPTOR,
-        "serial" / _serial("descriptor"),
-        "block" / Text(16, "H"),
-        "format" / FORMAT,
+        *_UNDER_BASE_KEY,
         "account" / Text(12, "n"),
-        "verification_account" / Part(Text(12, "n"), "other digits for the PVV", mark=";"),
+        _OTHER_ACCOUNT,
         "pvki" / PVKI,
         "pvv" / PVV,
         *_MAC_TO_VERIFY,
@@ -489,12 +451,7 @@ for _code, _who in (("JC", "TPK"), ("JE", "ZPK")):
     _command(
         _code,
         f"Translate a PIN from {_who} to the LMK",
-        [
-            "key" / Key(),
-            "block" / _block("key"),
-            "format" / FORMAT,
-            "account" / Account("format"),
-        ],
+        ["key" / Key(), *_UNDER_KEY, "account" / Account("format")],
         ["pin" / Raw()],
     )
 _command(
@@ -584,27 +541,17 @@ _command(
     ["mac" / Raw()],
     note="mode: 4 generate, 1 verify. method: 1 = 8 bytes, ISO/IEC 9797-1 algorithm 3, padding 1.",
 )
+_CARD_DATA = ["card" / Until(b";", 12, 19), "expiry" / Text(4, "n"), "service" / Text(3, "n")]
 _command(
     "CW",
     "Card verification value",
-    [
-        "cvk" / Key(bare=32),
-        "card" / Until(b";", 12, 19),
-        "expiry" / Text(4, "n"),
-        "service" / Text(3, "n"),
-    ],
+    ["cvk" / Key(bare=32), *_CARD_DATA],
     ["cvv" / Text(3, "n")],
 )
 _command(
     "CY",
     "Verify a card verification value",
-    [
-        "cvk" / Key(bare=32),
-        "cvv" / Text(3, "n"),
-        "card" / Until(b";", 12, 19),
-        "expiry" / Text(4, "n"),
-        "service" / Text(3, "n"),
-    ],
+    ["cvk" / Key(bare=32), "cvv" / Text(3, "n"), *_CARD_DATA],
     [],
 )
 
@@ -624,10 +571,8 @@ _SOURCE = [
     "source_key" / Key(),
     "serial" / Part(_AES_SERIAL, "source D", lambda fields: fields.source == "D"),
 ]
-_SOURCE_BLOCK = [
-    "source_format" / FORMAT,
-    "block" / Sized(_under_source, "16H, format 48: 32H"),
-]
+_SOURCE_PIN: Final = Sized(_under_source, "16H, format 48: 32H")
+_SOURCE_BLOCK = ["source_format" / FORMAT, "block" / _SOURCE_PIN]
 
 _command(
     "XA",
@@ -671,7 +616,7 @@ _command(
         "destination" / Key(),
         "source_format" / FORMAT,
         "destination_format" / FORMAT,
-        "block" / Sized(_under_source, "16H, format 48: 32H"),
+        "block" / _SOURCE_PIN,
         "card" / _CARD,
     ],
     ["block" / Sized(lambda fields: fields.get("_digits", 16), "16H, format 48: 32H"), "format" / FORMAT],

@@ -175,7 +175,7 @@ def mask_joined(values: list[str]) -> list[str]:
     ]
     digits = "".join(values[index][place] for index, place in places)
     shown = [list(value) for value in values]
-    for start, size in _card_windows(digits):
+    for start, size in card_windows(digits):
         for index, place in places[start + 6 if size >= 16 else start + 2 : start + size - 2]:
             shown[index][place] = "*"
     return ["".join(value) for value in shown]
@@ -213,7 +213,7 @@ def _mask_run(run: str) -> str:
         hidden = [place for place, star in zip(places, mask_card_number(digits), strict=True) if star == "*"]
     else:
         hidden = []
-        for start, size in _card_windows(digits):
+        for start, size in card_windows(digits):
             first, last = (6, 4) if size >= 16 else (2, 2)
             hidden += places[start + first : start + size - last]
     for place in hidden:
@@ -221,7 +221,7 @@ def _mask_run(run: str) -> str:
     return "".join(shown)
 
 
-def _card_windows(digits: str) -> list[tuple[int, int]]:
+def card_windows(digits: str) -> list[tuple[int, int]]:
     """(start, size) of all that could be card numbers within a run of digits."""
     found = []
     for start in range(len(digits) - SHORTEST_CARD_NUMBER + 1):

@@ -12,13 +12,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from switch.iso8583.bitmaps import bitmap_width, set_bits
 from switch.iso8583.codec import Decode
-from switch.iso8583.dictionary import HIGHEST_FIELD, Field
+from switch.iso8583.dictionary import HIGHEST_FIELD, Dictionary, Field
 from switch.iso8583.lengths import number_writer
 from switch.iso8583.message import MTI, Message, Value, message_bytes, message_of, paths_of
 from switch.iso8583.presence import PROCESSING_CODE, Problem
@@ -48,6 +48,7 @@ COUNTED_MAXIMUM = 1024
 
 Key = TypeVar("Key", bound=Hashable)
 Function = TypeVar("Function")
+Made = TypeVar("Made")
 
 # A message is put together without calling its __init__ (a tenth of the time of a decode) as long as it is
 # made of these and nothing else.
@@ -164,41 +165,35 @@ class Shapes:
         self.encoders: Hot[tuple[str, ...], Callable[[str, Mapping[str, Value]], bytes]] = Hot()
         # What `check` has found complete: MAC wanted, MTI, DE 3, names of fields, names of tags.
         self.complete: Hot[tuple[object, ...], bool] = Hot()
-        rules = dialect.dictionary.messages
-        paths = [path for rule in rules for path in (*rule.mandatory, *rule.optional, *sum(rule.one_of, ()))]
+        paths = set(_asked_paths(dialect.dictionary))
         self._tagged_in_rules = tuple(sorted({path.partition(".")[0] for path in paths if "." in path}))
-        self._rules_see_names_alone = not any(rule.conditional for rule in rules) and all(
-            path.count(".") <= 1 for path in paths
+        self._rules_see_names_alone = all(path.count(".") <= 1 for path in paths) and all(
+            how in ("present", "absent") or path in (MTI, PROCESSING_CODE)
+            for path, how, _values in _tests(dialect.dictionary)
         )
         self.body_encoders: Hot[tuple[str, ...], Callable[[str, Mapping[str, Value]], bytes]] = Hot()
 
     # ------------------------------------------------------------ the methods' places
 
     def decode(self) -> Callable[[bytes], Message]:
-        hot, cold = self.decoders.young, self._decode_cold
-        get, short, long = hot.get, self._head.short, self._head.long
-
-        def decode(data: bytes) -> Message:
-            try:
-                return (get(data[:short]) or hot[data[:long]])(data)
-            except DOUBTS:
-                pass
-            return cold(data)
-
-        return decode
+        return self._by_bitmap(self.decoders.young, self._decode_cold)
 
     def walk(self) -> Callable[[bytes], int]:
-        hot, cold = self.walkers.young, self._walk_cold
+        return self._by_bitmap(self.walkers.young, self._walk_cold)
+
+    def _by_bitmap(
+        self, hot: Mapping[bytes, Callable[[bytes], Made]], cold: Callable[[bytes], Made]
+    ) -> Callable[[bytes], Made]:
         get, short, long = hot.get, self._head.short, self._head.long
 
-        def walk(data: bytes) -> int:
+        def read(data: bytes) -> Made:
             try:
                 return (get(data[:short]) or hot[data[:long]])(data)
             except DOUBTS:
                 pass
             return cold(data)
 
-        return walk
+        return read
 
     def peek(self) -> Callable[[bytes, Sequence[str]], dict[str, Value]]:
         hot, cold = self.peekers.young, self._peek_cold
@@ -216,33 +211,15 @@ class Shapes:
         return peek
 
     def encode(self) -> Callable[[Message], bytes]:
-        hot, cold = self.encoders.young, self._encode_cold
-
-        def encode(message: Message) -> bytes:
-            try:
-                fields = message.fields
-                return hot[tuple(fields)](message.mti, fields)
-            except DOUBTS:
-                pass
-            return cold(message)
-
-        return encode
+        return _by_names(self.encoders.young, self._encode_cold)
 
     def encode_body(self) -> Callable[[Message], bytes]:
-        hot, cold = self.body_encoders.young, self._body_cold
-
-        def encode_body(message: Message) -> bytes:
-            try:
-                fields = message.fields
-                return hot[tuple(fields)](message.mti, fields)
-            except DOUBTS:
-                pass
-            return cold(message)
-
-        return encode_body
+        return _by_names(self.body_encoders.young, self._body_cold)
 
     def check(self) -> Callable[..., list[Problem]]:
-        """Remembers which names of fields and tags make a complete message; of no use where values count."""
+        """Remembers which names of fields and tags make a complete message; of no use where values count
+        beside MTI and DE 3.
+        """
         if not self._rules_see_names_alone:
             return self._check_reference
         complete, cold, tagged = self.complete.young, self._check_cold, self._tagged_in_rules
@@ -577,6 +554,35 @@ class TagShapes:
         parts = source.parts(list(zip(befores, wires, strict=True)), "fields")
         source.line(f"return concatenate(({', '.join(parts)},))")
         return source.compiled("fields")
+
+
+def _asked_paths(dictionary: Dictionary) -> Iterator[str]:
+    """Every path that a rule of presence, or a condition of one, asks for."""
+    for rule in dictionary.messages:
+        yield from (*rule.mandatory, *rule.optional, *rule.conditional, *sum(rule.one_of, ()))
+    for path, _how, _values in _tests(dictionary):
+        yield path
+
+
+def _tests(dictionary: Dictionary) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    for number in {number for rule in dictionary.messages for number in rule.conditional.values()}:
+        for group in dictionary.conditions[number].groups:
+            yield from group
+
+
+def _by_names(
+    hot: Mapping[tuple[str, ...], Callable[[str, Mapping[str, Value]], bytes]],
+    cold: Callable[[Message], bytes],
+) -> Callable[[Message], bytes]:
+    def write(message: Message) -> bytes:
+        try:
+            fields = message.fields
+            return hot[tuple(fields)](message.mti, fields)
+        except DOUBTS:
+            pass
+        return cold(message)
+
+    return write
 
 
 def attach(dialect: Dialect) -> Shapes:

@@ -161,3 +161,16 @@ def test_a_card_of_no_member_of_ours_is_refused_at_the_terminal(
         assert at.line.forwarded[Stream.UPSTREAM] == sent
 
     run(tmp_path, micropython, play)
+
+
+def test_a_made_up_card_earns_and_redeems_nothing(tmp_path: Path, micropython: Interpreter) -> None:
+    async def play(at: Scene) -> None:
+        value = at.card.discretionary[:3]
+        forged = at.card.with_value(f"{(int(value) + 1) % 1000:03d}", 0)
+        refused = (await at.cashier.redeem(forged, 5)).of("redeem")
+        assert refused is not None
+        assert (refused.approved, refused.response_code) == (False, "82")
+        assert approved(await at.cashier.earn(forged, EARN_RIAL), "earn").balance == AFTER_EARN
+        assert approved(await at.cashier.redeem(at.card, 5), "redeem").points == "5"
+
+    run(tmp_path, micropython, play)

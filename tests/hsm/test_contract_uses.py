@@ -202,7 +202,10 @@ def fault_of(box: Box, operation: Operation, keys: Keys) -> Fault | None:
 
 
 def rightful_keys(box: Box, operation: Operation) -> Keys:
-    return {role: box.a_key(uses[0], exportable=True) for role, uses in operation.roles.items()}
+    keys = {role: box.a_key(uses[0], exportable=True) for role, uses in operation.roles.items()}
+    if operation.name == "export_key":  # nothing goes under a weaker key
+        keys["under"] = box.key(KeyUse.ZONE, bytes(range(32)))
+    return keys
 
 
 @for_boxes()

@@ -10,15 +10,8 @@ import pytest
 from switch.iso8583 import Dialect, DialectError, dictionary_keys
 from switch.iso8583.dictionary_keys import Keys
 from tests.iso8583.test_dictionary import SMALL
+from tests.iso8583.test_dictionary_format import HEAD
 
-HEAD = """\
-[dialect]
-name = "x"
-version = 1
-description = { en = "X", fa = "ایکس" }
-mti = { encoding = "ascii" }
-bitmap = { encoding = "hex" }
-"""
 # before a field's class, where SMALL says mask = "hidden"
 KIND = 'mask = "hidden"\n[fields.49]\nname = "kind"\ntitle = { en = "a", fa = "آ" }\n'
 

@@ -7,27 +7,36 @@ from typing import Any
 import pytest
 
 from switch.iso8583 import Dialect, EncodeError, Message
+from tests.iso8583.formats import (
+    AMOUNT_BCD_SHORT,
+    AMOUNT_SHORT,
+    BCD_BYTES,
+    BER_TAGS,
+    BITMAPPED,
+    DIGITS,
+    FILLED_TEXT,
+    GROUPS,
+    HEX_BYTES,
+    LETTER_TAGS,
+    NESTED_TAGS,
+    ONE_VALUE,
+    PARTS,
+    REPEATED_TAGS,
+    TRACK_TEXT,
+)
 from tests.iso8583.mini import dialect
 
 # what is wrong, the field in TOML ("@": name and title of a part), the value, the text of the error
 ROWS: tuple[tuple[str, str, Any, str], ...] = (
     (
         "text too long",
-        """
-        class = "n"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 2, max = 19, min = 2 }
-        """,
+        DIGITS,
         "11111111111111111111",
         "48: expected 2 to 19 characters, got 20",
     ),
     (
         "text too short",
-        """
-        class = "n"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 2, max = 19, min = 2 }
-        """,
+        DIGITS,
         "1",
         "48: expected 2 to 19 characters, got 1",
     ),
@@ -43,11 +52,7 @@ ROWS: tuple[tuple[str, str, Any, str], ...] = (
     ),
     (
         "an odd number of digits where only bytes are counted",
-        """
-        class = "n"
-        encoding = "bcd"
-        length = { prefix = "bcd", digits = 2, max = 10, unit = "bytes" }
-        """,
+        BCD_BYTES,
         "123",
         "48: expected an even number of digits, got 3",
     ),
@@ -73,63 +78,37 @@ ROWS: tuple[tuple[str, str, Any, str], ...] = (
     ),
     (
         "a wrong sign",
-        """
-        class = "x+n"
-        encoding = "ascii"
-        length = { fixed = 4 }
-        """,
+        AMOUNT_SHORT,
         "X123",
         "48: expected C or D, then digits, got another sign",
     ),
     (
         "a letter in an amount",
-        """
-        class = "x+n"
-        encoding = "ascii"
-        length = { fixed = 4 }
-        """,
+        AMOUNT_SHORT,
         "C12x",
         "48: expected C or D, then digits, got 'x' at 3",
     ),
     (
         "an amount too long",
-        """
-        class = "x+n"
-        encoding = "bcd"
-        length = { fixed = 5 }
-        """,
+        AMOUNT_BCD_SHORT,
         "C12345",
         "48: expected 5 digits, got 6",
     ),
     (
         "a number for an amount",
-        """
-        class = "x+n"
-        encoding = "bcd"
-        length = { fixed = 5 }
-        """,
+        AMOUNT_BCD_SHORT,
         1234,
         "48: expected a text of C or D, then digits, got int",
     ),
     (
         "another value than the only one",
-        """
-        class = "ans"
-        encoding = "ascii"
-        length = { fixed = 3 }
-        only = ["ISO"]
-        """,
+        ONE_VALUE,
         "OSI",
         "48: expected ISO, got another value",
     ),
     (
         "a value longer than the fill leaves room for",
-        """
-        class = "ans"
-        encoding = "ascii"
-        length = { fixed = 3 }
-        pad = { side = "right", character = " " }
-        """,
+        FILLED_TEXT,
         "abcd",
         "48: expected 0 to 3 characters, got 4",
     ),
@@ -146,326 +125,127 @@ ROWS: tuple[tuple[str, str, Any, str], ...] = (
     ),
     (
         "bytes too long for hex",
-        """
-        class = "b"
-        encoding = "hex"
-        length = { fixed = 2, unit = "bytes" }
-        """,
+        HEX_BYTES,
         b"abc",
         "48: expected 2 bytes, got 3",
     ),
     (
         "a track with ^",
-        """
-        class = "z"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 2, max = 37 }
-        """,
+        TRACK_TEXT,
         "123^4",
         "48: expected track 2 characters, got '^' at 3",
     ),
     (
         "a tag of another size",
-        """
-        class = "tlv"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        tlv = { tag = { encoding = "ascii", characters = 2 }, length = { encoding = "ascii", digits = 3 } }
-        [.tags.AB]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { min = 1, max = 5 }
-        """,
+        LETTER_TAGS,
         {"ABC": b""},
         "48: expected tags of 2 characters, got another name",
     ),
     (
         "a second tag",
-        """
-        class = "tlv"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        tlv = { tag = { encoding = "ascii", characters = 2 }, length = { encoding = "ascii", digits = 3 } }
-        [.tags.AB]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { min = 1, max = 5 }
-        """,
+        LETTER_TAGS,
         {"AB": "1", "AB#2": "2"},
         "48: expected each tag once, got a second one",
     ),
     (
         "a tag too long",
-        """
-        class = "tlv"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        tlv = { tag = { encoding = "ascii", characters = 2 }, length = { encoding = "ascii", digits = 3 } }
-        [.tags.AB]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { min = 1, max = 5 }
-        """,
+        LETTER_TAGS,
         {"AB": "123456"},
         "48.AB: expected 1 to 5 characters, got 6",
     ),
     (
         "an unknown tag as text",
-        """
-        class = "tlv"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        tlv = { tag = { encoding = "ascii", characters = 2 }, length = { encoding = "ascii", digits = 3 } }
-        [.tags.AB]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { min = 1, max = 5 }
-        """,
+        LETTER_TAGS,
         {"ZZ": "1"},
         "48.ZZ: expected bytes (the tag is unknown), got str",
     ),
     (
         "a number as a tag",
-        """
-        class = "tlv"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        tlv = { tag = { encoding = "ascii", characters = 2 }, length = { encoding = "ascii", digits = 3 } }
-        [.tags.AB]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { min = 1, max = 5 }
-        """,
+        LETTER_TAGS,
         {7: b""},
         "48: expected tags named by text, got another name",
     ),
     (
         "no BER tag",
-        """
-        class = "tlv"
-        length = { prefix = "binary", bytes = 1, max = 99 }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        BER_TAGS,
         {"9F": b""},
         "48: expected BER tags in upper-case hex, got another name",
     ),
     (
         "padding that is none",
-        """
-        class = "tlv"
-        length = { prefix = "binary", bytes = 1, max = 99 }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        BER_TAGS,
         {"00": b"\x00"},
         "48: expected BER tags in upper-case hex, got another name",
     ),
     (
         "a fault within a tag",
-        """
-        class = "tlv"
-        length = { prefix = "binary", bytes = 1, max = 99 }
-        tlv = { form = "ber" }
-        [.tags.70]
-        @
-        class = "tlv"
-        length = { max = 50 }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        NESTED_TAGS,
         {"70": {"9A": "12"}},
         "48.70.9A: expected 6 digits, got 2",
     ),
     (
         "too much in a composite",
-        """
-        class = "tlv"
-        length = { prefix = "binary", bytes = 1, max = 99 }
-        tlv = { form = "ber" }
-        [.tags.70]
-        @
-        class = "tlv"
-        length = { max = 50 }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        NESTED_TAGS,
         {"70": {"DF01": bytes(60)}},
         "48.70: expected 0 to 50 bytes, got 63",
     ),
     (
         "text for a composite",
-        """
-        class = "positional"
-        length = { prefix = "ascii", digits = 2, max = 20 }
-        [.subfields.1]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { fixed = 2 }
-        [.subfields.2]
-        @
-        class = "ans"
-        encoding = "ascii"
-        length = { fixed = 3 }
-        optional = true
-        """,
+        PARTS,
         "12abc",
         "48: expected a mapping of parts, got str",
     ),
     (
         "a part missing",
-        """
-        class = "positional"
-        length = { prefix = "ascii", digits = 2, max = 20 }
-        [.subfields.1]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { fixed = 2 }
-        [.subfields.2]
-        @
-        class = "ans"
-        encoding = "ascii"
-        length = { fixed = 3 }
-        optional = true
-        """,
+        PARTS,
         {"2": "abc"},
         "48.1: expected this part of its field, got none",
     ),
     (
         "a part the field hasn't",
-        """
-        class = "positional"
-        length = { prefix = "ascii", digits = 2, max = 20 }
-        [.subfields.1]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { fixed = 2 }
-        [.subfields.2]
-        @
-        class = "ans"
-        encoding = "ascii"
-        length = { fixed = 3 }
-        optional = true
-        """,
+        PARTS,
         {"1": "12", "3": "x"},
         "48: expected parts of this field, by number, got another name",
     ),
     (
         "groups out of order",
-        """
-        class = "positional"
-        repeat = 2
-        length = { prefix = "ascii", digits = 2, max = 99 }
-        [.subfields.1]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { fixed = 2 }
-        [.subfields.2]
-        @
-        class = "x+n"
-        encoding = "ascii"
-        length = { fixed = 4 }
-        """,
+        GROUPS,
         {"1": {"1": "01", "2": "C001"}, "3": {"1": "01", "2": "C001"}},
         "48: expected groups named 1, 2, 3 ..., got another name",
     ),
     (
         "a group too many",
-        """
-        class = "positional"
-        repeat = 2
-        length = { prefix = "ascii", digits = 2, max = 99 }
-        [.subfields.1]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { fixed = 2 }
-        [.subfields.2]
-        @
-        class = "x+n"
-        encoding = "ascii"
-        length = { fixed = 4 }
-        """,
+        GROUPS,
         {"1": {"1": "01", "2": "C001"}, "2": {"1": "01", "2": "C001"}, "3": {"1": "01", "2": "C001"}},
         "48: expected at most 2 groups, got 3",
     ),
     (
         "a fault in a group",
-        """
-        class = "positional"
-        repeat = 2
-        length = { prefix = "ascii", digits = 2, max = 99 }
-        [.subfields.1]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { fixed = 2 }
-        [.subfields.2]
-        @
-        class = "x+n"
-        encoding = "ascii"
-        length = { fixed = 4 }
-        """,
+        GROUPS,
         {"1": {"1": "01", "2": "C001"}, "2": {"1": "0x", "2": "C001"}},
         "48.2.1: expected digits, got 'x' at 1",
     ),
     (
         "a bit the field hasn't",
-        """
-        class = "bitmapped"
-        length = { prefix = "binary", bytes = 1, max = 255 }
-        bitmap = { encoding = "binary", bytes = 3 }
-        [.subfields.1]
-        @
-        class = "n"
-        encoding = "bcd"
-        length = { fixed = 2 }
-        [.subfields.20]
-        @
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 1, max = 9 }
-        """,
+        BITMAPPED,
         {"2": "42"},
         "48: expected parts of this field, by number, got another name",
     ),
     (
         "bytes for a bitmapped field",
-        """
-        class = "bitmapped"
-        length = { prefix = "binary", bytes = 1, max = 255 }
-        bitmap = { encoding = "binary", bytes = 3 }
-        [.subfields.1]
-        @
-        class = "n"
-        encoding = "bcd"
-        length = { fixed = 2 }
-        [.subfields.20]
-        @
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 1, max = 9 }
-        """,
+        BITMAPPED,
         b"\x80",
         "48: expected a mapping of parts, got bytes",
     ),
     (
         "repeated tags out of order",
-        """
-        class = "tlv"
-        length = { prefix = "bcd", digits = 3, max = 999 }
-        tlv = { tag_bytes = 1, length_bytes = 1, repeats = true }
-        """,
+        REPEATED_TAGS,
         {"01#2": b"", "01": b""},
         "48: expected repeated tags as TAG, TAG#2, TAG#3 in this order, got another name",
     ),
     (
         "a repetition without its first",
-        """
-        class = "tlv"
-        length = { prefix = "bcd", digits = 3, max = 999 }
-        tlv = { tag_bytes = 1, length_bytes = 1, repeats = true }
-        """,
+        REPEATED_TAGS,
         {"01": b"", "01#3": b""},
         "48: expected repeated tags as TAG, TAG#2, TAG#3 in this order, got another name",
     ),

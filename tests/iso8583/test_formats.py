@@ -11,6 +11,38 @@ from typing import Any
 import pytest
 
 from switch.iso8583 import DecodeError, Dialect, Message
+from tests.iso8583.formats import (
+    AMOUNT_BCD,
+    AMOUNT_NIBBLE,
+    AMOUNT_TEXT,
+    BCD_BYTES,
+    BCD_BYTES_PADDED,
+    BCD_PAD_LEFT,
+    BCD_PAD_RIGHT,
+    BER_TAGS,
+    BITMAPPED,
+    BYTES_IN_NIBBLES,
+    DIGITS,
+    EBCDIC_FIXED,
+    EBCDIC_TEXT,
+    FILLED_TEXT,
+    GROUPS,
+    HEX_BITMAP,
+    HEX_BYTES,
+    HEX_CHARACTERS,
+    LENGTH_COUNTS_ITSELF,
+    LETTER_TAGS,
+    NESTED_TAGS,
+    ONE_VALUE,
+    PARTS,
+    REPEATED_TAGS,
+    TAGS_IN_HEX,
+    TEXT,
+    TEXT_BINARY_LENGTH,
+    TEXT_HEX_LENGTH,
+    TRACK_PACKED,
+    TRACK_TEXT,
+)
 from tests.iso8583.mini import dialect, head
 
 FORMATS: tuple[tuple[str, str, str, Any], ...] = (
@@ -56,31 +88,19 @@ FORMATS: tuple[tuple[str, str, str, Any], ...] = (
     ),
     (
         "binary prefix of two bytes",
-        """
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "binary", bytes = 2, max = 60000 }
-        """,
+        TEXT_BINARY_LENGTH,
         "0003616263",
         "abc",
     ),
     (
         "hex prefix",
-        """
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "hex", digits = 2, max = 255 }
-        """,
+        TEXT_HEX_LENGTH,
         "30426162636465666768696a6b",
         "abcdefghijk",
     ),
     (
         "ebcdic prefix and text",
-        """
-        class = "ans"
-        encoding = "ebcdic"
-        length = { prefix = "ebcdic", digits = 2, max = 99 }
-        """,
+        EBCDIC_TEXT,
         "f0f3814083",
         "a c",
     ),
@@ -108,33 +128,19 @@ FORMATS: tuple[tuple[str, str, str, Any], ...] = (
     ),
     (
         "prefix counts itself",
-        """
-        class = "b"
-        encoding = "binary"
-        length = { prefix = "binary", bytes = 1, max = 30, inclusive = true }
-        """,
+        LENGTH_COUNTS_ITSELF,
         "03aabb",
         b"\xaa\xbb",
     ),
     (
         "bcd odd, left 0",
-        """
-        class = "n"
-        encoding = "bcd"
-        length = { prefix = "bcd", digits = 2, max = 19 }
-        pad = { side = "left", nibble = "0" }
-        """,
+        BCD_PAD_LEFT,
         "05012345",
         "12345",
     ),
     (
         "bcd odd, right F",
-        """
-        class = "n"
-        encoding = "bcd"
-        length = { prefix = "bcd", digits = 2, max = 19 }
-        pad = { side = "right", nibble = "F" }
-        """,
+        BCD_PAD_RIGHT,
         "0512345f",
         "12345",
     ),
@@ -162,33 +168,19 @@ FORMATS: tuple[tuple[str, str, str, Any], ...] = (
     ),
     (
         "bcd, length in bytes, F tells odd",
-        """
-        class = "n"
-        encoding = "bcd"
-        length = { prefix = "bcd", digits = 2, max = 10, unit = "bytes" }
-        pad = { side = "right", nibble = "F" }
-        """,
+        BCD_BYTES_PADDED,
         "0312345f",
         "12345",
     ),
     (
         "bcd, length in bytes, even only",
-        """
-        class = "n"
-        encoding = "bcd"
-        length = { prefix = "bcd", digits = 2, max = 10, unit = "bytes" }
-        """,
+        BCD_BYTES,
         "03012345",
         "012345",
     ),
     (
         "packed track 2, digit count",
-        """
-        class = "z"
-        encoding = "bcd"
-        length = { prefix = "bcd", digits = 2, max = 37 }
-        pad = { side = "right", nibble = "F" }
-        """,
+        TRACK_PACKED,
         "1112345678d12f",
         "12345678=12",
     ),
@@ -205,21 +197,13 @@ FORMATS: tuple[tuple[str, str, str, Any], ...] = (
     ),
     (
         "track 2 as text",
-        """
-        class = "z"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 2, max = 37 }
-        """,
+        TRACK_TEXT,
         "303731323334353d36",
         "12345=6",
     ),
     (
         "track 2 with D as text",
-        """
-        class = "z"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 2, max = 37 }
-        """,
+        TRACK_TEXT,
         "303731323334354436",
         "12345D6",
     ),
@@ -246,11 +230,7 @@ FORMATS: tuple[tuple[str, str, str, Any], ...] = (
     ),
     (
         "bytes counted in nibbles",
-        """
-        class = "b"
-        encoding = "binary"
-        length = { prefix = "ascii", digits = 2, max = 20, unit = "nibbles" }
-        """,
+        BYTES_IN_NIBBLES,
         "3034abcd",
         b"\xab\xcd",
     ),
@@ -266,11 +246,7 @@ FORMATS: tuple[tuple[str, str, str, Any], ...] = (
     ),
     (
         "bytes as hex, counted in characters",
-        """
-        class = "b"
-        encoding = "hex"
-        length = { prefix = "ascii", digits = 2, max = 20, unit = "characters" }
-        """,
+        HEX_CHARACTERS,
         "303441424344",
         b"\xab\xcd",
     ),
@@ -297,21 +273,13 @@ FORMATS: tuple[tuple[str, str, str, Any], ...] = (
     ),
     (
         "amount in ASCII",
-        """
-        class = "x+n"
-        encoding = "ascii"
-        length = { fixed = 9 }
-        """,
+        AMOUNT_TEXT,
         "443030303030303530",
         "D00000050",
     ),
     (
         "amount, ASCII sign and BCD",
-        """
-        class = "x+n"
-        encoding = "bcd"
-        length = { fixed = 9 }
-        """,
+        AMOUNT_BCD,
         "4300000050",
         "C00000050",
     ),
@@ -328,13 +296,7 @@ FORMATS: tuple[tuple[str, str, str, Any], ...] = (
     ),
     (
         "amount, sign nibble",
-        """
-        class = "x+n"
-        encoding = "bcd"
-        sign = "nibble"
-        length = { fixed = 9 }
-        pad = { side = "left", nibble = "0" }
-        """,
+        AMOUNT_NIBBLE,
         "0d00000050",
         "D00000050",
     ),
@@ -373,12 +335,7 @@ FORMATS: tuple[tuple[str, str, str, Any], ...] = (
     ),
     (
         "only spaces leave nothing",
-        """
-        class = "ans"
-        encoding = "ascii"
-        length = { fixed = 3 }
-        pad = { side = "right", character = " " }
-        """,
+        FILLED_TEXT,
         "202020",
         "",
     ),
@@ -395,16 +352,7 @@ FORMATS: tuple[tuple[str, str, str, Any], ...] = (
     ),
     (
         "tags of two letters",
-        """
-        class = "tlv"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        tlv = { tag = { encoding = "ascii", characters = 2 }, length = { encoding = "ascii", digits = 3 } }
-        [.tags.AB]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { min = 1, max = 5 }
-        """,
+        LETTER_TAGS,
         "30313641423030333132335a5a303033612e62",
         {"AB": "123", "ZZ": b"a.b"},
     ),
@@ -450,11 +398,7 @@ FORMATS: tuple[tuple[str, str, str, Any], ...] = (
     ),
     (
         "repeated tags keep their order",
-        """
-        class = "tlv"
-        length = { prefix = "bcd", digits = 3, max = 999 }
-        tlv = { tag_bytes = 1, length_bytes = 1, repeats = true }
-        """,
+        REPEATED_TAGS,
         "00110101aa02000101bb0101cc",
         {"01": b"\xaa", "02": b"", "01#2": b"\xbb", "01#3": b"\xcc"},
     ),
@@ -480,16 +424,7 @@ FORMATS: tuple[tuple[str, str, str, Any], ...] = (
     ),
     (
         "BER-TLV nested",
-        """
-        class = "tlv"
-        length = { prefix = "binary", bytes = 1, max = 99 }
-        tlv = { form = "ber" }
-        [.tags.70]
-        @
-        class = "tlv"
-        length = { max = 50 }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        NESTED_TAGS,
         "0770059f36020001",
         {"70": {"9F36": b"\x00\x01"}},
     ),
@@ -510,21 +445,7 @@ FORMATS: tuple[tuple[str, str, str, Any], ...] = (
     ),
     (
         "positional, last parts missing",
-        """
-        class = "positional"
-        length = { prefix = "ascii", digits = 2, max = 20 }
-        [.subfields.1]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { fixed = 2 }
-        [.subfields.2]
-        @
-        class = "ans"
-        encoding = "ascii"
-        length = { fixed = 3 }
-        optional = true
-        """,
+        PARTS,
         "30323132",
         {"1": "12"},
     ),
@@ -570,21 +491,7 @@ FORMATS: tuple[tuple[str, str, str, Any], ...] = (
     ),
     (
         "bitmapped",
-        """
-        class = "bitmapped"
-        length = { prefix = "binary", bytes = 1, max = 255 }
-        bitmap = { encoding = "binary", bytes = 3 }
-        [.subfields.1]
-        @
-        class = "n"
-        encoding = "bcd"
-        length = { fixed = 2 }
-        [.subfields.20]
-        @
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 1, max = 9 }
-        """,
+        BITMAPPED,
         "0780001042326f6b",
         {"1": "42", "20": "ok"},
     ),
@@ -605,12 +512,7 @@ FORMATS: tuple[tuple[str, str, str, Any], ...] = (
     ),
     (
         "composite as hex digits",
-        """
-        class = "tlv"
-        encoding = "hex"
-        length = { prefix = "ascii", digits = 3, max = 999, unit = "characters" }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        TAGS_IN_HEX,
         "30313039463336303230303031",
         {"9F36": b"\x00\x01"},
     ),
@@ -619,111 +521,67 @@ FORMATS: tuple[tuple[str, str, str, Any], ...] = (
 REFUSALS = (
     (
         "a sign in a length",
-        """
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        """,
+        TEXT,
         "2b30356162636465",
         "48 at byte 10: expected a length in ASCII digits, got byte 0x2B",
     ),
     (
         "a minus in a length",
-        """
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        """,
+        TEXT,
         "2d30356162636465",
         "48 at byte 10: expected a length in ASCII digits, got byte 0x2D",
     ),
     (
         "a space in a length",
-        """
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        """,
+        TEXT,
         "2030356162636465",
         "48 at byte 10: expected a length in ASCII digits, got byte 0x20",
     ),
     (
         "an underscore in a length",
-        """
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        """,
+        TEXT,
         "305f356162636465",
         "48 at byte 11: expected a length in ASCII digits, got byte 0x5F",
     ),
     (
         "a letter at the end of a length",
-        """
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        """,
+        TEXT,
         "3030786162636465",
         "48 at byte 12: expected a length in ASCII digits, got byte 0x78",
     ),
     (
         "a superscript in a length",
-        """
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        """,
+        TEXT,
         "b23030",
         "48 at byte 10: expected a length in ASCII digits, got byte 0xB2",
     ),
     (
         "half a length",
-        """
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        """,
+        TEXT,
         "3030",
         "48 at byte 10: expected 3 bytes, got 2",
     ),
     (
         "no length",
-        """
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        """,
+        TEXT,
         "",
         "48 at byte 10: expected 3 bytes, got 0",
     ),
     (
         "content cut",
-        """
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        """,
+        TEXT,
         "303035616263",
         "48 at byte 13: expected 5 bytes, got 3",
     ),
     (
         "a greater length than allowed",
-        """
-        class = "n"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 2, max = 19, min = 2 }
-        """,
+        DIGITS,
         "32303131313131313131313131313131313131313131",
         "48 at byte 10: expected a length of 2 to 19 characters, got 20",
     ),
     (
         "a smaller length than allowed",
-        """
-        class = "n"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 2, max = 19, min = 2 }
-        """,
+        DIGITS,
         "303131",
         "48 at byte 10: expected a length of 2 to 19 characters, got 1",
     ),
@@ -739,41 +597,25 @@ REFUSALS = (
     ),
     (
         "a sign in an EBCDIC length",
-        """
-        class = "ans"
-        encoding = "ebcdic"
-        length = { prefix = "ebcdic", digits = 2, max = 99 }
-        """,
+        EBCDIC_TEXT,
         "4ef3818283",
         "48 at byte 10: expected a length in EBCDIC digits, got byte 0x4E",
     ),
     (
         "ASCII where EBCDIC should be",
-        """
-        class = "ans"
-        encoding = "ebcdic"
-        length = { prefix = "ebcdic", digits = 2, max = 99 }
-        """,
+        EBCDIC_TEXT,
         "3033616263",
         "48 at byte 10: expected a length in EBCDIC digits, got byte 0x30",
     ),
     (
         "a lower-case hex length",
-        """
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "hex", digits = 2, max = 255 }
-        """,
+        TEXT_HEX_LENGTH,
         "30626162636465666768696a6b",
         "48 at byte 11: expected a length in hex digits, got byte 0x62",
     ),
     (
         "a binary length cut",
-        """
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "binary", bytes = 2, max = 60000 }
-        """,
+        TEXT_BINARY_LENGTH,
         "00",
         "48 at byte 10: expected 2 bytes, got 1",
     ),
@@ -789,84 +631,49 @@ REFUSALS = (
     ),
     (
         "a length that counts itself and is smaller",
-        """
-        class = "b"
-        encoding = "binary"
-        length = { prefix = "binary", bytes = 1, max = 30, inclusive = true }
-        """,
+        LENGTH_COUNTS_ITSELF,
         "00",
         "48 at byte 10: expected a length of 1 to 31 bytes, itself included, got 0",
     ),
     (
         "an odd number of nibbles",
-        """
-        class = "b"
-        encoding = "binary"
-        length = { prefix = "ascii", digits = 2, max = 20, unit = "nibbles" }
-        """,
+        BYTES_IN_NIBBLES,
         "3033abcd",
         "48 at byte 10: expected an even number of nibbles, got 3",
     ),
     (
         "an odd number of hex characters",
-        """
-        class = "b"
-        encoding = "hex"
-        length = { prefix = "ascii", digits = 2, max = 20, unit = "characters" }
-        """,
+        HEX_CHARACTERS,
         "3033414243",
         "48 at byte 10: expected an even number of characters, got 3",
     ),
     (
         "lower-case hex",
-        """
-        class = "b"
-        encoding = "hex"
-        length = { fixed = 2, unit = "bytes" }
-        """,
+        HEX_BYTES,
         "41426364",
         "48 at byte 12: expected hex digits in upper case, got byte 0x63",
     ),
     (
         "no hex at all",
-        """
-        class = "b"
-        encoding = "hex"
-        length = { fixed = 2, unit = "bytes" }
-        """,
+        HEX_BYTES,
         "41422b31",
         "48 at byte 12: expected hex digits in upper case, got byte 0x2B",
     ),
     (
         "a wrong left pad",
-        """
-        class = "n"
-        encoding = "bcd"
-        length = { prefix = "bcd", digits = 2, max = 19 }
-        pad = { side = "left", nibble = "0" }
-        """,
+        BCD_PAD_LEFT,
         "05912345",
         "48 at byte 11: expected pad nibble 0, got a digit",
     ),
     (
         "a wrong right pad",
-        """
-        class = "n"
-        encoding = "bcd"
-        length = { prefix = "bcd", digits = 2, max = 19 }
-        pad = { side = "right", nibble = "F" }
-        """,
+        BCD_PAD_RIGHT,
         "0512345e",
         "48 at byte 13: expected pad nibble F, got nibble E",
     ),
     (
         "a pad too many",
-        """
-        class = "n"
-        encoding = "bcd"
-        length = { prefix = "bcd", digits = 2, max = 10, unit = "bytes" }
-        pad = { side = "right", nibble = "F" }
-        """,
+        BCD_BYTES_PADDED,
         "031234ff",
         "48 at byte 13: expected digits, got nibble F",
     ),
@@ -882,31 +689,19 @@ REFUSALS = (
     ),
     (
         "a control character in EBCDIC",
-        """
-        class = "ans"
-        encoding = "ebcdic"
-        length = { fixed = 3 }
-        """,
+        EBCDIC_FIXED,
         "c125c1",
         "48 at byte 11: expected printable ASCII in EBCDIC, got byte 0x25",
     ),
     (
         "a letter beyond ASCII in EBCDIC",
-        """
-        class = "ans"
-        encoding = "ebcdic"
-        length = { fixed = 3 }
-        """,
+        EBCDIC_FIXED,
         "c14a51",
         "48 at byte 12: expected printable ASCII in EBCDIC, got byte 0x51",
     ),
     (
         "a byte above ASCII",
-        """
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        """,
+        TEXT,
         "30303361e962",
         "48 at byte 14: expected printable ASCII, got byte 0xE9",
     ),
@@ -952,95 +747,55 @@ REFUSALS = (
     ),
     (
         "a wrong sign letter",
-        """
-        class = "x+n"
-        encoding = "ascii"
-        length = { fixed = 9 }
-        """,
+        AMOUNT_TEXT,
         "583030303030303530",
         "48 at byte 10: expected C or D, got another sign",
     ),
     (
         "no sign at all",
-        """
-        class = "x+n"
-        encoding = "ascii"
-        length = { fixed = 9 }
-        """,
+        AMOUNT_TEXT,
         "303030303030303530",
         "48 at byte 10: expected C or D, got another sign",
     ),
     (
         "a letter behind the sign",
-        """
-        class = "x+n"
-        encoding = "ascii"
-        length = { fixed = 9 }
-        """,
+        AMOUNT_TEXT,
         "433030303078303530",
         "48 at byte 15: expected digits, got byte 0x78",
     ),
     (
         "a wrong sign byte before BCD",
-        """
-        class = "x+n"
-        encoding = "bcd"
-        length = { fixed = 9 }
-        """,
+        AMOUNT_BCD,
         "5800000050",
         "48 at byte 10: expected C or D, got another sign",
     ),
     (
         "a wrong sign nibble",
-        """
-        class = "x+n"
-        encoding = "bcd"
-        sign = "nibble"
-        length = { fixed = 9 }
-        pad = { side = "left", nibble = "0" }
-        """,
+        AMOUNT_NIBBLE,
         "0e00000050",
         "48 at byte 10: expected sign nibble C or D, got another sign",
     ),
     (
         "a letter among an amount's digits",
-        """
-        class = "x+n"
-        encoding = "bcd"
-        length = { fixed = 9 }
-        """,
+        AMOUNT_BCD,
         "43000a0050",
         "48 at byte 12: expected digits, got nibble A",
     ),
     (
         "a separator that is none",
-        """
-        class = "z"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 2, max = 37 }
-        """,
+        TRACK_TEXT,
         "303731323334355e36",
         "48 at byte 17: expected track 2 characters, got byte 0x5E",
     ),
     (
         "F within packed track 2",
-        """
-        class = "z"
-        encoding = "bcd"
-        length = { prefix = "bcd", digits = 2, max = 37 }
-        pad = { side = "right", nibble = "F" }
-        """,
+        TRACK_PACKED,
         "0612f45d",
         "48 at byte 12: expected digits and separators, got nibble F",
     ),
     (
         "a value that isn't the only one",
-        """
-        class = "ans"
-        encoding = "ascii"
-        length = { fixed = 3 }
-        only = ["ISO"]
-        """,
+        ONE_VALUE,
         "4f5349",
         "48 at byte 10: expected ISO, got another value",
     ),
@@ -1068,549 +823,223 @@ REFUSALS = (
     ),
     (
         "a tag's length beyond its field",
-        """
-        class = "tlv"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        tlv = { tag = { encoding = "ascii", characters = 2 }, length = { encoding = "ascii", digits = 3 } }
-        [.tags.AB]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { min = 1, max = 5 }
-        """,
+        LETTER_TAGS,
         "3030384142393939313233",
         "48.AB at byte 15: expected at most 3 bytes, got a length of 999",
     ),
     (
         "a tag cut",
-        """
-        class = "tlv"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        tlv = { tag = { encoding = "ascii", characters = 2 }, length = { encoding = "ascii", digits = 3 } }
-        [.tags.AB]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { min = 1, max = 5 }
-        """,
+        LETTER_TAGS,
         "30303441423030",
         "48 at byte 13: expected a tag and its length (5 bytes), got 4 bytes",
     ),
     (
         "a sign in a tag's length",
-        """
-        class = "tlv"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        tlv = { tag = { encoding = "ascii", characters = 2 }, length = { encoding = "ascii", digits = 3 } }
-        [.tags.AB]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { min = 1, max = 5 }
-        """,
+        LETTER_TAGS,
         "30303841422b3033313233",
         "48.AB at byte 15: expected a length in ASCII digits, got byte 0x2B",
     ),
     (
         "a tag longer than it may be",
-        """
-        class = "tlv"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        tlv = { tag = { encoding = "ascii", characters = 2 }, length = { encoding = "ascii", digits = 3 } }
-        [.tags.AB]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { min = 1, max = 5 }
-        """,
+        LETTER_TAGS,
         "3031314142303036313233343536",
         "48.AB at byte 15: expected a length of 1 to 5 bytes, got 6",
     ),
     (
         "a tag twice",
-        """
-        class = "tlv"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        tlv = { tag = { encoding = "ascii", characters = 2 }, length = { encoding = "ascii", digits = 3 } }
-        [.tags.AB]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { min = 1, max = 5 }
-        """,
+        LETTER_TAGS,
         "303132414230303131414230303131",
         "48.AB at byte 19: expected each tag once, got a second one",
     ),
     (
         "a letter in a tag's digits",
-        """
-        class = "tlv"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        tlv = { tag = { encoding = "ascii", characters = 2 }, length = { encoding = "ascii", digits = 3 } }
-        [.tags.AB]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { min = 1, max = 5 }
-        """,
+        LETTER_TAGS,
         "3030384142303033313278",
         "48.AB at byte 20: expected digits, got byte 0x78",
     ),
     (
         "a tag beyond ASCII",
-        """
-        class = "tlv"
-        length = { prefix = "ascii", digits = 3, max = 999 }
-        tlv = { tag = { encoding = "ascii", characters = 2 }, length = { encoding = "ascii", digits = 3 } }
-        [.tags.AB]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { min = 1, max = 5 }
-        """,
+        LETTER_TAGS,
         "303038e942303033313233",
         "48 at byte 13: expected printable characters (a tag), got byte 0xE9",
     ),
     (
         "an indefinite length",
-        """
-        class = "tlv"
-        length = { prefix = "binary", bytes = 1, max = 99 }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        BER_TAGS,
         "069f3680000100",
         "48.9F36 at byte 13: expected a definite length, got byte 0x80",
     ),
     (
         "a length of five bytes",
-        """
-        class = "tlv"
-        length = { prefix = "binary", bytes = 1, max = 99 }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        BER_TAGS,
         "089f36850000000002",
         "48.9F36 at byte 13: expected a length of at most 4 bytes, got byte 0x85",
     ),
     (
         "a length longer than need be",
-        """
-        class = "tlv"
-        length = { prefix = "binary", bytes = 1, max = 99 }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        BER_TAGS,
         "069f3681020001",
         "48.9F36 at byte 13: expected the shortest form of the length, got a longer one",
     ),
     (
         "a long length longer than need be",
-        """
-        class = "tlv"
-        length = { prefix = "binary", bytes = 1, max = 99 }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        BER_TAGS,
         "079f368200020001",
         "48.9F36 at byte 13: expected the shortest form of the length, got a longer one",
     ),
     (
         "a long length cut",
-        """
-        class = "tlv"
-        length = { prefix = "binary", bytes = 1, max = 99 }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        BER_TAGS,
         "049f368201",
         "48.9F36 at byte 13: expected 3 bytes, got 2",
     ),
     (
         "a BER tag without a length",
-        """
-        class = "tlv"
-        length = { prefix = "binary", bytes = 1, max = 99 }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        BER_TAGS,
         "029f36",
         "48.9F36 at byte 13: expected a length, got nothing",
     ),
     (
         "half a BER tag",
-        """
-        class = "tlv"
-        length = { prefix = "binary", bytes = 1, max = 99 }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        BER_TAGS,
         "019f",
         "48 at byte 11: expected a BER tag of at most 4 bytes, got 1 byte without an end",
     ),
     (
         "a BER tag without end",
-        """
-        class = "tlv"
-        length = { prefix = "binary", bytes = 1, max = 99 }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        BER_TAGS,
         "069fffffffff01",
         "48 at byte 11: expected a BER tag of at most 4 bytes, got 4 bytes without an end",
     ),
     (
         "a BER tag beyond its field",
-        """
-        class = "tlv"
-        length = { prefix = "binary", bytes = 1, max = 99 }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        BER_TAGS,
         "059f36040001",
         "48.9F36 at byte 13: expected at most 2 bytes, got a length of 4",
     ),
     (
         "a BER tag twice",
-        """
-        class = "tlv"
-        length = { prefix = "binary", bytes = 1, max = 99 }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        BER_TAGS,
         "0a9f360200019f36020002",
         "48.9F36 at byte 16: expected each tag once, got a second one",
     ),
     (
         "padding where none is allowed",
-        """
-        class = "tlv"
-        length = { prefix = "binary", bytes = 1, max = 99 }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        BER_TAGS,
         "069f3602000100",
         "48 at byte 16: expected a BER tag, got byte 0x00",
     ),
     (
         "a known BER tag of another size",
-        """
-        class = "tlv"
-        length = { prefix = "binary", bytes = 1, max = 99 }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        BER_TAGS,
         "069f3603000102",
         "48.9F36 at byte 13: expected a length of 2 bytes, got 3",
     ),
     (
         "nested: a letter in the digits",
-        """
-        class = "tlv"
-        length = { prefix = "binary", bytes = 1, max = 99 }
-        tlv = { form = "ber" }
-        [.tags.70]
-        @
-        class = "tlv"
-        length = { max = 50 }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        NESTED_TAGS,
         "0770059a032611b1",
         "48.70.9A at byte 17: expected digits, got nibble B",
     ),
     (
         "nested: beyond what holds it",
-        """
-        class = "tlv"
-        length = { prefix = "binary", bytes = 1, max = 99 }
-        tlv = { form = "ber" }
-        [.tags.70]
-        @
-        class = "tlv"
-        length = { max = 50 }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        NESTED_TAGS,
         "0770059a04261121",
         "48.70.9A at byte 14: expected at most 3 bytes, got a length of 4",
     ),
     (
         "in hex: an odd digit",
-        """
-        class = "tlv"
-        encoding = "hex"
-        length = { prefix = "ascii", digits = 3, max = 999, unit = "characters" }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        TAGS_IN_HEX,
         "303039394633363032303030",
         "48 at byte 10: expected an even number of characters, got 9",
     ),
     (
         "in hex: lower case",
-        """
-        class = "tlv"
-        encoding = "hex"
-        length = { prefix = "ascii", digits = 3, max = 999, unit = "characters" }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        TAGS_IN_HEX,
         "30313039663336303230303031",
         "48 at byte 14: expected hex digits in upper case, got byte 0x66",
     ),
     (
         "in hex: a fault inside, its place in the message",
-        """
-        class = "tlv"
-        encoding = "hex"
-        length = { prefix = "ascii", digits = 3, max = 999, unit = "characters" }
-        tlv = { form = "ber", tags = "emv" }
-        """,
+        TAGS_IN_HEX,
         "303132394130333236313142313030",
         "48.9A at byte 21: expected digits, got nibble B",
     ),
     (
         "a part missing",
-        """
-        class = "positional"
-        length = { prefix = "ascii", digits = 2, max = 20 }
-        [.subfields.1]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { fixed = 2 }
-        [.subfields.2]
-        @
-        class = "ans"
-        encoding = "ascii"
-        length = { fixed = 3 }
-        optional = true
-        """,
+        PARTS,
         "303131",
         "48.1 at byte 12: expected 2 bytes, got 1",
     ),
     (
         "a last part cut",
-        """
-        class = "positional"
-        length = { prefix = "ascii", digits = 2, max = 20 }
-        [.subfields.1]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { fixed = 2 }
-        [.subfields.2]
-        @
-        class = "ans"
-        encoding = "ascii"
-        length = { fixed = 3 }
-        optional = true
-        """,
+        PARTS,
         "303431326162",
         "48.2 at byte 14: expected 3 bytes, got 2",
     ),
     (
         "bytes behind the last part",
-        """
-        class = "positional"
-        length = { prefix = "ascii", digits = 2, max = 20 }
-        [.subfields.1]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { fixed = 2 }
-        [.subfields.2]
-        @
-        class = "ans"
-        encoding = "ascii"
-        length = { fixed = 3 }
-        optional = true
-        """,
+        PARTS,
         "3036313261626364",
         "48 at byte 17: expected the end of the field, got 1 byte more",
     ),
     (
         "a group too many",
-        """
-        class = "positional"
-        repeat = 2
-        length = { prefix = "ascii", digits = 2, max = 99 }
-        [.subfields.1]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { fixed = 2 }
-        [.subfields.2]
-        @
-        class = "x+n"
-        encoding = "ascii"
-        length = { fixed = 4 }
-        """,
+        GROUPS,
         "3138303143303031303244303032303343303033",
         "48 at byte 24: expected at most 2 groups, got one more",
     ),
     (
         "a fault in the second group",
-        """
-        class = "positional"
-        repeat = 2
-        length = { prefix = "ascii", digits = 2, max = 99 }
-        [.subfields.1]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { fixed = 2 }
-        [.subfields.2]
-        @
-        class = "x+n"
-        encoding = "ascii"
-        length = { fixed = 4 }
-        """,
+        GROUPS,
         "3132303143303031303258303032",
         "48.2.2 at byte 20: expected C or D, got another sign",
     ),
     (
         "a group cut",
-        """
-        class = "positional"
-        repeat = 2
-        length = { prefix = "ascii", digits = 2, max = 99 }
-        [.subfields.1]
-        @
-        class = "n"
-        encoding = "ascii"
-        length = { fixed = 2 }
-        [.subfields.2]
-        @
-        class = "x+n"
-        encoding = "ascii"
-        length = { fixed = 4 }
-        """,
+        GROUPS,
         "30383031433030313032",
         "48.2.2 at byte 20: expected 4 bytes, got 0",
     ),
     (
         "a bit the field hasn't",
-        """
-        class = "bitmapped"
-        length = { prefix = "binary", bytes = 1, max = 255 }
-        bitmap = { encoding = "binary", bytes = 3 }
-        [.subfields.1]
-        @
-        class = "n"
-        encoding = "bcd"
-        length = { fixed = 2 }
-        [.subfields.20]
-        @
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 1, max = 9 }
-        """,
+        BITMAPPED,
         "059000004200",
         "48.4 at byte 11: expected a part of this field, got bit 4 set",
     ),
     (
         "bytes behind the last bit's part",
-        """
-        class = "bitmapped"
-        length = { prefix = "binary", bytes = 1, max = 255 }
-        bitmap = { encoding = "binary", bytes = 3 }
-        [.subfields.1]
-        @
-        class = "n"
-        encoding = "bcd"
-        length = { fixed = 2 }
-        [.subfields.20]
-        @
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 1, max = 9 }
-        """,
+        BITMAPPED,
         "058000004200",
         "48 at byte 15: expected the end of the field, got 1 byte more",
     ),
     (
         "a bitmap cut",
-        """
-        class = "bitmapped"
-        length = { prefix = "binary", bytes = 1, max = 255 }
-        bitmap = { encoding = "binary", bytes = 3 }
-        [.subfields.1]
-        @
-        class = "n"
-        encoding = "bcd"
-        length = { fixed = 2 }
-        [.subfields.20]
-        @
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 1, max = 9 }
-        """,
+        BITMAPPED,
         "028000",
         "48 at byte 11: expected 3 bytes, got 2",
     ),
     (
         "a part of a bitmap cut",
-        """
-        class = "bitmapped"
-        length = { prefix = "binary", bytes = 1, max = 255 }
-        bitmap = { encoding = "binary", bytes = 3 }
-        [.subfields.1]
-        @
-        class = "n"
-        encoding = "bcd"
-        length = { fixed = 2 }
-        [.subfields.20]
-        @
-        class = "ans"
-        encoding = "ascii"
-        length = { prefix = "ascii", digits = 1, max = 9 }
-        """,
+        BITMAPPED,
         "0680001042326f6b",
         "48.20 at byte 16: expected 2 bytes, got 1",
     ),
     (
         "a hex bitmap with a letter",
-        """
-        class = "bitmapped"
-        length = { prefix = "ascii", digits = 4, max = 999 }
-        bitmap = { encoding = "hex", bytes = 1, first_bit = "announces" }
-        [.subfields.3]
-        @
-        class = "ans"
-        encoding = "ascii"
-        length = { fixed = 2 }
-        [.subfields.9]
-        @
-        class = "ans"
-        encoding = "ascii"
-        length = { fixed = 2 }
-        """,
+        HEX_BITMAP,
         "3030303432476f6b",
         "48 at byte 15: expected hex digits in upper case, got byte 0x47",
     ),
     (
         "an announced half without need",
-        """
-        class = "bitmapped"
-        length = { prefix = "ascii", digits = 4, max = 999 }
-        bitmap = { encoding = "hex", bytes = 1, first_bit = "announces" }
-        [.subfields.3]
-        @
-        class = "ans"
-        encoding = "ascii"
-        length = { fixed = 2 }
-        [.subfields.9]
-        @
-        class = "ans"
-        encoding = "ascii"
-        length = { fixed = 2 }
-        """,
+        HEX_BITMAP,
         "30303036413030306f6b",
         "48 at byte 14: expected a bitmap no longer than its fields need, got an empty half",
     ),
     (
         "a bit beyond, in hex",
-        """
-        class = "bitmapped"
-        length = { prefix = "ascii", digits = 4, max = 999 }
-        bitmap = { encoding = "hex", bytes = 1, first_bit = "announces" }
-        [.subfields.3]
-        @
-        class = "ans"
-        encoding = "ascii"
-        length = { fixed = 2 }
-        [.subfields.9]
-        @
-        class = "ans"
-        encoding = "ascii"
-        length = { fixed = 2 }
-        """,
+        HEX_BITMAP,
         "3030303434306f6b",
         "48.2 at byte 14: expected a part of this field, got bit 2 set",
     ),

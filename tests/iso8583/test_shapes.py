@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from switch.iso8583 import DecodeError, Dialect, EncodeError, Message, load, shapes
 from switch.iso8583.message import Value
 from switch.iso8583.shape_source import DOUBTS
-from tests.iso8583 import shape_agreement
+from tests.iso8583 import any_dialect, shape_agreement
 from tests.iso8583.oracle import SAMPLES, sample
 from tests.iso8583.strategies import damage, messages
 
@@ -142,6 +142,34 @@ def test_tags_in_a_known_order_and_in_others(vafa: Dialect) -> None:
             decoded = vafa.decode(data)
             assert list(decoded.fields["48"]) == list(order)
             assert decoded == message
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("name", ["vafa", "kitchen-sink"])
+def test_what_was_complete_says_nothing_of_another_message(name: str) -> None:
+    """Of one with other fields, other tags or another DE 3: `check` judges what its conditions see anew."""
+    one, random = Dialect(any_dialect.dialect(name).dictionary), Random(5)
+    if name == "vafa":
+        bases = [Dialect.decode(one, bytes.fromhex(entry.hex)) for entry in SAMPLES]
+    else:
+        fields = one.dictionary.fields
+        asked = [fields[number] for number in (3, 4, 22, 35, 36, 48)]
+        values = [{str(field.number): any_dialect.value(field, random) for field in asked} for _ in range(40)]
+        bases = [Message("0200", each, one.dictionary) for each in values]
+    complete = 0
+    for _ in range(4000):
+        base, other = random.choice(bases), random.choice(bases).fields
+        kept = {number: value for number, value in base.fields.items() if random.random() < 0.9}
+        kept |= {number: other[number] for number in random.sample(sorted(other), 1)}
+        for number, value in kept.items():
+            if isinstance(value, Mapping) and random.random() < 0.3:
+                kept[number] = {key: value[key] for key in value if random.random() < 0.8}
+        message = Message(base.mti, kept, one.dictionary)
+        found = one.check(message)
+        assert found == Dialect.check(one, message)
+        assert one.check(message) == found
+        complete += not found
+    assert 100 < complete < 3900
 
 
 # ---------------------------------------------------------------- only after repeated use

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from switch.defaults import create_defaults
 from switch.hsm import InProcessHsm, KeyStore
+from switch.hsm.pkcs11 import CAPABILITIES
 from switch.hsm.port import Fault, KeyAlgorithm, KeyUse
 from switch.iso8583 import Message
-from switch.keys import read_master_key
+from switch.keys import KeysError, SwitchKeys, check_capable, read_master_key
 from switch.ledger.verify import verify
 from switch.server import card_values
 from tests.server.bench import Bench, OnePeer, pin
@@ -336,3 +340,18 @@ def test_no_track_or_value_is_logged_or_stored(tmp_path: Path) -> None:
         bench.start()
 
     play(tmp_path, story)
+
+
+def test_no_start_without_the_key_or_with_an_hsm_that_cannot(tmp_path: Path) -> None:
+    settings = create_defaults(tmp_path)
+    unable = SimpleNamespace(capabilities=CAPABILITIES)  # of pkcs11
+    with pytest.raises(KeysError, match=r"switch.toml: .*can't check card .* set it to \"off\""):
+        check_capable(settings, unable)
+    off = replace(settings, program=replace(settings.program, card_values="off"))
+    check_capable(off, unable)
+
+    store = KeyStore.load(settings.hsm.key_store)
+    store.revoke("card/value", 1)
+    with pytest.raises(KeysError, match=r'generate card/value.* or set program.card_values = "off"'):
+        SwitchKeys.of(store, settings.terminals, checks_cards=True)
+    assert SwitchKeys.of(store, settings.terminals, checks_cards=False).card_values == ()

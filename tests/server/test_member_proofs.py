@@ -576,9 +576,7 @@ def test_a_member_is_sent_so_many_codes_in_a_period(tmp_path: Path) -> None:
         assert from_elsewhere["48.04"] == "0303", "whoever asks"
         assert (await bench.one(bench.code_request(other)))["39"] == "00"
         code = bench.post.sent[2][1]
-        assert (await bench.one(bench.redemption(card, 1, hidden(code))))["39"] == "00", (
-            "the last one is good"
-        )
+        assert (await bench.one(bench.redemption(card, 1, hidden(code))))["39"] == "00", "the last"
         bench.clock.ahead_ms = 3_599_000
         assert (await bench.one(bench.code_request(card)))["48.05"] == f"{1:012d}"
         bench.clock.ahead_ms = 3_600_000

@@ -31,6 +31,7 @@ def vafa(*arguments: str) -> subprocess.CompletedProcess[str]:
         (("swipe", "--terminal", "10000004"), 3, "terminal 10000004 does not run", "vafa sim terminal"),
         (("swipe", "--corrupt", "smell"), 2, "unknown corruption 'smell'; known: bad_lrc", "--help"),
         (("swipe", "--card", "12", "--control", "nowhere"), 2, "8-19 digits", "--new"),
+        (("swipe", "--value", "12", "--control", "nowhere"), 2, "has 3 digits", "--value 000"),
         (("swipe", "--control", "nowhere"), 3, "nothing listens at nowhere", "vafa sim terminal"),
         (("keys", "12E"), 2, "there is no key 'E'", 'vafa sim keys "2500000#"'),
         (("keys", "1#"), 3, "no firmware runs", "vafa demo"),

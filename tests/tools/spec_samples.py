@@ -6,6 +6,15 @@ from pathlib import Path
 
 from switch.iso8583 import Dialect, Message, Value
 
+# The least that a dialect of one's own may be.
+MINE = """\
+[dialect]
+name = "mine"
+version = 1
+extends = "iso87-bcd"
+description = { en = "Mine", fa = "من" }
+"""
+
 EVERYTHING = Dialect.load(Path(__file__).with_name("everything.toml"))
 
 _HEADER: dict[str, Value] = {"1": "ISO", "2": "87"}

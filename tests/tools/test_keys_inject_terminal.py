@@ -36,11 +36,11 @@ Filter = Callable[[bytes], bytes]
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Two officers; terminal 10000001 has no keys yet."""
+    monkeypatch.setattr("tools.keys.harden", tuple)  # it would be this process
     place = Place(tmp_path / "data")
-    told = asyncio.run(vafa_keys(place, "officer", "add", answers=FOUNDING))
-    assert told.code == 0, told.err
+    place.done("officer", "add", answers=FOUNDING)
     without_keys(place)
     return place
 
@@ -334,7 +334,6 @@ def bare_line() -> Iterator[Path]:
 
 def test_a_silent_line(place: Place, bare_line: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys_inject, "ANSWER_SECONDS", 0.01)
-    monkeypatch.setattr("tools.keys.harden", tuple)
     told = place.keys("inject", "--terminal", ID, "--port", bare_line, answers=BOTH)
     assert (told.code, told.raw) == (3, b"")
     assert "no terminal answers" in told.err
@@ -342,10 +341,7 @@ def test_a_silent_line(place: Place, bare_line: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("port", ["absent", "file", "directory"])
-def test_a_port_that_is_none(
-    place: Place, tmp_path: Path, port: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tools.keys.harden", tuple)
+def test_a_port_that_is_none(place: Place, tmp_path: Path, port: str) -> None:
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "directory").mkdir()
     told = place.keys("inject", "--terminal", ID, "--port", tmp_path / port, answers=BOTH)
@@ -354,8 +350,7 @@ def test_a_port_that_is_none(
     assert (tmp_path / "file").read_bytes() == b""
 
 
-def test_a_blocked_terminal(place: Place, bare_line: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.keys.harden", tuple)
+def test_a_blocked_terminal(place: Place, bare_line: Path) -> None:
     path = place.data / "switch.toml"
     path.write_text(path.read_text("utf-8").replace(f'id = "{ID}"', f'id = "{ID}"\nblocked = true'), "utf-8")
     told = place.keys("inject", "--terminal", ID, "--port", bare_line, answers=BOTH)

@@ -397,3 +397,15 @@ def test_what_a_broken_frame_held_is_not_shown() -> None:
                 assert_clean(told.raw + told.err.encode())
                 told = run("view", "-f", name, "-i", "hex", "--format", form, given=data.hex().encode())
                 assert_clean(told.raw + told.err.encode())
+
+
+@pytest.mark.parametrize("kept", range(7, 16))
+def test_a_card_number_that_a_wrong_length_cuts_in_two_is_not_shown(kept: int) -> None:
+    bitmap = f"{1 << 128 - 104 | 1 << 127:032X}"
+    for data in (
+        f"0200{bitmap}{kept + 4:03}paid{CARD}".encode(),  # 104 of iso87-ascii is text
+        f"0200{bitmap}{kept:03}{CARD} today".encode(),
+    ):
+        told = run("view", "-d", "iso87-ascii", "-i", "binary", given=data)
+        assert "104" in told.out
+        assert_clean(told.raw + told.err.encode())

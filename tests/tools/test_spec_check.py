@@ -9,15 +9,8 @@ import pytest
 
 from switch.iso8583 import shipped
 from switch.iso8583.dictionary_file import SHIPPED
+from tests.tools.spec_samples import MINE
 from tools.cli import run
-
-MINE = """\
-[dialect]
-name = "mine"
-version = 1
-extends = "iso87-bcd"
-description = { en = "Mine", fa = "من" }
-"""
 
 
 @pytest.fixture

@@ -9,16 +9,10 @@ import pytest
 
 from switch import iso8583
 from switch.iso8583 import DialectError
+from tests.tools.spec_samples import MINE
 from tools import spec
 from tools.cli import run
 
-MINE = """\
-[dialect]
-name = "mine"
-version = 1
-extends = "iso87-bcd"
-description = { en = "Mine", fa = "من" }
-"""
 SAMPLES = """\
 [[sample]]
 name = "sign-on"
