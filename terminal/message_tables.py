@@ -144,7 +144,7 @@ RESPONSES = {
 REASONS = {
     "0101": ("1 point for every {0} rial", "۱ امتیاز برای هر {0} ریال"),
     "0102": ("1 point pays {0} rial", "هر امتیاز {0} ریال"),
-    "0103": ("1 point for every {0} rial; can be spent later", "۱ امتیاز برای هر {0} ریال، قابل خرج در آینده"),
+    "0103": ("1 point for every {0} rial, to spend later", "۱ امتیاز برای هر {0} ریال، برای بعد"),
     "0104": ("Fewer or more points than can be redeemed at once", "کمتر یا بیشتر از حد هر بار خرج"),
     "0105": ("Points were given back", "امتیاز بازگردانده شد"),
     "0106": ("Points were taken back", "امتیاز پس گرفته شد"),
@@ -161,7 +161,7 @@ REASONS = {
     "0303": ("Too many codes for this member; wait {0} minutes", "رمز بیش از حد برای این عضو؛ {0} دقیقه صبر"),
     "0304": ("Too many codes at this terminal; wait {0} minutes", "رمز بیش از حد از پایانه؛ {0} دقیقه صبر"),
     "0305": ("The other card can't be used for this", "کارت دیگر برای این کار پذیرفته نیست"),
-    "0306": ("Points can't be spent for {0} hours after a card was replaced", "تا {0} ساعت پس از تعویض کارت خرج ممکن نیست"),
+    "0306": ("Card replaced: no spending for {0} hours", "کارت تعویض شده: {0} ساعت بدون خرج"),
     "0401": ("The switch doesn't have this item", "سوییچ این قلم را ندارد"),
     "0402": ("The switch has this item in another batch", "سوییچ این قلم را در دستهٔ دیگری دارد"),
     "0403": ("The switch declined this item", "سوییچ این قلم را نپذیرفته است"),
