@@ -98,6 +98,12 @@ _COPIES = (
         "SELECT 0, subject, since_ms, sent FROM code_count",
     ),
     _Copy(
+        "batch",
+        "bucket, terminal, number, entry, differs, ended",
+        "ntnnnn",
+        "SELECT 0, terminal, number, entry, differs, ended FROM batch",
+    ),
+    _Copy(
         "key_mark",
         "bucket, initial_key, counter",
         "nbn",

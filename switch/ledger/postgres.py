@@ -5,7 +5,8 @@ is lost the outcome is unknown, the caller drops its memory and starts again fro
 that the lost connection still has under way can be stored after that. The password of the connection string
 is in no text of this module.
 
-Connections: one writes, possibly on a thread of its own, one answers look-ups from committed data.
+Connections: one writes, possibly on a thread of its own, one answers look-ups from committed data, one
+searches what is due (reads a lot, possibly on another thread).
 """
 
 from __future__ import annotations
@@ -98,6 +99,41 @@ class _Staged(NamedTuple):
     note: str
 
 
+class _Reader:
+    """A connection that reads, made when it is needed and again after a failure. One thread at a time."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._one = Lock()
+        self._closed = False
+        self.connection: Connection | None = None
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """The connection. Raises LedgerUnavailable."""
+        assert not self._closed, "the engine is open"
+        with self._one:
+            try:
+                with self._server.failures():
+                    if self.connection is None:
+                        self.connection = self._server.connect()
+                        self.connection.execute("SET default_transaction_read_only = on")
+                    yield self.connection
+            except BaseException:
+                self._drop()
+                raise
+
+    def _drop(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            with suppress(psycopg.Error):
+                connection.close()
+
+    def close(self) -> None:
+        self._closed = True
+        self._drop()
+
+
 class PostgresEngine:
     """`switch.ledger.engine.Engine` on a PostgreSQL database.
 
@@ -110,7 +146,9 @@ class PostgresEngine:
         self._server = Server(url)
         self._sealer = Sealer(seal_key)
         self._writer: Connection | None = None
-        self._reader: Connection | None = None
+        # Look-ups wait for nobody; what reads a lot (searches, heads) may do so on threads of its own.
+        self._reader = _Reader(self._server)
+        self._searcher = _Reader(self._server)
         self._range = ALL
         self._epoch: int | None = None  # of the last claim
         self._writer_number = 0
@@ -118,7 +156,8 @@ class PostgresEngine:
         self._staged: _Staged | None = None
         self._noted = ""
         self._closed = False
-        self._one_reads = Lock()  # checkpoints and prefetching may read on threads of their own
+        # Of the batch staged last, for the archive.
+        self.sealed_rows: Sequence[tuple[object, ...]] = ()
         try:
             self._ledger = open_ledger(self._server, self._sealer)
         except BaseException:
@@ -176,7 +215,7 @@ class PostgresEngine:
         if self._epoch is not None and self._writer is None:
             with self._writing():
                 pass
-        with self._reading() as connection, connection.transaction():
+        with self._reader.reading() as connection, connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             get = connection.execute
             newest = get(statements.NEWEST_ENTRY, self._range, binary=True).fetchone()
@@ -214,7 +253,7 @@ class PostgresEngine:
 
     def heads(self) -> list[Head]:
         """See `Engine.heads`."""
-        with self._reading() as connection:
+        with self._searcher.reading() as connection:
             return [Head(*chain) for chain in self._read_heads(connection, ALL).values()]
 
     # ---------------------------------------------------------------- writing
@@ -229,10 +268,11 @@ class PostgresEngine:
                     f"{self._server}: an entry of bucket {entry.bucket}, this owner has {first} to {last}"
                 )
         if self._owned is None:
-            with self._reading() as connection:
+            with self._reader.reading() as connection:
                 self._owned = self._read_owned(connection)
         owned = self._owned
         rows, ends, marks = sealed(batch.entries, owned.heads, self._sealer)
+        self.sealed_rows = rows
         answered = {key: value for key, value in batch.answered.items() if value > owned.answered.get(key, 0)}
         together = owned.together
         together_row: tuple[Row, ...] = ()
@@ -375,7 +415,7 @@ class PostgresEngine:
             places.setdefault(type(load), []).append(place)
         found: list[Loaded] = [None] * len(loads)
         asked = []
-        with self._reading() as connection:
+        with self._reader.reading() as connection:
             if len(places) == 1:
                 asked = [self._ask(connection, kind, loads) for kind in places]
             else:
@@ -413,13 +453,13 @@ class PostgresEngine:
 
     def due_members(self, day: int, after: int, limit: int) -> list[int]:
         """See `Engine.due_members`, of the owned buckets."""
-        with self._reading() as connection:
+        with self._searcher.reading() as connection:
             values = (*self._range, bucket_of_member(after), after, day, limit)
             return [row[0] for row in connection.execute(statements.DUE_MEMBERS, values)]
 
     def due_holds(self, now_ms: int, limit: int) -> list[OpenHold]:
         """See `Engine.due_holds`, of the owned buckets."""
-        with self._reading() as connection:
+        with self._searcher.reading() as connection:
             rows = connection.execute(statements.DUE_HOLDS, (*self._range, now_ms, limit, limit))
             return [OpenHold(*row) for row in rows]
 
@@ -460,35 +500,13 @@ class PostgresEngine:
             with suppress(psycopg.Error):
                 writer.close()
 
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        assert not self._closed, "the engine is open"
-        with self._one_reads:
-            yield from self._reading_alone()
-
-    def _reading_alone(self) -> Iterator[Connection]:
-        try:
-            with self._server.failures():
-                if self._reader is None:
-                    self._reader = self._server.connect()
-                    self._reader.execute("SET default_transaction_read_only = on")
-                yield self._reader
-        except BaseException:
-            reader, self._reader = self._reader, None
-            if reader is not None:
-                with suppress(psycopg.Error):
-                    reader.close()
-            raise
-
     def close(self) -> None:
         """See `Engine.close`."""
         self._closed = True
         self._staged = None
-        for connection in (self._writer, self._reader):
-            if connection is not None:
-                with suppress(psycopg.Error):
-                    connection.close()
-        self._writer = self._reader = None
+        self._drop_writer()
+        self._reader.close()
+        self._searcher.close()
 
 
 # ---------------------------------------------------------------- rows of a batch

@@ -349,10 +349,13 @@ CODE_COUNTS = (
 )
 # The highest last: it is the one that counts.
 LAST_BATCHES = (
-    "SELECT q.place, t.number, t.entry, t.differs, t.ended"
-    " FROM unnest(%s) WITH ORDINALITY AS q(terminal, place)"
-    f" {_EACH_OWNER} JOIN batch t ON t.bucket = o.first_bucket AND t.terminal = q.terminal"
-    " ORDER BY t.number"
+    "SELECT q.place, f.* FROM unnest(%s) WITH ORDINALITY AS q(terminal, place)"
+    f" {_EACH_OWNER} "
+    + _looked_up(
+        "SELECT number, entry, differs, ended FROM batch t WHERE t.bucket = o.first_bucket"
+        " AND t.terminal = q.terminal ORDER BY number DESC LIMIT 1"
+    )
+    + " ORDER BY f.number"
 )
 BALANCES = (
     "SELECT q.place, sum(f.balance)::bigint"

@@ -374,7 +374,7 @@ def test_ended_sessions_are_made_again(url: str, owners: Callable[..., Owner], v
 def end_sessions(url: str, owner: Owner, victim: str) -> None:
     engine = owner.engine
     assert isinstance(engine, PostgresEngine)
-    sessions = {"writer": [engine._writer], "reader": [engine._reader]}
+    sessions = {"writer": [engine._writer], "reader": [engine._reader.connection]}
     sessions["both"] = sessions["writer"] + sessions["reader"]
     with psycopg.connect(url, autocommit=True) as connection:
         for session in sessions[victim]:
