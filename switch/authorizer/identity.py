@@ -16,6 +16,8 @@ CODE_HASH_BYTES = 16
 TEHRAN_OFFSET_S = 12_600  # since 2022 without summer time
 DUE_CLASS = b"X"  # what expires and begins; letters stand for what no message asks for
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_PAIRS = tuple(left + right for left in _DIGITS for right in _DIGITS)
+_TWO_DIGITS, _FOUR_DIGITS = 36**2, 36**4
 
 
 @lru_cache(maxsize=512)  # a few dates are alive at a time; the local date comes from outside, so bounded
@@ -104,12 +106,19 @@ def bucket_of_terminal(terminal: str) -> int:
 def rrn_of(bucket: int, entry_id: int) -> str:
     """The retrieval reference number (DE 37, an 12): bucket as 2 hexadecimal digits, entry id as 10
     base-36 digits."""
+    first, last = divmod(entry_id, _FOUR_DIGITS)
+    left, right = divmod(last, _TWO_DIGITS)
+    return f"{bucket:02X}{_first_digits(first)}{_PAIRS[left]}{_PAIRS[right]}"
+
+
+@lru_cache(maxsize=64)  # the first six digits change every two seconds
+def _first_digits(number: int) -> str:
     text = ""
-    for _ in range(10):
-        entry_id, digit = divmod(entry_id, 36)
-        text = _DIGITS[digit] + text
-    assert entry_id == 0, "an entry id fits ten base-36 digits"
-    return f"{bucket:02X}{text}"
+    for _ in range(3):
+        number, pair = divmod(number, _TWO_DIGITS)
+        text = _PAIRS[pair] + text
+    assert number == 0, "an entry id fits ten base-36 digits"
+    return text
 
 
 def parse_rrn(rrn: str) -> tuple[int, int]:

@@ -12,6 +12,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple, cast
 
+import msgspec
+
 from switch.authorizer.identity import (
     bucket_of_identifier,
     bucket_of_terminal,
@@ -29,11 +31,12 @@ from switch.ledger import Mobile
 CARD_DIGITS = range(16, 20)  # ISO/IEC 7812: our program issues 16, cards of 17 to 19 digits are let in
 
 
-# 7, PIN blocks and the key serial belong to one sending; all other fields to the transaction.
-OF_A_TRANSMISSION = frozenset({"7", "52", "53"})
+# 7, PIN blocks, the key serial and the MAC belong to one sending; all other fields to the transaction.
+OF_A_TRANSMISSION = frozenset({"7", "52", "53", "64", "128"})
 NEW_PIN_BLOCK = "08"  # tag of DE 48
 NAMES_ORIGINAL = frozenset({"reversal", "batch_upload"})  # by DE 90
 NO_TOTALS: Mapping[str, object] = MappingProxyType({})
+_pack = msgspec.msgpack.Encoder().encode
 
 
 class TooOld(ValueError):
@@ -189,12 +192,13 @@ class RequestReader:
         return len(card) in CARD_DIGITS and card.startswith(self._card_prefixes) and luhn_valid(card)
 
     def _of_transaction(self, message: Message) -> bytes:
-        """The message's bytes without the fields of its transmission and without MAC."""
+        """MTI and fields without those of the transmission and the MAC, so that two messages have the same
+        bytes only when they say the same."""
         kept = {number: value for number, value in message.fields.items() if number not in OF_A_TRANSMISSION}
         tags = kept.get("48")
         if type(tags) is dict and NEW_PIN_BLOCK in tags:
             kept["48"] = {tag: value for tag, value in tags.items() if tag != NEW_PIN_BLOCK}
-        return self._dialect.encode_body(Message(message.mti, kept))
+        return bytes.fromhex(message.mti) + _pack(kept)
 
     def _day(self, local_date: str, local_time: str, business_date: date) -> date:
         if not (local_time[:2] < "24" and local_time[2:4] < "60" and local_time[4:] < "60"):

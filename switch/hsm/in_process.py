@@ -259,12 +259,22 @@ class InProcessHsm:
     async def dukpt_mac_generate(
         self, base_key: Key, serial: bytes, data: bytes, direction: Direction
     ) -> bytes:
+        return self.dukpt_mac_generate_now(base_key, serial, data, direction)
+
+    def dukpt_mac_generate_now(
+        self, base_key: Key, serial: bytes, data: bytes, direction: Direction
+    ) -> bytes:
         mac = self._dukpt_mac("dukpt_mac_generate", base_key, serial, data, direction)
         if direction is _RESPONSE:  # the transaction is over
             self._transactions("dukpt_mac_generate", base_key).forget(serial)
         return mac
 
     async def dukpt_mac_verify(
+        self, base_key: Key, serial: bytes, data: bytes, mac: bytes, direction: Direction
+    ) -> bool:
+        return self.dukpt_mac_verify_now(base_key, serial, data, mac, direction)
+
+    def dukpt_mac_verify_now(
         self, base_key: Key, serial: bytes, data: bytes, mac: bytes, direction: Direction
     ) -> bool:
         expected = self._dukpt_mac("dukpt_mac_verify", base_key, serial, data, direction)

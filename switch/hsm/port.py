@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, Flag, auto
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 MAC_BYTES = 8  # the length of a message MAC on the wire: the tag cut to its left half
 
@@ -173,6 +173,20 @@ class Status(NamedTuple):
     firmware: str
     master_check_value: str
     simulated: bool
+
+
+@runtime_checkable
+class AtOnce(Protocol):
+    """What an adapter that never waits has beside the port: the two operations of every message as plain
+    calls. Same values, same errors."""
+
+    def dukpt_mac_generate_now(
+        self, base_key: Key, serial: bytes, data: bytes, direction: Direction
+    ) -> bytes: ...
+
+    def dukpt_mac_verify_now(
+        self, base_key: Key, serial: bytes, data: bytes, mac: bytes, direction: Direction
+    ) -> bool: ...
 
 
 class Hsm(Protocol):

@@ -124,6 +124,15 @@ def first_due(wallet: Wallet, active_day: int) -> int:
 def fund_change(wallet: Wallet, holds: Sequence[Hold], moves: Sequence[LotMove]) -> int:
     """Rial that the fund gains by these moves: it holds the value of what is left of each lot, wherever it
     lies. Summing what is left before rounding makes the parts of a lot add up to its whole."""
+    if len(moves) == 1 and not holds:  # nearly all are: half the time
+        move = moves[0]
+        lot = move.lot.id
+        left_of_one = 0
+        for parts in (wallet.lots, wallet.waiting):
+            for part in parts:
+                if part.lot.id == lot:
+                    left_of_one += part.amount
+        return value(move.lot, left_of_one + move.amount) - value(move.lot, left_of_one)
     net: dict[int, int] = {}
     left: dict[int, int] = {}
     for move in moves:
