@@ -300,6 +300,8 @@ class State:
             return load.identifier in self._identifiers
         if isinstance(load, MemberLoad):
             return load.member in self._members
+        if isinstance(load, LastBatchLoad):
+            return load.terminal in self._last_batches
         if isinstance(load, EntryIdLoad):
             is_new = load.entry in self._batch.by_id or load.entry > self._last_entry_id
             return is_new or load.entry in self._by_id

@@ -11,7 +11,14 @@ from contextlib import suppress
 from switch.authorizer import Request
 from switch.authorizer.identity import parse_rrn
 from switch.ledger import Load, NotLoaded, State
-from switch.ledger.engine import EntryIdLoad, EntryLoad, IdentifierLoad, MemberLoad, ReversedLoad
+from switch.ledger.engine import (
+    EntryIdLoad,
+    EntryLoad,
+    IdentifierLoad,
+    LastBatchLoad,
+    MemberLoad,
+    ReversedLoad,
+)
 
 
 def first_loads(state: State, requests: Iterable[Request]) -> list[Load]:
@@ -19,6 +26,7 @@ def first_loads(state: State, requests: Iterable[Request]) -> list[Load]:
     loads: list[Load] = []
     for request in requests:
         wanted: list[Load] = [EntryLoad(request.identity), ReversedLoad(request.identity)]
+        wanted.append(LastBatchLoad(request.terminal))
         if request.original:
             wanted += (EntryLoad(request.original), ReversedLoad(request.original))
         wanted += (IdentifierLoad(known) for known in (request.identifier, request.other) if known)
