@@ -16,6 +16,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from switch.loyalty.limits import (
+    AMOUNT,
+    CARD,
+    MEASURES,
+    OPERATIONS,
+    PERIODS,
+    SCOPES,
+    Checks,
+    Limit,
+)
 from switch.loyalty.program import EXPIRIES, NONE, ROLLING, SLIDING, Rules
 from switch.loyalty.program import Program as LoyaltyProgram
 
@@ -59,7 +69,8 @@ class Program:
     PINs in a row lock; a code lives code_lifetime_s seconds and code_tries wrong tries. card_values: whether
     track 2 must carry the right card verification value, card_value_offset digits behind the service code;
     after card_tries wrong ones a swipe counts as a typed number. In code_period_s seconds a member is sent
-    codes_per_member codes at most, and a terminal asks for codes_per_terminal.
+    codes_per_member codes at most, and a terminal asks for codes_per_terminal. double_swipe_s,
+    unique_receipts, limits: see `switch.loyalty.limits`.
     """
 
     name: str
@@ -93,6 +104,14 @@ class Program:
     codes_per_member: int = 5
     codes_per_terminal: int = 60
     code_period_s: int = 3600
+    double_swipe_s: int = 0
+    unique_receipts: bool = False
+    limits: tuple[Limit, ...] = ()
+
+    @property
+    def checks(self) -> Checks:
+        """What is looked at before an earn or a redemption is approved."""
+        return Checks(self.limits, self.double_swipe_s * 1000, self.unique_receipts)
 
     @property
     def checks_cards(self) -> bool:
@@ -284,6 +303,10 @@ def _currency(value: Any) -> str:
     return value
 
 
+def _one_of(choices: Iterable[str]) -> str:
+    return " or ".join(f'"{choice}"' for choice in choices)
+
+
 SECRET = "hexadecimal digits"
 _POINTS = "a whole number from 0 to 999999999999"
 _DAYS = "days, 0 to 36500"
@@ -308,6 +331,14 @@ RULES: dict[str, _Key] = {
 VERSION_KEYS: dict[str, _Key] = {
     "number": _Key(_integer(2, 10**6), "a whole number from 2"),
     "starts": _Key(_day, "a day, YYYY-MM-DD"),
+}
+# One of [[program.limits]].
+LIMIT_KEYS: dict[str, _Key] = {
+    "scope": _Key(_choice(*SCOPES), _one_of(SCOPES)),
+    "period": _Key(_choice(*PERIODS), _one_of(PERIODS)),
+    "operation": _Key(_choice(*OPERATIONS), _one_of(OPERATIONS)),
+    "measure": _Key(_choice(*MEASURES), _one_of(MEASURES)),
+    "most": _Key(_integer(0, NEVER_POINTS), "a whole number from 0 to 999999999999"),
 }
 _FILE = "a file, relative to this one"
 _OPTIONAL_FILE = 'a file, relative to this one, or "" for none'
@@ -370,6 +401,9 @@ TABLES: dict[str, dict[str, _Key]] = {
         # A busy till; more is somebody who goes through other people's numbers.
         "codes_per_terminal": _Key(_integer(1, 100_000), "a whole number from 1 to 100000", 60),
         "code_period_s": _Key(_integer(60, 86_400), "seconds, 60 to 86400", 3600),
+        # An hour: later the cashier doesn't remember.
+        "double_swipe_s": _Key(_integer(0, 3600), "seconds, 0 to 3600; 0: never asked", 0),
+        "unique_receipts": _Key(_boolean, "true or false", False),
     },
     "hsm": {
         "adapter": _Key(
@@ -426,9 +460,13 @@ def load(path: Path) -> Settings:
 
     reader = _Reader(path, text)
     terminals = document.pop("terminals", [])
-    versions = document["program"].pop("versions", []) if isinstance(document.get("program"), dict) else []
+    program = document.get("program")
+    versions, limits = (
+        program.pop(name, []) if isinstance(program, dict) else [] for name in ("versions", "limits")
+    )
     values = {name: reader.table(name, document, keys) for name, keys in TABLES.items()}
     values["program"]["versions"] = _versions(path, reader, values["program"], versions)
+    values["program"]["limits"] = _limits(path, reader, limits)
     if not isinstance(terminals, list):
         raise SettingsError(f"{path}: terminals: expected tables, [[terminals]], or none: vafa terminal add")
     registered = [
@@ -479,6 +517,19 @@ def _versions(path: Path, reader: _Reader, program: dict[str, Any], tables: Any)
                 f" {before.number}"
             )
     return tuple(versions)
+
+
+def _limits(path: Path, reader: _Reader, tables: Any) -> tuple[Limit, ...]:
+    if not isinstance(tables, list):
+        raise SettingsError(f"{path}: program.limits: expected tables, [[program.limits]]")
+    limits = []
+    for number, table in enumerate(tables):
+        name = f"program.limits[{number}]"
+        limit = Limit(**reader.keys(name, table, LIMIT_KEYS))
+        if (limit.scope, limit.measure) == (CARD, AMOUNT):
+            raise SettingsError(f"{path}: {name}: a card's rial isn't counted; limit its points or its count")
+        limits.append(limit)
+    return tuple(limits)
 
 
 def _expiry_problem(rules: Rules) -> str:

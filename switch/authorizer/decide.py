@@ -22,6 +22,7 @@ from switch.authorizer.identity import (
     parse_rrn,
     rrn_of,
 )
+from switch.authorizer.limits import check
 from switch.authorizer.outcome import (
     ALREADY_ACTIVE,
     APPROVED,
@@ -414,6 +415,9 @@ class Authorizer:
         earned = self._award(state, request, member, request.amount, now_ms)
         if wallet.balance + wallet.pending + _gained(earned) > LARGEST_BALANCE:
             return refused(INVALID_AMOUNT)
+        declined = check(state, request, member, _gained(earned), self._terms.checks, now_ms)
+        if declined is not None:
+            return declined
         rules = self._program.on(request.transaction_day)
         tags = {
             "01": f"{_gained(earned):012d}",
@@ -453,6 +457,9 @@ class Authorizer:
         wallet = self._wallet(member)
         if points > wallet.balance:
             return Outcome(NOT_ENOUGH_POINTS, balances(wallet), sides=proof.sides)
+        declined = check(state, request, member, points, self._terms.checks, now_ms, proof.sides)
+        if declined is not None:
+            return declined
         tags = {"01": f"{points:012d}", "04": REASON_REDEEMED, "05": f"{ratio:012d}"}
         if request.operation == "hold":
             kept = movements.hold(wallet, points)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from switch.ledger import AccountKind, Member, Naming, Side, Transfer, Wallet
+from switch.loyalty.limits import NO_CHECKS, Checks
 from switch.loyalty.program import Program
 
 APPROVED = "00"
@@ -71,6 +72,7 @@ class Terms:
     program: Program
     hold_ms: int
     replaced_ms: int
+    checks: Checks = NO_CHECKS
 
 
 def refused(code: str, reason: str = "", sides: tuple[Side, ...] = ()) -> Outcome:

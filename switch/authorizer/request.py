@@ -49,7 +49,8 @@ class Request(NamedTuple):
     operation: the message's name in the dictionary (balance, earn, redeem, activate, reversal, pin_change,
     code). key_serial, request_mac: of this sending. has_card: the card was swiped; else a number was typed.
     original_operation: the operation that a reversal takes back, by the MTI of DE 90 and its DE 3. Both also
-    of an uploaded item. totals: the tags of DE 63. tells_points: points were named, be it 0.
+    of an uploaded item. totals: the tags of DE 63. tells_points: points were named, be it 0. confirmed: the
+    cashier says that it is no double swipe.
     card_valid: False when an activation names a number that is not of the program's cards.
     amount: rial; points: whole points; batch: DE 60; 0 when absent. original: the identity that a reversal
     names, else empty. transaction_day: ordinal of DE 13. follows: the reference number (DE 37) of the
@@ -92,6 +93,7 @@ class Request(NamedTuple):
     code: str = ""
     mobile: Mobile | None = None
     tells_points: bool = False
+    confirmed: bool = False
     totals: Mapping[str, object] = NO_TOTALS
 
     def __repr__(self) -> str:
@@ -185,6 +187,7 @@ class RequestReader:
             code=tags.get("06", ""),
             mobile=mobile,
             tells_points="01" in tags,
+            confirmed=tags.get("14") == "01",
             totals=cast("Mapping[str, object]", message.fields.get("63") or NO_TOTALS),
         )
 

@@ -180,6 +180,11 @@ def _unused(usage: Usage, active_day: int, entry: Entry) -> Usage:
     return Usage(*(max(count, 0) for count in msgspec.structs.astuple(left)))
 
 
+def usage_on(member: Member, day: int) -> Usage:
+    """What was earned and redeemed on this day (not before the last active one) and in its month."""
+    return member.usage if day == member.active_day else _begun(member.usage, member.active_day, day)
+
+
 def _begun(usage: Usage, before: int, day: int) -> Usage:
     """The usage at the beginning of a day that isn't the one before."""
     if before:

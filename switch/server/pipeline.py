@@ -297,6 +297,7 @@ class Pipeline:
                 program.rules,
                 program.hold_minutes * 60_000,
                 program.replaced_hours * 3_600_000,
+                program.checks,
             ),
             program.pin_from_points,
             Limits(

@@ -17,6 +17,7 @@ from switch.ledger import (
     CardLoad,
     CounterLoad,
     Entry,
+    EntryIdLoad,
     FollowedLoad,
     Member,
     NotLoaded,
@@ -28,6 +29,7 @@ from switch.ledger import (
 from switch.ledger.book import add_to_accounts, fund_of
 from switch.ledger.counting import NOTHING
 from switch.ledger.engine import FollowUp
+from switch.loyalty.limits import NO_CHECKS, Checks
 from switch.loyalty.program import Program, Rules
 
 DIALECT = iso8583.load("vafa")
@@ -64,9 +66,9 @@ ACCOUNTS = {"earn": "0060", "redeem": "6000", "hold": "6000"}
 class Shop:
     """One switch's decisions. Every step holds the books: units balance, the fund is worth the open lots."""
 
-    def __init__(self, *versions: Rules, **rules: Any) -> None:
+    def __init__(self, *versions: Rules, checks: Checks = NO_CHECKS, **rules: Any) -> None:
         program = Program(versions or (replace(Rules(), **rules),))
-        terms = Terms("vafa", "364", program, hold_ms=3_600_000, replaced_ms=DAY_MS)
+        terms = Terms("vafa", "364", program, hold_ms=3_600_000, replaced_ms=DAY_MS, checks=checks)
         self.authorizer = Authorizer(DIALECT, terms, 10**12, LIMITS, KEY)
         self.state = State(Start(0, b"", b"", "", {}))
         self.entries: list[Entry] = []
@@ -141,6 +143,10 @@ class Shop:
             try:
                 return ask()
             except NotLoaded as missing:
+                if isinstance(missing.load, EntryIdLoad):  # committed entries are looked up by id
+                    found = next((one for one in self.entries if one.id == missing.load.entry), None)
+                    self.state.fill(missing.load, found)
+                    continue
                 nothing: dict[type, Any] = {FollowedLoad: FollowUp(), CounterLoad: NOTHING, CardLoad: ()}
                 self.state.fill(missing.load, nothing.get(type(missing.load)))
 

@@ -1,0 +1,234 @@
+"""Velocity limits, the double-swipe question, and till receipts that are used once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from switch.ledger import Entry
+from switch.loyalty.limits import Checks, Limit
+from tests.authorizer.shop import DAY_MS, OTHER_ACCEPTOR, Shop, rrn, tag
+
+CARD, FRIEND = "9364000000000001", "9364000000000019"
+
+
+def limited(*limits: Limit, **more: Any) -> Shop:
+    shop = Shop(checks=Checks(limits, **more))
+    shop.activate(CARD)
+    shop.activate(FRIEND)
+    return shop
+
+
+def said(entry: Entry) -> tuple[str, str]:
+    """Response code and reason."""
+    return entry.response_code, tag(entry, "04")
+
+
+# ---------------------------------------------------------------- limits
+
+
+@pytest.mark.parametrize(
+    ("scope", "reason"), [("card", "0501"), ("terminal", "0503"), ("merchant", "0505"), ("cashier", "0507")]
+)
+@pytest.mark.parametrize(("measure", "most", "code"), [("count", 2, "65"), ("points", 25, "61")])
+def test_a_limit_of_a_day(scope: str, reason: str, measure: str, most: int, code: str) -> None:
+    shop = limited(Limit(scope, "day", "earn", measure, most))
+    for _ in range(2):
+        assert shop.earn(CARD, 10, cashier="00000007").response_code == "00"
+    declined = shop.earn(CARD, 10, cashier="00000007")
+    assert (said(declined), tag(declined, "05")) == ((code, reason), f"{most:012d}")
+    assert not declined.transfers
+    assert shop.wallet(CARD).balance == 20
+    shop.later(days=1)
+    assert shop.earn(CARD, 10, cashier="00000007").response_code == "00"
+
+
+@pytest.mark.parametrize("scope", ["terminal", "merchant", "cashier"])
+def test_a_limit_of_rial(scope: str) -> None:
+    shop = limited(Limit(scope, "day", "redeem", "amount", 1_000))
+    shop.earn(CARD, 100)
+    assert shop.redeem(CARD, 10, cashier="00000007").response_code == "00"
+    declined = shop.redeem(CARD, 1, cashier="00000007")
+    assert declined.response_code == "61"
+
+
+def test_limits_of_one_are_not_anothers() -> None:
+    shop = limited(
+        Limit("card", "day", "earn", "count", 1),
+        Limit("terminal", "day", "earn", "count", 2),
+        Limit("merchant", "day", "earn", "count", 3),
+        Limit("cashier", "day", "earn", "count", 1),
+    )
+    first = {"cashier": "00000001"}
+    assert said(shop.earn(CARD, 1, **first))[0] == "00"
+    assert said(shop.earn(CARD, 1, cashier="00000002")) == ("65", "0501")
+    assert said(shop.earn(FRIEND, 1, **first)) == ("65", "0507")
+    assert said(shop.earn(FRIEND, 1, cashier="00000002"))[0] == "00"
+    new = "9364000000000027"
+    shop.activate(new)
+    assert said(shop.earn(new, 1)) == ("65", "0503")
+    assert said(shop.earn(new, 1, terminal="10000002"))[0] == "00"
+    other = "9364000000000035"
+    shop.activate(other)
+    assert said(shop.earn(other, 1, terminal="10000003")) == ("65", "0505")
+    assert said(shop.earn(other, 1, terminal="10000003", acceptor=OTHER_ACCEPTOR))[0] == "00"
+
+
+@pytest.mark.parametrize(
+    ("scope", "reason"), [("card", "0502"), ("terminal", "0504"), ("merchant", "0506"), ("cashier", "0508")]
+)
+def test_a_limit_of_a_month(scope: str, reason: str) -> None:
+    shop = limited(Limit(scope, "month", "redeem", "points", 30))
+    shop.earn(CARD, 100)
+    for _ in range(3):
+        assert shop.redeem(CARD, 10, cashier="00000007").response_code == "00"
+        shop.later(days=10)
+    assert shop.day == 30  # 31 March
+    assert said(shop.redeem(CARD, 1, cashier="00000007")) == ("61", reason)
+    shop.later(days=1)
+    assert shop.redeem(CARD, 30, cashier="00000007").response_code == "00"
+
+
+def test_what_was_reversed_is_free_again_and_a_decline_uses_nothing() -> None:
+    shop = limited(*(Limit(scope, "day", "earn", "points", 10) for scope in ("card", "terminal", "merchant")))
+    earned = shop.earn(CARD, 10)
+    assert shop.earn(CARD, 1).response_code == "61"
+    shop.reverse(earned, CARD)
+    assert shop.earn(CARD, 11).response_code == "61"
+    assert shop.earn(CARD, 10).response_code == "00"
+
+
+def test_a_reversal_frees_its_cashier_without_naming_him() -> None:
+    shop = limited(Limit("cashier", "day", "earn", "count", 1))
+    earned = shop.earn(CARD, 10, cashier="00000007")
+    shop.reverse(earned, CARD)
+    assert shop.earn(CARD, 10, cashier="00000007").response_code == "00"
+
+
+def test_captures_count_and_holds_are_judged() -> None:
+    shop = limited(
+        Limit("card", "day", "redeem", "points", 30), Limit("terminal", "day", "redeem", "count", 2)
+    )
+    shop.earn(CARD, 100)
+    held = shop.redeem(CARD, 25, "hold")
+    assert held.response_code == "00"
+    assert shop.follow("capture", held, 2_500, points=25).response_code == "00"
+    assert said(shop.redeem(CARD, 10, "hold")) == ("61", "0501")
+    assert shop.redeem(CARD, 5).response_code == "00"
+    shop.earn(FRIEND, 5)
+    assert said(shop.redeem(FRIEND, 5)) == ("65", "0503")
+
+
+def test_a_queued_earn_is_held_by_its_terminals_day_only() -> None:
+    shop = limited(
+        Limit("card", "day", "earn", "count", 0),
+        Limit("merchant", "day", "earn", "points", 0),
+        Limit("terminal", "month", "earn", "points", 0),
+        Limit("terminal", "day", "earn", "points", 50),
+        double_swipe_ms=60_000,
+        unique_receipts=True,
+    )
+    for _ in range(5):
+        assert shop.earn(CARD, 10, mti="0220", receipt="r").response_code == "00"
+    assert said(shop.earn(CARD, 1, mti="0220")) == ("61", "0503")
+
+
+# ---------------------------------------------------------------- double swipe
+
+
+def swiping() -> Shop:
+    return limited(double_swipe_ms=60_000)
+
+
+def test_the_same_sale_again_is_asked_about() -> None:
+    shop = swiping()
+    assert shop.earn(CARD, 10).response_code == "00"
+    again = shop.earn(CARD, 10)
+    assert (said(again), tag(again, "05")) == (("94", "0601"), f"{60:012d}")
+    assert shop.wallet(CARD).balance == 10
+    assert shop.earn(CARD, 10, confirmed=True).response_code == "00"
+
+
+@pytest.mark.parametrize("operation", ["redeem", "hold"])
+def test_points_are_not_spent_twice_by_a_double_swipe(operation: str) -> None:
+    shop = swiping()
+    shop.earn(CARD, 100)
+    assert shop.redeem(CARD, 10, operation).response_code == "00"
+    assert said(shop.redeem(CARD, 10, operation)) == ("94", "0601")
+    assert shop.redeem(CARD, 10, operation, confirmed=True).response_code == "00"
+
+
+def test_another_sale_is_not() -> None:
+    shop = swiping()
+    shop.earn(CARD, 10)
+    assert shop.earn(CARD, 11).response_code == "00"
+    assert shop.earn(FRIEND, 10).response_code == "00"
+    assert shop.earn(CARD, 10, terminal="10000002").response_code == "00"
+    shop.redeem(CARD, 1)
+    shop.later(ms=60_000)
+    assert shop.earn(CARD, 10).response_code == "00"
+
+
+def test_it_is_found_behind_what_came_between() -> None:
+    shop = swiping()
+    shop.earn(CARD, 10)
+    shop.later(ms=59_999)
+    shop.decide(shop.request("balance", CARD))
+    assert said(shop.earn(CARD, 10)) == ("94", "0601")
+    assert said(shop.earn(CARD, 10)) == ("94", "0601")
+    shop.later(ms=1)
+    assert shop.earn(CARD, 10).response_code == "00"
+
+
+@pytest.mark.parametrize("how", ["reversal", "void"])
+def test_a_sale_that_was_taken_back_may_come_again(how: str) -> None:
+    shop = swiping()
+    earned = shop.earn(CARD, 10)
+    taken = shop.reverse(earned, CARD) if how == "reversal" else shop.follow("void", earned)
+    assert taken.response_code == "00"
+    assert shop.earn(CARD, 10).response_code == "00"
+    assert said(shop.earn(CARD, 10)) == ("94", "0601")
+
+
+def test_a_reversed_void_leaves_the_sale() -> None:
+    shop = swiping()
+    earned = shop.earn(CARD, 10)
+    void = shop.follow("void", earned)
+    shop.reverse(void, follows=rrn(earned))
+    assert said(shop.earn(CARD, 10)) == ("94", "0601")
+
+
+def test_nobody_is_asked_when_the_settings_say_so() -> None:
+    shop = limited()
+    assert [shop.earn(CARD, 10).response_code for _ in range(3)] == ["00"] * 3
+
+
+# ---------------------------------------------------------------- till receipts
+
+
+def test_a_receipt_is_used_once_by_a_merchant() -> None:
+    shop = limited(unique_receipts=True)
+    assert shop.earn(CARD, 10, receipt="A-1").response_code == "00"
+    assert said(shop.earn(FRIEND, 10, receipt="A-1", terminal="10000002")) == ("94", "0602")
+    assert said(shop.redeem(CARD, 1, receipt="A-1")) == ("94", "0602")
+    assert shop.earn(FRIEND, 10, receipt="A-1", acceptor=OTHER_ACCEPTOR).response_code == "00"
+    assert shop.earn(FRIEND, 10, receipt="A-2").response_code == "00"
+    assert shop.earn(FRIEND, 10).response_code == "00"
+    shop.later(ms=DAY_MS, days=1)
+    assert said(shop.earn(CARD, 10, receipt="A-1")) == ("94", "0602")
+
+
+@pytest.mark.parametrize("how", ["reversal", "void"])
+def test_a_receipt_whose_sale_was_taken_back_may_be_used_again(how: str) -> None:
+    shop = limited(unique_receipts=True)
+    earned = shop.earn(CARD, 10, receipt="A-1")
+    taken = shop.reverse(earned, CARD) if how == "reversal" else shop.follow("void", earned)
+    assert taken.response_code == "00"
+    assert shop.earn(FRIEND, 10, receipt="A-1").response_code == "00"
+    assert said(shop.earn(CARD, 10, receipt="A-1")) == ("94", "0602")
+
+
+def test_receipts_may_repeat_when_the_settings_say_so() -> None:
+    shop = limited()
+    assert [shop.earn(CARD, 10, receipt="A-1").response_code for _ in range(2)] == ["00"] * 2
