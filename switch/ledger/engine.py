@@ -159,7 +159,8 @@ class Start(NamedTuple):
     last_identity and last_reversed are the greatest ones stored: whatever is greater isn't in the store.
     business_date: the newest entry's. member_counts: highest member number of each bucket that has members.
     key_marks: highest counter of each initial key id (8 bytes) in the entries and among what was answered
-    without one.
+    without one. last_entry_id and key_marks are of the whole ledger, the rest of the owned buckets. buckets:
+    first and last of these; entry ids that two owners make at once differ by them.
     """
 
     last_entry_id: int
@@ -168,6 +169,7 @@ class Start(NamedTuple):
     business_date: str
     member_counts: Mapping[int, int]
     key_marks: Mapping[bytes, int] = MappingProxyType({})
+    buckets: tuple[int, int] = (0, BUCKETS - 1)
 
 
 class Head(NamedTuple):

@@ -219,21 +219,22 @@ class PostgresEngine:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             get = connection.execute
             newest = get(statements.NEWEST_ENTRY, self._range, binary=True).fetchone()
+            newest_of_all = get(statements.NEWEST_ENTRY, ALL, binary=True).fetchone()
             identity = get(statements.LAST_IDENTITY, self._range, binary=True).fetchone()
             original = get(statements.LAST_REVERSED, self._range, binary=True).fetchone()
             marks: dict[bytes, int] = dict(get(statements.MARKS, binary=True).fetchall())
             owned = self._read_owned(connection)
         if self._staged is None:
             self._owned = owned
-        last_entry_id, business_date = newest or (0, "")
         members = {bucket: count for bucket, (_, _, count) in owned.heads.items() if count}
         return Start(
-            last_entry_id,
+            newest_of_all[0] if newest_of_all else 0,
             identity[0] if identity else b"",
             original[0] if original else b"",
-            business_date,
+            newest[1] if newest else "",
             members,
             marks,
+            self._range,
         )
 
     def _read_owned(self, connection: Connection) -> _Owned:

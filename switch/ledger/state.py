@@ -36,6 +36,7 @@ from switch.ledger.engine import (
     Start,
 )
 from switch.ledger.model import (
+    BUCKETS,
     ENTRY_ID_EPOCH_MS,
     ENTRY_ID_LIMIT,
     ENTRY_IDS_PER_MS,
@@ -69,6 +70,7 @@ CACHE_GENERATION = 100_000
 ABSENT_IDENTITIES = 10_000
 
 _MEMBER_NUMBER_BITS = 40
+_SLOTS_OF_BUCKET = ENTRY_IDS_PER_MS // BUCKETS
 _NO_MOBILE = Mobile(b"", "", b"")
 _NOT_FOLLOWED = FollowUp()
 _NO_BATCH = LastBatch(0, 0, differs=False)
@@ -175,6 +177,10 @@ class State:
         cache_generation: int = CACHE_GENERATION,
     ) -> None:
         self._last_entry_id = start.last_entry_id
+        # The ids of a millisecond are divided among the buckets, so that no two owners make the same.
+        first, last = start.buckets
+        self._first_slot = first * _SLOTS_OF_BUCKET
+        self._last_slot = (last + 1) * _SLOTS_OF_BUCKET - 1
         self._business_date = start.business_date
         self._member_counts = dict(start.member_counts)
         self._entries: _Recent[Entry] = _Recent(start.last_identity, recent_entries)
@@ -281,8 +287,13 @@ class State:
 
         now_ms: milliseconds since 1970, UTC. Asking takes nothing; `apply` does.
         """
-        by_clock = (now_ms - ENTRY_ID_EPOCH_MS) * ENTRY_IDS_PER_MS
+        by_clock = (now_ms - ENTRY_ID_EPOCH_MS) * ENTRY_IDS_PER_MS + self._first_slot
         entry_id = by_clock if by_clock > self._last_entry_id else self._last_entry_id + 1
+        slot = entry_id % ENTRY_IDS_PER_MS
+        if slot < self._first_slot:
+            entry_id += self._first_slot - slot
+        elif slot > self._last_slot:
+            entry_id += ENTRY_IDS_PER_MS - slot + self._first_slot
         assert entry_id < ENTRY_ID_LIMIT, "the clock is past 2093"
         return entry_id
 

@@ -138,6 +138,22 @@ def test_two_threads_write_two_ranges_at_once(url: str, owners: Callable[..., Ow
     assert low.engine.load(issued) == -120
 
 
+def test_owners_never_make_the_same_entry_id(url: str, owners: Callable[..., Owner]) -> None:
+    """Also at the same moment, with clocks that stand, and after the buckets were divided otherwise."""
+    made: list[int] = []
+    number = 0
+    for division in ([LOW, HIGH], [(0, 255)], [(0, 99), (100, 255)]):
+        books = [owners(url, buckets) for buckets in division]
+        for _ in range(3):
+            for book in books:
+                for card in (LOW_CARD, HIGH_CARD):
+                    if book.buckets[0] <= bucket_of_card(card) <= book.buckets[1]:
+                        number += 700
+                        sent = [Request("activate", number + more, card) for more in range(600)]
+                        made += [entry.id for entry in book.book(*sent)]
+    assert len(set(made)) == len(made)
+
+
 def test_an_entry_outside_the_range_is_refused(url: str, owners: Callable[..., Owner]) -> None:
     low = owners(url, LOW)
     low.send(Request("activate", 1, HIGH_CARD))

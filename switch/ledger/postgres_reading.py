@@ -1,0 +1,310 @@
+"""A PostgreSQL ledger as rows, for whoever checks or copies it: `switch.ledger.reading` for this engine.
+
+Rows come as they are stored, sums of owners added up as a look-up adds them; nothing is believed here, for
+any of it may have been edited. It never writes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import count
+from typing import NamedTuple
+
+import psycopg
+
+from switch.ledger.engine import LedgerUnavailable
+from switch.ledger.model import BUCKETS
+from switch.ledger.postgres_connection import Connection, Server, tables_of
+from switch.ledger.postgres_schema import BUCKET_COLUMNS, VERSIONS
+from switch.ledger.reading import TABLES, Damaged, Row
+from switch.ledger.rows import ENTRY_COLUMNS, MEMBER_COLUMNS
+
+AT_ONCE = 2_000  # rows that a cursor fetches: some 2 MB
+# Readers see whole tables, which the settings of the engine's connections keep away from.
+_SETTINGS = (
+    "SET enable_seqscan = on",
+    "SET enable_hashjoin = on",
+    "SET enable_mergejoin = on",
+    "SET work_mem = '64MB'",
+    "SET statement_timeout = 0",
+)
+_ENTRY = f"SELECT {', '.join(ENTRY_COLUMNS)} FROM entry"
+_MEMBER = f"SELECT {', '.join(MEMBER_COLUMNS)} FROM member"
+# Owners' sums that a look-up finds are one row of bucket -1, as where one owner nets all buckets; a row where
+# no owner's range begins keeps its bucket and so is told as added.
+_PLACE = "CASE WHEN bucket IN (SELECT first_bucket FROM owner) THEN -1 ELSE bucket END"
+_TABLES = {
+    "account": (
+        f"SELECT kind, holder, program, unit, {_PLACE} AS place, sum(balance)::bigint FROM account"
+        " GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"
+    ),
+    "counter": (
+        f"SELECT scope, period, holder, operation, {_PLACE} AS place, sum(entries)::bigint,"
+        " sum(amount)::bigint, sum(units)::bigint FROM counter GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"
+    ),
+    "code_count": (
+        "SELECT DISTINCT ON (subject) subject, since_ms, sent FROM code_count"
+        " ORDER BY subject, since_ms DESC, sent DESC"
+    ),
+    # A batch that one owner closed and another ended: the later row.
+    "batch": (
+        "SELECT DISTINCT ON (terminal, number) terminal, number, entry, differs, ended FROM batch"
+        " ORDER BY terminal, number, entry DESC, ended DESC"
+    ),
+    "key_mark": "SELECT initial_key, max(counter) FROM key_mark GROUP BY 1 ORDER BY 1",
+    "owner": (
+        "SELECT first_bucket, last_bucket, name, epoch, seal FROM owner WHERE first_bucket <= last_bucket"
+        " ORDER BY first_bucket"
+    ),
+}
+
+
+class PostgresStore(NamedTuple):
+    """A ledger in a PostgreSQL database, switches running on it or not."""
+
+    url: str
+
+    @property
+    def name(self) -> str:
+        return str(Server(self.url))
+
+    def __repr__(self) -> str:
+        return f"PostgresStore({self.name})"  # the string may hold a password
+
+    def open(self) -> PostgresReading:
+        """See `Store.open`."""
+        return PostgresReading(Server(self.url))
+
+
+class PostgresReading:
+    """`Reading` of a PostgreSQL ledger: one transaction that sees one moment."""
+
+    netted = True
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._cursors = count()
+        with server.failures():
+            self._connection: Connection = server.connect()
+            try:
+                if "meta" not in tables_of(self._connection, server):
+                    raise LedgerUnavailable(f"{server}: there is no ledger; start the switch once")
+                for setting in _SETTINGS:
+                    self._connection.execute(setting.encode())
+                self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                self._connection.execute("SELECT 1 FROM pg_catalog.pg_class LIMIT 1")  # the moment
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _rows(self, statement: str, values: Sequence[object] = ()) -> Iterator[Row]:
+        """Rows through a cursor of the server's, which never sends more than AT_ONCE."""
+        with self._failures():
+            cursor = self._connection.cursor(f"reading_{next(self._cursors)}", binary=True)
+        try:
+            with self._failures():
+                cursor.itersize = AT_ONCE
+                cursor.execute(statement.encode(), values)
+            while True:
+                with self._failures():
+                    rows = cursor.fetchmany(AT_ONCE)
+                yield from rows
+                if len(rows) < AT_ONCE:
+                    return
+        finally:
+            with suppress(psycopg.Error):
+                cursor.close()
+
+    def _row(self, statement: str, values: Sequence[object]) -> Row | None:
+        with self._failures():
+            return self._connection.execute(statement.encode(), values, binary=True).fetchone()
+
+    def _failures(self) -> _Failures:
+        return _Failures(self._server)
+
+    def schema(self) -> Iterator[tuple[str, str]]:
+        expected = dict(_expected())
+        found: dict[str, str] = {}
+        for name, what in self._rows(_LAYOUT):
+            found[name] = what
+        for name in sorted(found.keys() - expected.keys()):
+            yield name, "was added"
+        for name, what in expected.items():
+            if found.get(name) != what:
+                yield name, "was changed" if name in found else "is missing"
+
+    def table(self, name: str) -> Iterator[Row]:
+        table = TABLES[name]
+        statement = _TABLES.get(name)
+        if statement is None:
+            key = ", ".join(table.columns[: table.key])
+            statement = f"SELECT {', '.join(table.columns)} FROM {name} ORDER BY {key}"
+        texts = [table.columns.index(column) for column in table.texts]
+        for row in self._rows(statement):
+            values = list(row)
+            for place in texts:
+                values[place] = values[place].encode()
+            yield tuple(values)
+
+    def newest(self) -> int:
+        row = self._row("SELECT max(id) FROM entry", ())
+        return row[0] or 0 if row else 0
+
+    def entries(self, first: int, last: int, after: int = 0) -> Iterator[Row]:
+        return self._rows(
+            f"{_ENTRY} WHERE bucket BETWEEN %s AND %s AND id > %s ORDER BY id", (first, last, after)
+        )
+
+    def entries_back(self) -> Iterator[Row]:
+        return self._rows(f"{_ENTRY} ORDER BY id DESC")
+
+    def entry(self, entry_id: int) -> Row | None:
+        return self._row(f"{_ENTRY} WHERE bucket BETWEEN 0 AND 255 AND id = %s", (entry_id,))
+
+    def strays(self) -> Iterator[Row]:
+        return self._rows(f"{_ENTRY} WHERE bucket < 0 OR bucket > 255 ORDER BY id")
+
+    def before(self, entry_id: int, bucket: int) -> Row | None:
+        return self._row(
+            "SELECT id, sequence, seal FROM entry WHERE bucket = %s AND id < %s ORDER BY id DESC LIMIT 1",
+            (bucket, entry_id),
+        )
+
+    def members(self, first: int, last: int) -> Iterator[Row]:
+        where, values = _range("bucket", first, last)
+        return self._rows(f"{_MEMBER} WHERE {where} ORDER BY id", values)
+
+    def member(self, member: int) -> Row | None:
+        return self._row(f"{_MEMBER} WHERE bucket = %s AND id = %s", (member >> 40, member))
+
+    def directory(self, first: int, last: int) -> Iterator[Row]:
+        return self._names(*_range("member >> 40", first, last))
+
+    def identified(self, identifier: bytes) -> Row | None:
+        return next(self._names("bucket = %s AND identifier = %s", (identifier[0], identifier)), None)
+
+    def found_by(self, member: int) -> Iterator[Row]:
+        where = "bucket BETWEEN 0 AND 255 AND member = %s ORDER BY kind, identifier"
+        return self._names(where, (member,))
+
+    def _names(self, where: str, values: Sequence[object]) -> Iterator[Row]:
+        for row in self._rows(
+            f"SELECT identifier, member, kind, masked, sealed, seal FROM directory WHERE {where}", values
+        ):
+            yield (*row[:3], row[3].encode(), *row[4:])
+
+    def damage(self, limit: int) -> Iterator[str]:
+        """Rows in a bucket that isn't theirs: a look-up doesn't find those."""
+        for table, bucket in _BUCKET_OF_ROW.items():
+            statement = f"SELECT bucket, {bucket} FROM {table} WHERE bucket <> {bucket} LIMIT %s"
+            for at, right in self._rows(statement, (limit,)):
+                yield f"{table}: a row of bucket {right} stands in bucket {at}"
+        if self._row("SELECT 1 FROM pg_catalog.pg_proc WHERE proname = 'bt_index_check' LIMIT 1", ()):
+            yield from self._check_indexes()
+
+    def _check_indexes(self) -> Iterator[str]:
+        """What the extension amcheck finds, where it is installed."""
+        for (name,) in list(self._rows(_INDEXES)):
+            try:
+                self._row("SELECT bt_index_check(%s::text::regclass, true)", (name,))
+            except Damaged as error:
+                yield f"{name}: {error}"
+                return  # the transaction is over
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class _Failures:
+    """Turns what the server says of damage into `Damaged`, the rest into LedgerUnavailable."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, psycopg.Error):
+            return
+        if (error.sqlstate or "").startswith(("XX", "58", "22", "42")):
+            raise Damaged(error.diag.message_primary or type(error).__name__) from None
+        with self._server.failures():
+            raise error
+
+
+def _range(column: str, first: int, last: int) -> tuple[str, tuple[int, ...]]:
+    """These buckets; at both ends also what lies in none."""
+    if first > 0 and last < BUCKETS - 1:
+        return f"{column} BETWEEN %s AND %s", (first, last)
+    if first > 0:
+        return f"{column} >= %s", (first,)
+    if last < BUCKETS - 1:
+        return f"{column} <= %s", (last,)
+    return "true", ()
+
+
+_BUCKET_OF_ROW = {
+    "member": "id >> 40",
+    "hold": "member >> 40",
+    "directory": "get_byte(identifier, 0)",
+}
+# Tables with their columns, indexes with theirs, and whatever else lies in the schema.
+_LAYOUT = """
+SELECT c.relname::text, string_agg(
+    a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
+    || CASE WHEN a.attcollation = 'pg_catalog."C"'::regcollation THEN ' COLLATE "C"' ELSE '' END
+    || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END, ', ' ORDER BY a.attnum)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND a.attnum > 0
+AND NOT a.attisdropped GROUP BY 1
+UNION ALL SELECT c.relname::text, CASE WHEN i.indisprimary THEN 'PRIMARY KEY '
+    WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END || t.relname || ' ('
+    || string_agg(a.attname, ', ' ORDER BY a.attnum) || ')'
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_class t ON t.oid = i.indrelid JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+WHERE c.relnamespace = current_schema()::regnamespace AND i.indpred IS NULL AND i.indexprs IS NULL
+AND i.indisvalid GROUP BY c.relname, t.relname, i.indisprimary, i.indisunique
+UNION ALL SELECT c.relname::text, 'other' FROM pg_catalog.pg_class c
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind NOT IN ('r', 'i')
+UNION ALL SELECT t.tgname::text, 'trigger' FROM pg_catalog.pg_trigger t
+JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid WHERE c.relnamespace = current_schema()::regnamespace
+UNION ALL SELECT r.rulename::text, 'rule' FROM pg_catalog.pg_rules r WHERE r.schemaname = current_schema()
+"""
+_INDEXES = (
+    "SELECT c.oid::regclass::text FROM pg_catalog.pg_class c WHERE c.relkind = 'i'"
+    " AND c.relnamespace = current_schema()::regnamespace"
+)
+_TABLE = re.compile(r"CREATE TABLE (\w+) \((.*?)\n\)", re.DOTALL)
+_INDEX = re.compile(r"CREATE INDEX (\w+) ON (\w+ \([^)]*\))")
+_KEY = re.compile(r"^(PRIMARY KEY|UNIQUE) (\(.*\))$")
+
+
+def _expected() -> Iterator[tuple[str, str]]:
+    """Names and layouts of what `VERSIONS` makes, in the form of `_LAYOUT`."""
+    for number in sorted(VERSIONS):
+        for table, body in _TABLE.findall(VERSIONS[number]):
+            layout = []
+            for line in re.split(r",\n", body.strip()):
+                if key := _KEY.match(line.strip()):
+                    yield _key_name(table, key[1], key[2]), f"{key[1]} {table} {key[2]}"
+                    continue
+                column = line.strip()
+                if column.endswith(" PRIMARY KEY"):
+                    column = column.removesuffix(" PRIMARY KEY")
+                    yield f"{table}_pkey", f"PRIMARY KEY {table} ({column.split()[0]})"
+                layout.append(column)
+            yield table, ", ".join(layout)
+        yield from _INDEX.findall(VERSIONS[number])
+
+
+def _key_name(table: str, kind: str, columns: str) -> str:
+    """What PostgreSQL calls the index of a key."""
+    if kind == "PRIMARY KEY":
+        return f"{table}_pkey"
+    return "_".join([table, *columns.strip("()").split(", "), "key"])
+
+
+assert {name for name, what in _expected() if name in BUCKET_COLUMNS} == set(BUCKET_COLUMNS)
