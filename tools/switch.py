@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from pathlib import Path
 from typing import Annotated
@@ -44,8 +43,7 @@ def run(
     # The server's parts are imported here so that `vafa --help` stays quick.
     from switch.hsm_sim.process import harden
     from switch.server.log import open_log
-    from switch.server.run import PortError, StartError
-    from switch.server.run import run as serve
+    from switch.server.run import PortError, StartError, serve
 
     log = open_log()
     for what in harden():  # whichever adapter: the seal key and the directory key are here
@@ -56,7 +54,7 @@ def run(
             settings = dataclasses.replace(
                 settings, listener=dataclasses.replace(settings.listener, port=port)
             )
-        code = asyncio.run(serve(settings, log))
+        code = serve(settings, log)
     except SettingsError as error:
         typer.echo(f"vafa switch run: {error}", err=True)
         raise typer.Exit(EXIT_CONFIGURATION) from None

@@ -70,6 +70,20 @@ class PortError(StartError):
     """It can't listen where it should."""
 
 
+def serve(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
+    """`run` on the quickest event loop that there is: uvloop where it is installed. Raises StartError."""
+    with asyncio.Runner(loop_factory=_quick_loop) as runner:
+        return runner.run(run(settings, log))
+
+
+def _quick_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
 async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code: 0 stopped as asked, 1 stopped to protect the
     ledger.
