@@ -19,7 +19,12 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from switch.defaults import make_keys_in_process, tell_terminal
+from switch.defaults import (
+    make_keys_in_process,
+    read_terminal_settings,
+    tell_terminal,
+    write_terminal_settings,
+)
 from switch.hsm import KeyStore, KeyStoreError
 from switch.hsm.port import HsmError
 from switch.iso8583 import mask_text
@@ -134,11 +139,19 @@ def _consequences(settings: Settings, doing: Doing, done: dict[str, bool], after
             " or load its settings",
         ]
     if doing.verb == "add" and doing.kind == "terminal":
-        return _keys_for(settings, done)
+        return _keys_for(settings, done, after)
     return []
 
 
-def _keys_for(settings: Settings, done: dict[str, bool]) -> list[str]:
+def _running_port(settings: Settings) -> int | None:
+    """Where the switch of this directory listens, when one runs."""
+    try:
+        return int(settings.port_path.read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _keys_for(settings: Settings, done: dict[str, bool], after: InForce) -> list[str]:
     """Make the keys of new terminals where this is a test installation; else say how they get them."""
     from tools import demo_hsm  # the simulators come with it, and most commands need none
 
@@ -148,6 +161,7 @@ def _keys_for(settings: Settings, done: dict[str, bool]) -> list[str]:
                 make_keys_in_process(settings)
             elif demo_hsm.works_here(settings.source.parent):
                 asyncio.run(demo_hsm.make_missing(settings, settings.source.parent))
+        write_terminal_settings(settings, _running_port(settings))
         store = open_store(settings)
     except (KeysError, KeyStoreError, HsmError, LedgerUnavailable, CommandError) as error:
         raise CommandError(
@@ -162,10 +176,11 @@ def _keys_for(settings: Settings, done: dict[str, bool]) -> list[str]:
         notes.append(
             f"{_shown(without)}: no transport key yet: vafa keys ceremony {transport_key_name(without[0])}"
         )
-    without_file = [name for name in done if not (settings.data / "terminals" / f"{name}.json").exists()]
-    if without_file:
+    known = {one.id: one for one in after.terminals}
+    unloaded = [name for name in done if "key_block" not in read_terminal_settings(settings, known[name])]
+    if unloaded:
         notes.append(
-            f"{_shown(without_file)}: load keys: vafa keys inject --terminal {without_file[0]} --port DEVICE"
+            f"{_shown(unloaded)}: load keys: vafa keys inject --terminal {unloaded[0]} --port DEVICE"
         )
     return notes
 

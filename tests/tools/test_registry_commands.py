@@ -367,7 +367,9 @@ def test_in_production_keys_are_the_officers_work(desk: Desk) -> None:
     told = desk.done("terminal", "add", "10000011", "--merchant", SHOP)
     assert "no transport key yet: vafa keys ceremony transport/10000011" in told.err
     assert "load keys: vafa keys inject --terminal 10000011" in told.err
-    assert not (desk.office.data / "terminals" / "10000011.json").exists()
+    known = json.loads((desk.office.data / "terminals" / "10000011.json").read_text("utf-8"))
+    assert known["acceptor_id"] == SHOP
+    assert not {"transport_key", "key_block"} & known.keys()
 
 
 def test_the_command_is_a_process_too(desk: Desk) -> None:
