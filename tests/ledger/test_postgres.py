@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import selectors
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +28,7 @@ from switch.ledger import (
     MemberLoad,
     Scope,
     Unit,
+    postgres_connection,
 )
 from switch.ledger.postgres import PostgresEngine
 from switch.ledger.postgres_statements import register_arrays
@@ -429,6 +432,41 @@ def wait_for_lock(url: str) -> None:
         while connection.execute(
             "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
         ).fetchone() == (0,):
+            pass
+
+
+def test_a_session_that_stands_still_is_given_up_and_fenced_when_it_wakes(
+    url: str, owners: Callable[..., Owner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = owners(url)
+    owner.book(ACTIVATE)
+    owner.send(EARN)
+    owner.stage()
+    engine = owner.engine
+    assert isinstance(engine, PostgresEngine)
+    assert engine._writer is not None
+    asleep = engine._writer.info.backend_pid
+    os.kill(asleep, signal.SIGSTOP)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(postgres_connection, "ANSWER_SECONDS", 0.2)
+            with pytest.raises(LedgerUnavailable, match="goes on by itself"):
+                engine.sync()
+        owner.recover()
+        assert owner.ask(lambda: owner.state.entry(EARN.identity)) is None
+    finally:
+        os.kill(asleep, signal.SIGCONT)
+    wait_until_ended(url, asleep)  # it has read the batch by then
+    assert engine.load(EntryLoad(EARN.identity)) is None
+    owner.book(EARN)
+    assert owner.balance(LOW_CARD) == 250
+
+
+def wait_until_ended(url: str, session: int) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        while connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE pid = %s", (session,)
+        ).fetchone() != (0,):
             pass
 
 
