@@ -70,7 +70,8 @@ class Program:
     track 2 must carry the right card verification value, card_value_offset digits behind the service code;
     after card_tries wrong ones a swipe counts as a typed number. In code_period_s seconds a member is sent
     codes_per_member codes at most, and a terminal asks for codes_per_terminal. double_swipe_s,
-    unique_receipts, limits: see `switch.loyalty.limits`.
+    unique_receipts, limits: see `switch.loyalty.limits`. One person corrects by at most
+    correction_alone_points a day without a second one.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Program:
     code_period_s: int = 3600
     double_swipe_s: int = 0
     unique_receipts: bool = False
+    correction_alone_points: int = 0
     limits: tuple[Limit, ...] = ()
 
     @property
@@ -327,6 +329,7 @@ RULES: dict[str, _Key] = {
     "expiry_years": _Key(_integer(0, 100), "years, 0 to 100", 0),
     "reopen_days": _Key(_integer(0, 36_500), _DAYS, 30),
     "priority": _Key(_integer(0, 1_000), "a whole number from 0 to 1000", 0),
+    "correction_price": _Key(_integer(0, 10**9), "rial per 1000 points, 0 to 1000000000", 100_000),
 }
 VERSION_KEYS: dict[str, _Key] = {
     "number": _Key(_integer(2, 10**6), "a whole number from 2"),
@@ -404,6 +407,7 @@ TABLES: dict[str, dict[str, _Key]] = {
         # An hour: later the cashier doesn't remember.
         "double_swipe_s": _Key(_integer(0, 3600), "seconds, 0 to 3600; 0: never asked", 0),
         "unique_receipts": _Key(_boolean, "true or false", False),
+        "correction_alone_points": _Key(_integer(0, NEVER_POINTS), f"{_POINTS}; 0: nobody corrects alone", 0),
     },
     "hsm": {
         "adapter": _Key(

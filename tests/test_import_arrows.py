@@ -50,7 +50,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "switch.hsm",
         "switch.hsm.crypto",
     ),
-    "switch.settlement": ("switch.ledger",),
+    "switch.settlement": ("switch.ledger", "switch.people"),
     "switch.events": ("switch.ledger",),
     "switch.hsm_sim": ("switch.hsm.crypto", "switch.tls", "switch.handshakes", "switch.people"),
     "switch.people": (),

@@ -20,6 +20,7 @@ from switch.ledger.verify import Report, verify_member, verify_since_checkpoint
 from switch.ledger.verify import verify as verify_ledger
 from switch.settings import load_for
 from tools.cli import CommandError, ExitCode
+from tools.corrections import approve, correct, corrections, refuse
 from tools.ledger_copies import backup, checkpoint, restore
 from tools.ledger_options import Config, Data, reading_of, told
 from tools.ledger_statement import balance, export, statement
@@ -125,4 +126,6 @@ def _as_text(report: Report, seconds: float) -> str:
 
 
 for command in (statement, balance, export, checkpoint, backup, restore):
+    app.command()(command)
+for command in (correct, approve, refuse, corrections):
     app.command()(command)

@@ -5,6 +5,7 @@ the caller
 does that and asks again.
 """
 
+from switch.authorizer.corrections import Correction
 from switch.authorizer.decide import Authorizer, Due, Refusal, Repeat
 from switch.authorizer.outcome import Terms
 from switch.authorizer.proof import CardCheck, Limits, Need, NewCode, NewPin, PinCheck
@@ -13,6 +14,7 @@ from switch.authorizer.request import Request, TooOld
 __all__ = [
     "Authorizer",
     "CardCheck",
+    "Correction",
     "Due",
     "Limits",
     "Need",

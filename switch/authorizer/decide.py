@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from switch.authorizer import movements
 from switch.authorizer.batches import OF_BATCHES, Totals, batch_of_reversal, refused_by_batch, settle
+from switch.authorizer.corrections import Correction, corrected
 from switch.authorizer.following import FOLLOWS, follow, undo
 from switch.authorizer.identity import (
     DUE_CLASS,
@@ -315,6 +316,12 @@ class Authorizer:
             transfers=tuple(transfers),
             sides=tuple(sides),
         )
+
+    def corrected(
+        self, state: State, correction: Correction, business_date: str, now_ms: int
+    ) -> Entry | None:
+        """The entry of a correction, see `corrections`. What is due for the member comes first."""
+        return corrected(state, correction, self._terms, business_date, now_ms)
 
     # ------------------------------------------------------------ operations
 

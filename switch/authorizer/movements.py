@@ -7,6 +7,7 @@ Pure. Each takes the member as it stands and returns one balanced transfer; the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 
 from msgspec import structs
 
@@ -270,6 +271,46 @@ def expire(member: Member, wallet: Wallet, today: int) -> Transfer | None:
     rial = _rial((AccountKind.FUND, "", fund), (AccountKind.BREAKAGE, "", -fund))
     return _transfer(
         TransferKind.EXPIRY, wallet, (MEMBER, "", -points), (AccountKind.EXPIRED, ""), rial, moves
+    )
+
+
+def adjust(
+    member: Member, wallet: Wallet, entry: int, points: int, rules: Rules, reason: str, business_date: str
+) -> Transfer:
+    """A correction by `points` (not 0): a new lot under today's rules that can be spent at once, or taken
+    from what is there; the rest is debt. The program pays, and keeps, its rial: see `correction_price`."""
+    today = date.fromisoformat(business_date).toordinal()
+    if points > 0:
+        last = rules.last_day(today)
+        lot = Lot(
+            id=entry * LOTS_PER_ENTRY,
+            issuer="",
+            price=rules.correction_price,
+            kind=LotKind.BOUGHT,
+            priority=rules.priority,
+            active_from=today,
+            expires=NEVER if last is None else last,
+            rules=rules.number,
+        )
+        moves = open_lot(wallet, lot, points)
+    else:
+        # Waiting points are the member's, too; a purchase that was none may have made them.
+        moves = claw_back(wallet, (part.lot.id for part in wallet.waiting), -points)
+    pending = sum(move.amount for move in moves if move.account is PENDING)
+    rial = _rial_rest(fund_change(wallet, member.holds, moves))
+    postings = (
+        Posting(MEMBER, "", wallet.unit, points - pending),
+        Posting(PENDING, "", wallet.unit, pending),
+        Posting(AccountKind.ADJUSTED, reason, wallet.unit, -points),
+        *rial,
+    )
+    return Transfer(
+        TransferKind.CORRECTION,
+        wallet.program,
+        wallet.unit,
+        tuple(posting for posting in postings if posting.amount),
+        tuple(moves),
+        rules=rules.number,
     )
 
 

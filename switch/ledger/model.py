@@ -310,6 +310,17 @@ class CodesCounted(Struct, frozen=True, array_like=True, tag=16):
     sent: int
 
 
+class Corrected(Struct, frozen=True, array_like=True, tag=23):
+    """What this entry moves is a correction that people decided. correction: its number in their list;
+    approved_by: the second person, empty when none was needed."""
+
+    member: int
+    correction: int
+    reason: str
+    asked_by: str
+    approved_by: str
+
+
 class BatchTotal(Struct, frozen=True, array_like=True):
     """How many of an operation a batch holds, their rial and their units."""
 
@@ -369,6 +380,7 @@ Side = (
     | SentTo
     | CardTried
     | CodesCounted
+    | Corrected
     | BatchClosed
     | ItemUploaded
     | UploadEnded

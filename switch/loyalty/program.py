@@ -30,7 +30,8 @@ class Rules:
     pays and the fund holds. pending_days until an award can be spent. expiry: none; rolling, expiry_days or
     expiry_months after the purchase; sliding, expiry_days after the member's last activity; calendar, the end
     of the Jalali month expiry_months later, or with expiry_years of the year. reopen_days: how long points
-    that a refund gives back live when their lot is over (0: not at all).
+    that a refund gives back live when their lot is over (0: not at all). correction_price: as price, of
+    points that a correction gives; the program pays it.
     """
 
     number: int = 1
@@ -50,6 +51,7 @@ class Rules:
     expiry_years: int = 0
     reopen_days: int = 30
     priority: int = 0
+    correction_price: int = 100_000
 
     def award(self, amount: int) -> int:
         """Points for a purchase of `amount` rial (not negative)."""

@@ -24,6 +24,7 @@ import structlog
 from switch.authorizer import (
     Authorizer,
     CardCheck,
+    Correction,
     Due,
     Limits,
     Need,
@@ -197,10 +198,12 @@ class _Portion:
 
 
 class _Due(NamedTuple):
-    """A member with something due, on its own: nobody asked, nobody is answered."""
+    """A member with something due, on its own: nobody asked, nobody is answered. correction: what people
+    decided for it."""
 
     member: int
     portion: _Portion
+    correction: Correction | None = None
 
 
 _Item = _Work | _Unstored | _Due
@@ -289,28 +292,7 @@ class Pipeline:
         self._is_remote: bool = getattr(engine, "is_remote", False)
         self._after_commit = after_commit
         self._stop = stop
-        self._authorizer = Authorizer(
-            dialect,
-            Terms(
-                program.name,
-                program.currency,
-                program.rules,
-                program.hold_minutes * 60_000,
-                program.replaced_hours * 3_600_000,
-                program.checks,
-            ),
-            program.pin_from_points,
-            Limits(
-                pin_tries=program.pin_tries,
-                code_tries=program.code_tries,
-                code_lifetime_ms=program.code_lifetime_s * 1000,
-                card_tries=program.card_tries if program.checks_cards else 0,
-                codes_per_member=program.codes_per_member,
-                codes_per_terminal=program.codes_per_terminal,
-                code_period_ms=program.code_period_s * 1000,
-            ),
-            directory_key,
-        )
+        self._authorizer = authorizer_of(dialect, program, directory_key)
         self._card_values = CardValues(hsm, keys.card_values, program.card_value_offset, directory_key)
         start = engine.start()
         self._state: State | None = State(start)  # None: to be read again
@@ -619,6 +601,20 @@ class Pipeline:
             self._wake()
         return await portion.done
 
+    async def correct(self, correction: Correction) -> Entry | None:
+        """Book a correction; its entry, also when it was booked before, or None when it can't be booked.
+
+        Raises LedgerError: it isn't known whether it was; hand it in again.
+        """
+        if self._quarantine.is_held(_digest_of_due(correction.member)):
+            raise LedgerError(f"member {correction.member} is quarantined: nothing is booked for it")
+        portion = _Portion(1)
+        self._due.append(_Due(correction.member, portion, correction))
+        self._wake()
+        if not await portion.done or self._state is None:
+            raise LedgerError("the correction isn't booked yet; it is tried again")
+        return self._loading(self._state, partial(self._state.entry, correction.identity))
+
     # ------------------------------------------------------------ decide and commit
 
     def _next_batch(self) -> None:
@@ -790,6 +786,11 @@ class Pipeline:
         entry = self._authorizer.due(state, member, day, now_ms)
         if entry is not None:
             self._apply(state, entry)
+        if item.correction is not None:
+            ask = partial(self._authorizer.corrected, state, item.correction, day, now_ms)
+            entry = self._loading(state, ask)
+            if entry is not None:
+                self._apply(state, entry)
 
     def _apply(self, state: State, entry: Entry) -> None:
         """Let the next decisions see this entry."""
@@ -1050,6 +1051,32 @@ class Pipeline:
             await self._idle.wait()
             if self._tasks:
                 await asyncio.wait(set(self._tasks))
+
+
+def authorizer_of(dialect: Dialect, program: Program, key: bytes) -> Authorizer:
+    """The authorizer of a program. key: the directory key."""
+    return Authorizer(
+        dialect,
+        Terms(
+            program.name,
+            program.currency,
+            program.rules,
+            program.hold_minutes * 60_000,
+            program.replaced_hours * 3_600_000,
+            program.checks,
+        ),
+        program.pin_from_points,
+        Limits(
+            pin_tries=program.pin_tries,
+            code_tries=program.code_tries,
+            code_lifetime_ms=program.code_lifetime_s * 1000,
+            card_tries=program.card_tries if program.checks_cards else 0,
+            codes_per_member=program.codes_per_member,
+            codes_per_terminal=program.codes_per_terminal,
+            code_period_ms=program.code_period_s * 1000,
+        ),
+        key,
+    )
 
 
 def _digest_of(item: _Item) -> bytes:

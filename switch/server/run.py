@@ -33,11 +33,13 @@ from switch.ledger.sqlite import SqliteEngine
 from switch.server.clock import SystemClock
 from switch.server.codes import CodeOutbox
 from switch.server.connection import Connections
+from switch.server.corrections import CorrectionsJob
 from switch.server.jobs import DueJob
 from switch.server.pipeline import Pipeline, where_of
 from switch.server.quarantine import Quarantine, QuarantineError
 from switch.server.registered import Registered
 from switch.settings import Listener, Settings, SettingsError
+from switch.settlement.corrections import FILE_NAME as CORRECTIONS
 from switch.tls import TlsError, expiry_warning, server_context
 
 CHECKPOINT_INTERVAL_S = 60  # how much of the ledger's end is known only to the ledger itself, at most
@@ -185,6 +187,10 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             loop.create_task(registered.follow(pipeline, keys.base_keys)),
             loop.create_task(_watch_day(pipeline, settings.data / CONFIRMED_DAY, clock, log)),
         ]
+        corrections = CorrectionsJob(
+            settings.data / CORRECTIONS, settings.seal_key, pipeline, clock.now_ms, log
+        )
+        correcting = loop.create_task(corrections.run())
         due_job = loop.create_task(DueJob(pipeline, engine, clock.now_ms, search, log).run())
         loop.set_exception_handler(lambda _loop, context: log_defect(log, context))
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -210,6 +216,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             handshakes.close()
         connections.stop_reading()
         due_job.cancel()
+        correcting.cancel()
         await pipeline.drain()
         connections.close_all()
         if server is not None:
