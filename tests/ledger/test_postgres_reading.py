@@ -95,7 +95,7 @@ EDITS = (
     ("followed", "UPDATE followed SET units = units + 1"),
     ("hold", "DELETE FROM hold"),
     ("directory", "UPDATE directory SET masked = 'x'"),
-    ("directory", "DELETE FROM directory WHERE identifier = (SELECT min(identifier) FROM directory)"),
+    ("directory", "DELETE FROM directory WHERE identifier = (SELECT identifier FROM directory LIMIT 1)"),
     ("bucket_head", "UPDATE bucket_head SET sequence = sequence + 1 WHERE bucket = 37"),
     ("key_mark", "UPDATE key_mark SET counter = counter + 1"),
     ("answered", "DELETE FROM answered"),
