@@ -389,7 +389,7 @@ class State:
                 assert side.original not in reversals, "an original is reversed once"
                 reversals.add(side.original)
             elif isinstance(side, Followed):
-                ended = self.followed(side.original, entry.bucket).ended
+                ended = self.followed(side.original).ended
                 assert not (ended and side.ended), "nothing follows what has ended"
             elif isinstance(side, MemberAdded):
                 assert side.member == self.next_member_id(entry.bucket), "member numbers have no gaps"
