@@ -225,8 +225,8 @@ class Shapes:
         complete, cold, tagged = self.complete.young, self._check_cold, self._tagged_in_rules
 
         def check(message: Message, *, mac_required: bool = True) -> list[Problem]:
-            fields = message.fields
             try:
+                fields = message.fields
                 key: tuple[object, ...] = (mac_required, message.mti, fields.get(PROCESSING_CODE), *fields)
                 for name in tagged:
                     if name in fields:
