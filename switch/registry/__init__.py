@@ -4,7 +4,16 @@ The settings' [[terminals]] are the first of them; the registry adds to them, bl
 knows messages, keys or sockets.
 """
 
-from switch.registry.files import Author, InForce, Session, changing, history, read, registered_terminals
+from switch.registry.files import (
+    Author,
+    InForce,
+    Session,
+    changing,
+    history,
+    read,
+    read_after,
+    registered_terminals,
+)
 from switch.registry.follow import Follower
 from switch.registry.lines import Change, RegistryBroken
 from switch.registry.records import (
@@ -34,5 +43,6 @@ __all__ = [
     "history",
     "in_force",
     "read",
+    "read_after",
     "registered_terminals",
 ]

@@ -22,6 +22,7 @@ from switch.registry.lines import (
     Seals,
     agreed,
     log_line,
+    next_change,
     registry_bytes,
     registry_of,
     seal_of,
@@ -69,6 +70,24 @@ def read(settings: Settings) -> InForce:
         raise _broken(settings.registry_path, error) from None
     except RegistryError as error:
         raise RegistryError(f"{settings.registry_path}: {error.what}", error.try_next) from None
+
+
+def read_after(settings: Settings, before: InForce) -> InForce:
+    """As `read`, for one who knows how the registry was before: of the next change only its own records are
+    looked at, which its seal joins to the change before. Raises RegistryError."""
+    try:
+        with settings.registry_path.open("rb") as file:
+            head = file.readline()
+    except OSError:
+        return read(settings)  # which says what is wrong
+    try:
+        change = next_change(head, before.registry, Seals(settings.seal_key))
+    except RegistryBroken as error:
+        raise _broken(settings.registry_path, error) from None
+    if change is None:
+        return read(settings)
+    registry = before.registry.with_records(change.records, change.number, change.line)
+    return InForce(registry, in_force(settings.terminals, registry))
 
 
 def history(settings: Settings) -> Agreed:

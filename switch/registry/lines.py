@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from hmac import compare_digest
 from typing import Any, NamedTuple
 
+import msgspec
+
 from switch.ledger.seal import Sealer
 from switch.registry.records import ChangeRefused, Merchant, Record, Registry, RegistryError, TerminalRecord
 
@@ -141,6 +143,25 @@ def change_of(line: str, number: int, previous: str, seals: Seals) -> Change:
     return Change(number, time, jalali, by, user, what, reason, records)
 
 
+class NextChange(NamedTuple):
+    """The change after one that is known; line: its log line."""
+
+    number: int
+    records: tuple[Record, ...]
+    line: str
+
+
+def next_change(head: bytes, before: Registry, seals: Seals) -> NextChange | None:
+    """The change that a registry's first line carries, when it is the one that follows `before`; None: it is
+    another. Raises RegistryBroken."""
+    fields = _object(head.rstrip(b"\n"), 1)
+    number, line = fields.get("changes"), fields.get("last")
+    if number != before.changes + 1 or not isinstance(line, str) or fields.get("registry") != FORMAT:
+        return None
+    change = change_of(line, number, seal_of(before.last), seals)
+    return NextChange(number, change.records, line)
+
+
 def seal_of(line: str) -> str:
     """The seal that a line carries; the first one's predecessor for no line."""
     return line[-_SEAL_CHARACTERS:][len(',"seal":"') :][:64] if line else FIRST_SEAL
@@ -221,8 +242,8 @@ def _text(raw: bytes, number: int) -> str:
 
 def _object(raw: bytes, number: int) -> dict[str, Any]:
     try:
-        value = json.loads(_text(raw, number))
-    except (ValueError, RecursionError):
+        value = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise RegistryBroken(f"line {number} is no JSON object")

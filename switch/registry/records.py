@@ -361,6 +361,8 @@ def _check(name: str, value: str, pattern: re.Pattern[str], expected: str) -> No
 
 
 def _check_text(name: str, value: str, longest: int) -> None:
+    if not value:
+        return
     if len(value) > longest:
         raise ChangeRefused(f"{name}: {len(value)} characters, {longest} at most", "shorten it")
     if value != spelled(value) or not all(sign.isprintable() or sign == _JOINER for sign in value):

@@ -14,7 +14,7 @@ import structlog
 
 from switch.hsm.port import Key
 from switch.keys import KeysError, base_keys_of, open_store
-from switch.registry import Follower, RegistryError, history, read
+from switch.registry import Follower, InForce, RegistryError, history, read, read_after
 from switch.settings import Settings, Terminal
 
 INTERVAL_S = 0.5  # a change is in force within a second; a look is two stats, some 5 µs
@@ -27,8 +27,7 @@ class Pipeline(Protocol):
 
 
 class _Found(NamedTuple):
-    terminals: tuple[Terminal, ...]
-    changes: int
+    in_force: InForce
     base_keys: Mapping[bytes, Key]
     missing: frozenset[str]
 
@@ -46,7 +45,7 @@ class Registered:
         history(settings)  # an older registry put back is not started with: it would unblock
         found = read(settings)
         self.terminals = found.terminals
-        self._in_use = _Found(found.terminals, found.registry.changes, {}, frozenset())
+        self._in_use = _Found(found, {}, frozenset())
 
     async def follow(self, pipeline: Pipeline, base_keys: Mapping[bytes, Key]) -> None:
         """For ever. base_keys: those that the switch has; it keeps them, and gets new ones."""
@@ -55,11 +54,12 @@ class Registered:
         await self._follower.run(INTERVAL_S)
 
     def _read(self) -> _Found:
-        found = read(self._settings)
-        if found.registry.changes < self._in_use.changes:
+        before = self._in_use.in_force
+        found = read_after(self._settings, before)
+        if found.registry.changes < before.registry.changes:
             raise RegistryError(
                 f"{self._settings.registry_path}: has {found.registry.changes} changes,"
-                f" {self._in_use.changes} were in force: it is an older copy",
+                f" {before.registry.changes} were in force: it is an older copy",
                 "put the newest one back",
             )
         try:
@@ -67,20 +67,22 @@ class Registered:
         except KeysError as error:
             raise RegistryError(str(error)) from None
         base_keys, missing = base_keys_of(store, found.terminals, self._in_use.base_keys)
-        return _Found(found.terminals, found.registry.changes, base_keys, frozenset(missing))
+        return _Found(found, base_keys, frozenset(missing))
 
     def _adopt(self, found: _Found) -> None:
         before, self._in_use = self._in_use, found
         assert self._pipeline is not None
-        self._pipeline.register(found.terminals, found.base_keys)
+        terminals = found.in_force.terminals
+        self._pipeline.register(terminals, found.base_keys)
         for name in sorted(found.missing - before.missing):
             self._alarm(
                 f"{name} is not in the key store: its terminals are refused; vafa keys generate {name}"
             )
-        if found[:2] != before[:2]:
-            states = Counter(one.blocked or one.acceptor_blocked for one in found.terminals)
+        changes = found.in_force.registry.changes
+        if changes != before.in_force.registry.changes or found.base_keys != before.base_keys:
+            states = Counter(one.blocked or one.acceptor_blocked for one in terminals)
             self._log.info(
-                "registry in force", changes=found.changes, in_service=states[False], blocked=states[True]
+                "registry in force", changes=changes, in_service=states[False], blocked=states[True]
             )
 
     def _alarm(self, what: str) -> None:

@@ -23,6 +23,7 @@ from switch.registry import (
     changing,
     history,
     read,
+    read_after,
     registered_terminals,
 )
 from switch.settings import Settings, load
@@ -220,6 +221,39 @@ def test_one_registry_for_several_switches(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------- following
+
+
+def test_reading_on_is_reading_all(tmp_path: Path) -> None:
+    settings = installation(tmp_path)
+    known = read(settings)
+    steps: list[Callable[[Draft], object]] = [
+        add("10000011"),
+        lambda draft: draft.block_terminal("10000011", "stolen"),
+        lambda draft: draft.block_merchant(SHOP, ""),
+        lambda draft: draft.unblock_terminal("10000011"),
+    ]
+    for step in steps:
+        change(settings, step)
+        known = read_after(settings, known)
+        assert known == read(settings)
+    for step in (add("10000012"), add("10000013")):
+        change(settings, step)
+    assert read_after(settings, known) == read(settings)
+
+
+def test_reading_on_takes_no_change_that_is_not_the_next_one(tmp_path: Path) -> None:
+    settings, other = installation(tmp_path / "a"), installation(tmp_path / "b")
+    change(settings, add("10000011"))
+    known = read(settings)
+    change(other, add("10000012"))
+    change(other, add("10000013"))
+    settings.registry_path.write_bytes(other.registry_path.read_bytes())
+    with pytest.raises(RegistryBroken, match="line 2 was changed, or lines before it"):
+        read_after(settings, known)
+    head = other.registry_path.read_bytes().replace(b"10000013", b"10000014")
+    settings.registry_path.write_bytes(head)
+    with pytest.raises(RegistryBroken, match=r"registry\.jsonl"):
+        read_after(settings, known)
 
 
 async def at_once(reading: Callable[[], InForce]) -> InForce:
