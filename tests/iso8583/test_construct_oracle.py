@@ -31,13 +31,15 @@ ISO_1987 = """
 """
 VAFA = """
 2 n..19 3 n6 4 n12 7 n10 11-12 n6 13 n4 22 n3 24 n3 25 n2 35 z..37 37 an12 38 an6 39 an2 41 ans8 42 ans15
-48 tlv...255 49 n3 52 b128 53 b..104 60 n...6 62 ans...32 64 b64 70 n3 90 n42 128 b64
+48 tlv...255 49 n3 52 b128 53 b..104 60 n...6 62 ans...32 63 totals...255
+64 b64 70 n3 90 n42 128 b64
 """
 # fewest characters, where that isn't 0; in vafa 53 and 60 have a prefix and one length
 LEAST = {2: 8, 35: 1}
 LEAST_VAFA = {**LEAST, 53: 13, 60: 6, 62: 1}
 
 VAFA_TAGS = {"01": 12, "02": 12, "03": 12, "04": 4, "05": 12, "10": 14, "11": 4, "12": 8}  # digits
+TOTAL_TAGS = {f"{number:02d}": 38 for number in range(1, 9)}
 EMV_TAGS = {
     "82": "b2", "84": "b5..16", "95": "b5", "9A": "n6", "9C": "n2", "5F2A": "n3", "9F02": "n12",
     "9F10": "b0..32", "9F1A": "n3", "9F1E": "an8", "9F26": "b8", "9F27": "b1", "9F36": "b2", "9F37": "b4",
@@ -188,7 +190,7 @@ def bcd_element(element: Element, variable_pad: tuple[str, bool]) -> Any:
     if element.kind == "x+n":
         pair = c.Sequence(text(1), Packed(element.most - 1, "0", is_left=True))
         return adapted(pair, "".join, lambda value: [value[0], value[1:]])
-    if element.kind in ("ber", "tlv"):
+    if element.kind in ("ber", "tlv", "totals"):
         return c.Prefixed(number, ber_objects() if element.kind == "ber" else one_byte_objects())
     if element.kind == "b":
         return c.Bytes(element.most) if number is None else counted(number, c.Bytes)
@@ -251,11 +253,11 @@ def values(draw: st.DrawFn, element: Element) -> Any:
     if element.kind == "x+n":
         digits = draw(st.text(string.digits, min_size=element.most - 1, max_size=element.most - 1))
         return draw(st.sampled_from("CD")) + digits
-    if element.kind == "tlv":
-        chosen = draw(st.lists(st.sampled_from(sorted(VAFA_TAGS)), unique=True, max_size=6))
+    if element.kind in ("tlv", "totals"):
+        known = VAFA_TAGS if element.kind == "tlv" else TOTAL_TAGS
+        chosen = draw(st.lists(st.sampled_from(sorted(known)), unique=True, max_size=6))
         tags: dict[str, Any] = {
-            tag: draw(st.text(string.digits, min_size=VAFA_TAGS[tag], max_size=VAFA_TAGS[tag]))
-            for tag in chosen
+            tag: draw(st.text(string.digits, min_size=known[tag], max_size=known[tag])) for tag in chosen
         }
         if draw(st.booleans()):
             tags["E7"] = draw(st.binary(max_size=20))
@@ -290,7 +292,7 @@ def as_construct_has_it(name: str, number: str, value: Any) -> Any:
     """A value of ours as the layouts give it: tags as bytes."""
     if not isinstance(value, Mapping):
         return value
-    kinds = {tag: f"n{digits}" for tag, digits in VAFA_TAGS.items()} if name == "vafa" else EMV_TAGS
+    kinds = dict.fromkeys((*VAFA_TAGS, *TOTAL_TAGS), "n") if name == "vafa" else EMV_TAGS
     raw = {}
     for tag, inner in value.items():
         if isinstance(inner, bytes):

@@ -60,7 +60,11 @@ ROWS = (
     ("both MACs", changed(REVERSAL, f64=MAC), [("64", "the MAC stands in 128", "30")]),
     ("no such MTI", changed(EARN, mti="0201"), [("mti", "no message of this dialect", "12")]),
     ("no such message", changed(EARN, f3="000000"), [("3", "no message of this MTI", "12")]),
-    ("redemptions are never queued", changed(REDEEM, mti="0220"), [("3", "no message of this MTI", "12")]),
+    (
+        "a queued redemption is a capture, which names its hold",
+        changed(REDEEM, mti="0220", f52=None),
+        [("37", "mandatory, missing", "30")],
+    ),
     ("no processing code", changed(EARN, f3=None), [("3", "mandatory, missing", "30")]),
     ("a reversal of anything", changed(REVERSAL, f3="999999"), []),
     ("a reversal of what isn't said", changed(REVERSAL, f3=None), [("3", "mandatory, missing", "30")]),
