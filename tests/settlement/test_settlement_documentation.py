@@ -1,0 +1,56 @@
+"""Every command of docs/settlement.md runs, on a ledger with a batch that differs and a day's sales."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from switch.authorizer.batches import FINDINGS, Totals
+from switch.iso8583 import load
+from switch.ledger.sqlite import SqliteEngine
+from switch.settings import load_for
+from tests.server.test_batches import differing_day
+from tools.cli import run
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "settlement.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^\$ vafa (.*)$", PAGE, flags=re.MULTILINE)
+
+
+def first_member(data: Path) -> int:
+    settings = load_for(data, None)
+    engine = SqliteEngine(settings.ledger_path, settings.seal_key)
+    [member] = engine.due_members(2**31, 0, 1)
+    engine.close()
+    return member
+
+
+def test_the_commands_of_the_page_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "data"
+    asyncio.run(differing_day(data))
+    member = str(first_member(data))
+    assert len(COMMANDS) == 11
+    for command in COMMANDS:
+        arguments = [str(data) if word == "data" else word for word in shlex.split(command)]
+        if "--member" in arguments:
+            arguments[arguments.index("--member") + 1] = member
+        if arguments[:2] == ["ledger", "refuse"]:
+            assert run([*arguments_of_correct(data, member)]) == 0
+        differs = arguments[0] == "batch" and arguments[1] in ("show", "differences")
+        assert run(arguments) == int(differs), (command, capsys.readouterr().err)
+        assert capsys.readouterr().out
+
+
+def arguments_of_correct(data: Path, member: str) -> list[str]:
+    asked = ["ledger", "correct", "--member", member, "--points", "5", "--reason", "other"]
+    return [*asked, "--by", "Sara Karimi", "--data", str(data)]
+
+
+def test_the_page_names_every_finding_and_total() -> None:
+    for finding, (code, reason) in FINDINGS.items():
+        assert f"| {finding} | {code}{', ' + reason if reason else ''} |" in PAGE
+    for number, operation in enumerate(Totals(load("vafa")).operations, start=1):
+        assert f"{operation} {number:02d}" in PAGE
