@@ -30,7 +30,6 @@ FIELDS = {
     53: ("b", 1, 13, 13, -1),
     60: ("n", 2, 6, 6, -1),
     62: ("ans", 2, 1, 32, -1),
-    63: ("tlv", 2, 0, 255, -1),
     64: ("b", 0, 8, 8, -1),
     70: ("n", 0, 3, 3, 0),
     90: ("n", 0, 42, 42, -1),
@@ -47,32 +46,15 @@ TAGS_48 = {
     0x06: ("n", 0, 6, 6, -1),
     0x07: ("n", 0, 8, 15, 31),
     0x08: ("b", 0, 16, 16, -1),
-    0x0A: ("n", 0, 12, 12, -1),
-    0x0B: ("n", 0, 12, 19, 31),
     0x0C: ("n", 0, 12, 12, -1),
-    0x0D: ("n", 0, 12, 12, -1),
-    0x0E: ("n", 0, 12, 12, -1),
-    0x0F: ("n", 0, 8, 8, -1),
     0x10: ("n", 0, 14, 14, -1),
     0x11: ("n", 0, 4, 4, -1),
     0x12: ("n", 0, 8, 8, -1),
     0x13: ("n", 0, 12, 12, -1),
-    0x14: ("n", 0, 2, 2, -1),
     0x20: ("b", 0, 16, 128, -1),
-}
-TAGS_63 = {
-    0x01: ("n", 0, 38, 38, -1),
-    0x02: ("n", 0, 38, 38, -1),
-    0x03: ("n", 0, 38, 38, -1),
-    0x04: ("n", 0, 38, 38, -1),
-    0x05: ("n", 0, 38, 38, -1),
-    0x06: ("n", 0, 38, 38, -1),
-    0x07: ("n", 0, 38, 38, -1),
-    0x08: ("n", 0, 38, 38, -1),
 }
 TAGS = {
     48: TAGS_48,
-    63: TAGS_63,
 }
 
 # the tags by name; a tag's number is its byte
@@ -84,26 +66,12 @@ TAG_REASON_NUMBER = 0x05
 TAG_ONE_TIME_CODE = 0x06
 TAG_MOBILE = 0x07
 TAG_NEW_PIN_BLOCK = 0x08
-TAG_SALE_AMOUNT = 0x0A
-TAG_OTHER_CARD = 0x0B
 TAG_PENDING = 0x0C
-TAG_HELD = 0x0D
-TAG_EARNED_WITH = 0x0E
-TAG_CASHIER = 0x0F
 TAG_SWITCH_DATE_TIME = 0x10
 TAG_DICTIONARY_VERSION = 0x11
 TAG_REDEMPTION_RATIO = 0x12
 TAG_PIN_FROM_POINTS = 0x13
-TAG_CONFIRMED = 0x14
 TAG_ENCIPHERED_DATA = 0x20
-TAG_EARN_TOTAL = 0x01
-TAG_REDEEM_TOTAL = 0x02
-TAG_HOLD_TOTAL = 0x03
-TAG_CAPTURE_TOTAL = 0x04
-TAG_REFUND_TOTAL = 0x05
-TAG_RETURN_TOTAL = 0x06
-TAG_VOID_TOTAL = 0x07
-TAG_TRANSFER_TOTAL = 0x08
 
 # the field of the MAC without and with a secondary bitmap
 MAC_PRIMARY = 64
@@ -120,7 +88,6 @@ RESPONSES = {
     "14": ("Unknown card", "کارت ناشناخته"),
     "1A": ("PIN or one-time code needed", "رمز یا رمز یک‌بارمصرف لازم است"),
     "21": ("Card is already active", "کارت از پیش فعال است"),
-    "25": ("Original transaction not found", "تراکنش اصلی یافت نشد"),
     "30": ("Format error", "خطای قالب پیام"),
     "51": ("Not enough points", "امتیاز کافی نیست"),
     "55": ("Wrong PIN", "رمز نادرست است"),
@@ -136,7 +103,6 @@ RESPONSES = {
     "86": ("PIN can't be checked now", "بررسی رمز اکنون ممکن نیست"),
     "91": ("Service not available", "سرویس در دسترس نیست"),
     "94": ("Duplicate transaction", "تراکنش تکراری"),
-    "95": ("Not as the switch has it", "با سوییچ یکسان نیست"),
     "96": ("System error", "خطای سامانه"),
 }
 
@@ -146,35 +112,10 @@ REASONS = {
     "0102": ("1 point pays {0} rial", "هر امتیاز {0} ریال"),
     "0103": ("1 point for every {0} rial, to spend later", "۱ امتیاز برای هر {0} ریال، برای بعد"),
     "0104": ("Fewer or more points than can be redeemed at once", "کمتر یا بیشتر از حد هر بار خرج"),
-    "0105": ("Points were given back", "امتیاز بازگردانده شد"),
-    "0106": ("Points were taken back", "امتیاز پس گرفته شد"),
     "0201": ("Older than the switch accepts", "قدیمی‌تر از حد پذیرش"),
-    "0202": ("Its batch is closed: make a refund", "دسته بسته است؛ بازگشت بزنید"),
-    "0203": ("More than is left of the original", "بیش از ماندهٔ تراکنش اصلی"),
-    "0204": ("The original is voided, reversed or used up", "تراکنش اصلی باطل یا تمام شده است"),
-    "0205": ("The hold has ended", "زمان نگه‌داشت تمام شده است"),
-    "0206": ("Batches up to number {0} are closed", "دسته‌ها تا شمارهٔ {0} بسته‌اند"),
-    "0207": ("The upload of batch {0} is to be ended first", "نخست ارسال اقلام دستهٔ {0} باید پایان یابد"),
-    "0208": ("No upload of this batch is expected", "ارسال اقلام این دسته انتظار نمی‌رود"),
     "0301": ("This mobile number can't be used for this card", "این شمارهٔ همراه برای این کارت پذیرفته نیست"),
     "0302": ("No mobile number is known for this card", "برای این کارت شمارهٔ همراهی ثبت نشده است"),
     "0303": ("Too many codes for this member; wait {0} minutes", "رمز بیش از حد برای این عضو؛ {0} دقیقه صبر"),
     "0304": ("Too many codes at this terminal; wait {0} minutes", "رمز بیش از حد از پایانه؛ {0} دقیقه صبر"),
-    "0305": ("The other card can't be used for this", "کارت دیگر برای این کار پذیرفته نیست"),
     "0306": ("Card replaced: no spending for {0} hours", "کارت تعویض شده: {0} ساعت بدون خرج"),
-    "0401": ("The switch doesn't have this item", "سوییچ این قلم را ندارد"),
-    "0402": ("The switch has this item in another batch", "سوییچ این قلم را در دستهٔ دیگری دارد"),
-    "0403": ("The switch declined this item", "سوییچ این قلم را نپذیرفته است"),
-    "0404": ("The switch has this item reversed", "این قلم در سوییچ برگشت خورده است"),
-    "0405": ("The switch has this item with other values", "سوییچ این قلم را با مقادیر دیگر دارد"),
-    "0501": ("This card's limit for a day is {0}", "سقف روزانهٔ این کارت {0} است"),
-    "0502": ("This card's limit for a month is {0}", "سقف ماهانهٔ این کارت {0} است"),
-    "0503": ("This terminal's limit for a day is {0}", "سقف روزانهٔ این پایانه {0} است"),
-    "0504": ("This terminal's limit for a month is {0}", "سقف ماهانهٔ این پایانه {0} است"),
-    "0505": ("This merchant's limit for a day is {0}", "سقف روزانهٔ این پذیرنده {0} است"),
-    "0506": ("This merchant's limit for a month is {0}", "سقف ماهانهٔ این پذیرنده {0} است"),
-    "0507": ("This cashier's limit for a day is {0}", "سقف روزانهٔ این صندوق‌دار {0} است"),
-    "0508": ("This cashier's limit for a month is {0}", "سقف ماهانهٔ این صندوق‌دار {0} است"),
-    "0601": ("The same card and amount within {0} seconds: confirm that it is no double swipe", "همین کارت و مبلغ در {0} ثانیه تکرار شده؛ تأیید کنید تکراری نیست"),
-    "0602": ("This till receipt was used before", "این شمارهٔ فاکتور پیش‌تر استفاده شده است"),
 }

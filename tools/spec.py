@@ -39,6 +39,11 @@ _CHECKOUT = Path(__file__).resolve().parent.parent
 TABLES = _CHECKOUT / "terminal" / "message_tables.py"
 SPECIFICATION = _CHECKOUT / "docs" / "specification"
 VECTORS = _CHECKOUT / "tests" / "vectors" / "dialects"
+# What no flow of the firmware sends or is answered yet: each row costs a terminal some 200 bytes of its heap.
+FIELDS_ELSEWHERE = frozenset({63})
+TAGS_ELSEWHERE = frozenset({"0A", "0B", "0D", "0E", "0F", "14"})
+RESPONSES_ELSEWHERE = frozenset({"25", "95"})
+REASONS_ELSEWHERE = ("0105", "0106", "0202", "0203", "0204", "0205", "0206", "0207", "0208", "0305", "04", "05", "06")
 NO_PAD = -1
 RIGHT_PAD = 0x10  # added to the nibble when it stands right of the digits
 
@@ -402,29 +407,39 @@ def terminal_tables(dictionary: Dictionary) -> str:
     mac = dictionary.mac
     if mac is None:
         raise CommandError(f"{dictionary.name} has no MAC", ExitCode.CONFIGURATION, "add dialect.mac")
+    fields = {number: field for number, field in dictionary.fields.items() if number not in FIELDS_ELSEWHERE}
     lines = [_HEADER.format(name=dictionary.name, version=dictionary.version)]
-    lines += _block("FIELDS", (f"{number}: {_format(field)}" for number, field in dictionary.fields.items()))
+    lines += _block("FIELDS", (f"{number}: {_format(field)}" for number, field in fields.items()))
     lines += [
         "",
         "# tagged field: tag byte: as above; a tag's own length says how long, from shortest to longest",
     ]
-    for number, field in dictionary.fields.items():
-        if field.content == "tlv":
-            rows = (f"0x{tag}: {_format(tag_field)}" for tag, tag_field in field.tags.items())
-            lines += _block(f"TAGS_{number}", rows)
-    tagged = [number for number, field in dictionary.fields.items() if field.content == "tlv"]
+    tagged = {
+        number: {tag: of_tag for tag, of_tag in field.tags.items() if tag not in TAGS_ELSEWHERE}
+        for number, field in fields.items()
+        if field.content == "tlv"
+    }
+    for number, tags in tagged.items():
+        rows = (f"0x{tag}: {_format(of_tag)}" for tag, of_tag in tags.items())
+        lines += _block(f"TAGS_{number}", rows)
     lines += _block("TAGS", (f"{number}: TAGS_{number}" for number in tagged))
     lines += ["", "# the tags by name; a tag's number is its byte"]
-    for number in tagged:
-        for tag, field in dictionary.fields[number].tags.items():
-            lines.append(f"TAG_{field.name.upper()} = 0x{tag}")
+    for tags in tagged.values():
+        lines += (f"TAG_{of_tag.name.upper()} = 0x{tag}" for tag, of_tag in tags.items())
     lines += ["", "# the field of the MAC without and with a secondary bitmap"]
     lines += [f"MAC_PRIMARY = {mac.primary}", f"MAC_SECONDARY = {mac.secondary}", f"MAC_BYTES = {mac.size}"]
     lines += ["", f"DICTIONARY_VERSION = {dictionary.version}"]
-    titles = {code: response.title for code, response in dictionary.response_codes.items()}
+    titles = {
+        code: response.title
+        for code, response in dictionary.response_codes.items()
+        if code not in RESPONSES_ELSEWHERE
+    }
+    reasons = {
+        code: text for code, text in dictionary.reasons.items() if not code.startswith(REASONS_ELSEWHERE)
+    }
     lines += ["", "# response code (DE 39): English, Persian", *_block("RESPONSES", _texts(titles))]
     lines += ["", "# reason (tag 04): English, Persian; {0} is the number of tag 05"]
-    lines += _block("REASONS", _texts(dictionary.reasons))
+    lines += _block("REASONS", _texts(reasons))
     return "\n".join(lines) + "\n"
 
 
