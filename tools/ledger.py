@@ -127,5 +127,5 @@ def _as_text(report: Report, seconds: float) -> str:
 
 for command in (statement, balance, export, checkpoint, backup, restore):
     app.command()(command)
-for command in (correct, approve, refuse, corrections):
-    app.command()(command)
+for correction in (correct, approve, refuse, corrections):
+    app.command()(correction)

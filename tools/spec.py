@@ -43,8 +43,10 @@ VECTORS = _CHECKOUT / "tests" / "vectors" / "dialects"
 FIELDS_ELSEWHERE = frozenset({63})
 TAGS_ELSEWHERE = frozenset({"0A", "0B", "0D", "0E", "0F", "14"})
 RESPONSES_ELSEWHERE = frozenset({"25", "95"})
-REASONS_ELSEWHERE = ("0105", "0106", "0202", "0203", "0204", "0205", "0206", "0207", "0208", "0305")
-REASONS_ELSEWHERE += ("04", "05", "06")  # of batches, limits, questions
+REASONS_ELSEWHERE = (
+    *("0105", "0106", "0202", "0203", "0204", "0205", "0206", "0207", "0208", "0305"),
+    *("04", "05", "06"),  # of batches, limits, questions
+)
 NO_PAD = -1
 RIGHT_PAD = 0x10  # added to the nibble when it stands right of the digits
 
