@@ -30,6 +30,7 @@ FIELDS = {
     53: ("b", 1, 13, 13, -1),
     60: ("n", 2, 6, 6, -1),
     62: ("ans", 2, 1, 32, -1),
+    63: ("tlv", 2, 0, 255, -1),
     64: ("b", 0, 8, 8, -1),
     70: ("n", 0, 3, 3, 0),
     90: ("n", 0, 42, 42, -1),
@@ -46,15 +47,32 @@ TAGS_48 = {
     0x06: ("n", 0, 6, 6, -1),
     0x07: ("n", 0, 8, 15, 31),
     0x08: ("b", 0, 16, 16, -1),
+    0x0A: ("n", 0, 12, 12, -1),
+    0x0B: ("n", 0, 12, 19, 31),
     0x0C: ("n", 0, 12, 12, -1),
+    0x0D: ("n", 0, 12, 12, -1),
+    0x0E: ("n", 0, 12, 12, -1),
+    0x0F: ("n", 0, 8, 8, -1),
     0x10: ("n", 0, 14, 14, -1),
     0x11: ("n", 0, 4, 4, -1),
     0x12: ("n", 0, 8, 8, -1),
     0x13: ("n", 0, 12, 12, -1),
+    0x14: ("n", 0, 2, 2, -1),
     0x20: ("b", 0, 16, 128, -1),
+}
+TAGS_63 = {
+    0x01: ("n", 0, 38, 38, -1),
+    0x02: ("n", 0, 38, 38, -1),
+    0x03: ("n", 0, 38, 38, -1),
+    0x04: ("n", 0, 38, 38, -1),
+    0x05: ("n", 0, 38, 38, -1),
+    0x06: ("n", 0, 38, 38, -1),
+    0x07: ("n", 0, 38, 38, -1),
+    0x08: ("n", 0, 38, 38, -1),
 }
 TAGS = {
     48: TAGS_48,
+    63: TAGS_63,
 }
 
 # the tags by name; a tag's number is its byte
@@ -66,12 +84,26 @@ TAG_REASON_NUMBER = 0x05
 TAG_ONE_TIME_CODE = 0x06
 TAG_MOBILE = 0x07
 TAG_NEW_PIN_BLOCK = 0x08
+TAG_SALE_AMOUNT = 0x0A
+TAG_OTHER_CARD = 0x0B
 TAG_PENDING = 0x0C
+TAG_HELD = 0x0D
+TAG_EARNED_WITH = 0x0E
+TAG_CASHIER = 0x0F
 TAG_SWITCH_DATE_TIME = 0x10
 TAG_DICTIONARY_VERSION = 0x11
 TAG_REDEMPTION_RATIO = 0x12
 TAG_PIN_FROM_POINTS = 0x13
+TAG_CONFIRMED = 0x14
 TAG_ENCIPHERED_DATA = 0x20
+TAG_EARN_TOTAL = 0x01
+TAG_REDEEM_TOTAL = 0x02
+TAG_HOLD_TOTAL = 0x03
+TAG_CAPTURE_TOTAL = 0x04
+TAG_REFUND_TOTAL = 0x05
+TAG_RETURN_TOTAL = 0x06
+TAG_VOID_TOTAL = 0x07
+TAG_TRANSFER_TOTAL = 0x08
 
 # the field of the MAC without and with a secondary bitmap
 MAC_PRIMARY = 64

@@ -39,9 +39,7 @@ _CHECKOUT = Path(__file__).resolve().parent.parent
 TABLES = _CHECKOUT / "terminal" / "message_tables.py"
 SPECIFICATION = _CHECKOUT / "docs" / "specification"
 VECTORS = _CHECKOUT / "tests" / "vectors" / "dialects"
-# What no flow of the firmware sends or is answered yet: each row costs a terminal some 200 bytes of its heap.
-FIELDS_ELSEWHERE = frozenset({63})
-TAGS_ELSEWHERE = frozenset({"0A", "0B", "0D", "0E", "0F", "14"})
+# What no flow of the firmware is answered yet: each text costs a terminal some 200 bytes of its heap.
 RESPONSES_ELSEWHERE = frozenset({"25", "95"})
 REASONS_ELSEWHERE = (
     *("0105", "0106", "0202", "0203", "0204", "0205", "0206", "0207", "0208", "0305"),
@@ -410,18 +408,14 @@ def terminal_tables(dictionary: Dictionary) -> str:
     mac = dictionary.mac
     if mac is None:
         raise CommandError(f"{dictionary.name} has no MAC", ExitCode.CONFIGURATION, "add dialect.mac")
-    fields = {number: field for number, field in dictionary.fields.items() if number not in FIELDS_ELSEWHERE}
+    fields = dictionary.fields
     lines = [_HEADER.format(name=dictionary.name, version=dictionary.version)]
     lines += _block("FIELDS", (f"{number}: {_format(field)}" for number, field in fields.items()))
     lines += [
         "",
         "# tagged field: tag byte: as above; a tag's own length says how long, from shortest to longest",
     ]
-    tagged = {
-        number: {tag: of_tag for tag, of_tag in field.tags.items() if tag not in TAGS_ELSEWHERE}
-        for number, field in fields.items()
-        if field.content == "tlv"
-    }
+    tagged = {number: field.tags for number, field in fields.items() if field.content == "tlv"}
     for number, tags in tagged.items():
         rows = (f"0x{tag}: {_format(of_tag)}" for tag, of_tag in tags.items())
         lines += _block(f"TAGS_{number}", rows)

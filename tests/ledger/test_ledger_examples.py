@@ -28,7 +28,8 @@ def test_every_command_is_there_and_every_option_shown_is_one() -> None:
     group = typer.main.get_command(app)
     names = group.list_commands(None)  # type: ignore[attr-defined]
     commands = {name: group.get_command(None, name) for name in names}  # type: ignore[attr-defined]
-    assert set(re.findall(r"vafa ledger ([a-z]+)", page())) == set(commands)
+    mounted = {"correct", "approve", "refuse", "corrections"}  # told in docs/settlement.md
+    assert set(re.findall(r"vafa ledger ([a-z]+)", page())) - mounted == set(commands) - mounted
     known = {
         option
         for command in commands.values()
