@@ -96,16 +96,20 @@ def test_a_key_of_three_components(
     assert line["officer_1"] != line["officer_2"]
 
 
-def test_the_letters_give_the_same_key_again(place: Place, drawn: list[bytes]) -> None:
+def test_the_letters_give_the_same_key_again_which_is_in_use(place: Place, drawn: list[bytes]) -> None:
     drawn += AES
     made = place.done("ceremony", NAME, *TWO, answers=(*BOTH, *typed_back(AES)))
     digits = tuple(letter[2].replace("\n", "") for letter in LETTER.findall(made.out))
     answers = tuple(answer for one in digits for answer in ("", one, "بله"))
-    again = place.done("ceremony", NAME, "--enter", *TWO, answers=(*BOTH, *answers))
-    assert again.out == made.out[made.out.index("component 1  check value") :].replace("v1", "v2")
-    first, second = place.store.versions(NAME)
-    assert first.check_value == second.check_value
-    assert not LETTER.search(again.out)
+    before = place.store.versions(NAME)
+    again = place.keys("ceremony", NAME, "--enter", *TWO, answers=(*BOTH, *answers))
+    assert again.code != 0
+    assert "this is version 1, which is in use already" in again.err
+    assert place.store.versions(NAME) == before
+    told = re.findall(r"component \d  check value ([0-9A-F]+)", made.out)
+    assert len(told) == 3
+    assert all(f"check value {check_value}" in again.err for check_value in told)
+    assert not LETTER.search(again.out + again.err)
 
 
 def test_components_of_a_tdes_key_have_odd_parity(place: Place, drawn: list[bytes]) -> None:
