@@ -16,7 +16,7 @@ TERMINAL = CHECKOUT / "terminal"
 TESTS = CHECKOUT / "tests" / "terminal"
 HEAP = "heapsize=160k"  # on a 64-bit machine; as much as about 80 KiB on a 32-bit board
 TEST_HEAP = "heapsize=192k"  # for a test beside the firmware: its code, its desk and the switch it plays
-TIMEOUT_SECONDS = 120  # far more than any module needs: only ends a test that hangs
+TIMEOUT_SECONDS = 600  # far more than any module needs on a busy machine: only ends a test that hangs
 
 TEST_MODULES = sorted(TESTS.glob("test_*.py"))
 RUNNER = TESTS / "run_on_micropython.py"
