@@ -100,10 +100,11 @@ def wait_until_gone(watches: list[int]) -> None:
         os.close(watch)
 
 
-def test_once_twice_on_one_directory(tmp_path: Path) -> None:
-    for _ in range(2):
-        run = vafa("demo", "--once", "--json", "--data", str(tmp_path))
+def test_once_twice_on_one_directory_named_whole_and_from_where_one_stands(tmp_path: Path) -> None:
+    for data in ("data", str(tmp_path / "data")):
+        run = vafa("demo", "--once", "--json", "--data", data, cwd=tmp_path)
         assert run.returncode == 0, run.stderr
+        assert (tmp_path / "data" / "ledger.sqlite").is_file()
         result = json.loads(run.stdout)
         assert result["ledger_verified"] is True
         assert [step["name"] for step in result["steps"]] == STEPS
@@ -119,12 +120,6 @@ def test_once_twice_on_one_directory(tmp_path: Path) -> None:
                 step["rrn"] in step["receipt"] and "ماندهٔ امتیاز" in step["receipt"]
             )
         assert not CARD_NUMBER.search(run.stdout + run.stderr)
-
-
-def test_the_data_directory_may_be_named_from_where_one_stands(tmp_path: Path) -> None:
-    run = vafa("demo", "--once", "--json", "--data", "data", cwd=tmp_path)
-    assert run.returncode == 0, run.stderr
-    assert (tmp_path / "data" / "ledger.sqlite").is_file()
 
 
 def test_once_prints_screens_and_receipts_and_removes_its_directory(tmp_path: Path) -> None:
