@@ -209,7 +209,10 @@ class KeyRoom:
         try:
             key = self.hsm.form_key(components, use, algorithm)
         except HsmError as error:
-            raise refused(error) from None
+            told = refused(error)
+            if error.fault is Fault.BAD_INPUT:
+                told = CommandError(str(told), told.code, "nothing was made; begin again with new ones")
+            raise told from None
         named = {f"custodian_{number}": one for number, one in enumerate(custodians, 1)}
         return self._keep("ceremony", name, key, algorithm, officers, **named)
 

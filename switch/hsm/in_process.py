@@ -14,6 +14,7 @@ from switch.hsm import inputs
 from switch.hsm.crypto import key_blocks, macs, ntag424, pin_blocks, verification
 from switch.hsm.crypto.check_values import check_value
 from switch.hsm.crypto.ciphers import odd_parity, same, tdes_ecb_decrypt, tdes_ecb_encrypt
+from switch.hsm.crypto.components import ComponentError, combined
 from switch.hsm.crypto.key_blocks import Header, KeyBlockError, KeyBlockStrengthError, OptionalBlock
 from switch.hsm.crypto.master_keys import BlockMasterKey
 from switch.hsm.crypto.pin_blocks import PinBlockError
@@ -175,16 +176,10 @@ class InProcessHsm:
         letter, size = algorithm.value
         if len(components) < LEAST_COMPONENTS or any(len(component) != size for component in components):
             raise inputs.refuse("form_key", f"{LEAST_COMPONENTS} or more components of {size} bytes")
-        # Without a TDES key's parity bits, which are no key.
-        different = {odd_parity(one) if letter == "T" else bytes(one) for one in components}
-        if len(different) < len(components):
-            raise inputs.refuse("form_key", "two components are equal and cancel each other out")
-        clear = bytes(size)
-        for component in components:
-            clear = bytes(a ^ b for a, b in zip(clear, component, strict=True))
-        if not any(clear):
-            raise inputs.refuse("form_key", "the components cancel each other out")
-        clear = odd_parity(clear) if letter == "T" else clear
+        try:
+            clear = combined(letter, components)
+        except ComponentError as error:
+            raise inputs.refuse("form_key", str(error)) from None
         return self._wrapped("form_key", use, letter, _MODES[use], "N", clear)
 
     async def import_key(self, block: str, under: Key, use: KeyUse) -> Key:
@@ -194,6 +189,8 @@ class InProcessHsm:
         inputs.check_block_version(operation, block, zone.algorithm)
         try:
             header, clear = key_blocks.unwrap(zone.key, block)
+        except KeyBlockStrengthError:
+            raise HsmError(operation, Fault.KEY_USE, "no key goes under a weaker one") from None
         except KeyBlockError:
             raise HsmError(operation, Fault.KEY_DAMAGED) from None
         if header.usage != use.value:

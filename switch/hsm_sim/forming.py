@@ -7,10 +7,9 @@ value.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 from typing import Final, NamedTuple
 
-from switch.hsm.crypto.ciphers import odd_parity, xor
+from switch.hsm.crypto.components import ComponentError, combined
 from switch.hsm_sim.call import State
 from switch.hsm_sim.errors import Refused
 from switch.hsm_sim.key_commands import ALGORITHMS, COMPONENTS
@@ -41,15 +40,10 @@ def form(state: State, usage: str, algorithm: str, components: Sequence[bytes]) 
         raise Refused("03", f"{COMPONENTS.start} to {COMPONENTS.stop - 1} components are needed")
     if any(len(component) != size for component in components):
         raise Refused("80", f"each component has {size} bytes")
-    # A TDES key's parity bits are no key: components that differ in them alone are equal.
-    bare = [odd_parity(one) if letter == "T" else one for one in components]
-    if len(set(bare)) < len(bare):
-        raise Refused("B5", "two components are equal and cancel each other out")
-    clear = reduce(xor, components)
-    if not any(clear):
-        raise Refused("B5", "the components cancel each other out")
-    if letter == "T":
-        clear = odd_parity(clear)
+    try:
+        clear = combined(letter, components)
+    except ComponentError as error:
+        raise Refused("B5", str(error)) from None
     opened = OpenKey(clear, letter, usage, mode, "00", NOT_EXPORTABLE)
     slot = state.slots[state.slots.default]
     return Formed(state.slots.wrap_block(slot, opened, state.random).text, opened.kcv)

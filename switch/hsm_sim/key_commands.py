@@ -6,12 +6,12 @@ these commands is recorded.
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import Any, Final
 
 from switch.hsm.crypto import dukpt_aes
 from switch.hsm.crypto.check_values import check_value
-from switch.hsm.crypto.ciphers import has_odd_parity, odd_parity, same, xor
+from switch.hsm.crypto.ciphers import has_odd_parity, odd_parity
+from switch.hsm.crypto.components import ComponentError, NothingLeft, combined
 from switch.hsm.crypto.key_blocks import (
     Header,
     KeyBlockError,
@@ -171,16 +171,14 @@ def form_key(call: Call) -> Answer:
     first = parts[0]
     if any(part[1:4] != first[1:4] or len(part.key) != len(first.key) for part in parts):
         raise Refused("A5" if block else "27", "the components do not belong together")
-    _check_components(parts)
-    key = first.key
-    for part in parts[1:]:
-        key = xor(key, part.key)
-    if not any(_strong_bits(first.algorithm, key)):
-        raise Refused("11", "the components add up to nothing")
+    try:
+        key = combined(first.algorithm, [part.key for part in parts])
+    except NothingLeft as error:
+        raise Refused("11", str(error)) from None
+    except ComponentError as error:
+        raise Refused("B5", str(error)) from None
     name = first.usage or request.type
     call.require_officers("component", name)
-    if first.algorithm == "T":
-        key = odd_parity(key)
     version = "00"
     if block and call.suffix.attributes is not None:
         _check_no_options(call.suffix.attributes.options)
@@ -189,21 +187,6 @@ def form_key(call: Call) -> Answer:
     token = _kept(call, formed, request.type, request.scheme)
     event = call.recorded("key formed", {"key": name, "components": str(len(parts)), "kcv": formed.kcv})
     return Answer({"key": token, "kcv": formed.kcv}, event=event)
-
-
-def _check_components(parts: list[OpenKey]) -> None:
-    """Every component is a person's own: an empty one has nobody behind it, equal ones cancel each other out
-    and leave the key to the others."""
-    secrets = [_strong_bits(part.algorithm, part.key) for part in parts]
-    if not all(map(any, secrets)):
-        raise Refused("B5", "a component is empty")
-    if any(same(one, other) for one, other in combinations(secrets, 2)):
-        raise Refused("B5", "two components are equal")
-
-
-def _strong_bits(algorithm: str, key: bytes) -> bytes:
-    """The key without what is no secret of it: the parity bits of a TDES key."""
-    return bytes(byte & ~1 for byte in key) if algorithm == "T" else key
 
 
 def _component(call: Call, token: Token, block: bool) -> OpenKey:

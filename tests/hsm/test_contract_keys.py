@@ -249,6 +249,19 @@ def test_a_key_is_imported_for_the_use_its_block_says_only(box: Box, use: KeyUse
 
 
 @for_boxes(Capability.KEY_BLOCKS)
+def test_no_key_comes_in_under_a_weaker_one(box: Box) -> None:
+    """Its MAC is good, so it isn't damage: the partner is told what to change."""
+    header = Header("D", KeyUse.MAC_HMAC.value, "H", MODES[KeyUse.MAC_HMAC], exportability="E")
+    for under, fault in ((bytes(range(16)), Fault.KEY_USE), (ZONE_KEY, None)):
+        block = key_blocks.seal(key_blocks.BINDINGS["D"], under, header, bytes(range(32)), bytes)
+        importing = box.hsm.import_key(block, box.key(KeyUse.ZONE, under), KeyUse.MAC_HMAC)
+        if fault is None:
+            assert box.run(importing).use is KeyUse.MAC_HMAC
+        else:
+            assert box.fault_of(importing) is fault
+
+
+@for_boxes(Capability.KEY_BLOCKS)
 def test_no_bit_of_a_block_can_be_changed(box: Box) -> None:
     zone = box.key(KeyUse.ZONE, ZONE_KEY)
     block = block_of(KeyUse.PIN, PIN_KEY, "A", ZONE_KEY)

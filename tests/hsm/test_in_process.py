@@ -183,9 +183,9 @@ def test_a_closed_hsm_keeps_no_key() -> None:
 @pytest.mark.parametrize(
     "components",
     [
-        (b"\x01" * 16, b"\x01" * 16, b"\x02" * 16),
-        (b"\x02" * 16, b"\x01" * 16, b"\x01" * 16),
-        (b"\x01" * 16, b"\x02" * 16, b"\x01" * 16),
+        (b"\x10" * 16, b"\x10" * 16, b"\x02" * 16),
+        (b"\x02" * 16, b"\x10" * 16, b"\x10" * 16),
+        (b"\x10" * 16, b"\x02" * 16, b"\x10" * 16),
         (b"\x02" * 16, b"\x04" * 16, b"\x05" * 16),  # the last two differ in parity bits only
     ],
 )
@@ -193,6 +193,20 @@ def test_no_key_is_formed_of_equal_components(components: tuple[bytes, ...]) -> 
     with pytest.raises(HsmError, match="two components are equal") as refused:
         InProcessHsm(MASTER_KEY).form_key(components, KeyUse.PIN, KeyAlgorithm.TDES_2)
     assert refused.value.fault is Fault.BAD_INPUT
+
+
+@pytest.mark.parametrize("algorithm", [KeyAlgorithm.TDES_2, KeyAlgorithm.TDES_3])
+def test_no_key_as_weak_as_single_des_is_formed(algorithm: KeyAlgorithm) -> None:
+    hsm, size = InProcessHsm(MASTER_KEY), algorithm.value[1]
+    strong = bytes(range(0, 2 * size, 2))
+    use = KeyUse.MAC_TDES
+    assert len(hsm.form_key([strong, b"\x40" * size], use, algorithm).check_value) == 6
+    for at in range(0, size - 8, 8):
+        weak = bytearray(strong)
+        weak[at + 8 : at + 16] = bytes(byte ^ 1 for byte in weak[at : at + 8])  # parity alone differs
+        with pytest.raises(HsmError, match="as weak as single DES") as refused:
+            hsm.form_key([bytes(weak), b"\x40" * size], use, algorithm)
+        assert refused.value.fault is Fault.BAD_INPUT
 
 
 def test_of_an_aes_key_every_bit_of_a_component_counts() -> None:

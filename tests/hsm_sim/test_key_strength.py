@@ -76,11 +76,16 @@ def formed(*components: bytes, algorithm: str = "T") -> str:
 
 @pytest.mark.parametrize("algorithm", "TA")
 def test_equal_components_are_refused_however_many_there_are(algorithm: str) -> None:
-    other = bytes(reversed(ODD))
+    other = odd_parity(bytes(range(16)))
     assert formed(ODD, other, algorithm=algorithm) == "00"
     assert formed(ODD, ODD, algorithm=algorithm) == "B5"
     for three in ((ODD, ODD, other), (ODD, other, ODD), (other, ODD, ODD), (ODD, ODD, ODD)):
         assert formed(*three, algorithm=algorithm) == "B5"
+
+
+def test_a_key_as_weak_as_single_des_is_refused() -> None:
+    assert formed(ODD, bytes(reversed(ODD))) == "B5"  # its halves are equal
+    assert formed(ODD, bytes(reversed(ODD)), algorithm="A") == "00"
 
 
 def test_an_empty_component_is_refused() -> None:

@@ -220,7 +220,8 @@ def test_a_pin_goes_to_the_partner_under_the_changed_key(tmp_path: Path) -> None
     async def play() -> None:
         here, there = side(tmp_path, "here"), side(tmp_path, "there")
         await both_ways(here, there)
-        base = here.hsm.form_key([BASE, bytes(16)], KeyUse.BASE_DERIVATION, KeyAlgorithm.AES_128)
+        parts = [BASE[::-1], bytes(one ^ other for one, other in zip(BASE, BASE[::-1], strict=True))]
+        base = here.hsm.form_key(parts, KeyUse.BASE_DERIVATION, KeyAlgorithm.AES_128)
         entered = DukptPin(base, serial, _pin_block(serial, card, "1234"))
         verifying = await there.hsm.generate_key(KeyUse.PIN_VERIFIER, KeyAlgorithm.AES_128)
         verifier = b""

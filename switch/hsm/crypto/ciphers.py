@@ -7,6 +7,7 @@ K K K, double length as K1 K2 K1 (ISO/IEC 18033-3).
 from __future__ import annotations
 
 import hmac
+from itertools import pairwise
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
@@ -139,6 +140,14 @@ def odd_parity(key: bytes) -> bytes:
 
 def has_odd_parity(key: bytes) -> bool:
     return all(byte.bit_count() & 1 for byte in key)
+
+
+def is_single_des(key: bytes) -> bool:
+    """Whether a TDES key of 16 or 24 bytes is as weak as single DES: two neighbouring parts are equal but for
+    their parity (NIST SP 800-67, 3.2)."""
+    bare = odd_parity(key)
+    parts = [bare[at : at + TDES_BLOCK_BYTES] for at in range(0, len(bare), TDES_BLOCK_BYTES)]
+    return any(one == other for one, other in pairwise(parts))
 
 
 def xor(left: bytes, right: bytes) -> bytes:
