@@ -29,7 +29,6 @@ from switch.keys import (
     transport_key_name,
 )
 from switch.ledger import LedgerUnavailable
-from switch.ledger.marks import last_counter
 from switch.registry import Merchant
 from switch.registry import read as read_registry
 from switch.settings import IN_PROCESS, SETTINGS_FILE, Settings, SettingsError, Terminal, load
@@ -239,7 +238,7 @@ def _versions(store: KeyStore) -> int:
 
 def _first_counter(settings: Settings, terminal: Terminal) -> int:
     """The first counter that no sending of the terminal has used. Raises KeysError, LedgerUnavailable."""
-    last = last_counter(settings.ledger_path, terminal.initial_key_id)
+    last = settings.ledger_place.last_counter(terminal.initial_key_id)
     if not last:
         return FIRST_COUNTER
     counter = (last // COUNTER_STEP + 1) * COUNTER_STEP

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from switch.loyalty.limits import (
     AMOUNT,
@@ -29,8 +29,12 @@ from switch.loyalty.limits import (
 from switch.loyalty.program import EXPIRIES, NONE, ROLLING, SLIDING, Rules
 from switch.loyalty.program import Program as LoyaltyProgram
 
+if TYPE_CHECKING:
+    from switch.ledger.opening import Place
+
 SETTINGS_FILE = "switch.toml"
 IN_PROCESS, PAYSHIELD, PKCS11 = "in-process", "payshield", "pkcs11"  # adapters of the HSM port
+SQLITE, POSTGRES = "sqlite", "postgres"  # engines of the ledger
 REQUIRED, OFF = "required", "off"  # program.card_values
 NEVER_POINTS = 999_999_999_999  # the largest redemption a message can carry: none is above it
 
@@ -157,8 +161,19 @@ class HsmSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerSettings:
+    """Where the ledger is kept. url or url_file: PostgreSQL's connection string, which may hold a password.
+    archive: a directory that every committed batch is copied to."""
+
+    engine: str = SQLITE
+    url: str = field(default="", repr=False)
+    url_file: Path | None = None
+    archive: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything the switch is told. `data` is the directory that holds the ledger."""
+    """Everything the switch is told. `data` is the directory that holds the ledger, or what goes with it."""
 
     source: Path
     environment: str
@@ -170,6 +185,7 @@ class Settings:
     seal_key: bytes = field(repr=False)
     directory_key: bytes = field(repr=False)
     registry: Path | None = None  # where the registry is; None: in `data`
+    ledger: LedgerSettings = LedgerSettings()
 
     @property
     def is_production(self) -> bool:
@@ -178,6 +194,14 @@ class Settings:
     @property
     def ledger_path(self) -> Path:
         return self.data / "ledger.sqlite"
+
+    @property
+    def ledger_place(self) -> Place:
+        """Where the ledger is, ready to be opened."""
+        from switch.ledger.opening import EngineKind, Place  # here: whoever needs no ledger starts quicker
+
+        ledger = self.ledger
+        return Place(EngineKind(ledger.engine), self.ledger_path, ledger.url, ledger.url_file)
 
     @property
     def checkpoint_path(self) -> Path:
@@ -197,6 +221,11 @@ class Settings:
     def lock_path(self) -> Path:
         """Locked by the switch that serves this directory."""
         return self.data / "switch.lock"
+
+    @property
+    def quarantine_path(self) -> Path:
+        """Where a switch notes what it decides, see `switch.server.quarantine`."""
+        return self.data / "requests.under-way"
 
     @property
     def port_path(self) -> Path:
@@ -310,6 +339,8 @@ def _one_of(choices: Iterable[str]) -> str:
 
 
 SECRET = "hexadecimal digits"
+CONNECTION = "a connection string (postgresql://user@host:port/database)"
+UNTOLD = (SECRET, CONNECTION)  # what is wrong with these is told without what stands there
 _POINTS = "a whole number from 0 to 999999999999"
 _DAYS = "days, 0 to 36500"
 # One version of a program's rules; those of [program] itself are version 1, [[program.versions]] change some.
@@ -345,6 +376,7 @@ LIMIT_KEYS: dict[str, _Key] = {
 }
 _FILE = "a file, relative to this one"
 _OPTIONAL_FILE = 'a file, relative to this one, or "" for none'
+LEDGER_FILES = ("url_file", "archive")
 LISTENER_FILES = ("tls_certificate", "tls_key", "tls_clients")
 HSM_FILES = (
     "key_store",
@@ -360,7 +392,13 @@ ADAPTER_NEEDS = {IN_PROCESS: (), PAYSHIELD: (), PKCS11: ("module", "token_label"
 TEST, PRODUCTION = "test", "production"
 TABLES: dict[str, dict[str, _Key]] = {
     "": {"environment": _Key(_choice(TEST, PRODUCTION), '"test" or "production"', TEST)},
-    "ledger": {"directory": _Key(_text, "a directory, relative to this file", ".")},
+    "ledger": {
+        "directory": _Key(_text, "a directory, relative to this file", "."),
+        "engine": _Key(_choice(SQLITE, POSTGRES), f'"{SQLITE}" or "{POSTGRES}"', SQLITE),
+        "url": _Key(_optional_text, f'{CONNECTION}, or "" for none', ""),
+        "url_file": _Key(_optional_text, _OPTIONAL_FILE, ""),
+        "archive": _Key(_optional_text, 'a directory, relative to this file, or "" for none', ""),
+    },
     "registry": {
         "directory": _Key(_optional_text, 'a directory, relative to this file, or "" for the ledger\'s', "")
     },
@@ -498,6 +536,7 @@ def load(path: Path) -> Settings:
         registry=(path.parent / values["registry"]["directory"]).resolve()
         if values["registry"]["directory"]
         else None,
+        ledger=_ledger(path, values["ledger"]),
     )
 
 
@@ -542,6 +581,24 @@ def _expiry_problem(rules: Rules) -> str:
     if rules.expiry == SLIDING and not rules.expiry_days:
         return 'expiry "sliding" needs expiry_days'
     return ""
+
+
+def _ledger(path: Path, values: dict[str, Any]) -> LedgerSettings:
+    engine, given = values["engine"], [name for name in ("url", "url_file") if values[name]]
+    if engine == SQLITE and given:
+        raise SettingsError(
+            f'{path}: ledger.{given[0]}: names a PostgreSQL database and ledger.engine is "{SQLITE}"; set it'
+            f' to "{POSTGRES}", or remove ledger.{given[0]}'
+        )
+    if engine == POSTGRES and len(given) != 1:
+        raise SettingsError(
+            f'{path}: ledger.engine "{POSTGRES}" needs ledger.url, or ledger.url_file where the connection'
+            " string has a password: give one of them"
+        )
+    files = _as_files(path, {name: values[name] for name in LEDGER_FILES}, LEDGER_FILES)
+    if files["archive"] is not None and files["archive"].is_file():
+        raise SettingsError(f"{path}: ledger.archive: {files['archive']} is a file; name a directory")
+    return LedgerSettings(engine=engine, url=values["url"], **files)
 
 
 def _listener(path: Path, values: dict[str, Any]) -> Listener:
@@ -595,7 +652,8 @@ class _Reader:
             try:
                 values[key] = rule.kind(value)
             except ValueError:
-                got = "" if SECRET in rule.expected else f", got {value!r}"
+                untold = any(kind in rule.expected for kind in UNTOLD)
+                got = "" if untold else f", got {value!r}"
                 raise SettingsError(
                     f"{self._where(key)}: {self._dotted(name, key)}: expected {rule.expected}{got}"
                 ) from None

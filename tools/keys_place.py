@@ -11,7 +11,6 @@ from typing import NamedTuple
 from switch.hsm import KeyStore
 from switch.keys import KeysError, base_key_name, open_hsm, open_store
 from switch.ledger import LedgerUnavailable
-from switch.ledger.marks import last_counter
 from switch.registry import registered_terminals
 from switch.settings import Settings, load_for
 from tools.cli import CommandError, ExitCode
@@ -65,7 +64,7 @@ def terminal_of(data: Path | None, config: Path | None, terminal: str) -> Termin
                     ExitCode.NEGATIVE,
                     f"unblock it first; vafa terminal show {terminal} says why it is",
                 )
-            counter = _last_counter(settings.ledger_path, registered.initial_key_id)
+            counter = _last_counter(settings, registered.initial_key_id)
             return TerminalPlace(registered.initial_key_id, counter)
     raise CommandError(
         f"no terminal {terminal} in {settings.source} or its registry",
@@ -92,9 +91,9 @@ def _is_serving(settings: Settings) -> bool:
     return False
 
 
-def _last_counter(ledger: Path, initial_key_id: bytes) -> int:
+def _last_counter(settings: Settings, initial_key_id: bytes) -> int:
     try:
-        return last_counter(ledger, initial_key_id)
+        return settings.ledger_place.last_counter(initial_key_id)
     except LedgerUnavailable as error:
         raise CommandError(
             f"the terminal's counters can't be read: {error}",

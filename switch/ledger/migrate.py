@@ -21,6 +21,7 @@ import apsw
 from switch.ledger import postgres_statements as statements
 from switch.ledger.engine import Head, LedgerUnavailable
 from switch.ledger.model import BUCKETS
+from switch.ledger.opening import MOVED_SUFFIX
 from switch.ledger.postgres_connection import ALL, MOVING, Connection, Server, create_tables, tables_of
 from switch.ledger.postgres_statements import columns
 from switch.ledger.rows import ENTRY_COLUMNS, packed_row
@@ -28,7 +29,6 @@ from switch.ledger.seal import Sealer
 from switch.ledger.sqlite import SqliteEngine, failures_at, open_connection, read_meta
 
 CHUNK = 2_000  # rows in one statement: some 2 MB
-MOVED_SUFFIX = ".moved"
 
 Progress = Callable[[int], None]  # told how many entries have been copied so far
 

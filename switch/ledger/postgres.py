@@ -142,6 +142,8 @@ class PostgresEngine:
     database can't be used; the next call tries again.
     """
 
+    is_remote = True  # a look-up costs a round trip: ask for many at once, off the event loop
+
     def __init__(self, url: str, seal_key: bytes) -> None:
         self._server = Server(url)
         self._sealer = Sealer(seal_key)
@@ -160,6 +162,7 @@ class PostgresEngine:
         self.sealed_rows: Sequence[tuple[object, ...]] = ()
         try:
             self._ledger = open_ledger(self._server, self._sealer)
+            self._server.is_switch_on(self._ledger)
         except BaseException:
             self.close()
             raise

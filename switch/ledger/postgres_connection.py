@@ -25,6 +25,8 @@ OLDEST_SERVER = 15
 # A server that says nothing for so long counts as lost; a terminal waits 30 seconds for its answer.
 ANSWER_SECONDS = 10.0
 CONNECT_SECONDS = 3
+# Connections of a switch are called so, with the ledger's id; those of commands that only read are not.
+SWITCH_NAME = "vafa switch "
 # Of what the connection string leaves open. A hot standby never takes a batch; a dead peer is noticed.
 _PARAMETERS: Mapping[str, str | int] = {
     "application_name": "vafa",
@@ -105,6 +107,10 @@ class Server:
 
     def __str__(self) -> str:
         return self._name
+
+    def is_switch_on(self, ledger: str) -> None:
+        """From the next connection on the server's list of sessions tells that a switch has this ledger."""
+        self._given["application_name"] = SWITCH_NAME + ledger
 
     def connect(self) -> Connection:
         """A new connection, checked and set up. Raises LedgerUnavailable and psycopg's errors."""

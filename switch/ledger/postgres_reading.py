@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import count
 from typing import NamedTuple
 
 import psycopg
 
 from switch.ledger.engine import LedgerUnavailable
-from switch.ledger.model import BUCKETS
-from switch.ledger.postgres_connection import Connection, Server, tables_of
+from switch.ledger.model import BUCKETS, ENTRY_IDS_PER_MS
+from switch.ledger.postgres_connection import ALL, SWITCH_NAME, Connection, Server, tables_of
 from switch.ledger.postgres_schema import BUCKET_COLUMNS, VERSIONS
 from switch.ledger.reading import TABLES, Damaged, Row
 from switch.ledger.rows import ENTRY_COLUMNS, MEMBER_COLUMNS
@@ -31,6 +31,22 @@ _SETTINGS = (
     "SET statement_timeout = 0",
 )
 _ENTRY = f"SELECT {', '.join(ENTRY_COLUMNS)} FROM entry"
+# A range of buckets would be read whole: every key begins with the bucket, so each is looked into by itself.
+_ANY_BUCKET = f"bucket = ANY('{{{','.join(map(str, range(BUCKETS)))}}}'::integer[])"
+_EACH_BUCKET = "FROM generate_series(%s::integer, %s::integer) AS b(bucket) CROSS JOIN LATERAL"
+_NEWEST = (
+    f"SELECT max(n.id) {_EACH_BUCKET}"
+    " (SELECT e.id FROM entry e WHERE e.bucket = b.bucket ORDER BY e.id DESC LIMIT 1) AS n"
+)
+_ENTRIES_AFTER = (
+    f"SELECT n.* {_EACH_BUCKET} ({_ENTRY} e WHERE e.bucket = b.bucket AND e.id > %s) AS n ORDER BY n.id"
+)
+_ENTRIES_BETWEEN = (
+    f"SELECT n.* {_EACH_BUCKET} ({_ENTRY} e WHERE e.bucket = b.bucket AND e.id > %s AND e.id <= %s) AS n"
+    " ORDER BY n.id DESC"
+)
+# Newest first without sorting everything: so many ids at first (a minute of them), then twice as many.
+_FIRST_WINDOW = 60_000 * ENTRY_IDS_PER_MS
 _MEMBER = f"SELECT {', '.join(MEMBER_COLUMNS)} FROM member"
 # Owners' sums that a look-up finds are one row of bucket -1, as where one owner nets all buckets; a row where
 # no owner's range begins keeps its bucket and so is told as added.
@@ -149,19 +165,22 @@ class PostgresReading:
             yield tuple(values)
 
     def newest(self) -> int:
-        row = self._row("SELECT max(id) FROM entry", ())
+        row = self._row(_NEWEST, ALL)
         return row[0] or 0 if row else 0
 
     def entries(self, first: int, last: int, after: int = 0) -> Iterator[Row]:
-        return self._rows(
-            f"{_ENTRY} WHERE bucket BETWEEN %s AND %s AND id > %s ORDER BY id", (first, last, after)
-        )
+        if after:
+            return self._rows(_ENTRIES_AFTER, (first, last, after))
+        return self._rows(f"{_ENTRY} WHERE bucket BETWEEN %s AND %s AND id > 0 ORDER BY id", (first, last))
 
     def entries_back(self) -> Iterator[Row]:
-        return self._rows(f"{_ENTRY} ORDER BY id DESC")
+        last, window = self.newest(), _FIRST_WINDOW
+        while last > 0:
+            yield from self._rows(_ENTRIES_BETWEEN, (*ALL, last - window, last))
+            last, window = last - window, window * 2
 
     def entry(self, entry_id: int) -> Row | None:
-        return self._row(f"{_ENTRY} WHERE bucket BETWEEN 0 AND 255 AND id = %s", (entry_id,))
+        return self._row(f"{_ENTRY} WHERE {_ANY_BUCKET} AND id = %s", (entry_id,))
 
     def strays(self) -> Iterator[Row]:
         return self._rows(f"{_ENTRY} WHERE bucket < 0 OR bucket > 255 ORDER BY id")
@@ -186,7 +205,7 @@ class PostgresReading:
         return next(self._names("bucket = %s AND identifier = %s", (identifier[0], identifier)), None)
 
     def found_by(self, member: int) -> Iterator[Row]:
-        where = "bucket BETWEEN 0 AND 255 AND member = %s ORDER BY kind, identifier"
+        where = f"{_ANY_BUCKET} AND member = %s ORDER BY kind, identifier"
         return self._names(where, (member,))
 
     def _names(self, where: str, values: Sequence[object]) -> Iterator[Row]:
@@ -215,6 +234,33 @@ class PostgresReading:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def last_counter(url: str, initial_key_id: bytes) -> int:
+    """See `switch.ledger.opening.Place.last_counter`."""
+    server = Server(url)
+    with server.failures(), closing(server.connect()) as connection:
+        if "meta" not in tables_of(connection, server):
+            return 0  # a switch that never ran
+        row = connection.execute(_HIGHEST_COUNTER, (initial_key_id, initial_key_id)).fetchone()
+    return row[0] or 0 if row else 0
+
+
+def check_unused(url: str) -> None:
+    """See `switch.ledger.opening.Place.check_unused`. A switch of another database user isn't seen, unless
+    this one may see all sessions (pg_read_all_stats)."""
+    server = Server(url)
+    with server.failures(), closing(server.connect()) as connection:
+        if "meta" not in tables_of(connection, server):
+            return
+        ledger = connection.execute("SELECT value FROM meta WHERE bucket = 0 AND name = 'ledger'").fetchone()
+        name = SWITCH_NAME + (ledger[0] if ledger else "")
+        session = connection.execute(_SESSIONS, (name,)).fetchone()
+    if session is not None:
+        process, address = session
+        raise LedgerUnavailable(
+            f"{server}: a switch has this ledger open (session {process} from {address}); stop it first"
+        )
 
 
 class _Failures:
@@ -273,6 +319,14 @@ UNION ALL SELECT t.tgname::text, 'trigger' FROM pg_catalog.pg_trigger t
 JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid WHERE c.relnamespace = current_schema()::regnamespace
 UNION ALL SELECT r.rulename::text, 'rule' FROM pg_catalog.pg_rules r WHERE r.schemaname = current_schema()
 """
+_HIGHEST_COUNTER = (
+    "SELECT max(counter) FROM (SELECT counter FROM key_mark WHERE initial_key = %s"
+    " UNION ALL SELECT counter FROM answered WHERE initial_key = %s) AS marks"
+)
+_SESSIONS = (
+    "SELECT pid, coalesce(host(client_addr), 'this machine') FROM pg_catalog.pg_stat_activity"
+    " WHERE application_name = %s AND datname = current_database() LIMIT 1"
+)
 _INDEXES = (
     "SELECT c.oid::regclass::text FROM pg_catalog.pg_class c WHERE c.relkind = 'i'"
     " AND c.relnamespace = current_schema()::regnamespace"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import builtins
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from switch.ledger import LedgerUnavailable
-from switch.ledger.opening import EngineKind, open_engine, read_url
+from switch.ledger.opening import MOVED_SUFFIX, EngineKind, Place, read_url
 from switch.ledger.postgres import PostgresEngine
 from switch.ledger.sqlite import SqliteEngine
-from tests.ledger.book import SEAL_KEY
+from tests.ledger.book import SEAL_KEY, Book, Request
 from tests.ledger.conftest import schema_url
 
 
@@ -24,9 +25,14 @@ def secret_file(directory: Path, text: str, mode: int = 0o600) -> Path:
 
 
 def test_sqlite_is_a_file(tmp_path: Path) -> None:
-    engine = open_engine(EngineKind.SQLITE, SEAL_KEY, path=tmp_path / "ledger.sqlite")
-    assert isinstance(engine, SqliteEngine)
-    engine.close()
+    place = Place(EngineKind.SQLITE, tmp_path / "ledger.sqlite")
+    assert place.last_counter(bytes(8)) == 0
+    with pytest.raises(LedgerUnavailable, match="there is no ledger"):
+        place.store().open()
+    with closing(place.open_engine(SEAL_KEY)) as engine:
+        assert isinstance(engine, SqliteEngine)
+    place.check_unused()
+    place.store().open().close()
 
 
 @pytest.mark.parametrize("from_file", [True, False])
@@ -34,12 +40,68 @@ def test_postgres_is_a_connection_string(tmp_path: Path, from_file: bool) -> Non
     url = schema_url(tmp_path)
     path = tmp_path / "ledger.sqlite"
     if from_file:
-        file = secret_file(tmp_path, url + "\n")
-        engine = open_engine(EngineKind.POSTGRES, SEAL_KEY, path=path, url_file=file)
+        place = Place(EngineKind.POSTGRES, path, url_file=secret_file(tmp_path, url + "\n"))
     else:
-        engine = open_engine(EngineKind.POSTGRES, SEAL_KEY, path=path, url=url)
-    assert isinstance(engine, PostgresEngine)
+        place = Place(EngineKind.POSTGRES, path, url)
+    assert place.last_counter(bytes(8)) == 0
+    place.check_unused()
+    with pytest.raises(LedgerUnavailable, match="there is no ledger"):
+        place.store().open()
+    with closing(place.open_engine(SEAL_KEY)) as engine:
+        assert isinstance(engine, PostgresEngine)
+    place.store().open().close()
+    assert not path.exists()
+
+
+def test_a_string_with_a_password_is_in_no_repr(tmp_path: Path) -> None:
+    place = Place(EngineKind.POSTGRES, tmp_path / "ledger.sqlite", "postgresql://u:hidden@h/d")
+    assert "hidden" not in repr(place) + str(place) + repr(place.store()) + place.store().name
+
+
+def test_counters_come_from_the_database(tmp_path: Path) -> None:
+    place = Place(EngineKind.POSTGRES, tmp_path / "ledger.sqlite", schema_url(tmp_path))
+    book = Book(lambda: place.open_engine(SEAL_KEY))
+    request = Request("activate", 70_000, card=1)
+    book.book(request)
+    book.stage({b"answered": 5})
+    book.engine.sync()
+    assert place.last_counter(request.serial[:8]) == 70_000
+    assert place.last_counter(b"answered") == 5
+    assert place.last_counter(bytes(8)) == 0
+    book.engine.close()
+
+
+def test_a_ledger_that_a_switch_has_open_is_seen(tmp_path: Path) -> None:
+    place = Place(EngineKind.POSTGRES, tmp_path / "ledger.sqlite", schema_url(tmp_path))
+    other = Place(EngineKind.POSTGRES, tmp_path / "ledger.sqlite", schema_url(tmp_path / "other"))
+    other.open_engine(SEAL_KEY).close()
+    engine = place.open_engine(SEAL_KEY)
+    engine.claim("a switch")
+    with pytest.raises(LedgerUnavailable, match=r"a switch has this ledger open \(session \d+ from this ma"):
+        place.check_unused()
+    other.check_unused()
+    with closing(place.store().open()):  # who only reads is no switch
+        other.check_unused()
     engine.close()
+
+
+def test_a_second_ledger_is_not_begun_beside_one_that_was_not_moved(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    SqliteEngine(path, SEAL_KEY).close()
+    place = Place(EngineKind.POSTGRES, path, schema_url(tmp_path))
+    for ask in (lambda: place.open_engine(SEAL_KEY), place.store):
+        with pytest.raises(LedgerUnavailable, match="move it there with `vafa ledger migrate --to postgres`"):
+            ask()
+
+
+def test_a_ledger_that_was_moved_is_not_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    SqliteEngine(path, SEAL_KEY).close()
+    path.rename(path.with_name(path.name + MOVED_SUFFIX))
+    place = Place(EngineKind.SQLITE, path)
+    for ask in (lambda: place.open_engine(SEAL_KEY), place.store):
+        with pytest.raises(LedgerUnavailable, match=r"was moved to PostgreSQL; set ledger\.engine"):
+            ask()
     assert not path.exists()
 
 
@@ -82,4 +144,4 @@ def test_without_its_driver_postgres_says_what_to_install(
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(LedgerUnavailable, match=r"pip install 'vafa\[postgres\]'"):
-        open_engine(EngineKind.POSTGRES, SEAL_KEY, path=tmp_path, url="postgresql:///x")
+        Place(EngineKind.POSTGRES, tmp_path / "ledger.sqlite", "postgresql:///x").open_engine(SEAL_KEY)

@@ -91,6 +91,27 @@ def test_defaults_fill_what_a_file_leaves_out(tmp_path: Path) -> None:
             KEYS + "\ncheckpoint = '00'\n" + TERMINAL,
             r"keys.checkpoint is a key of an earlier version; remove .*vafa keys generate ledger/check",
         ),
+        (
+            '[ledger]\nurl = "postgresql://x"\n' + KEYS + TERMINAL,
+            r'ledger.url: names a PostgreSQL database and ledger.engine is "sqlite"; set it to',
+        ),
+        (
+            '[ledger]\nengine = "sqlite"\nurl_file = "u"\n' + KEYS + TERMINAL,
+            r"ledger.url_file: names a PostgreSQL database",
+        ),
+        (
+            '[ledger]\nengine = "postgres"\n' + KEYS + TERMINAL,
+            r'ledger.engine "postgres" needs ledger.url, or ledger.url_file .*: give one of them',
+        ),
+        (
+            '[ledger]\nengine = "postgres"\nurl = "postgresql://x"\nurl_file = "u"\n' + KEYS + TERMINAL,
+            r"give one of them",
+        ),
+        (
+            '[ledger]\nengine = "mysql"\n' + KEYS + TERMINAL,
+            r'toml:2: ledger.engine: expected "sqlite" or "postgres", got \'mysql\'',
+        ),
+        ('[ledger]\narchive = "switch.toml"\n' + KEYS + TERMINAL, r"ledger.archive: .*switch.toml is a file"),
         ("port =\n", r"not TOML"),
         ("terminals = 3\n" + KEYS, r"terminals: expected tables, \[\[terminals\]\], or none"),
     ],
@@ -114,6 +135,25 @@ def test_keys_are_in_no_repr(tmp_path: Path) -> None:
     shown = repr(read(tmp_path, KEYS + TERMINAL))
     assert "abab" not in shown
     assert repr(bytes.fromhex("ab" * 32)) not in shown
+
+
+def test_a_connection_string_is_never_shown(tmp_path: Path) -> None:
+    secret = "postgresql://u:hidden@h/d"
+    settings = read(tmp_path, f'[ledger]\nengine = "postgres"\nurl = "{secret}"\n' + KEYS + TERMINAL)
+    assert settings.ledger.url == secret
+    assert "hidden" not in repr(settings) + repr(settings.ledger_place)
+    for wrong in (f'url = ["{secret}"]', f'url = "{secret}"', f'engine = "postgres"\nurl = ["{secret}"]'):
+        with pytest.raises(SettingsError, match=r"ledger\.url: ") as caught:
+            read(tmp_path, f"[ledger]\n{wrong}\n" + KEYS + TERMINAL)
+        assert "hidden" not in str(caught.value)
+
+
+def test_files_of_the_ledger_are_seen_from_the_settings(tmp_path: Path) -> None:
+    text = '[ledger]\nengine = "postgres"\nurl_file = "secrets/url"\narchive = "../copies"\n'
+    ledger = read(tmp_path, text + KEYS + TERMINAL).ledger
+    assert ledger.url_file == tmp_path / "secrets" / "url"
+    assert ledger.archive == tmp_path.parent / "copies"
+    assert read(tmp_path, KEYS + TERMINAL).ledger.archive is None
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
