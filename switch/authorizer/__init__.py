@@ -9,7 +9,7 @@ from switch.authorizer.corrections import Correction
 from switch.authorizer.decide import Authorizer, Due, Refusal, Repeat
 from switch.authorizer.outcome import Terms
 from switch.authorizer.proof import CardCheck, Limits, Need, NewCode, NewPin, PinCheck
-from switch.authorizer.request import Request, TooOld
+from switch.authorizer.request import Origin, Original, Request, TooOld
 
 __all__ = [
     "Authorizer",
@@ -20,6 +20,8 @@ __all__ = [
     "Need",
     "NewCode",
     "NewPin",
+    "Origin",
+    "Original",
     "PinCheck",
     "Refusal",
     "Repeat",

@@ -17,7 +17,7 @@ from switch.authorizer.outcome import (
     Outcome,
     refused,
 )
-from switch.authorizer.request import Request
+from switch.authorizer.request import OUTSIDE_BATCHES, Request
 from switch.iso8583 import Dialect
 from switch.ledger import (
     BatchClosed,
@@ -46,8 +46,8 @@ _SUFFIX = "_total"  # of the tags of DE 63, after the operation's name
 # Digits of a tag of DE 63: how many, rial, units.
 ENTRIES_DIGITS, AMOUNT_DIGITS, UNITS_DIGITS = 6, 16, 16
 # A reversal that comes after its original's batch was closed is in no batch of its terminal, only in the
-# totals of the day it is booked on. DE 60 has six digits.
-AFTER_CLOSE = 10**6
+# totals of the day it is booked on.
+AFTER_CLOSE = OUTSIDE_BATCHES
 
 # How an uploaded item compares, with its response code and reason.
 EQUAL = "equal"

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from switch.authorizer import movements
 from switch.authorizer.batches import OF_BATCHES, Totals, batch_of_reversal, refused_by_batch, settle
 from switch.authorizer.corrections import Correction, corrected
-from switch.authorizer.following import FOLLOWS, follow, undo
+from switch.authorizer.following import FOLLOWS, follow, undo, units_followed
 from switch.authorizer.identity import (
     DUE_CLASS,
     bucket_of_terminal,
@@ -91,6 +91,7 @@ from switch.ledger import (
     Named,
     Naming,
     OriginalReversed,
+    PaidInMoney,
     PinSet,
     SentTo,
     Side,
@@ -109,6 +110,7 @@ REVERSIBLE_CLASSES = (
     b"123"  # DE 90 may name an authorization, a financial or a file message; no reversal of a reversal
 )
 _CLASS_PLACE = 7  # of the MTI class in an identity
+TERMINAL_CHARACTERS = 8  # of DE 41; a partner's name stands before those of its terminals
 # What a member was before one of these changed its status.
 STATUS_BEFORE = {
     "activate": MemberStatus.INACTIVE,
@@ -199,8 +201,22 @@ class Authorizer:
             due = self.due(state, member, request.business_date, now_ms)
             if due is not None:
                 return Due(due)
+            receiver = self._receiver(state, request, member)
+            due = receiver and self.due(state, receiver, request.business_date, now_ms)
+            if due is not None:
+                return Due(due)
         outcome = self._outcome(state, request, member, original, bucket, now_ms, found)
         return self._entry(state, request, member, bucket, outcome, now_ms)
+
+    def _receiver(self, state: State, request: Request, member: Member) -> Member | None:
+        """The other member that a transfer, or its reversal, moves points of."""
+        to = None
+        if request.operation == "transfer":
+            to = state.member_of(request.other)
+        elif request.operation == "reversal" and request.original_operation == "transfer":
+            sent = state.entry(request.original)
+            to = next((side.to for side in sent.sides if isinstance(side, SentTo)), None) if sent else None
+        return None if to is None or to == member.id else state.member(to)
 
     def _of_batch(self, state: State, request: Request) -> Outcome:
         if state.is_reversed(request.identity):
@@ -232,7 +248,12 @@ class Authorizer:
             return follow(state, request, member, original, self._terms)
         if member is None:
             return refused(UNKNOWN_CARD)
-        if member.status is MemberStatus.BLOCKED and operation not in WHILE_BLOCKED:
+        is_sale_that_is_over = operation == "earn" and request.mti[2] == "2"
+        if (
+            member.status is MemberStatus.BLOCKED
+            and operation not in WHILE_BLOCKED
+            and not is_sale_that_is_over
+        ):
             return refused(CARD_BLOCKED)
         if member.status is MemberStatus.INACTIVE:
             return refused(CARD_NOT_ACTIVE)
@@ -474,12 +495,17 @@ class Authorizer:
             return Outcome(APPROVED, tags | balances(wallet, kept), (kept,), (*proof.sides, opened))
         spent = movements.redeem(member, wallet, points, request.amount, request.acceptor)
         transfers: tuple[Transfer, ...] = (spent,)
+        sides = proof.sides
         if request.sale_amount > request.amount:
+            money = request.sale_amount - request.amount
             after = moved(member, state.next_entry_id(now_ms), spent)
-            earned = self._award(state, request, after, request.sale_amount - request.amount, now_ms)
+            earned = self._award(state, request, after, money, now_ms)
+            if wallet.balance - points + wallet.pending + _gained(earned) > LARGEST_BALANCE:
+                return refused(INVALID_AMOUNT, sides=proof.sides)
             transfers += earned
+            sides += (PaidInMoney(member.id, money),)
             tags["0E"] = f"{_gained(earned):012d}"
-        return Outcome(APPROVED, tags | balances(wallet, *transfers), transfers, proof.sides)
+        return Outcome(APPROVED, tags | balances(wallet, *transfers), transfers, sides)
 
     def _permission(
         self, state: State, request: Request, member: Member, points: int, now_ms: int, found: Found
@@ -514,7 +540,8 @@ class Authorizer:
         wallet = self._wallet(member)
         if points > wallet.balance:
             return Outcome(NOT_ENOUGH_POINTS, balances(wallet), sides=proof.sides)
-        if self._wallet(receiver).balance + points > LARGEST_BALANCE:
+        there = self._wallet(receiver)
+        if there.balance + there.pending + points > LARGEST_BALANCE:
             return refused(INVALID_AMOUNT, sides=proof.sides)
         sent = movements.send_away(member, wallet, points)
         if len(sent.lots) > LOTS_PER_ENTRY:  # the receiver's entry could not name them all
@@ -556,8 +583,10 @@ class Authorizer:
         assert member is not None, "what was approved has a member"
         today = date.fromisoformat(request.business_date).toordinal()
         undone = undo(member, original, self._terms, today)
-        if undone is None or original.operation == "replace":
+        if original.operation == "replace":
             return refused(INVALID_TRANSACTION)
+        if undone is None:  # a hold that has run out: what it kept is the member's again
+            return Outcome(APPROVED, self._known_balances(member), sides=(reversed_mark,))
         transfers, ended = undone
         sides: list[Side] = [reversed_mark, *ended]
         namings: list[Naming] = []
@@ -592,11 +621,15 @@ class Authorizer:
     def _may_undo(self, state: State, request: Request, original: Entry) -> bool:
         """Whether taking this back gives nobody a hand on what has become somebody's.
 
-        What was refunded or returned in part stays, or it would be given back twice. A PIN change stays: the
-        old PIN may be the stolen one, and its return would forget the wrong tries. An
-        activation goes only while the member is as it left him: without points or debt, his PIN not changed.
+        What was voided, captured, refunded or returned in part stays, or it would be given back twice; a void
+        of a hold, too: its points are free. A PIN change stays: the old PIN may be the stolen one, and its
+        return would forget the wrong tries. An activation goes only while the member is as it left him:
+        without points or debt, his PIN not changed.
         """
-        if request.original_operation == "pin_change" or state.followed(original.id).units:
+        followed = state.followed(original.id)
+        if request.original_operation == "pin_change" or followed.amount or followed.units:
+            return False
+        if original.operation == "void" and original.transfers[0].hold:
             return False
         if request.original_operation != "activate":
             return True
@@ -625,7 +658,9 @@ class Authorizer:
         for side in outcome.sides:
             if isinstance(side, MemberAdded):
                 member_id = side.member
-        answer = answer_fields(request.stan, request.local_time, request.terminal, outcome.response_code)
+        answer = answer_fields(
+            request.stan, request.local_time, request.terminal[-TERMINAL_CHARACTERS:], outcome.response_code
+        )
         answer["37"] = rrn_of(bucket, entry_id)
         if outcome.tags:
             answer["48"] = dict(sorted(outcome.tags.items()))
@@ -687,14 +722,10 @@ def _followed(state: State, request: Request) -> Entry | None:
 
 def _unfollowed(state: State, follower: Entry, side: Followed) -> Followed:
     """What had followed an original before `follower` did."""
-    now = state.followed(side.original)
-    units = sum(
-        abs(posting.amount)
-        for transfer in follower.transfers
-        for posting in transfer.postings
-        if posting.kind in (AccountKind.ISSUED, AccountKind.REDEEMED)
-    )
-    return Followed(side.original, now.amount - follower.amount, now.units - units, ended=False)
+    now, original = state.followed(side.original), state.entry_of_id(side.original)
+    assert original is not None, "what was followed is there"
+    units = now.units - units_followed(original, follower)
+    return Followed(side.original, now.amount - follower.amount, units, ended=False)
 
 
 def _gained(earned: tuple[Transfer, ...]) -> int:

@@ -21,6 +21,7 @@ from switch.authorizer.identity import (
     dated,
     fingerprint_of,
     identity_of,
+    partner_identity,
     within_horizon,
 )
 from switch.authorizer.mobile import Mobiles, masked
@@ -36,6 +37,8 @@ OF_A_TRANSMISSION = frozenset({"7", "52", "53", "64", "128"})
 NEW_PIN_BLOCK = "08"  # tag of DE 48
 NAMES_ORIGINAL = frozenset({"reversal", "batch_upload"})  # by DE 90
 NO_TOTALS: Mapping[str, object] = MappingProxyType({})
+# What a partner sends is in no terminal's batch, only in the totals of the day: above every DE 60.
+OUTSIDE_BATCHES = 10**6
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -102,6 +105,32 @@ class Request(NamedTuple):
     @property
     def bucket_without_member(self) -> int:
         return bucket_of_identifier(self.identifier) if self.identifier else bucket_of_terminal(self.terminal)
+
+
+class Original(NamedTuple):
+    """What a partner's reversal is about, as its DE 90 names it: MTI, STAN, DE 7 (MMDDhhmmss), DE 32."""
+
+    mti: str
+    stan: str
+    sent: str
+    acquirer: str
+
+
+class Origin(NamedTuple):
+    """Of a request that a partner sent: its own words, beside the request in ours.
+
+    partner: its name; acquirer: DE 32; mti: theirs; sent: DE 7, MMDDhhmmss; content: all fields it came with.
+    """
+
+    partner: str
+    acquirer: str
+    mti: str
+    sent: str
+    content: Mapping[str, object]
+    original: Original | None = None
+
+    def __repr__(self) -> str:  # the content may hold a card number
+        return f"Origin({self.partner}, {self.mti})"
 
 
 class RequestReader:
@@ -191,6 +220,26 @@ class RequestReader:
             totals=cast("Mapping[str, object]", message.fields.get("63") or NO_TOTALS),
         )
 
+    def read_partners(self, message: Message, operation: str, now: datetime, origin: Origin) -> Request:
+        """The request in a partner's message: `message` as our dialect says it, complete. Raises TooOld.
+
+        The partner's words tell it apart: identity and fingerprint are made of them. Its terminals are named
+        after it, so that none is taken for one of ours.
+        """
+        request = self.read(message, operation, now)
+        original = origin.original
+        return request._replace(
+            identity=self._partners(origin.mti, request.stan, origin.sent, origin.acquirer, now),
+            fingerprint=fingerprint_of(_transaction(origin.mti, origin.content), self._key),
+            terminal=f"{origin.partner}/{request.terminal}",
+            batch=OUTSIDE_BATCHES if request.batch else 0,
+            original=b"" if original is None else self._partners(*original, now),
+        )
+
+    def _partners(self, mti: str, stan: str, sent: str, acquirer: str, now: datetime) -> bytes:
+        day = self._day(sent[:4], sent[4:], now.date())
+        return partner_identity(day, sent[4:], mti[1], acquirer, stan)
+
     def _is_of_program(self, card: str) -> bool:
         return len(card) in CARD_DIGITS and card.startswith(self._card_prefixes) and luhn_valid(card)
 
@@ -210,6 +259,12 @@ class RequestReader:
         if isinstance(day, str):
             raise TooOld(day)
         return day
+
+
+def _transaction(mti: str, fields: Mapping[str, object]) -> bytes:
+    """A partner's message without what belongs to one sending, whatever order its fields are in."""
+    kept = [(number, fields[number]) for number in sorted(fields) if number not in OF_A_TRANSMISSION]
+    return bytes.fromhex(mti) + _pack(kept)
 
 
 @lru_cache(maxsize=8)
