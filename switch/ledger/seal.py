@@ -53,7 +53,8 @@ class Sealer:
         parts = [b"R"]
         for value in (table, *values):
             data = value if isinstance(value, bytes) else str(value).encode()
-            parts += (_ROW_LETTERS[type(value)], _LENGTH.pack(len(data)), data)
+            # A damaged row may hold what no row can: it fits no seal.
+            parts += (_ROW_LETTERS.get(type(value), b"?"), _LENGTH.pack(len(data)), data)
         return self.seal(b"".join(parts))
 
     def genesis(self, ledger: str, bucket: int) -> bytes:
