@@ -50,6 +50,10 @@ class ArchiveError(LedgerError):
     """The archive can't be used. The text says what, where and what next."""
 
 
+class ArchiveAhead(ArchiveError):
+    """The archive knows entries that the ledger doesn't: it lost them, or was restored to an earlier time."""
+
+
 class Record(msgspec.Struct, array_like=True, frozen=True):
     """One batch.
 
@@ -174,14 +178,15 @@ class Archive:
         """Append what the ledger has and the archive doesn't: after a crash, or when it is new beside an old
         ledger. Returns how many entries. What the directory learnt meanwhile is taken as it is now.
 
-        Raises ArchiveError also for an archive that knows what the ledger doesn't.
+        Raises ArchiveAhead.
         """
         if self.last_entry:
             newest = reading.entry(self.last_entry)
             if newest is None or newest[-1] != self._last_seal:
-                raise ArchiveError(
-                    f"{self._directory}: ends with entry {self.last_entry}, which the ledger hasn't: was it"
-                    " restored to an earlier moment? Keep this archive aside and begin a new directory"
+                raise ArchiveAhead(
+                    f"{self._directory}: ends with entry {self.last_entry}, which the ledger hasn't; bring it"
+                    " forward with `vafa ledger restore`, or, when it was restored to an earlier"
+                    " moment on purpose, keep this archive aside and begin a new directory"
                 )
         missing = 0
         last_named = _last_named(reading, self.last_entry)
@@ -216,7 +221,7 @@ class Archive:
             os.close(file)
         return ArchiveError(
             f"{self._directory}: can't be written ({error.strerror or error}); check the disk and the"
-            " permissions; the switch archives again after its next start"
+            " permissions; what is missing is filled in from the ledger when it can be written again"
         )
 
 

@@ -222,6 +222,10 @@ class Engine(Protocol):
     def ledger(self) -> str:
         """The random id of this ledger."""
 
+    @property
+    def sealed_rows(self) -> Sequence[tuple[object, ...]]:
+        """The entries of the batch that was staged last, as they are stored, with their seals."""
+
     def claim(self, owner: str, first_bucket: int = 0, last_bucket: int = BUCKETS - 1) -> int:
         """Become the owner of these buckets; returns the epoch `stage` wants. Fences all earlier owners of
         any of them."""

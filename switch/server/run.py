@@ -15,7 +15,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any, TextIO
@@ -27,9 +27,11 @@ from switch.defaults import write_terminal_settings
 from switch.handshakes import Allowance, Handshakes
 from switch.hsm.port import HsmError
 from switch.keys import KeysError, SwitchKeys, check_capable, open_hsm, open_store
-from switch.ledger import Batch, LedgerUnavailable
+from switch.ledger import Batch, Engine, LedgerError, LedgerUnavailable
+from switch.ledger.archive import ArchiveAhead
 from switch.ledger.checkpoint import CheckpointFile
 from switch.ledger.sqlite import SqliteEngine
+from switch.server.archiving import Archiving
 from switch.server.clock import SystemClock
 from switch.server.codes import CodeOutbox
 from switch.server.connection import Connections
@@ -58,9 +60,7 @@ DAY_INTERVAL_S = 1
 LISTEN_BACKLOG = 1024  # a power cut in a mall: all terminals connect at once
 
 
-# In the data directory. Requests that were under way when the process stopped; what an operator writes to
-# confirm the clock's date.
-QUARANTINE = "requests.under-way"
+# In the data directory: what an operator writes to confirm the clock's date.
 CONFIRMED_DAY = "business-date"
 
 
@@ -119,13 +119,18 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             """For the thread that writes checkpoints."""
             return asyncio.run_coroutine_threadsafe(hsm.mac_generate(keys.checkpoint, data), loop).result()
 
-        engine = SqliteEngine(settings.ledger_path, seal_key=settings.seal_key)
-        epoch = engine.claim(f"switch {os.getpid()}")
+        opened = settings.ledger_place.open_engine(settings.seal_key)
+        epoch = opened.claim(f"switch {os.getpid()}")
         # A ledger shorter than its last checkpoint lost entries: it is not served from.
         checkpoints = CheckpointFile(settings.checkpoint_path, checkpoint_mac)
-        await write_checkpoint(engine, checkpoints, clock.now_ms())
-        quarantine = Quarantine(quarantine_path(settings), clock.now_ms())
-    except (KeysError, LedgerUnavailable, QuarantineError, SettingsError) as error:
+        await write_checkpoint(opened, checkpoints, clock.now_ms())
+        quarantine = Quarantine(settings.quarantine_path, clock.now_ms())
+        archiving = _archiving(settings, opened, log)
+        engine: Engine = opened
+        if archiving is not None:
+            await asyncio.to_thread(archiving.begin)
+            engine = archiving.engine
+    except (ArchiveAhead, KeysError, LedgerUnavailable, QuarantineError, SettingsError) as error:
         raise StartError(str(error)) from error
     except HsmError as error:
         raise StartError(f"{error}; check [hsm] and its key store") from error
@@ -134,19 +139,6 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-checkpoint") as checkpointer,
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-search") as search,
     ):
-        copying: list[asyncio.Future[None]] = []
-
-        def pace_log() -> None:
-            """Copy the write-ahead log beside the commits, so that no answer waits for all of it."""
-            if engine.checkpoint_due and not copying:
-                copying.append(loop.run_in_executor(checkpointer, engine.checkpoint))
-                copying[0].add_done_callback(log_copied)
-
-        def log_copied(done: asyncio.Future[None]) -> None:
-            copying.clear()
-            if (error := done.exception()) is not None:
-                log.error("write-ahead log not copied", error=str(error))
-
         pipeline = Pipeline(
             dialect=iso8583.load("vafa"),
             program=settings.program,
@@ -162,7 +154,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             log=log,
             writer=writer,
             quarantine=quarantine,
-            after_commit=pace_log,
+            after_commit=_log_pacer(opened, checkpointer, log),
             stop=request_stop,
         )
         connections = Connections(pipeline, settings.listener, log)
@@ -226,10 +218,12 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         await asyncio.gather(due_job, *background, return_exceptions=True)
         code = 0 if reason.startswith("SIG") else 1
         if code == 0:
-            with contextlib.suppress(LedgerUnavailable, HsmError):
+            with contextlib.suppress(LedgerError, HsmError):
                 await write_checkpoint(engine, checkpoints, clock.now_ms())
                 engine.stage(Batch([]), epoch)  # the last checkpoint's note: no later batch will carry it
                 engine.sync()
+    if archiving is not None:
+        archiving.close()
     engine.close()
     quarantine.close()
     await hsm.close()
@@ -240,13 +234,43 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
     return code
 
 
-async def write_checkpoint(engine: SqliteEngine, checkpoints: CheckpointFile, now_ms: int) -> None:
+def _log_pacer(
+    engine: Engine, checkpointer: Executor, log: structlog.stdlib.BoundLogger
+) -> Callable[[], None]:
+    """What is called after each commit: SQLite's write-ahead log is copied beside the commits, so that no
+    answer waits for all of it."""
+    if not isinstance(engine, SqliteEngine):
+        return lambda: None
+    sqlite = engine
+    copying: list[asyncio.Future[None]] = []
+
+    def pace_log() -> None:
+        if sqlite.checkpoint_due and not copying:
+            copying.append(asyncio.get_running_loop().run_in_executor(checkpointer, sqlite.checkpoint))
+            copying[0].add_done_callback(log_copied)
+
+    def log_copied(done: asyncio.Future[None]) -> None:
+        copying.clear()
+        if (error := done.exception()) is not None:
+            log.error("write-ahead log not copied", error=str(error))
+
+    return pace_log
+
+
+def _archiving(settings: Settings, engine: Engine, log: structlog.stdlib.BoundLogger) -> Archiving | None:
+    directory = settings.ledger.archive
+    return None if directory is None else Archiving(engine, settings.ledger_place.store(), directory, log)
+
+
+async def write_checkpoint(engine: Engine, checkpoints: CheckpointFile, now_ms: int) -> None:
     """Append what the ledger looks like now; the ledger notes it, so that a cut file is noticed too.
 
     Raises LedgerUnavailable: the file can't be written, or it knows of more entries than the ledger has.
     Raises HsmError.
     """
-    made = await asyncio.to_thread(checkpoints.append, engine.heads(), now_ms)
+    is_remote = getattr(engine, "is_remote", False)  # then the loop doesn't wait for it
+    heads = await asyncio.to_thread(engine.heads) if is_remote else engine.heads()
+    made = await asyncio.to_thread(checkpoints.append, heads, now_ms)
     if made is not None:
         engine.note_checkpoint(made.number, made.mac)
 
@@ -366,11 +390,6 @@ async def _watch_certificates(
         await asyncio.sleep(CERTIFICATE_INTERVAL_S)
 
 
-def quarantine_path(settings: Settings) -> Path:
-    """Where a switch notes what it decides, see `switch.server.quarantine`."""
-    return settings.data / QUARANTINE
-
-
 async def _watch_day(
     pipeline: Pipeline, confirmed: Path, clock: SystemClock, log: structlog.stdlib.BoundLogger
 ) -> None:
@@ -413,7 +432,7 @@ async def _collect() -> None:
 
 
 async def _checkpoint(
-    engine: SqliteEngine, checkpoints: CheckpointFile, clock: SystemClock, log: structlog.stdlib.BoundLogger
+    engine: Engine, checkpoints: CheckpointFile, clock: SystemClock, log: structlog.stdlib.BoundLogger
 ) -> None:
     while True:
         await asyncio.sleep(CHECKPOINT_INTERVAL_S)
