@@ -22,6 +22,7 @@ BELOW_THE_TOP = (
     "switch.authorizer",
     "switch.settlement",
     "switch.events",
+    "switch.partners",
 )
 TOP_OF_SWITCH = (
     *BELOW_THE_TOP,
@@ -43,6 +44,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "switch.ledger": (),
     "switch.loyalty": (),
     "switch.link": ("switch.iso8583",),
+    "switch.partners": ("switch.iso8583", "switch.link"),
     "switch.authorizer": (
         "switch.iso8583",
         "switch.ledger",
