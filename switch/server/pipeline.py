@@ -30,6 +30,7 @@ from switch.authorizer import (
     Need,
     NewCode,
     NewPin,
+    Origin,
     PinCheck,
     Refusal,
     Repeat,
@@ -41,7 +42,7 @@ from switch.authorizer.decide import answer_fields, answer_mti
 from switch.authorizer.mobile import Mobiles
 from switch.authorizer.proof import CODE_DIGITS, WRONG_CARD
 from switch.authorizer.request import NAMES_ORIGINAL, NEW_PIN_BLOCK, RequestReader, identifying_digits
-from switch.hsm.port import AtOnce, Direction, DukptPin, Fault, Hsm, HsmError, Key
+from switch.hsm.port import AtOnce, Direction, DukptPin, Fault, Hsm, HsmError, Key, ZonePin
 from switch.iso8583 import DecodeError, Dialect, Message
 from switch.keys import BDK_ID_BYTES, SwitchKeys
 from switch.ledger import (
@@ -168,6 +169,52 @@ class _Work:
     parked: bool = False
 
 
+class ZoneBlock(Protocol):
+    """A partner's PIN block."""
+
+    def under(self) -> Sequence[ZonePin]:
+        """The block under each key that it may be under, the likeliest first."""
+        ...
+
+    def came_under(self, key: Key) -> None:
+        """It was a good one under this key."""
+        ...
+
+
+class Decision(NamedTuple):
+    """What a partner's request came to. code: DE 39. body: the answer as it is stored, in our dialect and
+    without MAC; empty for a refusal that nobody remembers. path, what: the fault in the request."""
+
+    code: str
+    body: bytes = b""
+    path: str = ""
+    what: str = ""
+
+    def __repr__(self) -> str:
+        return f"Decision({self.code})"
+
+
+@dataclass(slots=True)
+class _PartnerWork:
+    """A partner's request on its way: as `_Work`, but it has no key serial, and who asked makes the answer of
+    the decision."""
+
+    request: Request
+    message: Message = field(repr=False)
+    block: ZoneBlock | None
+    told: asyncio.Future[Decision | None]
+    decision: Decision | None = field(default=None, repr=False)
+    only_stored: bool = False
+    found: dict[Need, object] = field(default_factory=dict, repr=False)
+    refused: str = ""
+    parked: bool = False
+
+    def tell(self, decision: Decision | None) -> None:
+        """None: nobody can say. Who asked may have gone meanwhile."""
+        if not self.told.done():
+            self.told.set_result(decision)
+
+
 @dataclass(slots=True)
 class _Unstored:
     """A sending whose answer makes no entry. It goes out when its mark is durable: the frame, sent again
@@ -206,7 +253,7 @@ class _Due(NamedTuple):
     correction: Correction | None = None
 
 
-_Item = _Work | _Unstored | _Due
+_Item = _Work | _PartnerWork | _Unstored | _Due
 
 
 @dataclass(slots=True)
@@ -217,6 +264,7 @@ class _Batch:
     work: list[_Item]
     tries: int = 1
     in_doubt: bool = False
+    partners: list[_PartnerWork] = field(default_factory=list)  # decided, to be told
 
 
 class _Delivery(NamedTuple):
@@ -300,7 +348,7 @@ class Pipeline:
         self._marks = KeyMarks(start.key_marks)
         self._turns: dict[str, asyncio.Future[None]] = {}
         self._hsm_told_ms: dict[tuple[str, Fault], int] = {}
-        self._queue: deque[_Work | _Unstored] = deque()
+        self._queue: deque[_Work | _PartnerWork | _Unstored] = deque()
         self._due: deque[_Due] = deque()
         self._committing = False
         self._stopped = False
@@ -535,7 +583,38 @@ class Pipeline:
             work.found[CardCheck()] = True  # or every redemption would be decided twice
         self._enqueue(work)
 
-    def _enqueue(self, work: _Work | _Unstored) -> None:
+    async def decide(
+        self, message: Message, operation: str, origin: Origin, block: ZoneBlock | None, *, is_private: bool
+    ) -> Decision | None:
+        """Decide a partner's request, whose MAC is good; the decision when it is durable, None when nobody
+        can say what became of it. message: in our dialect; is_private: as of a `Peer`."""
+        if not is_private:
+            for tag, what in self._hidden_tags.items():
+                if f"48.{tag}" in message:
+                    return Decision(FORMAT_ERROR, path=f"48.{tag}", what=f"{what} in clear")
+        problem = self._first_problem(message, operation)
+        if problem is not None:
+            path, what, code = problem
+            return Decision(code, path=path, what=what)
+        now = self._clock.local()
+        if self._stopped or not self._day.is_believed(now.date(), self._clock.monotonic()):
+            return Decision(UNAVAILABLE)
+        try:
+            request = self._requests.read_partners(message, operation, now, origin)
+        except TooOld as error:
+            return Decision(INVALID_TRANSACTION, what=str(error))
+        if len(self._queue) >= LARGEST_QUEUE:
+            return Decision(UNAVAILABLE)
+        if not self._quarantine.is_empty and self._is_quarantined(request):
+            return Decision(MALFUNCTION)
+        told: asyncio.Future[Decision | None] = asyncio.get_running_loop().create_future()
+        work = _PartnerWork(request, message, block, told)
+        if request.has_card and self._card_values.is_known(message.text("35")):
+            work.found[CardCheck()] = True
+        self._enqueue(work)
+        return await told
+
+    def _enqueue(self, work: _Work | _PartnerWork | _Unstored) -> None:
         if self._stopped:
             self._say_unavailable(work)
             return
@@ -650,7 +729,7 @@ class Pipeline:
         try:
             if self._state is None:
                 self._state = State(await self._remotely(self._engine.start))
-            requests = [item.request for item in batch.work if isinstance(item, _Work)]
+            requests = [item.request for item in batch.work if isinstance(item, _Work | _PartnerWork)]
             due = [item.member for item in batch.work if isinstance(item, _Due)]
             await self._fill(self._state, first_loads(self._state, requests))
             await self._fill(self._state, member_loads(self._state, requests, due))
@@ -702,6 +781,7 @@ class Pipeline:
         marks: dict[bytes, int] = {}
         now_ms = self._clock.now_ms()
         waiting = False
+        batch.partners.clear()
         for item in batch.work:
             if isinstance(item, _Unstored):
                 answers.append(_Answer(item.sending, item.body))
@@ -711,6 +791,10 @@ class Pipeline:
                 self._decide_due(self._state, item, now_ms)
                 continue
             outcome = self._decide_one(self._state, item, now_ms)
+            if isinstance(item, _PartnerWork):
+                waiting |= outcome is None
+                self._decided(item, outcome, batch.partners)
+                continue
             if outcome is None:
                 waiting = True
             elif isinstance(outcome, Entry):
@@ -728,12 +812,32 @@ class Pipeline:
                 body = self._unauthenticated(item.message, SECURITY_ERROR)
                 answers.append(_Answer(item.sending, body, replayed=item.peer))
         if waiting:
-            batch.work = [item for item in batch.work if not (isinstance(item, _Work) and item.parked)]
+            batch.work = [
+                item for item in batch.work if not (isinstance(item, _Work | _PartnerWork) and item.parked)
+            ]
         changes = self._state.batch(marks)
         return (changes if changes.entries or marks else None), answers
 
+    def _decided(
+        self,
+        item: _PartnerWork,
+        outcome: Entry | Repeat | Refusal | _Replay | None,
+        partners: list[_PartnerWork],
+    ) -> None:
+        """Keep what a partner's request came to until it is durable."""
+        if isinstance(outcome, Refusal):
+            item.decision = Decision(outcome.response_code)
+        elif isinstance(outcome, Entry | Repeat):
+            entry = outcome.entry if isinstance(outcome, Repeat) else outcome
+            item.decision = Decision(entry.response_code, entry.answer)
+            if isinstance(outcome, Entry) and entry.response_code == WRONG_CARD:
+                self._log.error("card verification value wrong", alarm=True, terminal=entry.terminal)
+        else:
+            return  # it waits for the HSM
+        partners.append(item)
+
     def _decide_one(
-        self, state: State, item: _Work, now_ms: int
+        self, state: State, item: _Work | _PartnerWork, now_ms: int
     ) -> Entry | Repeat | Refusal | _Replay | None:
         """Decide one request, loading what the memory lacks, and let the next ones see its entry. None: it
         waits for the HSM."""
@@ -742,6 +846,7 @@ class Pipeline:
         while True:
             try:
                 if item.only_stored:
+                    assert isinstance(item, _Work), "a partner's message has no key serial"
                     stored = state.entry(request.identity)
                     return Repeat(stored) if _is_of(stored, item.sending) else _Replay()
                 if item.refused:
@@ -836,6 +941,8 @@ class Pipeline:
                 break
             item.portion.settled()
         self._release(answers)
+        for partners in batch.partners:
+            partners.tell(partners.decision)
 
     def _failed(self, batch: _Batch, error: LedgerError) -> None:
         """Nothing is stored, or nobody knows: forget the memory, read the ledger again, ask once more."""
@@ -869,6 +976,8 @@ class Pipeline:
         for item in batch.work:
             if isinstance(item, _Due):
                 item.portion.failed()
+            elif isinstance(item, _PartnerWork):
+                item.tell(None if batch.in_doubt else Decision(UNAVAILABLE))
             elif batch.in_doubt:
                 item.sending.drop()
             else:
@@ -877,7 +986,7 @@ class Pipeline:
 
     # ------------------------------------------------------------ the HSM
 
-    def _asked(self, item: _Work, need: Need) -> bool:
+    def _asked(self, item: _Work | _PartnerWork, need: Need) -> bool:
         """Ask the HSM for what a decision needs. False: it takes its time, the request will come again."""
         if len(item.found) >= MOST_NEEDS:
             item.refused = PIN_UNAVAILABLE
@@ -886,9 +995,12 @@ class Pipeline:
         item.parked = need not in item.found and not item.refused
         return not item.parked
 
-    async def _ask(self, item: _Work, need: Need) -> None:
+    async def _ask(self, item: _Work | _PartnerWork, need: Need) -> None:
         try:
-            item.found[need] = await self._found(item, need)
+            if isinstance(item, _PartnerWork):
+                item.found[need] = await self._found_for_partner(item, need)
+            else:
+                item.found[need] = await self._found(item, need)
         except HsmError as error:
             item.refused = self._hsm_failed(
                 error, UNAVAILABLE if isinstance(need, CardCheck) else PIN_UNAVAILABLE
@@ -921,6 +1033,28 @@ class Pipeline:
                 raise
             return False if isinstance(need, PinCheck) else None
 
+    async def _found_for_partner(self, item: _PartnerWork, need: Need) -> object:
+        """As `_found`, of a block under a zone key. Under another key than its own a block is a bad one."""
+        if isinstance(need, CardCheck):
+            return await self._card_values.is_right(item.message.text("35"))
+        assert isinstance(need, PinCheck), "partners set no PINs and send no codes"
+        assert item.block is not None, "no check without a block"
+        binding = need.member.to_bytes(MEMBER_BYTES, "big")
+        digits = identifying_digits(item.message)
+        for pin in item.block.under():
+            try:
+                right = await self._hsm.pin_verify(
+                    pin, digits, self._keys.pin_verifier, binding, need.verifier
+                )
+            except HsmError as error:
+                if error.fault is not Fault.BAD_PIN_BLOCK:
+                    raise
+                continue
+            if right:
+                item.block.came_under(pin.key)
+            return right
+        return False
+
     def _hsm_failed(self, error: HsmError, unavailable: str = UNAVAILABLE) -> str:
         """Log it, not too often; the transient response code for the request."""
         now_ms = self._clock.now_ms()
@@ -943,8 +1077,11 @@ class Pipeline:
         assert isinstance(code, str)
         return _Delivery(mobile.sealed, code, self._refused_body(item.message, UNAVAILABLE))
 
-    def _say_unavailable(self, item: _Work | _Unstored) -> None:
+    def _say_unavailable(self, item: _Work | _PartnerWork | _Unstored) -> None:
         """91 without a MAC: under one, the frame's mark would have to be durable."""
+        if isinstance(item, _PartnerWork):
+            item.tell(Decision(UNAVAILABLE))
+            return
         item.sending.finish(self._unauthenticated(item.message, UNAVAILABLE))
 
     def _refused_body(self, message: Message, code: str) -> bytes:
@@ -1081,7 +1218,7 @@ def authorizer_of(dialect: Dialect, program: Program, key: bytes) -> Authorizer:
 
 def _digest_of(item: _Item) -> bytes:
     """What the quarantine knows it by; empty for what isn't decided."""
-    if isinstance(item, _Work):
+    if isinstance(item, _Work | _PartnerWork):
         return item.request.fingerprint
     return _digest_of_due(item.member) if isinstance(item, _Due) else b""
 
