@@ -12,10 +12,11 @@ import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from switch.link.framing import FramingNameError, framing_named
 from switch.loyalty.limits import (
     AMOUNT,
     CARD,
@@ -63,6 +64,30 @@ class Listener:
     tls_key: Path | None = None
     tls_clients: Path | None = None
     clear_codes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """A bank or another network, with a listener of its own.
+
+    mapping: a shipped one by name, or a file; dialect: the same, "" for the mapping's own; framing: by name,
+    see `switch.link.framing`. acquirers: what its DE 32 may be; acceptors: what its DE 42 may be, none: all
+    that belong to nobody else here; operations: what it may ask for, none: all that the mapping has.
+    needs_mac: messages without a MAC are refused; blocked: all are. change_keys_hours: a sending key older
+    than that is changed by 0800; 0: only when somebody says so.
+    """
+
+    name: str
+    listener: Listener
+    mapping: str
+    dialect: str
+    framing: str
+    acquirers: tuple[str, ...]
+    acceptors: tuple[str, ...]
+    operations: tuple[str, ...]
+    needs_mac: bool
+    blocked: bool
+    change_keys_hours: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +210,7 @@ class Settings:
     seal_key: bytes = field(repr=False)
     directory_key: bytes = field(repr=False)
     registry: Path | None = None  # where the registry is; None: in `data`
+    partners: tuple[Partner, ...] = ()
     ledger: LedgerSettings = LedgerSettings()
 
     @property
@@ -308,6 +334,24 @@ def _prefixes(value: Any) -> tuple[str, ...]:
         if not isinstance(prefix, str) or not re.fullmatch("[0-9]{1,12}", prefix):
             raise ValueError
     return tuple(value)
+
+
+def _texts(pattern: str, *, may_be_empty: bool) -> Callable[[Any], tuple[str, ...]]:
+    def check(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or not (value or may_be_empty):
+            raise ValueError
+        for text in value:
+            if not isinstance(text, str) or not re.fullmatch(pattern, text):
+                raise ValueError
+        return tuple(value)
+
+    return check
+
+
+def _partner_name(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch("[0-9A-Za-z_-]{1,32}", value):
+        raise ValueError
+    return value
 
 
 def _initial_key_id(value: Any) -> bytes:
@@ -471,6 +515,31 @@ TABLES: dict[str, dict[str, _Key]] = {
         "directory": _Key(_hexadecimal(32), f"64 {SECRET}"),
     },
 }
+# One of [[partners]]; what it shares with [listener] has other defaults.
+PARTNER_KEYS: dict[str, _Key] = {
+    "name": _Key(_partner_name, "up to 32 letters, digits, _ and -, as in its keys' names"),
+    "host": TABLES["listener"]["host"],
+    "port": TABLES["listener"]["port"]._replace(default=None),
+    "mapping": _Key(_text, "a shipped mapping's name, or a file ending in .toml", "iso87-ascii"),
+    "dialect": _Key(_optional_text, "a shipped dialect's name, a file, or \"\" for the mapping's", ""),
+    "framing": _Key(_text, 'a framing, e.g. "2be", "nac", "ascii4"', "2be"),
+    "acquirers": _Key(
+        _texts("[1-9][0-9]{0,10}", may_be_empty=False), 'a list of DE 32, e.g. ["581672031"], no zeros before'
+    ),
+    "acceptors": _Key(_texts("[!-~ ]{15}", may_be_empty=True), "a list of DE 42, 15 characters each", []),
+    "operations": _Key(_texts("[a-z_]+", may_be_empty=True), 'a list, e.g. ["balance", "earn"]', []),
+    "mac": _Key(_choice(REQUIRED, OFF), f'"{REQUIRED}" or "{OFF}"', REQUIRED),
+    "blocked": _Key(_boolean, "true or false", False),
+    # A bank changes its keys once a day, or when somebody tells it to.
+    "change_keys_hours": _Key(_integer(0, 8_760), "hours, 0 to 8760; 0: never by itself", 0),
+    # A bank keeps a few lines open; more is a client that never closes.
+    "max_connections": _Key(_integer(1, 512), "a whole number from 1 to 512", 16),
+    "max_frame_bytes": _Key(_integer(64, 65535), "a whole number from 64 to 65535", 4096),
+    "max_in_flight": _Key(_integer(1, 10_000), "a whole number from 1 to 10000", 256),
+    "idle_timeout_s": TABLES["listener"]["idle_timeout_s"],
+    "frame_timeout_s": TABLES["listener"]["frame_timeout_s"],
+    **{name: TABLES["listener"][name] for name in LISTENER_FILES},
+}
 TERMINAL_KEYS: dict[str, _Key] = {
     "id": _Key(_characters(8), "8 letters or digits (DE 41)"),
     "acceptor": _Key(_characters(15), "15 letters or digits (DE 42)"),
@@ -502,6 +571,7 @@ def load(path: Path) -> Settings:
 
     reader = _Reader(path, text)
     terminals = document.pop("terminals", [])
+    partners = document.pop("partners", [])
     program = document.get("program")
     versions, limits = (
         program.pop(name, []) if isinstance(program, dict) else [] for name in ("versions", "limits")
@@ -536,6 +606,7 @@ def load(path: Path) -> Settings:
         registry=(path.parent / values["registry"]["directory"]).resolve()
         if values["registry"]["directory"]
         else None,
+        partners=_partners(path, reader, partners, values[""]["environment"]),
         ledger=_ledger(path, values["ledger"]),
     )
 
@@ -601,11 +672,62 @@ def _ledger(path: Path, values: dict[str, Any]) -> LedgerSettings:
     return LedgerSettings(engine=engine, url=values["url"], **files)
 
 
-def _listener(path: Path, values: dict[str, Any]) -> Listener:
+def _partners(path: Path, reader: _Reader, tables: Any, environment: str) -> tuple[Partner, ...]:
+    """The partners, none with what is another's."""
+    if not isinstance(tables, list):
+        raise SettingsError(f"{path}: partners: expected tables, [[partners]]")
+    partners = [
+        _partner(
+            path, f"partners[{number}]", reader.keys(f"partners[{number}]", table, PARTNER_KEYS), environment
+        )
+        for number, table in enumerate(tables)
+    ]
+    for one, other in combinations(partners, 2):
+        if one.name == other.name:
+            raise SettingsError(f"{path}: partner {one.name} stands twice; give each a name of its own")
+        shared = sorted({*one.acquirers} & {*other.acquirers}) + sorted({*one.acceptors} & {*other.acceptors})
+        if shared:
+            raise SettingsError(
+                f"{path}: partners {one.name} and {other.name} both have {shared[0]}; an acquirer and an"
+                " acceptor belong to one partner"
+            )
+    return tuple(partners)
+
+
+def _partner(path: Path, name: str, values: dict[str, Any], environment: str) -> Partner:
+    try:
+        framing_named(values["framing"])
+    except FramingNameError as error:
+        raise SettingsError(f"{path}: {name}.framing: {error}") from None
+    if values["mac"] == OFF and environment == PRODUCTION and not values["tls_clients"]:
+        raise SettingsError(
+            f'{path}: {name}.mac: "{OFF}" in production needs tls_clients, or anybody on the line speaks for'
+            " the partner"
+        )
+    for key in ("mapping", "dialect"):
+        if values[key].endswith(".toml"):
+            values[key] = str((path.parent / values[key]).resolve())
+    own = {key: values[key] for key in Listener.__dataclass_fields__ if key in values}
+    return Partner(
+        name=values["name"],
+        listener=_listener(path, own, name),
+        mapping=values["mapping"],
+        dialect=values["dialect"],
+        framing=values["framing"],
+        acquirers=values["acquirers"],
+        acceptors=values["acceptors"],
+        operations=values["operations"],
+        needs_mac=values["mac"] == REQUIRED,
+        blocked=values["blocked"],
+        change_keys_hours=values["change_keys_hours"],
+    )
+
+
+def _listener(path: Path, values: dict[str, Any], name: str = "listener") -> Listener:
     if bool(values["tls_certificate"]) != bool(values["tls_key"]):
-        raise SettingsError(f"{path}: listener.tls_certificate and listener.tls_key: give both or none")
+        raise SettingsError(f"{path}: {name}.tls_certificate and {name}.tls_key: give both or none")
     if values["tls_clients"] and not values["tls_certificate"]:
-        raise SettingsError(f"{path}: listener.tls_clients: needs listener.tls_certificate and tls_key")
+        raise SettingsError(f"{path}: {name}.tls_clients: needs {name}.tls_certificate and tls_key")
     return Listener(**_as_files(path, values, LISTENER_FILES))
 
 

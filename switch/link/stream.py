@@ -9,8 +9,8 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Self
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Self, cast
 
 from switch.iso8583 import Message
 from switch.link.client import ClientLink, ClientSettings
@@ -63,8 +63,7 @@ class _Wire(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         if self.peer is None:
             transport.abort()
@@ -134,6 +133,13 @@ class Peer:
     @property
     def in_flight(self) -> int:
         return self._link.in_flight
+
+    @property
+    def certificate(self) -> Mapping[str, Any] | None:
+        """The other side's, verified, as `getpeercert` gives it; None without TLS, empty for none shown."""
+        transport = self._wire.transport if self._wire is not None else None
+        tls = None if transport is None else transport.get_extra_info("ssl_object")
+        return None if tls is None else tls.getpeercert() or {}
 
     async def request(self, message: Message, timeout_s: float | None = None) -> Message:
         """The answer to `message`.
@@ -471,7 +477,9 @@ class Server:
 
     on_message(message, peer) -> answer | None. peer: `Peer` (name, request, send, counters …).
     settings: `ServerSettings`, per connection. maximum_connections: further ones are let go at once.
-    tls: a context. The rest as in `Client`.
+    admit(peer) -> bool: looks at who is there (`Peer.certificate`); whoever isn't admitted is let go.
+    tls: a context. The rest as in `Client`. Who listens by other means than `start` makes the protocols of
+    connections with `protocol`.
 
         async with Server(ServerSettings(dialect), decide, port=8583) as server:
             await server.ended()
@@ -488,6 +496,7 @@ class Server:
         maximum_connections: int = MAXIMUM_CONNECTIONS,
         on_late: OnLate | None = None,
         on_unsolicited: OnUnsolicited | None = None,
+        admit: Callable[[Peer], bool] | None = None,
         report: OnReport = report_to_log,
         next_stan: Callable[[], int] | None = None,
     ) -> None:
@@ -498,6 +507,7 @@ class Server:
         self._on_message = on_message
         self._on_late = on_late
         self._on_unsolicited = on_unsolicited
+        self._admit = admit
         self._next_stan = next_stan
         self._report_of = report
         self._tls = tls
@@ -519,10 +529,14 @@ class Server:
     async def __aexit__(self, *_error: object) -> None:
         await self.stop()
 
+    def protocol(self) -> asyncio.Protocol:
+        """Of one more connection."""
+        return _Wire(_Accepted(self))
+
     async def start(self) -> None:
         """Listen. `OSError` when the address can't be had."""
         self._listening = await asyncio.get_running_loop().create_server(
-            lambda: _Wire(_Accepted(self)),
+            self.protocol,
             self.host,
             self.port,
             ssl=self._tls,
@@ -548,6 +562,8 @@ class Server:
     def _admits(self, peer: _Accepted) -> bool:
         if len(self._peers) >= self._maximum:
             self.turned_away += 1
+            return False
+        if self._admit is not None and not self._admit(peer):
             return False
         self._peers[peer] = None
         return True
