@@ -39,12 +39,6 @@ _CHECKOUT = Path(__file__).resolve().parent.parent
 TABLES = _CHECKOUT / "terminal" / "message_tables.py"
 SPECIFICATION = _CHECKOUT / "docs" / "specification"
 VECTORS = _CHECKOUT / "tests" / "vectors" / "dialects"
-# What no flow of the firmware is answered yet: each text costs a terminal some 200 bytes of its heap.
-RESPONSES_ELSEWHERE = frozenset({"25", "95"})
-REASONS_ELSEWHERE = (
-    *("0105", "0106", "0202", "0203", "0204", "0205", "0206", "0207", "0208", "0305"),
-    *("04", "05", "06"),  # of batches, limits, questions
-)
 NO_PAD = -1
 RIGHT_PAD = 0x10  # added to the nibble when it stands right of the digits
 
@@ -426,17 +420,10 @@ def terminal_tables(dictionary: Dictionary) -> str:
     lines += ["", "# the field of the MAC without and with a secondary bitmap"]
     lines += [f"MAC_PRIMARY = {mac.primary}", f"MAC_SECONDARY = {mac.secondary}", f"MAC_BYTES = {mac.size}"]
     lines += ["", f"DICTIONARY_VERSION = {dictionary.version}"]
-    titles = {
-        code: response.title
-        for code, response in dictionary.response_codes.items()
-        if code not in RESPONSES_ELSEWHERE
-    }
-    reasons = {
-        code: text for code, text in dictionary.reasons.items() if not code.startswith(REASONS_ELSEWHERE)
-    }
+    titles = {code: response.title for code, response in dictionary.response_codes.items()}
     lines += ["", "# response code (DE 39): English, Persian", *_block("RESPONSES", _texts(titles))]
     lines += ["", "# reason (tag 04): English, Persian; {0} is the number of tag 05"]
-    lines += _block("REASONS", _texts(reasons))
+    lines += _block("REASONS", _texts(dictionary.reasons))
     return "\n".join(lines) + "\n"
 
 
