@@ -6,7 +6,7 @@ does that and asks again.
 """
 
 from switch.authorizer.corrections import Correction
-from switch.authorizer.decide import Authorizer, Due, Refusal, Repeat
+from switch.authorizer.decide import Authorizer, Due, Elsewhere, Refusal, Repeat
 from switch.authorizer.outcome import Terms
 from switch.authorizer.proof import CardCheck, Limits, Need, NewCode, NewPin, PinCheck
 from switch.authorizer.request import Origin, Original, Request, TooOld
@@ -16,6 +16,7 @@ __all__ = [
     "CardCheck",
     "Correction",
     "Due",
+    "Elsewhere",
     "Limits",
     "Need",
     "NewCode",

@@ -98,6 +98,15 @@ class Totals:
             for total in totals
         }
 
+    def counters(self, terminal: str, batch: int) -> list[Counter]:
+        """What `booked` adds up."""
+        period = f"{batch:06d}"
+        return [
+            Counter(Scope.BATCH, terminal, period, operation + taken_back)
+            for operation in self._tags
+            for taken_back in ("", REVERSED)
+        ]
+
     def booked(self, state: State, terminal: str, batch: int) -> tuple[BatchTotal, ...]:
         """The ledger's totals of a batch, without those that are nothing. Raises NotLoaded."""
         found = []
@@ -175,7 +184,7 @@ def _close(state: State, request: Request, totals: Totals) -> Outcome:
 
 
 def _uploaded(state: State, request: Request) -> Outcome:
-    finding = _finding(state, request, state.entry(request.original))
+    finding = _finding(state, request, state.entry_of_any_owner(request.original))
     code, reason = FINDINGS[finding]
     item = ItemUploaded(
         terminal=request.terminal,
@@ -197,7 +206,7 @@ def _finding(state: State, request: Request, entry: Entry | None) -> str:
         return "unknown"
     if entry.response_code != APPROVED:
         return "declined"
-    if state.is_reversed(entry.identity):
+    if state.is_reversed_by_any_owner(entry.identity):
         return "reversed"
     if entry.batch != request.batch:
         return "other_batch"

@@ -7,13 +7,14 @@ The rules of identity (seen before, reversed before), of member and of funds are
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
 from typing import NamedTuple
 
 from switch.authorizer import movements
-from switch.authorizer.batches import OF_BATCHES, Totals, batch_of_reversal, refused_by_batch, settle
+from switch.authorizer.batches import CLOSE, OF_BATCHES, Totals, batch_of_reversal, refused_by_batch, settle
 from switch.authorizer.corrections import Correction, corrected
 from switch.authorizer.following import FOLLOWS, follow, undo, units_followed
 from switch.authorizer.identity import (
@@ -78,6 +79,7 @@ from switch.iso8583 import Dialect, Message
 from switch.ledger import (
     LOTS_PER_ENTRY,
     AccountKind,
+    Counter,
     Entry,
     Followed,
     HoldClosed,
@@ -135,6 +137,12 @@ class Refusal:
     response_code: str
 
 
+class Elsewhere(NamedTuple):
+    """Not this owner's to decide: nothing was done."""
+
+    bucket: int
+
+
 class Due(NamedTuple):
     """Something of the member expires or begins first: apply this entry, then decide again."""
 
@@ -167,7 +175,7 @@ class Authorizer:
 
     def decide(
         self, state: State, request: Request, now_ms: int, found: Found = NOTHING_FOUND
-    ) -> Entry | Repeat | Refusal | Due | Need:
+    ) -> Entry | Repeat | Refusal | Elsewhere | Due | Need:
         """Decide one request on the owner's memory. now_ms: milliseconds since 1970, UTC.
 
         A Due is an entry that comes first: apply it and decide again. A Need is what the HSM has to say
@@ -184,19 +192,16 @@ class Authorizer:
         except Needed as needed:
             return needed.need
 
-    def _decide(self, state: State, request: Request, now_ms: int, found: Found) -> Entry | Due:
+    def _decide(self, state: State, request: Request, now_ms: int, found: Found) -> Entry | Elsewhere | Due:
         if request.business_date < state.business_date:  # a closed day never opens again
             request = request._replace(business_date=state.business_date)
+        bucket, member_id, original = _place(state, request)
+        if not state.owns(bucket):
+            return Elsewhere(bucket)
         if request.operation in OF_BATCHES:
             outcome = self._of_batch(state, request)
-            return self._entry(state, request, None, bucket_of_terminal(request.terminal), outcome, now_ms)
-        original = _followed(state, request)
-        if original is not None:
-            member_id: int | None = original.member or None
-        else:
-            member_id = state.member_of(request.identifier) if request.identifier else None
+            return self._entry(state, request, None, bucket, outcome, now_ms)
         member = None if member_id is None else state.member(member_id)
-        bucket = request.bucket_without_member if member_id is None else member_id >> 40
         if member is not None:
             due = self.due(state, member, request.business_date, now_ms)
             if due is not None:
@@ -216,7 +221,13 @@ class Authorizer:
         elif request.operation == "reversal" and request.original_operation == "transfer":
             sent = state.entry(request.original)
             to = next((side.to for side in sent.sides if isinstance(side, SentTo)), None) if sent else None
-        return None if to is None or to == member.id else state.member(to)
+        if to is None or to == member.id or not state.owns(to >> 40):
+            return None
+        return state.member(to)
+
+    def counters_of(self, request: Request) -> list[Counter]:
+        """Counters that have to be read at one moment, should others count in them meanwhile."""
+        return self._totals.counters(request.terminal, request.batch) if request.operation == CLOSE else []
 
     def _of_batch(self, state: State, request: Request) -> Outcome:
         if state.is_reversed(request.identity):
@@ -708,16 +719,25 @@ class Authorizer:
         return {} if member is None else balances(self._wallet(member), *transfers)
 
 
-def _followed(state: State, request: Request) -> Entry | None:
-    """The entry that a request is about by its reference number."""
-    if not request.follows:
-        return None
-    try:
-        bucket, entry_id = parse_rrn(request.follows)
-    except ValueError:
-        return None
-    original = state.entry_of_id(entry_id)
-    return original if original is not None and original.bucket == bucket else None
+def _place(state: State, request: Request) -> tuple[int, int | None, Entry | None]:
+    """Where a request is decided: the bucket, the member there that it is about, and the entry that it
+    follows by its reference number. What names a bucket is never in another one, found or not."""
+    if request.operation in OF_BATCHES:
+        return bucket_of_terminal(request.terminal), None, None
+    if request.follows:
+        with suppress(ValueError):
+            bucket, entry_id = parse_rrn(request.follows)
+            followed = state.entry_of_id(entry_id, bucket)
+            if followed is None or followed.bucket != bucket:
+                return bucket, None, None
+            return bucket, followed.member or None, followed
+    member = state.member_of(request.identifier) if request.identifier else None
+    bucket = request.bucket_without_member if member is None else member >> 40
+    if request.original:
+        original = state.entry(request.original)
+        if original is not None and original.bucket != bucket:  # its card leads elsewhere since
+            return original.bucket, None, None
+    return bucket, member, None
 
 
 def _unfollowed(state: State, follower: Entry, side: Followed) -> Followed:

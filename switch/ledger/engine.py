@@ -39,6 +39,8 @@ class ConflictError(LedgerError):
 # Of a look-up that names no bucket: all that are owned are looked into. An engine that spreads rows by bucket
 # is a hundred times quicker when the bucket is named.
 ANY_BUCKET = -1
+# Every owner's: for the little that can't be found in one's own buckets.
+EVERY_BUCKET = -2
 
 
 class EntryLoad(NamedTuple):

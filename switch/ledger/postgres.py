@@ -22,6 +22,8 @@ from psycopg import errors
 from switch.ledger import postgres_statements as statements
 from switch.ledger.counting import NOTHING, Count
 from switch.ledger.engine import (
+    ANY_BUCKET,
+    EVERY_BUCKET,
     BalanceLoad,
     Batch,
     CardLoad,
@@ -619,12 +621,10 @@ _Ranged = EntryLoad | EntryIdLoad | ReversedLoad | FollowedLoad
 
 
 def _where(loads: Sequence[_Ranged], owned: tuple[int, int]) -> list[Array]:
-    """First and last bucket to look into: the one that is named, or all that are owned."""
-    first, last = owned
-    return [
-        Numbers.of([first if load.bucket < 0 else load.bucket for load in loads]),
-        Numbers.of([last if load.bucket < 0 else load.bucket for load in loads]),
-    ]
+    """First and last bucket to look into: the one that is named, all that are owned, or all."""
+    spans = {ANY_BUCKET: owned, EVERY_BUCKET: ALL}
+    places = [spans.get(load.bucket) or (load.bucket, load.bucket) for load in loads]
+    return [Numbers.of([first for first, _ in places]), Numbers.of([last for _, last in places])]
 
 
 def _everywhere(loads: Sequence[object]) -> list[Array]:

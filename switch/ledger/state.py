@@ -15,6 +15,7 @@ from switch.ledger.book import add_to_accounts, member_after
 from switch.ledger.counting import Count, Counter, counted
 from switch.ledger.engine import (
     ANY_BUCKET,
+    EVERY_BUCKET,
     NO_MARKS,
     Batch,
     CardLoad,
@@ -154,6 +155,10 @@ class _Generations(Generic[Key, Value]):
         self._young.pop(key, None)
         self._old.pop(key, None)
 
+    def clear(self) -> None:
+        self._young.clear()
+        self._old.clear()
+
     def make_room(self) -> None:
         """Drop the old generation when the young one is full. Only between batches: nothing here is newer
         than the store."""
@@ -179,7 +184,7 @@ class State:
     ) -> None:
         self._last_entry_id = start.last_entry_id
         # The ids of a millisecond are divided among the buckets, so that no two owners make the same.
-        first, last = start.buckets
+        self._buckets = first, last = start.buckets
         self._first_slot = first * _SLOTS_OF_BUCKET
         self._last_slot = (last + 1) * _SLOTS_OF_BUCKET - 1
         self._business_date = start.business_date
@@ -195,6 +200,7 @@ class State:
         self._counters: _Generations[Counter, Count] = _Generations(cache_generation)
         self._code_counts: _Generations[str, CodeCount] = _Generations(cache_generation)
         self._last_batches: _Generations[str, LastBatch] = _Generations(cache_generation)
+        self._lent = _Lent()
         self._batch = _NewBatch()
 
     # ---------------------------------------------------------------- look-ups
@@ -203,6 +209,15 @@ class State:
     def business_date(self) -> str:
         """The newest entry's, YYYY-MM-DD; empty in an empty ledger. It never goes back."""
         return self._business_date
+
+    def owns(self, bucket: int) -> bool:
+        """Whether this is the memory of the owner of this bucket."""
+        first, last = self._buckets
+        return first <= bucket <= last
+
+    @property
+    def _owns_all(self) -> bool:
+        return self._buckets == (0, BUCKETS - 1)
 
     # bucket: where the caller knows it to be; a store that spreads rows by bucket is then much quicker.
 
@@ -227,6 +242,19 @@ class State:
         if not self._reversed.knows(identity):
             raise NotLoaded(ReversedLoad(identity, bucket))
         return self._reversed.get(identity) is not None
+
+    def entry_of_any_owner(self, identity: bytes) -> Entry | None:
+        """As `entry`, whoever owns its bucket; of other owners what is committed."""
+        entry = self._entries.get(identity)
+        if entry is not None or self._owns_all:
+            return entry or self.entry(identity)
+        return cast("Entry | None", self._lent.value(EntryLoad(identity, EVERY_BUCKET)))
+
+    def is_reversed_by_any_owner(self, identity: bytes) -> bool:
+        """As `is_reversed`, whoever owns its bucket; of other owners what is committed."""
+        if self._reversed.get(identity) is not None or self._owns_all:
+            return self.is_reversed(identity)
+        return bool(self._lent.value(ReversedLoad(identity, EVERY_BUCKET)))
 
     def followed(self, entry_id: int, bucket: int = ANY_BUCKET) -> FollowUp:
         """What was done to an entry since it was decided."""
@@ -447,16 +475,23 @@ class State:
         The answer must be of the ledger without the batch that gathers here: no `stage` to `committed` may
         lie between asking and filling.
         """
-        if isinstance(load, EntryLoad):
+        if isinstance(load, EntryLoad | ReversedLoad) and load.bucket == EVERY_BUCKET:
+            self._lent.values[type(load), load] = value
+        elif isinstance(load, EntryLoad):
             self._entries.fill(load.identity, cast("Entry | None", value))
         elif isinstance(load, ReversedLoad):
             self._reversed.fill(load.original, True if value else None)
         elif isinstance(load, IdentifierLoad):
             if load.identifier not in self._identifiers:
-                self._identifiers.put(load.identifier, cast("int | None", value) or 0)
+                member = cast("int | None", value) or 0
+                self._identifiers.put(load.identifier, member)
+                if not member or not self.owns(bucket_of_member(member)):
+                    self._lent.identifiers.append(load.identifier)
         elif isinstance(load, MemberLoad):
             if load.member not in self._members:
                 self._members.put(load.member, cast(Member, value))
+                if not self.owns(bucket_of_member(load.member)):
+                    self._lent.members.append(load.member)
         elif isinstance(load, MobileLoad):
             if load.member not in self._mobiles:
                 self._mobiles.put(load.member, cast("Mobile | None", value) or _NO_MOBILE)
@@ -496,6 +531,21 @@ class State:
         return tuple(cards.items())
 
     # ---------------------------------------------------------------- batches
+
+    def forget_lent(self) -> None:
+        """Forget what other owners may have changed since it was looked up: the next batch asks again.
+        Nothing when all buckets are this owner's. Only between batches."""
+        assert not self._batch.by_id, "between batches"
+        lent, self._lent = self._lent, _Lent()
+        if self._owns_all:
+            return
+        for identifier in lent.identifiers:
+            self._identifiers.forget(identifier)
+        for member in lent.members:
+            self._members.forget(member)
+        self._counters.clear()
+        self._code_counts.clear()
+        self._last_batches.clear()
 
     def batch(self, answered: Mapping[bytes, int] = NO_MARKS) -> Batch:
         """What has been applied since the last `committed`: what the engine has to store. answered: see
@@ -539,6 +589,23 @@ class State:
             self._last_batches,
         ):
             cache.make_room()
+
+
+class _Lent:
+    """What was looked up and isn't this owner's alone, so that it may be another thing in a moment."""
+
+    __slots__ = ("identifiers", "members", "values")
+
+    def __init__(self) -> None:
+        self.identifiers: list[bytes] = []
+        self.members: list[int] = []
+        self.values: dict[tuple[type[Load], Load], Loaded] = {}
+
+    def value(self, load: Load) -> Loaded:
+        key = (type(load), load)
+        if key not in self.values:
+            raise NotLoaded(load)
+        return self.values[key]
 
 
 class _NewBatch:
