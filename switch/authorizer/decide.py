@@ -207,9 +207,10 @@ class Authorizer:
             if due is not None:
                 return Due(due)
             receiver = self._receiver(state, request, member)
-            due = receiver and self.due(state, receiver, request.business_date, now_ms)
-            if due is not None:
-                return Due(due)
+            if receiver is not None:
+                due = self.due(state, receiver, request.business_date, now_ms)
+                if due is not None:
+                    return Due(due)
         outcome = self._outcome(state, request, member, original, bucket, now_ms, found)
         return self._entry(state, request, member, bucket, outcome, now_ms)
 
@@ -259,13 +260,10 @@ class Authorizer:
             return follow(state, request, member, original, self._terms)
         if member is None:
             return refused(UNKNOWN_CARD)
-        is_sale_that_is_over = operation == "earn" and request.mti[2] == "2"
-        if (
-            member.status is MemberStatus.BLOCKED
-            and operation not in WHILE_BLOCKED
-            and not is_sale_that_is_over
-        ):
-            return refused(CARD_BLOCKED)
+        if member.status is MemberStatus.BLOCKED:
+            is_over = operation == "earn" and request.mti[2] == "2"  # a queued earn: the sale was before
+            if operation not in WHILE_BLOCKED and not is_over:
+                return refused(CARD_BLOCKED)
         if member.status is MemberStatus.INACTIVE:
             return refused(CARD_NOT_ACTIVE)
         if operation == "earn":
@@ -300,7 +298,7 @@ class Authorizer:
         if not entry.operation.startswith("transfer"):
             return None
         today = date.fromisoformat(entry.business_date).toordinal()
-        return second_half(state, entry, self._program.on(today).reopen_days, now_ms)
+        return second_half(state, entry, self._program.on(today), now_ms)
 
     # ------------------------------------------------------------ what time brings
 
@@ -640,7 +638,7 @@ class Authorizer:
         followed = state.followed(original.id)
         if request.original_operation == "pin_change" or followed.amount or followed.units:
             return False
-        if original.operation == "void" and original.transfers[0].hold:
+        if original.operation == "void" and any(transfer.hold for transfer in original.transfers):
             return False
         if request.original_operation != "activate":
             return True

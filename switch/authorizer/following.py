@@ -2,7 +2,8 @@
 
 Pure. An original is followed only by its acceptor, no further than what is left of it. Partial returns make
 the award again for what remains, under the rules that made it, and take the difference: their sum is exactly
-the award. A reversal undoes whatever its original did, to the lots it came from.
+the award. Goods of a split sale bring points and money back in the proportion in which they paid. A reversal
+undoes whatever its original did, to the lots it came from.
 """
 
 from __future__ import annotations
@@ -35,12 +36,14 @@ from switch.ledger import (
     Followed,
     HoldClosed,
     Member,
+    PaidInMoney,
     Side,
     State,
     Transfer,
     TransferKind,
 )
 from switch.ledger.book import moved
+from switch.ledger.counting import units_moved
 
 FOLLOWS = frozenset({"capture", "refund", "return", "void"})  # operations that name an original by DE 37
 VOIDABLE = {"earn": "0060", "redeem": "6000", "hold": "6000"}  # with the account types of DE 3
@@ -49,7 +52,7 @@ VOIDABLE = {"earn": "0060", "redeem": "6000", "hold": "6000"}  # with the accoun
 class _Original(NamedTuple):
     entry: Entry
     amount: int  # rial that followed it so far
-    units: int  # points that followed it so far
+    units: int  # points that followed it so far: of an earn taken back, else given back
 
 
 def follow(state: State, request: Request, member: Member, original: Entry, terms: Terms) -> Outcome:
@@ -60,12 +63,12 @@ def follow(state: State, request: Request, member: Member, original: Entry, term
         return refused(NO_ORIGINAL)
     if request.amount == 0 or request.currency != terms.currency:
         return refused(INVALID_AMOUNT)
+    if request.operation == "capture":
+        return _capture(request, member, original, terms)
     done = state.followed(original.id)
     if done.ended or state.is_reversed(original.identity):
         return refused(INVALID_TRANSACTION, REASON_ENDED)
     known = _Original(original, done.amount, done.units)
-    if request.operation == "capture":
-        return _capture(request, member, original, terms)
     if request.operation == "void":
         return _void(request, member, known, terms)
     if request.operation == "refund":
@@ -80,7 +83,7 @@ def _capture(request: Request, member: Member, original: Entry, terms: Terms) ->
     if held is None:
         return refused(INVALID_TRANSACTION, REASON_HOLD_ENDED)
     today = _day(request.business_date)
-    ratio = terms.program.on(_day(original.business_date)).rial_per_redeemed_point
+    ratio = original.amount // units_moved(original)
     points = request.points
     if points == 0 or request.amount != points * ratio:
         return refused(INVALID_AMOUNT)
@@ -96,7 +99,8 @@ def _capture(request: Request, member: Member, original: Entry, terms: Terms) ->
         released = movements.release(after, after.wallet(held.program, held.unit), rest, today, reopen_days)
         transfers += (released,)
     tags = {"01": f"{points:012d}", **balances(wallet, *transfers)}
-    return Outcome(APPROVED, tags, transfers, (HoldClosed(member.id, held.id),))
+    followed = Followed(original.id, request.amount, points, ended=False)
+    return Outcome(APPROVED, tags, transfers, (HoldClosed(member.id, held.id), followed))
 
 
 def _void(request: Request, member: Member, original: _Original, terms: Terms) -> Outcome:
@@ -113,7 +117,7 @@ def _void(request: Request, member: Member, original: _Original, terms: Terms) -
     if undone is None:
         return refused(INVALID_TRANSACTION, REASON_HOLD_ENDED)
     transfers, sides = undone
-    sides += (Followed(entry.id, entry.amount, _units(entry), ended=True),)
+    sides += (Followed(entry.id, entry.amount, units_followed(entry, entry), ended=True),)
     reason = REASON_TAKEN_BACK if entry.operation == "earn" else REASON_GIVEN_BACK
     return replace(_outcome(member, entry, transfers, sides, reason), receipt=entry.receipt)
 
@@ -124,35 +128,27 @@ def _refund(request: Request, member: Member, original: _Original, terms: Terms)
     spent = next((t for t in entry.transfers if t.kind in (TransferKind.REDEEM, TransferKind.CAPTURE)), None)
     if spent is None:
         return refused(NO_ORIGINAL)
+    money = _paid_in_money(entry)
+    if money:
+        return _of_split_sale(request, member, original, spent, money, terms)
     amount = original.amount + request.amount
     if amount > entry.amount:
         return refused(INVALID_AMOUNT, REASON_MORE_THAN_LEFT)
-    # Points rounded down, the rest in money; the last part brings what is left.
-    units = _units(entry) * amount // entry.amount
-    points = units - original.units
-    today = _day(request.business_date)
-    transfers: tuple[Transfer, ...] = ()
-    if points:
-        transfers = (
-            movements.give_back(
-                member,
-                member.wallet(spent.program, spent.unit),
-                entry,
-                spent,
-                original.units,
-                points,
-                request.amount,
-                today,
-                terms.program.on(today).reopen_days,
-            ),
-        )
+    # Points rounded down, the rest in money; the last part brings what is left. A refund that was reversed
+    # since may have left more given back than that.
+    units = max(units_followed(entry, entry) * amount // entry.amount, original.units)
+    given = _given_back(request, member, original, spent, units - original.units, terms)
     followed = Followed(entry.id, amount, units, ended=False)
-    return _outcome(member, entry, transfers, (followed,), REASON_GIVEN_BACK)
+    return _outcome(member, entry, given, (followed,), REASON_GIVEN_BACK)
 
 
 def _return(request: Request, member: Member, original: _Original, terms: Terms) -> Outcome:
     """Earned points taken back: the award for what remains of the purchase, and the difference."""
     entry = original.entry
+    money = _paid_in_money(entry)
+    if money:
+        spent = next(transfer for transfer in entry.transfers if transfer.kind is TransferKind.REDEEM)
+        return _of_split_sale(request, member, original, spent, money, terms)
     if entry.operation != "earn":
         return refused(NO_ORIGINAL)
     amount = original.amount + request.amount
@@ -163,13 +159,78 @@ def _return(request: Request, member: Member, original: _Original, terms: Terms)
     units = original.units
     if earned is not None:
         remaining = terms.program.version(earned.rules).award(entry.amount - amount)
-        units = max(_units(entry) - remaining, original.units)
+        units = max(units_followed(entry, entry) - remaining, original.units)
         points = units - original.units
         if points:
             wallet = member.wallet(earned.program, earned.unit)
             transfers = (movements.take_back(member, wallet, entry, earned, original.units, points),)
     followed = Followed(entry.id, amount, units, ended=False)
     return _outcome(member, entry, transfers, (followed,), REASON_TAKEN_BACK)
+
+
+def _of_split_sale(
+    request: Request, member: Member, original: _Original, spent: Transfer, money: int, terms: Terms
+) -> Outcome:
+    """A refund of the points that paid a part of a sale, or a return of goods of the whole sale.
+
+    What followed counts points at their rial and the rest as money; for that the award of the money part is
+    made again, as for any other purchase.
+    """
+    entry = original.entry
+    whole, spent_points = entry.amount + money, units_followed(entry, entry)
+    ratio = entry.amount // spent_points
+    amount = original.amount + request.amount
+    units = original.units + request.amount // ratio
+    of_points = original.units * ratio + request.amount
+    if amount > whole or (request.operation == "refund" and of_points > entry.amount):
+        return refused(INVALID_AMOUNT, REASON_MORE_THAN_LEFT)
+    if request.operation == "return":
+        # No more points than these goods are worth; the last part brings what is left.
+        share = min(spent_points * amount // whole, units) if amount < whole else spent_points
+        units = max(share, original.units)
+    points = units - original.units
+    transfers = _given_back(request, member, original, spent, points, terms)
+    tags: dict[str, str] = {}
+    earned = next((t for t in entry.transfers if t.kind is TransferKind.EARN), None)
+    if earned is not None:
+        award = terms.program.version(earned.rules).award
+        before = award(money) - award(max(money - (original.amount - original.units * ratio), 0))
+        taken = award(money) - award(max(money - (amount - units * ratio), 0)) - before
+        if taken:
+            after = member
+            for transfer in transfers:
+                after = moved(after, member.last_entry + 1, transfer)
+            wallet = after.wallet(earned.program, earned.unit)
+            transfers += (movements.take_back(after, wallet, entry, earned, before, taken),)
+            tags = {"0E": f"{taken:012d}"} if points else {}
+    followed = Followed(entry.id, amount, units, ended=False)
+    reason = REASON_GIVEN_BACK if points else REASON_TAKEN_BACK
+    outcome = _outcome(member, entry, transfers, (followed,), reason)
+    return replace(outcome, tags=outcome.tags | tags)
+
+
+def _given_back(
+    request: Request,
+    member: Member,
+    original: _Original,
+    spent: Transfer,
+    points: int,
+    terms: Terms,
+) -> tuple[Transfer, ...]:
+    """The transfer that gives points of a redemption back, for the rial that its acceptor got for them; none
+    for no points. What a refund says beyond is the acceptor's own money."""
+    if not points:
+        return ()
+    amount = points * (original.entry.amount // units_followed(original.entry, original.entry))
+    today = _day(request.business_date)
+    wallet = member.wallet(spent.program, spent.unit)
+    reopen_days = terms.program.on(today).reopen_days
+    before = original.units
+    return (
+        movements.give_back(
+            member, wallet, original.entry, spent, before, points, amount, today, reopen_days
+        ),
+    )
 
 
 def undo(
@@ -194,7 +255,8 @@ def undo(
             made = movements.release(after, wallet, held, today, reopen_days)
             sides.append(HoldClosed(member.id, held.id))
         else:
-            made = movements.undo(after, wallet, entry, transfer, today, reopen_days)
+            rules = terms.program.version(transfer.rules)
+            made = movements.undo(after, wallet, entry, transfer, today, reopen_days, rules)
         transfers.append(made)
         after = moved(after, member.last_entry + 1, made)
     return tuple(transfers), tuple(sides)
@@ -204,26 +266,28 @@ def _outcome(
     member: Member, entry: Entry, transfers: tuple[Transfer, ...], sides: tuple[Side, ...], reason: str
 ) -> Outcome:
     first = entry.transfers[0] if entry.transfers else None
-    points = sum(
-        abs(posting.amount)
-        for transfer in transfers
-        for posting in transfer.postings
-        if posting.kind in (AccountKind.ISSUED, AccountKind.REDEEMED)
-    )
-    tags = {"01": f"{points:012d}", "04": reason}
+    outcome = Outcome(APPROVED, {"04": reason}, transfers, sides)
+    tags = {"01": f"{units_moved(outcome):012d}", "04": reason}
     if first is not None:
         tags |= balances(member.wallet(first.program, first.unit), *transfers)
-    return Outcome(APPROVED, tags, transfers, sides)
+    return replace(outcome, tags=tags)
 
 
-def _units(entry: Entry) -> int:
-    """What an entry awarded or spent."""
+def units_followed(original: Entry, entry: Entry) -> int:
+    """Units of an entry that count against `original` in `Followed`: of an earn those awarded or taken back,
+    of all else those spent or given back. Of the original itself: all that can follow."""
+    kind = AccountKind.ISSUED if original.operation == "earn" else AccountKind.REDEEMED
     return sum(
         abs(posting.amount)
         for transfer in entry.transfers
         for posting in transfer.postings
-        if posting.kind in (AccountKind.ISSUED, AccountKind.REDEEMED)
+        if posting.kind is kind
     )
+
+
+def _paid_in_money(entry: Entry) -> int:
+    """Rial of a split sale that were paid in money; 0 for all else."""
+    return sum(side.amount for side in entry.sides if isinstance(side, PaidInMoney))
 
 
 def _day(iso: str) -> int:

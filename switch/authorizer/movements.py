@@ -30,6 +30,7 @@ from switch.ledger import (
 )
 from switch.ledger.lots import (
     claw_back,
+    debt,
     expired,
     fund_change,
     last_day,
@@ -37,6 +38,7 @@ from switch.ledger.lots import (
     restore,
     ripe,
     spend,
+    take_again,
     value,
 )
 from switch.ledger.model import OF_MEMBER
@@ -49,17 +51,7 @@ def earn(
     member: Member, wallet: Wallet, entry: int, points: int, rules: Rules, acceptor: str, day: int
 ) -> Transfer:
     """An award of `points` (not 0) for a purchase of `day`. entry: the id of the entry that will carry it."""
-    last = rules.last_day(day)
-    lot = Lot(
-        id=entry * LOTS_PER_ENTRY,
-        issuer=acceptor,
-        price=rules.price,
-        kind=LotKind.BOUGHT,
-        priority=rules.priority,
-        active_from=rules.first_day(day),
-        expires=NEVER if last is None else last,
-        rules=rules.number,
-    )
+    lot = _awarded(entry, rules, acceptor, day, rules.first_day(day))
     account = PENDING if rules.pending_days else MEMBER
     moves = open_lot(wallet, lot, points, account)
     owed = value(lot, points)
@@ -136,23 +128,37 @@ def release(member: Member, wallet: Wallet, held: Hold, today: int, reopen_days:
 
 
 def undo(
-    member: Member, wallet: Wallet, original: Entry, transfer: Transfer, today: int, reopen_days: int
+    member: Member,
+    wallet: Wallet,
+    original: Entry,
+    transfer: Transfer,
+    today: int,
+    reopen_days: int,
+    rules: Rules,
 ) -> Transfer:
     """The transfer that takes back what one of an entry's transfers did to a member's points.
 
-    What it gave is clawed back, from its own lots first; what it took goes back to the lots it came from.
+    What it gave is clawed back, from the lots that got it first; what it took goes back to the lots it came
+    from. What it took as debt, paid by others since, is a new lot under `rules` that can be spent at once.
     Legs of acceptors are the same with the other sign; the fund follows the lots, the margin the difference.
     """
     gained = sum(posting.amount for posting in transfer.postings if posting.kind in OF_MEMBER)
     if gained > 0:
-        own = {move.lot.id for move in transfer.lots if move.amount > 0}
-        moves = claw_back(wallet, own, gained)
+        given = [LotPart(move.lot, move.amount) for move in transfer.lots if move.amount > 0]
+        moves = take_again(wallet, given, gained)
     else:
-        taken = tuple(LotPart(move.lot, -move.amount) for move in transfer.lots if move.amount < 0)
+        back = [LotMove(move.account, move.lot, -move.amount) for move in transfer.lots if move.amount < 0]
+        waiting = [move for move in back if move.account is PENDING and move.lot.active_from > today]
+        taken = tuple(LotPart(move.lot, move.amount) for move in back if move not in waiting)
         of_lots = sum(part.amount for part in taken)
         # What it had to take as debt is paid by what comes back beside the lots.
-        owing = structs.replace(wallet, balance=wallet.balance - gained - of_lots)
-        moves = restore(owing, taken, of_lots, today, member.active_day, reopen_days)
+        owed = -gained - of_lots - sum(move.amount for move in waiting)
+        owing = structs.replace(wallet, balance=wallet.balance + owed)
+        moves = (*waiting, *restore(owing, taken, of_lots, today, member.active_day, reopen_days))
+        paid_since = owed - min(owed, debt(wallet))
+        if paid_since:  # the original took, so it has opened no lot with its id
+            lot = _awarded(original.id, rules, original.acceptor, today, today)
+            moves = (*moves, LotMove(MEMBER, lot, paid_since))
     pending = sum(move.amount for move in moves if move.account is PENDING)
     postings = [
         Posting(MEMBER, "", wallet.unit, -gained - pending),
@@ -281,17 +287,7 @@ def adjust(
     from what is there; the rest is debt. The program pays, and keeps, its rial: see `correction_price`."""
     today = date.fromisoformat(business_date).toordinal()
     if points > 0:
-        last = rules.last_day(today)
-        lot = Lot(
-            id=entry * LOTS_PER_ENTRY,
-            issuer="",
-            price=rules.correction_price,
-            kind=LotKind.BOUGHT,
-            priority=rules.priority,
-            active_from=today,
-            expires=NEVER if last is None else last,
-            rules=rules.number,
-        )
+        lot = structs.replace(_awarded(entry, rules, "", today, today), price=rules.correction_price)
         moves = open_lot(wallet, lot, points)
     else:
         # Waiting points are the member's, too; a purchase that was none may have made them.
@@ -367,6 +363,21 @@ def take_in(
         rial,
         tuple(moves),
         reverses=original,
+    )
+
+
+def _awarded(entry: int, rules: Rules, issuer: str, day: int, active_from: int) -> Lot:
+    """The lot of an award of `day`."""
+    last = rules.last_day(day)
+    return Lot(
+        id=entry * LOTS_PER_ENTRY,
+        issuer=issuer,
+        price=rules.price,
+        kind=LotKind.BOUGHT,
+        priority=rules.priority,
+        active_from=active_from,
+        expires=NEVER if last is None else last,
+        rules=rules.number,
     )
 
 

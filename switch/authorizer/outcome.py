@@ -86,7 +86,8 @@ def spendable(transfer: Transfer) -> int:
 
 
 def balances(wallet: Wallet, *transfers: Transfer) -> dict[str, str]:
-    """Tags of a wallet after these transfers of its unit: balance, debt, what is pending and held."""
+    """Tags of a wallet after these transfers of its unit: balance, debt, what is pending and held. What is
+    more than a tag can say (points given back into a full wallet) is told as the most it can."""
     balance, pending, held = wallet.balance, wallet.pending, wallet.held
     for transfer in transfers:
         for posting in transfer.postings:
@@ -96,13 +97,13 @@ def balances(wallet: Wallet, *transfers: Transfer) -> dict[str, str]:
                 pending += posting.amount
             elif posting.kind is AccountKind.HELD:
                 held += posting.amount
-    tags = {"02": f"{max(balance, 0):012d}"}
+    tags = {"02": f"{min(max(balance, 0), LARGEST_BALANCE):012d}"}
     if balance < 0:
-        tags["03"] = f"{-balance:012d}"
+        tags["03"] = f"{min(-balance, LARGEST_BALANCE):012d}"
     if pending:
-        tags["0C"] = f"{pending:012d}"
+        tags["0C"] = f"{min(pending, LARGEST_BALANCE):012d}"
     if held:
-        tags["0D"] = f"{held:012d}"
+        tags["0D"] = f"{min(held, LARGEST_BALANCE):012d}"
     return tags
 
 

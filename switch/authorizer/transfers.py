@@ -12,13 +12,14 @@ from switch.authorizer.identity import internal_identity
 from switch.authorizer.movements import take_in, undo
 from switch.authorizer.outcome import APPROVED
 from switch.ledger import Entry, SentTo, Side, State, Transfer, TransferKind
+from switch.loyalty.program import Rules
 
 TRANSFER_CLASS, TAKEN_BACK_CLASS = b"T", b"U"
 TAKE_IN = "take_in"
 
 
-def second_half(state: State, entry: Entry, reopen_days: int, now_ms: int) -> Entry | None:
-    """The entry that has to follow this one in the same batch; None when none has to.
+def second_half(state: State, entry: Entry, rules: Rules, now_ms: int) -> Entry | None:
+    """The entry that has to follow this one in the same batch; None when none has to. rules: of today.
 
     Raises NotLoaded.
     """
@@ -27,7 +28,7 @@ def second_half(state: State, entry: Entry, reopen_days: int, now_ms: int) -> En
     if entry.operation == "transfer":
         return _taken_in(state, entry, now_ms)
     if entry.operation == "transfer.reversal":
-        return _taken_back(state, entry, reopen_days, now_ms)
+        return _taken_back(state, entry, rules, now_ms)
     return None
 
 
@@ -42,7 +43,7 @@ def _taken_in(state: State, sent: Entry, now_ms: int) -> Entry:
     return _entry(state, sent, to, _identity_of_second(sent, to), TAKE_IN, (taken,), now_ms)
 
 
-def _taken_back(state: State, reversal: Entry, reopen_days: int, now_ms: int) -> Entry | None:
+def _taken_back(state: State, reversal: Entry, rules: Rules, now_ms: int) -> Entry | None:
     """The receiver's half of a reversed transfer: what is left of its lots, then others, then debt."""
     sent = state.entry_of_id(reversal.transfers[0].reverses)
     assert sent is not None, "what is reversed is there"
@@ -53,7 +54,7 @@ def _taken_back(state: State, reversal: Entry, reopen_days: int, now_ms: int) ->
     [transfer] = taken.transfers
     wallet = member.wallet(transfer.program, transfer.unit)
     today = date.fromisoformat(reversal.business_date).toordinal()
-    undone = undo(member, wallet, taken, transfer, today, reopen_days)
+    undone = undo(member, wallet, taken, transfer, today, rules.reopen_days, rules)
     identity = internal_identity(TAKEN_BACK_CLASS, reversal.business_date, now_ms, to, reversal.id)
     return _entry(state, reversal, to, identity, f"{TAKE_IN}.reversal", (undone,), now_ms)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from switch.ledger.model import OF_MEMBER, AccountKind, Entry, Transfer
 
@@ -49,7 +49,14 @@ class Count(NamedTuple):
 NOTHING = Count(0, 0, 0)
 
 
-def units_moved(entry: Entry) -> int:
+class Moving(Protocol):
+    """What has transfers: an entry, or the outcome that one is made of."""
+
+    @property
+    def transfers(self) -> tuple[Transfer, ...]: ...
+
+
+def units_moved(entry: Moving) -> int:
     """What the member's accounts gained or lost by what was asked for, without its sign: the entry's first
     transfer. Of a sale that spends and earns (and of what undoes it, the other way round) what was spent."""
     transfers = entry.transfers

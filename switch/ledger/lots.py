@@ -65,6 +65,30 @@ def claw_back(wallet: Wallet, own: Iterable[int], amount: int) -> tuple[LotMove,
     return tuple(moves)
 
 
+def take_again(wallet: Wallet, given: Sequence[LotPart], amount: int) -> tuple[LotMove, ...]:
+    """Take `amount` back that lots were given: from each what it got, if it is there still (waiting or open);
+    what is missing as any claw-back."""
+    moves: list[LotMove] = []
+    left: list[list[LotPart]] = []
+    got = {part.lot.id: part.amount for part in given}
+    for account, parts in ((PENDING, wallet.waiting), (MEMBER, wallet.lots)):
+        rest: list[LotPart] = []
+        for part in parts:
+            taken = min(part.amount, got.get(part.lot.id, 0), amount)
+            if taken:
+                moves.append(LotMove(account, part.lot, -taken))
+                got[part.lot.id] -= taken
+                amount -= taken
+            if part.amount > taken:
+                rest.append(LotPart(part.lot, part.amount - taken))
+        left.append(rest)
+    if amount:
+        waiting, lots = map(tuple, left)
+        without = Wallet(wallet.program, wallet.unit, lots=lots, waiting=waiting)
+        moves += claw_back(without, (), amount)
+    return tuple(moves)
+
+
 def restore(
     wallet: Wallet, taken: Sequence[LotPart], amount: int, today: int, active_day: int, reopen_days: int
 ) -> tuple[LotMove, ...]:

@@ -310,6 +310,13 @@ class CodesCounted(Struct, frozen=True, array_like=True, tag=16):
     sent: int
 
 
+class PaidInMoney(Struct, frozen=True, array_like=True, tag=17):
+    """This entry's points paid a part of a sale; so many rial of it were paid in money, and earned."""
+
+    member: int
+    amount: int
+
+
 class Corrected(Struct, frozen=True, array_like=True, tag=23):
     """What this entry moves is a correction that people decided. correction: its number in their list;
     approved_by: the second person, empty when none was needed."""
@@ -380,6 +387,7 @@ Side = (
     | SentTo
     | CardTried
     | CodesCounted
+    | PaidInMoney
     | Corrected
     | BatchClosed
     | ItemUploaded

@@ -72,6 +72,7 @@ class Shop:
         self.authorizer = Authorizer(DIALECT, terms, 10**12, LIMITS, KEY)
         self.state = State(Start(0, b"", b"", "", {}))
         self.entries: list[Entry] = []
+        self._balances: dict[Account, int] = {}
         self.number = 0
         self.day = 0
         self.now_ms = START_MS + 10 * 3_600_000
@@ -137,6 +138,7 @@ class Shop:
     def _apply(self, entry: Entry) -> None:
         self._loaded(lambda: self.state.apply(entry))
         self.entries.append(entry)
+        add_to_accounts(self._balances, entry)
 
     def _loaded(self, ask: Any) -> Any:
         while True:
@@ -193,10 +195,7 @@ class Shop:
         return [(part.lot.id // 64, part.amount) for part in self.wallet(card).lots]
 
     def accounts(self) -> dict[Account, int]:
-        balances: dict[Account, int] = {}
-        for entry in self.entries:
-            add_to_accounts(balances, entry)
-        return balances
+        return self._balances
 
     def total(self, kind: AccountKind, unit: Unit = Unit.POINTS) -> int:
         return sum(

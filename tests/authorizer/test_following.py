@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from switch.ledger import AccountKind, MemberStatus, Unit
+from switch.ledger import AccountKind, Entry, MemberStatus, Unit
 from switch.loyalty.program import Rules
-from tests.authorizer.shop import OTHER_ACCEPTOR, Shop, rrn, tag
+from tests.authorizer.shop import FIRST_DAY, OTHER_ACCEPTOR, Shop, rrn, tag
 
 CARD, FRIEND, NEW = "9364000000000001", "9364000000000019", "9364000000000027"
 
@@ -79,6 +79,27 @@ def test_a_return_that_its_terminal_reverses_leaves_what_was_before() -> None:
     assert shop.wallet(CARD).balance == -30
 
 
+def test_a_return_of_what_waits_and_its_reversal_leave_it_waiting() -> None:
+    for operation, amount in (("return", 400_000), ("void", 1_000_000)):
+        shop = shop_with(100, pending_days=14)
+        earn, before = shop.entries[-1], shop.wallet(CARD)
+        taken = shop.follow(operation, earn, amount)
+        assert shop.reverse(taken, follows=rrn(earn)).response_code == "00"
+        assert shop.wallet(CARD) == before
+
+
+def test_a_reversed_return_whose_debt_was_paid_since_brings_its_points_back() -> None:
+    shop = shop_with(50)
+    earn = shop.entries[-1]
+    shop.redeem(CARD, 50)
+    taken = shop.follow("return", earn)
+    shop.earn(CARD, 70)
+    assert shop.wallet(CARD).balance == 20
+    assert shop.reverse(taken, follows=rrn(earn)).response_code == "00"
+    assert shop.wallet(CARD).balance == 70
+    assert shop.redeem(CARD, 70).response_code == "00"
+
+
 # ---------------------------------------------------------------- refunds
 
 
@@ -117,11 +138,119 @@ def test_points_refunded_after_their_lot_is_over(reopen_days: int, left: int) ->
 
 
 @pytest.mark.parametrize("operation", ["earn", "redeem"])
-def test_what_was_given_back_in_part_is_not_reversed_whole(operation: str) -> None:
+@pytest.mark.parametrize("rial", [50, 3_000])  # 50 give no point back
+def test_what_was_given_back_in_part_is_not_reversed_whole(operation: str, rial: int) -> None:
     shop = shop_with(100)
     original = shop.entries[-1] if operation == "earn" else shop.redeem(CARD, 60)
-    shop.follow("return" if operation == "earn" else "refund", original, original.amount // 2)
+    shop.follow("return" if operation == "earn" else "refund", original, rial)
     assert shop.reverse(original, CARD).response_code == "12"
+
+
+def test_an_acceptor_gives_back_the_rial_of_whole_points_however_a_refund_is_cut() -> None:
+    shop = shop_with(100)
+    redeem = shop.redeem(CARD, 3)
+    for owed, left in ((300, 97), (200, 98), (200, 98), (100, 99), (100, 99), (0, 100)):
+        assert shop.follow("refund", redeem, 50).response_code == "00"
+        assert shop.wallet(CARD).balance == left
+        assert shop.total(AccountKind.PAYABLE, Unit.RIAL) == owed
+
+
+def test_refunds_go_on_after_an_earlier_one_was_reversed() -> None:
+    shop = shop_with(100, rial_per_redeemed_point=130)
+    redeem = shop.decide(shop.request("redeem", CARD, amount=130, points=1))
+    first = shop.follow("refund", redeem, 65)
+    shop.follow("refund", redeem, 65)
+    assert shop.wallet(CARD).balance == 100
+    shop.reverse(first, follows=rrn(redeem))
+    assert shop.follow("refund", redeem, 10).response_code == "00"
+    assert shop.follow("refund", redeem, 55).response_code == "00"
+    assert shop.wallet(CARD).balance == 100
+
+
+def test_a_reversed_refund_takes_from_each_lot_what_it_gave_it() -> None:
+    shop = Shop(expiry="rolling", expiry_days=30)
+    shop.activate(CARD)
+    shop.earn(CARD, 50)
+    shop.later(days=1)
+    shop.earn(CARD, 50)
+    first, second = shop.redeem(CARD, 30), shop.redeem(CARD, 30)
+    shop.follow("refund", first)
+    before = shop.wallet(CARD)
+    given = shop.follow("refund", second)
+    assert shop.reverse(given, follows=rrn(second)).response_code == "00"
+    assert shop.wallet(CARD) == before
+
+
+# ---------------------------------------------------------------- split sales
+
+
+def split_sale(**rules: object) -> tuple[Shop, Entry]:
+    """10 000 rial of 510 000 are paid with 100 points, the rest earns 50."""
+    shop = shop_with(100, **rules)
+    sale = shop.redeem(CARD, 100, sale_amount=510_000)
+    assert shop.wallet(CARD).balance == 50
+    return shop, sale
+
+
+def test_a_refund_of_a_split_sale_gives_the_points_back_that_paid() -> None:
+    shop, sale = split_sale()
+    assert tag(shop.follow("refund", sale, 5_000), "01") == f"{50:012d}"
+    assert shop.wallet(CARD).balance == 100
+    assert shop.follow("refund", sale, 5_001).response_code == "13"
+    assert shop.follow("refund", sale, 5_000).response_code == "00"
+    assert shop.wallet(CARD).balance == 150
+    assert shop.total(AccountKind.PAYABLE, Unit.RIAL) == 0
+
+
+def test_goods_of_a_split_sale_bring_points_and_money_back_as_they_paid() -> None:
+    shop, sale = split_sale()
+    half = shop.follow("return", sale, 255_000)
+    assert (tag(half, "01"), tag(half, "0E"), tag(half, "04")) == (f"{50:012d}", f"{25:012d}", "0105")
+    assert shop.wallet(CARD).balance == 75
+    assert shop.follow("return", sale, 255_001).response_code == "13"
+    assert shop.follow("return", sale, 255_000).response_code == "00"
+    assert shop.wallet(CARD).balance == 100
+    for kind, unit in ((AccountKind.ISSUED, Unit.POINTS), (AccountKind.REDEEMED, Unit.POINTS)):
+        assert abs(shop.total(kind, unit)) == (100 if kind is AccountKind.ISSUED else 0)
+
+
+@given(st.lists(st.integers(1, 500_000), max_size=6), st.integers(0, 3))
+def test_partial_returns_of_a_split_sale_sum_to_the_whole(parts: list[int], refunded: int) -> None:
+    shop = Shop(smallest_purchase=50_000, points_per_step=3, largest_award=120)
+    shop.activate(CARD)
+    shop.decide(shop.request("earn", CARD, amount=400_000))
+    before = shop.wallet(CARD).balance
+    sale = shop.redeem(CARD, 70, sale_amount=507_000)
+    left = 507_000
+    if refunded:
+        shop.follow("refund", sale, refunded * 130)
+        left -= refunded * 130
+    for part in parts:
+        if part < left:
+            assert shop.follow("return", sale, part).response_code == "00"
+            left -= part
+    assert shop.follow("return", sale, left).response_code == "00"
+    assert shop.wallet(CARD).balance == before
+    assert shop.total(AccountKind.REDEEMED) == 0
+    assert shop.total(AccountKind.PAYABLE, Unit.RIAL) == 0
+    assert shop.follow("return", sale, 1).response_code == "13"
+
+
+def test_a_reversed_return_of_a_split_sale_leaves_what_was_before() -> None:
+    shop, sale = split_sale()
+    shop.follow("return", sale, 51_000)
+    before = shop.wallet(CARD)
+    taken = shop.follow("return", sale, 100_000)
+    assert shop.reverse(taken, follows=rrn(sale)).response_code == "00"
+    assert shop.wallet(CARD) == before
+    assert shop.follow("return", sale, 459_000).response_code == "00"
+    assert shop.wallet(CARD).balance == 100
+
+
+def test_a_void_of_a_split_sale_tells_the_points_that_paid() -> None:
+    shop, sale = split_sale()
+    assert tag(shop.follow("void", sale), "01") == f"{100:012d}"
+    assert shop.wallet(CARD).balance == 100
 
 
 # ---------------------------------------------------------------- voids
@@ -218,6 +347,36 @@ def test_a_hold_is_released_by_its_reversal_by_a_void_or_by_time() -> None:
     assert shop.follow("capture", hold, 6_000, points=60).response_code == "12"
 
 
+def test_a_hold_that_has_run_out_is_released_and_a_captured_one_is_not() -> None:
+    shop = shop_with(100)
+    over, captured = shop.redeem(CARD, 30, "hold"), shop.redeem(CARD, 60, "hold")
+    assert shop.follow("capture", captured, 2_000, points=20).response_code == "00"
+    assert shop.reverse(captured, CARD).response_code == "12"
+    shop.later(ms=3_600_000)
+    assert shop.reverse(over, CARD).response_code == "00"
+    assert shop.wallet(CARD).balance == 80
+
+
+def test_a_void_of_a_hold_tells_what_it_freed_and_stays() -> None:
+    shop = shop_with(100)
+    hold = shop.redeem(CARD, 60, "hold")
+    void = shop.follow("void", hold)
+    assert tag(void, "01") == f"{60:012d}"
+    assert shop.reverse(void, follows=rrn(hold)).response_code == "12"
+    assert shop.follow("capture", hold, 6_000, points=60).response_code == "12"
+    assert shop.wallet(CARD).balance == 100
+
+
+def test_a_capture_pays_the_ratio_of_its_hold() -> None:
+    shop = Shop(Rules(), Rules(number=2, starts=FIRST_DAY.toordinal() + 1, rial_per_redeemed_point=200))
+    shop.activate(CARD)
+    shop.earn(CARD, 100)
+    hold = shop.redeem(CARD, 60, "hold")
+    shop.day += 1  # past midnight
+    assert shop.follow("capture", hold, 12_000, points=60).response_code == "13"
+    assert shop.follow("capture", hold, 6_000, points=60).response_code == "00"
+
+
 def test_a_capture_can_be_refunded() -> None:
     shop = shop_with(100)
     hold = shop.redeem(CARD, 60, "hold")
@@ -273,6 +432,37 @@ def test_a_lot_can_be_used_on_its_last_day_and_not_on_the_next() -> None:
     assert len([entry for entry in shop.entries if entry.operation == "due"]) == 1
 
 
+# ---------------------------------------------------------------- the most there can be
+
+
+def rich(points: int) -> Shop:
+    """One rial earns a million points."""
+    shop = Shop(rial_per_earned_point=1, points_per_step=10**6)
+    shop.activate(CARD)
+    shop.activate(FRIEND)
+    while points:
+        part = min(points, 999_999)
+        assert shop.decide(shop.request("earn", CARD, amount=part)).response_code == "00"
+        points -= part
+    return shop
+
+
+def test_points_that_come_back_into_a_full_wallet_are_told_as_the_most_a_tag_says() -> None:
+    shop = rich(999_999)
+    redeem = shop.redeem(CARD, 10**9)
+    assert shop.decide(shop.request("earn", CARD, amount=1_001)).response_code == "13"
+    assert shop.decide(shop.request("earn", CARD, amount=1_000)).response_code == "00"
+    assert tag(shop.follow("refund", redeem), "02") == "9" * 12
+    assert shop.wallet(CARD).balance == 999_999 * 10**6 + 10**9
+    assert shop.decide(shop.request("balance", CARD)).response_code == "00"
+
+
+def test_a_split_sale_earns_no_more_than_a_wallet_holds() -> None:
+    shop = rich(999_000)
+    assert shop.redeem(CARD, 1, sale_amount=100 + 1_001).response_code == "13"
+    assert shop.redeem(CARD, 1, sale_amount=100 + 1_000).response_code == "00"
+
+
 # ---------------------------------------------------------------- cards
 
 
@@ -308,6 +498,25 @@ def test_a_reversed_transfer_whose_points_are_spent_leaves_the_receiver_in_debt(
     assert shop.wallet(FRIEND).balance == -50
 
 
+def test_what_is_due_for_the_receiver_comes_before_a_transfer_and_before_its_reversal() -> None:
+    shop = Shop(expiry="rolling", expiry_days=10, pending_days=2)
+    shop.activate(CARD)
+    shop.activate(FRIEND)
+    earned = shop.earn(FRIEND, 40)
+    shop.later(days=2)
+    shop.redeem(FRIEND, 40)
+    shop.follow("return", earned)
+    shop.earn(FRIEND, 50)
+    shop.earn(CARD, 50)
+    shop.later(days=2)
+    other = shop.request("balance", FRIEND).identifier
+    sent = shop.decide(shop.request("transfer", CARD, points=50, other=other))
+    assert [part.amount for part in shop.wallet(FRIEND).lots] == [10, 50]
+    shop.later(days=9)
+    assert shop.reverse(sent, CARD).response_code == "00"
+    assert shop.wallet(FRIEND).balance == -50, "its lots were over before"
+
+
 def test_a_transfer_needs_another_active_card_and_points() -> None:
     shop = shop_with(100)
     shop.activate(FRIEND)
@@ -337,6 +546,8 @@ def test_a_blocked_card_does_nothing_and_a_proof_unblocks_it() -> None:
         assert shop.redeem(CARD, 1, operation).response_code == "62"
     assert shop.decide(shop.request("activate", CARD)).response_code == "62"
     assert shop.decide(shop.request("unblock", CARD)).response_code == "1A"
+    assert shop.earn(CARD, 5, mti="0220").response_code == "00", "a queued sale is over"
+    assert shop.wallet(CARD).balance == 105
     shop.reverse(block, CARD)
     assert shop.member(CARD).status is MemberStatus.ACTIVE
     assert shop.redeem(CARD, 1).response_code == "00"
