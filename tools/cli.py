@@ -60,7 +60,7 @@ COMMANDS = (
     Command("hsm", "tools.hsm", "app", "Run a simulated HSM, be its officers."),
     Command("batch", "tools.batch", "app", "Batches that terminals closed, and their differences."),
     Command("settlement", "tools.settlement", "app", "Totals of a day, what merchants are owed."),
-    Command("ledger", "tools.ledger", "app", "Verify the ledger."),
+    Command("ledger", "tools.ledger", "app", "The ledger: verify, tell, back up, correct, move."),
     Command("sim", "tools.sim", "app", "Simulated readers, keypads and printers for a running firmware."),
     Command("message", "tools.message", "app", "Look at messages, check, convert, send and answer them."),
     Command("spec", "tools.spec", "app", "Check message dictionaries, generate what is made from them."),

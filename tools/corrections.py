@@ -22,7 +22,6 @@ from switch import iso8583
 from switch.authorizer.identity import parse_rrn, rrn_of
 from switch.ledger import NotLoaded, State, bucket_of_member
 from switch.ledger.history import member_of_entry
-from switch.ledger.sqlite import SqliteEngine
 from switch.server.clock import SystemClock
 from switch.server.corrections import correction_of
 from switch.server.pipeline import authorizer_of
@@ -258,7 +257,7 @@ def _book(settings: Settings, one: Listed) -> Listed:
     correction = correction_of(one)
     authorizer = authorizer_of(iso8583.load("vafa"), settings.program, settings.directory_key)
     clock = SystemClock()
-    with closing(SqliteEngine(settings.ledger_path, seal_key=settings.seal_key)) as engine:
+    with closing(settings.ledger_place.open_engine(settings.seal_key)) as engine:
         epoch = engine.claim(f"vafa ledger {os.getpid()}")
         state = State(engine.start())
 

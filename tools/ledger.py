@@ -1,6 +1,7 @@
 """`vafa ledger`: checks a ledger, tells what is in it, copies it and puts it back.
 
-All but `checkpoint` and `restore` only read, beside a running switch or without.
+All but `checkpoint`, `restore`, `migrate`, `quarantine clear` and the corrections only read, beside a running
+switch or without.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from switch.settings import load_for
 from tools.cli import CommandError, ExitCode
 from tools.corrections import approve, correct, corrections, refuse
 from tools.ledger_copies import backup, checkpoint, restore
+from tools.ledger_migrate import migrate
 from tools.ledger_options import Config, Data, reading_of, told
+from tools.ledger_quarantine import app as quarantine
 from tools.ledger_statement import balance, export, statement
 
 app = typer.Typer(no_args_is_help=True)
@@ -70,16 +73,16 @@ def verify(
     begun = time.monotonic()
     with told():
         settings = load_for(data, config)
-        path, key = settings.ledger_path, settings.seal_key
+        store, key = settings.ledger_place.store(), settings.seal_key
         if member is not None:
-            report = verify_member(path, key, member)
+            report = verify_member(store, key, member)
         else:
             file = checkpoints or settings.checkpoint_path
             with checkpoint_mac(settings) as mac:
                 if since_checkpoint:
-                    report = verify_since_checkpoint(path, key, file, mac)
+                    report = verify_since_checkpoint(store, key, file, mac)
                 else:
-                    report = verify_ledger(path, key, file, mac, processes=processes)
+                    report = verify_ledger(store, key, file, mac, processes=processes)
     typer.echo(_as_json(report) if format is Format.JSON else _as_text(report, time.monotonic() - begun))
     if report.found:
         raise typer.Exit(ExitCode.NEGATIVE)
@@ -125,7 +128,8 @@ def _as_text(report: Report, seconds: float) -> str:
     return "\n".join(lines)
 
 
-for command in (statement, balance, export, checkpoint, backup, restore):
+for command in (statement, balance, export, checkpoint, backup, restore, migrate):
     app.command()(command)
 for correction in (correct, approve, refuse, corrections):
     app.command()(correction)
+app.add_typer(quarantine, name="quarantine")

@@ -6,12 +6,12 @@ import time
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from switch.keys import checkpoint_mac
-from switch.ledger import Batch, Head, LedgerUnavailable
+from switch.ledger import Batch, Head
 from switch.ledger.archive import read_archive
 from switch.ledger.backup import (
     CHECKPOINTS_NAME,
@@ -22,6 +22,7 @@ from switch.ledger.backup import (
     abandon,
     back_up,
     check_replaceable,
+    cut_checkpoints,
     prepare,
     prepare_checkpoints,
     put_in_place,
@@ -30,7 +31,8 @@ from switch.ledger.backup import (
 )
 from switch.ledger.checkpoint import CheckpointFile, Mac
 from switch.ledger.history import TEHRAN, moment_text
-from switch.ledger.sqlite import SqliteEngine
+from switch.ledger.opening import EngineKind, Place
+from switch.ledger.reading import SqliteStore, Store
 from switch.ledger.verify import verify
 from switch.settings import Settings, load_for
 from tools.cli import CommandError, ExitCode
@@ -46,8 +48,7 @@ def checkpoint(data: Data = None, config: Config = None) -> None:
     """
     with told():
         settings = load_for(data, config)
-        if not settings.ledger_path.exists():
-            raise LedgerUnavailable(f"{settings.ledger_path}: there is no ledger; start the switch once")
+        settings.ledger_place.store().open().close()  # one that isn't there is not made
         with without_switch(settings, "it writes a checkpoint every minute by itself"):
             made = _checkpoint(settings)
     typer.echo(
@@ -58,7 +59,7 @@ def checkpoint(data: Data = None, config: Config = None) -> None:
 def _checkpoint(settings: Settings) -> int | None:
     with (
         checkpoint_mac(settings) as mac,
-        closing(SqliteEngine(settings.ledger_path, settings.seal_key)) as engine,
+        closing(settings.ledger_place.open_engine(settings.seal_key)) as engine,
     ):
         made = CheckpointFile(settings.checkpoint_path, mac).append(
             engine.heads(), time.time_ns() // 1_000_000
@@ -82,19 +83,28 @@ def backup(
     """Copy the ledger and its checkpoints as they are at this moment, beside a running switch or without.
 
     Keys are not in it: keep the settings and the key files elsewhere. Exit code 1: the copy was made and has
-    problems.
+    problems. A ledger in PostgreSQL is backed up with PostgreSQL's own tools.
     """
     with told():
         settings = load_for(data, config)
+        if settings.ledger_place.is_postgres:
+            raise CommandError(
+                "this ledger is in PostgreSQL, which has tools of its own for that",
+                ExitCode.USAGE,
+                "pg_dump --format=custom, or pg_basebackup; and copy ledger.checkpoints",
+            )
         with checkpoint_mac(settings) as mac:
             summary = back_up(settings.ledger_path, settings.checkpoint_path, directory, mac)
             typer.echo(f"{_of(summary)} copied to {directory}")
             if check:
-                _check(directory / LEDGER_NAME, directory / CHECKPOINTS_NAME, settings, mac)
+                _check(SqliteStore(directory / LEDGER_NAME), directory / CHECKPOINTS_NAME, settings, mac)
 
 
 def restore(
-    source: Annotated[Path, typer.Option("--from", help="Directory that `backup` made.")],
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="Directory that `backup` made; else the ledger that is there goes on."),
+    ] = None,
     archive: Annotated[Path | None, typer.Option(help="Archive directory: bring the backup forward.")] = None,
     until: Annotated[
         str | None,
@@ -112,57 +122,84 @@ def restore(
     """Put a backup in the place of the ledger, brought forward from the archive as far as is asked for.
 
     What was there is kept aside, never overwritten. Exit code 1: a switch runs, or the restored ledger has
-    problems; nothing was changed.
+    problems; nothing was changed. Without --from the ledger that is there is brought forward, and checkpoints
+    that know more than it are kept aside: for one that PostgreSQL's own tools restored.
     """
     until_ms = _until(until)
     if until is not None and archive is None:
         raise CommandError("--until needs --archive", ExitCode.USAGE, "give the archive's directory")
     with told():
         settings = load_for(data, config)
-        target = Target(settings.ledger_path, settings.checkpoint_path)
+        if source is not None and settings.ledger_place.is_postgres:
+            raise CommandError(
+                "this ledger is in PostgreSQL, which has tools of its own for that",
+                ExitCode.USAGE,
+                "restore the database with them, then the same command without --from",
+            )
+        wanted = _Wanted(archive, until_ms, check, force)
         with without_switch(settings, "stop it first"), checkpoint_mac(settings) as mac:
-            try:
-                aside = _restore(settings, target, source, archive, until_ms, mac, check=check, force=force)
-            except BaseException:
-                abandon(target)
-                raise
+            if source is None:
+                aside = _go_on(settings, wanted, mac)
+            else:
+                aside = _restore(settings, source, wanted, mac)
     for path in aside:
         typer.echo(f"kept aside: {path.name}")
 
 
-def _restore(
-    settings: Settings,
-    target: Target,
-    source: Path,
-    archive: Path | None,
-    until_ms: int | None,
-    mac: Mac,
-    *,
-    check: bool,
-    force: bool,
-) -> list[Path]:
-    summary = prepare(source, target)
-    typer.echo(f"{_of(summary)} in the backup")
-    if until_ms is not None and summary.newest_ms > until_ms:
-        raise RestoreError(f"{source}: is of a later time than --until; take an older backup")
-    if archive is not None:
-        _bring_forward(settings, target, summary, archive, until_ms)
-        summary = summary_of(target.making)
-    if not force:
-        check_replaceable(target, summary)
-    prepare_checkpoints(target, source, summary, mac)
-    if check:
-        _check(target.making, target.making_checkpoints, settings, mac)
-    aside = put_in_place(target, datetime.now(TEHRAN).strftime("%Y%m%dT%H%M%S"))
+class _Wanted(NamedTuple):
+    """What `restore` is told beside the backup."""
+
+    archive: Path | None
+    until_ms: int | None
+    check: bool
+    force: bool
+
+
+def _restore(settings: Settings, source: Path, wanted: _Wanted, mac: Mac) -> list[Path]:
+    target = Target(settings.ledger_path, settings.checkpoint_path)
+    try:
+        summary = prepare(source, target)
+        typer.echo(f"{_of(summary)} in the backup")
+        if wanted.until_ms is not None and summary.newest_ms > wanted.until_ms:
+            raise RestoreError(f"{source}: is of a later time than --until; take an older backup")
+        summary = _forward(Place(EngineKind.SQLITE, target.making), settings, summary, wanted)
+        if not wanted.force:
+            check_replaceable(target, summary)
+        prepare_checkpoints(target, source, summary, mac)
+        if wanted.check:
+            _check(SqliteStore(target.making), target.making_checkpoints, settings, mac)
+        aside = put_in_place(target, _stamp())
+    except BaseException:
+        abandon(target)
+        raise
     typer.echo(f"{_of(summary)} restored")
     return aside
 
 
-def _bring_forward(
-    settings: Settings, target: Target, summary: Summary, archive: Path, until_ms: int | None
-) -> None:
-    with closing(SqliteEngine(target.making, settings.seal_key)) as engine:
-        replayed = replay(engine, read_archive(archive, summary.ledger), until_ms)
+def _go_on(settings: Settings, wanted: _Wanted, mac: Mac) -> list[Path]:
+    """Bring the ledger forward where it is."""
+    place = settings.ledger_place
+    summary = summary_of(place.store())
+    typer.echo(f"{_of(summary)} in the ledger")
+    if wanted.until_ms is not None and summary.newest_ms > wanted.until_ms:
+        raise RestoreError("the ledger is of a later time than --until; restore an older backup")
+    summary = _forward(place, settings, summary, wanted)
+    aside = cut_checkpoints(settings.checkpoint_path, summary, mac, _stamp(), force=wanted.force)
+    if wanted.check:
+        _check(place.store(), settings.checkpoint_path, settings, mac)
+    return aside
+
+
+def _stamp() -> str:
+    return datetime.now(TEHRAN).strftime("%Y%m%dT%H%M%S")
+
+
+def _forward(place: Place, settings: Settings, summary: Summary, wanted: _Wanted) -> Summary:
+    """Add what the archive has; the ledger as it is then."""
+    if wanted.archive is None:
+        return summary
+    with closing(place.open_engine(settings.seal_key)) as engine:
+        replayed = replay(engine, read_archive(wanted.archive, summary.ledger), wanted.until_ms)
     if replayed.entries:
         typer.echo(
             f"{replayed.entries} entries from the archive, the last of {moment_text(replayed.last_ms)}; every"
@@ -170,6 +207,7 @@ def _bring_forward(
         )
     else:
         typer.echo("the archive has nothing newer")
+    return summary_of(place.store())
 
 
 def _until(text: str | None) -> int | None:
@@ -183,7 +221,7 @@ def _until(text: str | None) -> int | None:
     return int(begin.timestamp() * 1000) + DAY_MS - 1
 
 
-def _check(ledger: Path, checkpoints: Path, settings: Settings, mac: Mac) -> None:
+def _check(ledger: Store, checkpoints: Path, settings: Settings, mac: Mac) -> None:
     report = verify(ledger, settings.seal_key, checkpoints, mac)
     if report.found:
         first = "\n".join(str(problem) for problem in report.problems[:10])

@@ -19,7 +19,8 @@ from switch.hsm.port import HsmError
 from switch.keys import KeysError
 from switch.ledger.engine import LedgerError
 from switch.ledger.history import TEHRAN
-from switch.ledger.reading import Damaged, SqliteReading, SqliteStore
+from switch.ledger.opening import LedgerInUse
+from switch.ledger.reading import Damaged, Reading
 from switch.settings import Settings, SettingsError, load_for
 from terminal.text import jalali, latin_digits
 from tools.cli import CommandError, ExitCode
@@ -53,11 +54,11 @@ def told() -> Iterator[None]:
 
 
 @contextmanager
-def reading_of(data: Path | None, config: Path | None) -> Iterator[tuple[Settings, SqliteReading]]:
+def reading_of(data: Path | None, config: Path | None) -> Iterator[tuple[Settings, Reading]]:
     """The settings and a snapshot of their ledger."""
     with told():
         settings = load_for(data, config)
-        reading = SqliteStore(settings.ledger_path).open()
+        reading = settings.ledger_place.store().open()
         try:
             yield settings, reading
         finally:
@@ -66,7 +67,8 @@ def reading_of(data: Path | None, config: Path | None) -> Iterator[tuple[Setting
 
 @contextmanager
 def without_switch(settings: Settings, what: str) -> Iterator[None]:
-    """Keep every switch off the data directory meanwhile. Raises CommandError when one is there."""
+    """Keep every switch off the data directory meanwhile. Raises CommandError when one is there, or has the
+    ledger's database open from elsewhere."""
     try:
         settings.data.mkdir(parents=True, exist_ok=True)
         lock = settings.lock_path.open("a", encoding="ascii")
@@ -83,6 +85,12 @@ def without_switch(settings: Settings, what: str) -> Iterator[None]:
             raise CommandError(
                 f"{settings.data}: a switch serves this directory", ExitCode.NEGATIVE, what
             ) from None
+        try:
+            settings.ledger_place.check_unused()
+        except LedgerInUse as error:
+            raise CommandError(str(error), ExitCode.NEGATIVE, what) from None
+        except LedgerError as error:
+            raise CommandError(str(error), ExitCode.CONFIGURATION) from None
         yield
 
 

@@ -86,14 +86,20 @@ def _effective(settings: Settings) -> list[str]:
         f"environment     {settings.environment}",
         f"data            {settings.data}",
     ]
+    for entry in dataclasses.fields(settings.ledger):
+        if entry.repr:  # the connection string may hold a password
+            lines.append(f"ledger.{entry.name} = {_shown(getattr(settings.ledger, entry.name))}")
     for section in (settings.listener, settings.program, settings.hsm):
         name = type(section).__name__.lower().removesuffix("settings")
         for entry in dataclasses.fields(section):
-            value = getattr(section, entry.name)
-            lines.append(f"{name}.{entry.name} = {str(value) if isinstance(value, Path) else value!r}")
+            lines.append(f"{name}.{entry.name} = {_shown(getattr(section, entry.name))}")
     for terminal in registered_terminals(settings):
         state = "blocked" if terminal.blocked else "in service"
         state = "acceptor blocked" if terminal.acceptor_blocked else state
         key = terminal.initial_key_id.hex().upper()
         lines.append(f"terminal {terminal.id} of acceptor {terminal.acceptor}, initial key {key}: {state}")
     return lines
+
+
+def _shown(value: object) -> str:
+    return str(value) if isinstance(value, Path) else repr(value)

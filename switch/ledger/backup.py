@@ -20,7 +20,7 @@ from switch.ledger.archive import ArchiveError, Record, naming_of
 from switch.ledger.checkpoint import Checkpoint, Mac, read_checkpoints
 from switch.ledger.engine import Engine, Head, LedgerError, LedgerUnavailable
 from switch.ledger.model import Entry, IdentifierKind, MemberAdded, Named, Naming, Unnamed
-from switch.ledger.reading import SqliteStore, text_of
+from switch.ledger.reading import SqliteStore, Store, text_of
 from switch.ledger.rows import ENTRY_COLUMNS, entry_of
 from switch.ledger.sqlite import failures_at, open_connection
 from switch.ledger.state import NotLoaded, State
@@ -50,9 +50,10 @@ class Summary(NamedTuple):
     heads: tuple[Head, ...]
 
 
-def summary_of(path: Path) -> Summary:
-    """Look at a ledger file. Raises LedgerUnavailable, Damaged."""
-    with closing(SqliteStore(path).open()) as reading:
+def summary_of(ledger: Store | Path) -> Summary:
+    """Look at a ledger; a path is a SQLite file's. Raises LedgerUnavailable, Damaged."""
+    store = SqliteStore(ledger) if isinstance(ledger, Path) else ledger
+    with closing(store.open()) as reading:
         meta = {text_of(name): text_of(value) for name, value, _ in reading.table("meta")}
         heads = tuple(Head(*row[1:]) for row in reading.table("bucket_head"))
         newest = reading.entry(reading.newest())
@@ -208,6 +209,29 @@ def prepare_checkpoints(target: Target, backup: Path, restored: Summary, mac: Ma
         write_file(target.making_checkpoints, b"".join(lines))
     except OSError as error:
         raise RestoreError(f"{target.making_checkpoints}: can't be written ({error.strerror})") from None
+
+
+def cut_checkpoints(path: Path, summary: Summary, mac: Mac, stamp: str, *, force: bool) -> list[Path]:
+    """Leave out the checkpoints that know more than a ledger that was restored in its place; the file as it
+    was is kept aside under a name with `stamp`. Returns what was kept aside. Raises RestoreError: not without
+    force."""
+    kept = kept_checkpoints(path, summary.heads, mac)
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    if len(kept) == len(lines):
+        return []
+    if not force:
+        raise RestoreError(
+            f"{path}: {len(lines) - len(kept)} checkpoints know of entries that the ledger hasn't; bring it"
+            " forward with --archive, or --force: the entries are gone, the checkpoints are kept aside"
+        )
+    aside = path.with_name(f"{path.name}.before-{stamp}")
+    try:
+        os.rename(path, aside)
+        if kept:
+            write_file(path, b"".join(kept))
+    except OSError as error:
+        raise RestoreError(f"{path}: can't be written ({error.strerror})") from None
+    return [aside]
 
 
 def put_in_place(target: Target, stamp: str) -> list[Path]:

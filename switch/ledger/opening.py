@@ -20,6 +20,10 @@ from switch.ledger.sqlite import SqliteEngine
 MOVED_SUFFIX = ".moved"  # of the SQLite file of a ledger that was moved to PostgreSQL
 
 
+class LedgerInUse(LedgerUnavailable):
+    """A switch has the ledger open."""
+
+
 class EngineKind(StrEnum):
     """Where a ledger is kept."""
 
@@ -64,7 +68,7 @@ class Place:
         self.check()
         if not self.is_postgres:
             return SqliteEngine(self.path, seal_key)
-        with _driver():
+        with driver_needed():
             from switch.ledger.postgres import PostgresEngine
         return PostgresEngine(self._url(), seal_key)
 
@@ -73,7 +77,7 @@ class Place:
         self.check()
         if not self.is_postgres:
             return SqliteStore(self.path)
-        with _driver():
+        with driver_needed():
             from switch.ledger.postgres_reading import PostgresStore
         return PostgresStore(self._url())
 
@@ -82,17 +86,19 @@ class Place:
         ledger."""
         if not self.is_postgres:
             return marks.last_counter(self.path, initial_key_id)
-        with _driver():
+        with driver_needed():
             from switch.ledger.postgres_reading import last_counter
         return last_counter(self._url(), initial_key_id)
 
     def check_unused(self) -> None:
-        """That no switch has this ledger open now, wherever it runs. A file's switch is known by the lock of
-        its data directory, a database's by its connections."""
+        """That no switch has this database open now, wherever it runs, else LedgerInUse. A file's switch is
+        known by the lock of its data directory."""
         if self.is_postgres:
-            with _driver():
-                from switch.ledger.postgres_reading import check_unused
-            check_unused(self._url())
+            with driver_needed():
+                from switch.ledger.postgres_reading import session_of_switch
+            session = session_of_switch(self._url())
+            if session:
+                raise LedgerInUse(f"a switch has this ledger open: {session}")
 
     def _url(self) -> str:
         return read_url(self.url, self.url_file)
@@ -123,7 +129,7 @@ def read_url(url: str, url_file: Path | None) -> str:
 
 
 @contextmanager
-def _driver() -> Iterator[None]:
+def driver_needed() -> Iterator[None]:
     """Around imports of what needs PostgreSQL's driver."""
     try:
         yield

@@ -246,21 +246,17 @@ def last_counter(url: str, initial_key_id: bytes) -> int:
     return row[0] or 0 if row else 0
 
 
-def check_unused(url: str) -> None:
-    """See `switch.ledger.opening.Place.check_unused`. A switch of another database user isn't seen, unless
-    this one may see all sessions (pg_read_all_stats)."""
+def session_of_switch(url: str) -> str:
+    """Whose connection tells that a switch has this ledger open; empty when none does. A switch of another
+    database user isn't seen, unless this one may see all sessions (pg_read_all_stats)."""
     server = Server(url)
     with server.failures(), closing(server.connect()) as connection:
         if "meta" not in tables_of(connection, server):
-            return
+            return ""
         ledger = connection.execute("SELECT value FROM meta WHERE bucket = 0 AND name = 'ledger'").fetchone()
         name = SWITCH_NAME + (ledger[0] if ledger else "")
         session = connection.execute(_SESSIONS, (name,)).fetchone()
-    if session is not None:
-        process, address = session
-        raise LedgerUnavailable(
-            f"{server}: a switch has this ledger open (session {process} from {address}); stop it first"
-        )
+    return "" if session is None else f"session {session[0]} from {session[1]} of {server}"
 
 
 class _Failures:
@@ -309,10 +305,11 @@ AND NOT a.attisdropped GROUP BY 1
 UNION ALL SELECT c.relname::text, CASE WHEN i.indisprimary THEN 'PRIMARY KEY '
     WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END || t.relname || ' ('
     || string_agg(a.attname, ', ' ORDER BY a.attnum) || ')'
+    || coalesce(' WHERE ' || pg_get_expr(i.indpred, i.indrelid), '')
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 JOIN pg_catalog.pg_class t ON t.oid = i.indrelid JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
-WHERE c.relnamespace = current_schema()::regnamespace AND i.indpred IS NULL AND i.indexprs IS NULL
-AND i.indisvalid GROUP BY c.relname, t.relname, i.indisprimary, i.indisunique
+WHERE c.relnamespace = current_schema()::regnamespace AND i.indexprs IS NULL AND i.indisvalid
+GROUP BY c.relname, t.relname, i.indisprimary, i.indisunique, i.indpred, i.indrelid
 UNION ALL SELECT c.relname::text, 'other' FROM pg_catalog.pg_class c
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind NOT IN ('r', 'i')
 UNION ALL SELECT t.tgname::text, 'trigger' FROM pg_catalog.pg_trigger t
@@ -332,7 +329,7 @@ _INDEXES = (
     " AND c.relnamespace = current_schema()::regnamespace"
 )
 _TABLE = re.compile(r"CREATE TABLE (\w+) \((.*?)\n\)", re.DOTALL)
-_INDEX = re.compile(r"CREATE INDEX (\w+) ON (\w+ \([^)]*\))")
+_INDEX = re.compile(r"CREATE INDEX (\w+) ON (\w+ \([^)]*\)(?:\s+WHERE [^;]*)?);")
 _KEY = re.compile(r"^(PRIMARY KEY|UNIQUE) (\(.*\))$")
 
 
@@ -351,7 +348,8 @@ def _expected() -> Iterator[tuple[str, str]]:
                     yield f"{table}_pkey", f"PRIMARY KEY {table} ({column.split()[0]})"
                 layout.append(column)
             yield table, ", ".join(layout)
-        yield from _INDEX.findall(VERSIONS[number])
+        for index, layout in _INDEX.findall(VERSIONS[number]):
+            yield index, " ".join(layout.split())
 
 
 def _key_name(table: str, kind: str, columns: str) -> str:

@@ -18,6 +18,7 @@ from simulators.postgres_server import PostgresServer
 from switch.ledger import Engine
 from switch.ledger.postgres import PostgresEngine
 from switch.ledger.sqlite import SqliteEngine
+from switch.settings import Settings, load
 from tests.ledger.book import SEAL_KEY, Book
 
 EngineFactory = Callable[[], Engine]  # every call opens the same ledger
@@ -45,6 +46,16 @@ def shared_server() -> PostgresServer:
 def schema_url(directory: Path) -> str:
     """The connection string of the schema that belongs to a directory."""
     return shared_server().schema(f"test_{blake2b(bytes(directory), digest_size=8).hexdigest()}")
+
+
+def on_postgres(settings: Settings, url: str) -> Settings:
+    """The same settings, with their ledger in PostgreSQL."""
+    secret = settings.source.with_name("ledger.url")
+    secret.write_text(f"{url}\n", encoding="ascii")
+    secret.chmod(0o600)
+    with settings.source.open("a", encoding="utf-8") as file:
+        file.write(f'\n[ledger]\nengine = "postgres"\nurl_file = "{secret.name}"\n')
+    return load(settings.source)
 
 
 @pytest.fixture(params=ENGINES)

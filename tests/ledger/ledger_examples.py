@@ -19,6 +19,7 @@ from switch.ledger.checkpoint import CheckpointFile
 from switch.settings import Settings
 from tests.ledger.archived import Archived
 from tests.ledger.book import Request, Terms
+from tests.ledger.conftest import schema_url
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 PAGE = CHECKOUT / "docs" / "ledger.md"
@@ -49,6 +50,9 @@ def write_example(directory: Path) -> None:
     owner.commit(Request("redeem", 10, 2, points=5_000))
     owner.archive.close()
     owner.book.engine.close()
+    secret = settings.data / "ledger.url"
+    secret.write_text(schema_url(directory), encoding="ascii")
+    secret.chmod(0o600)
 
 
 def _checkpoint(settings: Settings, owner: Archived) -> None:

@@ -7,10 +7,12 @@ import fcntl
 import io
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import apsw
+import psycopg
 import pytest
 
 from switch.authorizer.identity import card_identifier, rrn_of
@@ -19,9 +21,9 @@ from switch.keys import checkpoint_mac
 from switch.ledger import Entry, IdentifierKind, Named
 from switch.ledger.checkpoint import CheckpointFile
 from switch.ledger.history import KINDS
-from switch.ledger.sqlite import SqliteEngine
 from switch.settings import Settings
 from tests.ledger.book import Book, Request, Terms
+from tests.ledger.conftest import on_postgres, schema_url
 from tests.ledger.files import give_name
 from tools.cli import run
 
@@ -42,10 +44,15 @@ class Shop(NamedTuple):
         return ["--data", str(self.settings.data)]
 
 
+ON_BOTH_ENGINES = pytest.mark.parametrize("shop", ["sqlite", "postgres"], indirect=True)
+
+
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
     settings = create_defaults(tmp_path / "data")
-    book = Book(lambda: SqliteEngine(settings.ledger_path, settings.seal_key))
+    if getattr(request, "param", "sqlite") == "postgres":
+        settings = on_postgres(settings, schema_url(tmp_path))
+    book = Book(lambda: settings.ledger_place.open_engine(settings.seal_key))
     entries = book.book(Request("activate", 1, card=1), Request("activate", 2, card=2))
     identifier = card_identifier(CARD, settings.directory_key)
     member = book.member(1).id
@@ -64,6 +71,18 @@ def shop(tmp_path: Path) -> Shop:
     )
     book.engine.close()
     return Shop(settings, entries, member)
+
+
+def edit(shop: Shop, statement: str) -> None:
+    """Change the ledger behind the program's back."""
+    place = shop.settings.ledger_place
+    if place.is_postgres:
+        assert place.url_file is not None
+        with psycopg.connect(place.url_file.read_text().strip(), autocommit=True) as connection:
+            connection.execute(statement.encode())
+    else:
+        with closing(apsw.Connection(str(place.path))) as file:
+            file.execute(statement)
 
 
 def out(capsys: Capture, arguments: list[str], code: int = 0) -> str:
@@ -85,6 +104,7 @@ def test_a_right_ledger_is_told_in_words(shop: Shop, capsys: Capture) -> None:
     assert verdict == "the ledger is as it was written"
 
 
+@ON_BOTH_ENGINES
 def test_a_right_ledger_is_told_as_json(shop: Shop, capsys: Capture) -> None:
     told = out(capsys, ["verify", "--config", str(shop.settings.source), "--format", "json"])
     assert json.loads(told) == {
@@ -100,11 +120,10 @@ def test_a_right_ledger_is_told_as_json(shop: Shop, capsys: Capture) -> None:
     }
 
 
+@ON_BOTH_ENGINES
 def test_every_problem_is_printed_the_first_wrong_row_first(shop: Shop, capsys: Capture) -> None:
-    connection = apsw.Connection(str(shop.settings.ledger_path))
     earn = shop.entries[3]
-    connection.execute("UPDATE entry SET amount = 2 WHERE id = ?", (earn.id,))
-    connection.close()
+    edit(shop, f"UPDATE entry SET amount = 2 WHERE id = {earn.id}")
     lines = out(capsys, ["verify", *shop.data, "--processes", "2"], 1).splitlines()
     assert lines[0].startswith(
         f"entry {earn.id} (terminal 10000001, bucket {earn.bucket}, number 3): its seal"
@@ -127,8 +146,13 @@ def test_modes_don_t_go_together(shop: Shop, capsys: Capture) -> None:
     assert "give one of --since-checkpoint, --member, --rrn" in told
 
 
+@ON_BOTH_ENGINES
 def test_a_missing_ledger_is_told(shop: Shop, capsys: Capture) -> None:
-    shop.settings.ledger_path.unlink()
+    if shop.settings.ledger_place.is_postgres:
+        edit(shop, "DO $$ BEGIN EXECUTE 'DROP SCHEMA ' || current_schema() || ' CASCADE'; END $$")
+        schema_url(shop.settings.data.parent)
+    else:
+        shop.settings.ledger_path.unlink()
     for command in (["verify"], ["statement", "--member", "1"], ["checkpoint"], ["export", "lots"]):
         assert "there is no ledger" in failed(capsys, [*command, *shop.data], 4)
     assert not shop.settings.ledger_path.exists()
@@ -147,6 +171,7 @@ def test_keys_of_another_ledger_are_told(shop: Shop, tmp_path: Path, capsys: Cap
 # ---------------------------------------------------------------- statement, balance
 
 
+@ON_BOTH_ENGINES
 def test_a_statement_tells_every_entry_and_what_it_came_to(shop: Shop, capsys: Capture) -> None:
     lines = out(capsys, ["statement", "--member", str(shop.member), *shop.data]).splitlines()
     assert lines[0] == f"member {shop.member}  active  936400******0001  {SHOWN}"
@@ -196,10 +221,12 @@ def by_rrn(shop: Shop) -> list[str]:
     return ["--rrn", rrn_of(shop.entries[3].bucket, shop.entries[3].id).lower()]
 
 
+@ON_BOTH_ENGINES
 def test_the_member_is_found_by_an_entry(shop: Shop, capsys: Capture) -> None:
     assert out(capsys, ["statement", *by_rrn(shop), *shop.data]).startswith(f"member {shop.member} ")
 
 
+@ON_BOTH_ENGINES
 def test_the_member_is_found_by_a_card_that_is_typed_or_in_a_file(
     shop: Shop, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +283,7 @@ def test_a_balance_at_a_moment(shop: Shop, capsys: Capture, at: str, balance: st
     assert (wallet["balance"], wallet["held"]) == (balance, held)
 
 
+@ON_BOTH_ENGINES
 def test_a_balance_tells_its_lots(shop: Shop, capsys: Capture) -> None:
     lines = out(capsys, ["balance", "--member", str(shop.member), *shop.data]).splitlines()
     assert lines[2:] == ["  100  until 2026-10-21", "  40  pending  from 2026-09-26"]
@@ -268,10 +296,9 @@ def test_before_there_was_a_member_there_is_no_balance(shop: Shop, capsys: Captu
     assert "is no date: give 2026-09-21 or 1405-06-30" in failed(capsys, wrong, 2)
 
 
+@ON_BOTH_ENGINES
 def test_an_edited_member_gets_no_statement(shop: Shop, capsys: Capture) -> None:
-    connection = apsw.Connection(str(shop.settings.ledger_path))
-    connection.execute("UPDATE member SET active_day = 1 WHERE id = ?", (shop.member,))
-    connection.close()
+    edit(shop, f"UPDATE member SET active_day = 1 WHERE id = {shop.member}")
     told = failed(capsys, ["statement", "--member", str(shop.member), *shop.data], 4)
     assert f"run `vafa ledger verify --member {shop.member}`" in told
 
@@ -294,6 +321,7 @@ def test_postings_of_each_transfer_sum_to_nothing(shop: Shop, capsys: Capture) -
     assert set(sums.values()) == {0}
 
 
+@ON_BOTH_ENGINES
 def test_lots_are_those_of_now_and_what_they_are_worth(shop: Shop, capsys: Capture) -> None:
     rows = exported(capsys, shop, "lots")
     assert [(row["state"], row["amount"], row["value"]) for row in rows] == [
@@ -308,6 +336,7 @@ def test_lots_are_those_of_now_and_what_they_are_worth(shop: Shop, capsys: Captu
     assert moved == {"member": 100, "pending": 40, "held": 50}
 
 
+@ON_BOTH_ENGINES
 def test_transfers_of_some_days_in_a_file(shop: Shop, tmp_path: Path, capsys: Capture) -> None:
     output = tmp_path / "transfers.csv"
     arguments = ["export", "transfers", "--from", "2026-09-22", "--to", "1405-06-31", "--output", str(output)]
@@ -326,6 +355,7 @@ def test_every_export_has_a_head(shop: Shop, capsys: Capture, kind: str) -> None
 # ---------------------------------------------------------------- checkpoint
 
 
+@ON_BOTH_ENGINES
 def test_a_checkpoint_is_written_and_noted(shop: Shop, capsys: Capture) -> None:
     assert out(capsys, ["checkpoint", *shop.data]) == "checkpoint 2 written\n"
     assert out(capsys, ["checkpoint", *shop.data]) == "nothing was added since the last checkpoint\n"
@@ -335,9 +365,10 @@ def test_a_checkpoint_is_written_and_noted(shop: Shop, capsys: Capture) -> None:
     assert "checkpoint 2 is missing" in out(capsys, ["verify", *shop.data], 1)
 
 
+@ON_BOTH_ENGINES
 @pytest.mark.parametrize(
     "command",
-    [lambda shop: ["checkpoint"], lambda shop: ["restore", "--from", str(shop.settings.data / "none")]],
+    [lambda shop: ["checkpoint"], lambda shop: ["restore", "--archive", str(shop.settings.data / "none")]],
     ids=["checkpoint", "restore"],
 )
 def test_beside_a_running_switch_nothing_is_written(

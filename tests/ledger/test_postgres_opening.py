@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from switch.ledger import LedgerUnavailable
-from switch.ledger.opening import MOVED_SUFFIX, EngineKind, Place, read_url
+from switch.ledger.opening import MOVED_SUFFIX, EngineKind, LedgerInUse, Place, read_url
 from switch.ledger.postgres import PostgresEngine
 from switch.ledger.sqlite import SqliteEngine
 from tests.ledger.book import SEAL_KEY, Book, Request
@@ -77,7 +77,7 @@ def test_a_ledger_that_a_switch_has_open_is_seen(tmp_path: Path) -> None:
     other.open_engine(SEAL_KEY).close()
     engine = place.open_engine(SEAL_KEY)
     engine.claim("a switch")
-    with pytest.raises(LedgerUnavailable, match=r"a switch has this ledger open \(session \d+ from this ma"):
+    with pytest.raises(LedgerInUse, match=r"a switch has this ledger open: session \d+ from this ma"):
         place.check_unused()
     other.check_unused()
     with closing(place.store().open()):  # who only reads is no switch
