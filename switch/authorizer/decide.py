@@ -73,7 +73,7 @@ from switch.authorizer.proof import (
     sent_code,
 )
 from switch.authorizer.request import Request
-from switch.authorizer.transfers import second_half
+from switch.authorizer.transfers import receiver_of, second_half
 from switch.hsm.crypto.ciphers import same
 from switch.iso8583 import Dialect, Message
 from switch.ledger import (
@@ -290,8 +290,14 @@ class Authorizer:
             return Outcome(APPROVED, balances(self._wallet(member)), sides=(*proof.sides, active))
         return refused(INVALID_TRANSACTION)
 
+    def receiver(self, state: State, entry: Entry) -> int:
+        """The member that an entry has to follow this decided one at, see `transfers`; or 0. Raises
+        NotLoaded."""
+        return receiver_of(state, entry) if entry.operation.startswith("transfer") else 0
+
     def second_half(self, state: State, entry: Entry, now_ms: int) -> Entry | None:
-        """The entry that has to follow this decided one in the same batch, see `transfers`; or None.
+        """The next entry that has to follow this decided one at its receiver, see `transfers`; None when
+        all are there.
 
         Raises NotLoaded.
         """

@@ -1,7 +1,8 @@
 """The second half of a transfer between members: what one sent away, the other takes in.
 
 Pure. A transaction never leaves its bucket, so a transfer is two entries that meet in the in-transit accounts
-of their buckets; those sum to zero. The second entry has an identity made of the first: it is decided once.
+of their buckets; those sum to zero. The second entry has an identity made of the first: it is decided once,
+in the first one's batch or, where another owner has the receiver, as soon as that one hears of the first.
 """
 
 from __future__ import annotations
@@ -32,8 +33,19 @@ def second_half(state: State, entry: Entry, rules: Rules, now_ms: int) -> Entry 
     return None
 
 
-def _taken_in(state: State, sent: Entry, now_ms: int) -> Entry:
+def receiver_of(state: State, entry: Entry) -> int:
+    """The member that the second half of this entry is of; 0 when nothing has to follow. Raises NotLoaded."""
+    if entry.response_code != APPROVED or not entry.transfers:
+        return 0
+    if entry.operation == "transfer":
+        return _receiver(entry)
+    return _receiver(_sent(state, entry)) if entry.operation == "transfer.reversal" else 0
+
+
+def _taken_in(state: State, sent: Entry, now_ms: int) -> Entry | None:
     to = _receiver(sent)
+    if state.entry(_identity_of_second(sent, to)) is not None:
+        return None
     member = state.member(to)
     [away] = (transfer for transfer in sent.transfers if transfer.kind is TransferKind.TRANSFER_OUT)
     wallet = member.wallet(away.program, away.unit)
@@ -45,18 +57,28 @@ def _taken_in(state: State, sent: Entry, now_ms: int) -> Entry:
 
 def _taken_back(state: State, reversal: Entry, rules: Rules, now_ms: int) -> Entry | None:
     """The receiver's half of a reversed transfer: what is left of its lots, then others, then debt."""
-    sent = state.entry_of_id(reversal.transfers[0].reverses)
-    assert sent is not None, "what is reversed is there"
+    sent = _sent(state, reversal)
     to = _receiver(sent)
     taken = state.entry(_identity_of_second(sent, to))
-    assert taken is not None, "both halves of a transfer are committed together"
+    if taken is None:
+        return _taken_in(state, sent, now_ms)  # the reversal was quicker; asked again, it comes next
+    identity = internal_identity(
+        TAKEN_BACK_CLASS, reversal.business_date, reversal.decided_ms, to, reversal.id
+    )
+    if state.entry(identity) is not None:
+        return None
     member = state.member(to)
     [transfer] = taken.transfers
     wallet = member.wallet(transfer.program, transfer.unit)
     today = date.fromisoformat(reversal.business_date).toordinal()
     undone = undo(member, wallet, taken, transfer, today, rules.reopen_days, rules)
-    identity = internal_identity(TAKEN_BACK_CLASS, reversal.business_date, now_ms, to, reversal.id)
     return _entry(state, reversal, to, identity, f"{TAKE_IN}.reversal", (undone,), now_ms)
+
+
+def _sent(state: State, reversal: Entry) -> Entry:
+    sent = state.entry_of_id(reversal.transfers[0].reverses, reversal.bucket)
+    assert sent is not None, "what is reversed is there"
+    return sent
 
 
 def _receiver(sent: Entry) -> int:
@@ -86,7 +108,7 @@ def _entry(
         operation=operation,
         terminal=first.terminal,
         acceptor=first.acceptor,
-        business_date=first.business_date,
+        business_date=max(first.business_date, state.business_date),
         decided_ms=now_ms,
         member=member,
         previous=state.member(member).last_entry,

@@ -231,6 +231,8 @@ class State:
         """The entry with this id, or None."""
         if (entry := self._batch.by_id.get(entry_id)) is not None:
             return entry
+        if bucket >= 0 and not self.owns(bucket):
+            return cast("Entry | None", self._lent.value(EntryIdLoad(entry_id, bucket)))
         if entry_id > self._last_entry_id:
             return None  # not remembered: an entry will have this id one day
         if entry_id not in self._by_id:
@@ -345,6 +347,8 @@ class State:
         if isinstance(load, LastBatchLoad):
             return load.terminal in self._last_batches
         if isinstance(load, EntryIdLoad):
+            if load.bucket >= 0 and not self.owns(load.bucket):
+                return (EntryIdLoad, load) in self._lent.values
             is_new = load.entry in self._batch.by_id or load.entry > self._last_entry_id
             return is_new or load.entry in self._by_id
         return False
@@ -496,7 +500,9 @@ class State:
             if load.member not in self._mobiles:
                 self._mobiles.put(load.member, cast("Mobile | None", value) or _NO_MOBILE)
         elif isinstance(load, EntryIdLoad):
-            if load.entry not in self._by_id:
+            if load.bucket >= 0 and not self.owns(load.bucket):
+                self._lent.values[EntryIdLoad, load] = value
+            elif load.entry not in self._by_id:
                 self._by_id.put(load.entry, cast("Entry | None", value))
         elif isinstance(load, FollowedLoad):
             if load.entry not in self._followed:
