@@ -40,6 +40,8 @@ CREATE TABLE entry (
     PRIMARY KEY (bucket, id),
     UNIQUE (bucket, identity)
 );
+CREATE INDEX entry_transfer ON entry (bucket, id)
+    WHERE (operation = ANY (ARRAY['transfer'::text, 'transfer.reversal'::text]));
 CREATE TABLE member (
     bucket integer NOT NULL,
     id bigint NOT NULL,

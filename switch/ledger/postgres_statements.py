@@ -378,6 +378,35 @@ DUE_HOLDS = (
     " ORDER BY h.expires_ms, h.id LIMIT %s) AS d ORDER BY d.expires_ms, d.id LIMIT %s"
 )
 
+# ---------------------------------------------------------------- between owners
+
+# First halves of transfers, oldest first.
+SENT_AWAY = (
+    f"SELECT d.* FROM {_RANGE} CROSS JOIN LATERAL ({_ENTRY} e WHERE e.bucket = b.bucket AND e.id > %s"
+    " AND e.operation IN ('transfer', 'transfer.reversal') ORDER BY e.id LIMIT %s) AS d"
+    " ORDER BY d.id LIMIT %s"
+)
+OWNERS = (
+    "SELECT o.first_bucket, o.last_bucket, o.name, o.epoch, o.seal FROM owner o"
+    " WHERE o.first_bucket <= o.last_bucket ORDER BY o.first_bucket"
+)
+# The highest counter of each initial key, whoever answered.
+MARKS_OF = (
+    "SELECT q.place, max(f.counter) FROM unnest(%s) WITH ORDINALITY AS q(initial_key, place)"
+    f" {_EACH_OWNER} "
+    + _looked_up(
+        "SELECT k.counter FROM key_mark k WHERE k.bucket = o.first_bucket AND k.initial_key = q.initial_key"
+        " UNION ALL SELECT a.counter FROM answered a"
+        " WHERE a.bucket = o.first_bucket AND a.initial_key = q.initial_key"
+    )
+    + " GROUP BY q.place"
+)
+BUCKETS_BY_IDENTITY = (
+    "SELECT q.place, f.bucket FROM unnest(%s, %s, %s) WITH ORDINALITY AS"
+    f" q(first_bucket, last_bucket, identity, place) {_EACH_BUCKET}"
+    f" {_looked_up('SELECT e.bucket FROM entry e WHERE e.bucket = b.bucket AND e.identity = q.identity')}"
+)
+
 # ---------------------------------------------------------------- where memory begins
 
 NEWEST_ENTRY = (
