@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from threading import Lock
 from typing import Any, NamedTuple
 
 import psycopg
@@ -60,7 +59,7 @@ from switch.ledger.model import (
     OriginalReversed,
     bucket_of_member,
 )
-from switch.ledger.postgres_connection import ALL, Connection, Row, Server, open_ledger
+from switch.ledger.postgres_connection import ALL, Connection, Reader, Row, Server, open_ledger
 from switch.ledger.postgres_statements import (
     FENCED,
     PARTS,
@@ -101,41 +100,6 @@ class _Staged(NamedTuple):
     note: str
 
 
-class _Reader:
-    """A connection that reads, made when it is needed and again after a failure. One thread at a time."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._one = Lock()
-        self._closed = False
-        self.connection: Connection | None = None
-
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """The connection. Raises LedgerUnavailable."""
-        assert not self._closed, "the engine is open"
-        with self._one:
-            try:
-                with self._server.failures():
-                    if self.connection is None:
-                        self.connection = self._server.connect()
-                        self.connection.execute("SET default_transaction_read_only = on")
-                    yield self.connection
-            except BaseException:
-                self._drop()
-                raise
-
-    def _drop(self) -> None:
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            with suppress(psycopg.Error):
-                connection.close()
-
-    def close(self) -> None:
-        self._closed = True
-        self._drop()
-
-
 class PostgresEngine:
     """`switch.ledger.engine.Engine` on a PostgreSQL database.
 
@@ -151,8 +115,8 @@ class PostgresEngine:
         self._sealer = Sealer(seal_key)
         self._writer: Connection | None = None
         # Look-ups wait for nobody; what reads a lot (searches, heads) may do so on threads of its own.
-        self._reader = _Reader(self._server)
-        self._searcher = _Reader(self._server)
+        self._reader = Reader(self._server)
+        self._searcher = Reader(self._server)
         self._range = ALL
         self._epoch: int | None = None  # of the last claim
         self._writer_number = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from threading import Lock
 from typing import Any
 
 import psycopg
@@ -154,6 +155,42 @@ class Server:
         for secret in self._secrets:
             said = said.replace(secret, "***")
         return f"{self}: {text} ({type(error).__name__}: {said})"
+
+
+class Reader:
+    """A connection that reads, made when it is needed and again after a failure. One thread at a time."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._one = Lock()
+        self._closed = False
+        self.connection: Connection | None = None
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """The connection. Raises LedgerUnavailable."""
+        assert not self._closed, "the engine is open"
+        with self._one:
+            try:
+                with self._server.failures():
+                    if self.connection is None:
+                        self.connection = self._server.connect()
+                        self.connection.execute("SET default_transaction_read_only = on")
+                    yield self.connection
+            except BaseException:
+                self._drop()
+                raise
+
+    def _drop(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            with suppress(psycopg.Error):
+                connection.close()
+
+    def close(self) -> None:
+        """No more; harmless when it is closed."""
+        self._closed = True
+        self._drop()
 
 
 # ---------------------------------------------------------------- a ledger's beginning
