@@ -1,4 +1,4 @@
-"""Holds what the terminals printed against what the ledger holds. Pure but for reading the ledger's file.
+"""Holds what the terminals printed against what the ledger holds. Pure but for reading the ledger.
 
 Every difference is a sentence; an empty list means that both tell the same story.
 """
@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from switch.authorizer.identity import parse_rrn
-from switch.ledger.model import AccountKind, Entry, TransferKind
-from switch.ledger.rows import ENTRY_COLUMNS, MEMBER_COLUMNS, entry_of, member_of
-from switch.ledger.sqlite import open_connection
+from switch.ledger.model import BUCKETS, AccountKind, Entry, TransferKind
+from switch.ledger.reading import SqliteStore, Store
+from switch.ledger.rows import entry_of, member_of
 
 APPROVED = "00"
 REVERSAL_CLASS = "4"
@@ -67,16 +68,15 @@ class Books(NamedTuple):
     balances: dict[int, int]
 
 
-def read_books(path: Path) -> Books:
-    """Read a ledger file that no switch is writing to."""
-    connection = open_connection(path, read_only=True)
-    try:
-        originals = {bytes(original) for (original,) in connection.execute("SELECT original FROM reversed")}
+def read_books(ledger: Store | Path) -> Books:
+    """Read a ledger that no switch is writing to; a path is a SQLite file's."""
+    store = SqliteStore(ledger) if isinstance(ledger, Path) else ledger
+    with closing(store.open()) as reading:
+        originals = {original for original, _ in reading.table("reversed")}
         rows: dict[int, Row] = {}
         members: defaultdict[int, int] = defaultdict(int)
-        columns = ", ".join(ENTRY_COLUMNS[:-1])
-        for values in connection.execute(f"SELECT {columns} FROM entry ORDER BY id"):
-            entry = entry_of(values)
+        for values in reading.entries(0, BUCKETS - 1):
+            entry = entry_of(values[:-1])
             members[entry.member] += (points := _points(entry))
             rows[entry.id] = Row(
                 id=entry.id,
@@ -93,13 +93,11 @@ def read_books(path: Path) -> Books:
                 reverses=[transfer.reverses for transfer in entry.transfers],
             )
         kept = {}
-        for values in connection.execute(f"SELECT {', '.join(MEMBER_COLUMNS)} FROM member"):
+        for values in reading.members(0, BUCKETS - 1):
             member = member_of(values)
             if member.wallets:
                 kept[member.id] = sum(wallet.balance for wallet in member.wallets)
         return Books(rows, kept)
-    finally:
-        connection.close()
 
 
 def _points(entry: Entry) -> int:

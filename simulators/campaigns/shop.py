@@ -153,7 +153,7 @@ class Shop:
             for rrn in sorted(records.approved_said - records.outcomes.keys())
         ]
         undone = [*records.reversed, *records.declined]
-        books = await asyncio.to_thread(read_books, load_for(self.data, None).ledger_path)
+        books = await asyncio.to_thread(read_books, load_for(self.data, None).ledger_place.store())
         found += differences(books, list(records.outcomes.values()), undone)
         return found + await verify_ledger(self.data)
 

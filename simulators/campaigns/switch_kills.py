@@ -73,7 +73,7 @@ async def run(
         trading = [asyncio.create_task(trader.trade(stopped)) for trader in traders]
         try:
             for _ in range(kills):
-                await _some_trade(shop, choice, trading)
+                await some_trade(shop, choice, trading)
                 await shop.switch.kill()
                 summary.kills += 1
                 tell(f"kill {summary.kills}: {shop.records.finished} transactions so far")
@@ -86,12 +86,12 @@ async def run(
             for task in trading:
                 task.cancel()
             await asyncio.gather(*trading, return_exceptions=True)
-    _count(summary, shop)
+    count_up(summary, shop)
     summary.problems = await shop.audit()
     return summary
 
 
-async def _some_trade(shop: Shop, choice: random.Random, trading: list[asyncio.Task[None]]) -> None:
+async def some_trade(shop: Shop, choice: random.Random, trading: list[asyncio.Task[None]]) -> None:
     """Wait for a random number of transactions and a random moment more; a trader that failed is raised."""
     if choice.random() < EARLY_SHARE:
         count = choice.randrange(EARLY_TRANSACTIONS)
@@ -115,7 +115,8 @@ async def _some_trade(shop: Shop, choice: random.Random, trading: list[asyncio.T
     )  # the random moment itself, nothing waits for it
 
 
-def _count(summary: Summary, shop: Shop) -> None:
+def count_up(summary: Summary, shop: Shop) -> None:
+    """What the terminals did in all."""
     records = shop.records
     summary.finished = records.finished
     summary.approved = len(records.outcomes)
