@@ -86,8 +86,9 @@ def member_after(member: Member | None, entry: Entry) -> Member:
         if day != active_day:
             usage = _begun(usage, active_day, day)
             active_day = day
-            wallets = tuple(_sorted(wallet, active_day) for wallet in wallets)
-            due = 0
+            if _any_slides(wallets):
+                wallets = tuple([_sorted(wallet, active_day) for wallet in wallets])
+                due = 0
         usage = _used(usage, entry.operation, units_moved(entry), 1, 1)
     elif entry.operation.endswith(REVERSED):
         usage = _unused(usage, active_day, entry)
@@ -100,7 +101,9 @@ def member_after(member: Member | None, entry: Entry) -> Member:
     if holds is not member.holds or entry.sides:
         holds = _kept(member.holds, holds, entry)
     if not due:
-        due = min((first_due(wallet, active_day) for wallet in wallets), default=NEVER)
+        due = NEVER
+        for wallet in wallets:
+            due = min(due, first_due(wallet, active_day))
     return Member(member.id, status, entry.id, active_day, due, usage, credential, wallets, holds)
 
 
@@ -187,20 +190,24 @@ def usage_on(member: Member, day: int) -> Usage:
 
 def _begun(usage: Usage, before: int, day: int) -> Usage:
     """The usage at the beginning of a day that isn't the one before."""
-    if before:
-        old, new = date.fromordinal(before), date.fromordinal(day)
-        if (old.year, old.month) == (new.year, new.month):
-            return Usage(
-                0,
-                0,
-                0,
-                0,
-                usage.month_earns,
-                usage.month_earned,
-                usage.month_redemptions,
-                usage.month_redeemed,
-            )
+    if before and _month_of(before) == _month_of(day):
+        return Usage(
+            0,
+            0,
+            0,
+            0,
+            usage.month_earns,
+            usage.month_earned,
+            usage.month_redemptions,
+            usage.month_redeemed,
+        )
     return Usage()
+
+
+@lru_cache(maxsize=2048)
+def _month_of(day: int) -> tuple[int, int]:
+    of_calendar = date.fromordinal(day)
+    return of_calendar.year, of_calendar.month
 
 
 def _first_id(day: int) -> int:
@@ -226,14 +233,15 @@ def _moved(
             before, place = wallet, number
     balance, pending, held, fund = before.balance, before.pending, before.held, 0
     for posting in transfer.postings:
-        if posting.kind is _MEMBER:
-            balance += posting.amount
-        elif posting.kind is _PENDING:
-            pending += posting.amount
-        elif posting.kind is _HELD:
-            held += posting.amount
-        elif posting.kind is _FUND:
+        kind = posting.kind
+        if kind is _FUND:
             fund += posting.amount
+        elif kind is _MEMBER:
+            balance += posting.amount
+        elif kind is _PENDING:
+            pending += posting.amount
+        elif kind is _HELD:
+            held += posting.amount
     assert fund == fund_change(before, holds, transfer.lots), "the fund holds the value of what is left"
     lots, waiting, kept_before = before.lots, before.waiting, holds
     for move in transfer.lots:
@@ -245,8 +253,11 @@ def _moved(
         else:
             holds = _held(holds, transfer, move, entry)
     after = Wallet(before.program, before.unit, balance, pending, held, lots, waiting)
-    assert sum(part.amount for part in lots) == (balance if balance > 0 else 0), "balance is open lots - debt"
-    assert sum(part.amount for part in waiting) == pending, "what is pending lies in waiting lots"
+    # Lists, here and above: generators take twice as long.
+    is_open = sum([part.amount for part in lots])
+    assert is_open == (balance if balance > 0 else 0), "balance is open lots - debt"
+    is_waiting = sum([part.amount for part in waiting]) if waiting else 0
+    assert is_waiting == pending, "what is pending lies in waiting lots"
     if held or before.held or holds is not kept_before:
         kept = sum(
             part.amount
@@ -314,10 +325,16 @@ def _held(holds: tuple[Hold, ...], transfer: Transfer, move: LotMove, entry: int
     return holds[:place] + left + holds[place + 1 :]
 
 
+def _any_slides(wallets: tuple[Wallet, ...]) -> bool:
+    for wallet in wallets:
+        for part in wallet.lots:
+            if part.lot.expires <= 0:
+                return True
+    return False
+
+
 def _sorted(wallet: Wallet, active_day: int) -> Wallet:
     """The wallet with its lots in the order of use again: activity moves the last day of sliding lots."""
-    if all(part.lot.expires > 0 for part in wallet.lots):
-        return wallet
     lots = tuple(sorted(wallet.lots, key=lambda part: order_of_use(part.lot, active_day)))
     return Wallet(
         wallet.program, wallet.unit, wallet.balance, wallet.pending, wallet.held, lots, wallet.waiting
