@@ -139,6 +139,11 @@ class Connection(asyncio.Protocol):
     # ------------------------------------------------------------ the pipeline calls
 
     @property
+    def name(self) -> str:
+        """Where the peer is, for logs."""
+        return self._name
+
+    @property
     def is_private(self) -> bool:
         return self._is_private
 

@@ -26,6 +26,7 @@ from switch.authorizer import (
     CardCheck,
     Correction,
     Due,
+    Elsewhere,
     Limits,
     Need,
     NewCode,
@@ -48,6 +49,7 @@ from switch.keys import BDK_ID_BYTES, SwitchKeys
 from switch.ledger import (
     Batch,
     ConflictError,
+    CounterLoad,
     Engine,
     Entry,
     FencedError,
@@ -56,6 +58,7 @@ from switch.ledger import (
     NotLoaded,
     State,
 )
+from switch.ledger.model import bucket_of_member
 from switch.link.framing import Frame
 from switch.server import eager
 from switch.server.business_day import BusinessDay
@@ -153,6 +156,31 @@ class Peer(Protocol):
         ...
 
 
+class Arrived(NamedTuple):
+    """A frame whose MAC is good, and nothing noted of it yet. operation: by the dictionary, or None."""
+
+    peer: Peer
+    frame: Frame
+    message: Message
+    sending: Sending
+    operation: str | None
+
+    def __repr__(self) -> str:
+        return f"Arrived({self.operation} of terminal {self.sending.terminal})"
+
+
+class Placing(Protocol):
+    """Where a ledger has several owners: brings each frame to its own."""
+
+    def place(self, arrived: Arrived) -> None:
+        """Take it. It comes back by `Pipeline.placed` or `unplaced`, or its owner answers it."""
+        ...
+
+    def sent_away(self) -> None:
+        """A transfer between members is committed whose receiver another owner may have."""
+        ...
+
+
 @dataclass(slots=True)
 class _Work:
     """A request on its way. message: with enciphered tags opened. only_stored: a frame at or below the mark,
@@ -246,11 +274,12 @@ class _Portion:
 
 class _Due(NamedTuple):
     """A member with something due, on its own: nobody asked, nobody is answered. correction: what people
-    decided for it."""
+    decided for it. sent: bucket and id of another owner's entry that sends it something."""
 
     member: int
     portion: _Portion
     correction: Correction | None = None
+    sent: tuple[int, int] | None = None
 
 
 _Item = _Work | _PartnerWork | _Unstored | _Due
@@ -264,6 +293,7 @@ class _Batch:
     work: list[_Item]
     tries: int = 1
     in_doubt: bool = False
+    sends_away: bool = False
     partners: list[_PartnerWork] = field(default_factory=list)  # decided, to be told
 
 
@@ -284,18 +314,20 @@ class _Replay:
 
 class _Answer(NamedTuple):
     """body: encoded, without its MAC. delivery: what goes out before it. replayed: the peer whose frame is
-    refused without a MAC."""
+    refused without a MAC. is_bare: no MAC comes to it."""
 
     sending: Sending
     body: bytes
     delivery: _Delivery | None = None
     replayed: Peer | None = None
+    is_bare: bool = False
 
 
 class Pipeline:
     """Owns the ledger's memory and its one writer. Runs on one event loop.
 
-    clear_codes: one-time codes may come in clear on a line without TLS.
+    clear_codes: one-time codes may come in clear on a line without TLS. placing: where the engine's owner has
+    not all buckets.
     after_commit: called when a batch is durable and answered.
     stop: called with a reason when going on would be unsafe (the ledger has another owner, an invariant
     broke).
@@ -320,8 +352,10 @@ class Pipeline:
         quarantine: Quarantine,
         after_commit: Callable[[], None],
         stop: Callable[[str], None],
+        placing: Placing | None = None,
     ) -> None:
         self._dialect = dialect
+        self._placing = placing
         self._program = program
         self.register(terminals, keys.base_keys)
         self._requests = RequestReader(dialect, program.horizon_days, program.card_prefixes, directory_key)
@@ -397,11 +431,51 @@ class Pipeline:
                 peer.report("bad MAC", terminal=sending.terminal)
             self._refuse_unauthenticated(peer, frame, message, refused)
             return
+        operation = self._dialect.name_of(message)
+        if self._placing is None:
+            self._place(peer, frame, message, sending, operation)
+            return
+        arrived = Arrived(peer, frame, message, sending, operation)
+        mark = getattr(peer, "known_mark", None)
+        if mark is None:
+            peer.known()
+            self._placing.place(arrived)
+        else:
+            self.placed(arrived, mark)
+
+    def placed(self, arrived: Arrived, mark: int) -> None:
+        """Go on with a frame of an own bucket. mark: the highest counter of its key that any owner had
+        committed when it arrived."""
+        self._marks.learn(arrived.sending.initial_key, mark)
+        self._place(*arrived)
+
+    def unplaced(self, arrived: Arrived) -> None:
+        """Refuse a frame whose owner can't be asked: nothing was done."""
+        self._refuse_unauthenticated(arrived.peer, arrived.frame, arrived.message, UNAVAILABLE)
+
+    async def opened(self, arrived: Arrived) -> Message:
+        """A frame's message with its enciphered tags opened. Raises EncipheredError, HsmError."""
+        return await opened(self._dialect, self._hsm, arrived.sending, arrived.message)
+
+    def identities_of(self, arrived: Arrived, message: Message) -> tuple[bytes, ...]:
+        """Identity of a frame's request and of what it takes back; none of what is refused unread."""
+        operation = arrived.operation
+        if operation is None or self._first_problem(message, operation) is not None:
+            return ()
+        try:
+            request = self._requests.read(message, operation, self._clock.local())
+        except TooOld:
+            return ()
+        return (request.identity, request.original) if request.original else (request.identity,)
+
+    def _place(
+        self, peer: Peer, frame: Frame, message: Message, sending: Sending, operation: str | None
+    ) -> None:
+        """The frame belongs here: its key serial counts from now on."""
         standing = self._marks.place(sending)
         if standing is Standing.JOINED:
             return
         peer.known()
-        operation = self._dialect.name_of(message)
         if standing is Standing.AT_OR_BELOW and operation in (None, "network"):
             self._replayed(peer, frame, message)
         elif operation is None:
@@ -694,6 +768,16 @@ class Pipeline:
             raise LedgerError("the correction isn't booked yet; it is tried again")
         return self._loading(self._state, partial(self._state.entry, correction.identity))
 
+    async def take_in(self, member: int, bucket: int, entry: int) -> bool:
+        """End what this entry of another owner has begun at a member of ours; harmless when that is done.
+        False when it isn't known to be."""
+        if self._quarantine.is_held(_digest_of_due(member)):
+            return False
+        portion = _Portion(1)
+        self._due.append(_Due(member, portion, sent=(bucket, entry)))
+        self._wake()
+        return await portion.done
+
     # ------------------------------------------------------------ decide and commit
 
     def _next_batch(self) -> None:
@@ -729,9 +813,12 @@ class Pipeline:
         try:
             if self._state is None:
                 self._state = State(await self._remotely(self._engine.start))
+            else:
+                self._state.forget_lent()
             requests = [item.request for item in batch.work if isinstance(item, _Work | _PartnerWork)]
             due = [item.member for item in batch.work if isinstance(item, _Due)]
-            await self._fill(self._state, first_loads(self._state, requests))
+            counters = [CounterLoad(one) for asked in requests for one in self._authorizer.counters_of(asked)]
+            await self._fill(self._state, [*first_loads(self._state, requests), *counters])
             await self._fill(self._state, member_loads(self._state, requests, due))
         except LedgerError as error:
             self._failed(batch, error)
@@ -780,7 +867,7 @@ class Pipeline:
         answers: list[_Answer] = []
         marks: dict[bytes, int] = {}
         now_ms = self._clock.now_ms()
-        waiting = False
+        waiting = batch.sends_away = False
         batch.partners.clear()
         for item in batch.work:
             if isinstance(item, _Unstored):
@@ -791,6 +878,7 @@ class Pipeline:
                 self._decide_due(self._state, item, now_ms)
                 continue
             outcome = self._decide_one(self._state, item, now_ms)
+            batch.sends_away |= _sends_away(outcome)
             if isinstance(item, _PartnerWork):
                 waiting |= outcome is None
                 self._decided(item, outcome, batch.partners)
@@ -808,6 +896,9 @@ class Pipeline:
             elif isinstance(outcome, Refusal):
                 answers.append(_Answer(item.sending, self._refused_body(item.message, outcome.response_code)))
                 _raise(marks, item.sending)
+            elif isinstance(outcome, Elsewhere):  # its card was given to another member on the way
+                body = self._unauthenticated(item.message, UNAVAILABLE)
+                answers.append(_Answer(item.sending, body, is_bare=True))
             else:
                 body = self._unauthenticated(item.message, SECURITY_ERROR)
                 answers.append(_Answer(item.sending, body, replayed=item.peer))
@@ -821,12 +912,14 @@ class Pipeline:
     def _decided(
         self,
         item: _PartnerWork,
-        outcome: Entry | Repeat | Refusal | _Replay | None,
+        outcome: Entry | Repeat | Refusal | Elsewhere | _Replay | None,
         partners: list[_PartnerWork],
     ) -> None:
         """Keep what a partner's request came to until it is durable."""
         if isinstance(outcome, Refusal):
             item.decision = Decision(outcome.response_code)
+        elif isinstance(outcome, Elsewhere):
+            item.decision = Decision(UNAVAILABLE)
         elif isinstance(outcome, Entry | Repeat):
             entry = outcome.entry if isinstance(outcome, Repeat) else outcome
             item.decision = Decision(entry.response_code, entry.answer)
@@ -838,7 +931,7 @@ class Pipeline:
 
     def _decide_one(
         self, state: State, item: _Work | _PartnerWork, now_ms: int
-    ) -> Entry | Repeat | Refusal | _Replay | None:
+    ) -> Entry | Repeat | Refusal | Elsewhere | _Replay | None:
         """Decide one request, loading what the memory lacks, and let the next ones see its entry. None: it
         waits for the HSM."""
         request = item.request
@@ -875,10 +968,17 @@ class Pipeline:
                 self._apply(state, outcome)
                 if not outcome.sides:
                     return outcome  # nothing that another entry would have to follow
-                second = self._loading(state, partial(self._authorizer.second_half, state, outcome, now_ms))
-                if second is not None:
-                    self._apply(state, second)
+                self._follow(state, outcome, now_ms)
             return outcome
+
+    def _follow(self, state: State, entry: Entry, now_ms: int) -> None:
+        """Let what has to follow an entry at another member of ours do so."""
+        receiver = self._loading(state, partial(self._authorizer.receiver, state, entry))
+        if not receiver or not state.owns(bucket_of_member(receiver)):
+            return
+        ask = partial(self._authorizer.second_half, state, entry, now_ms)
+        while (second := self._loading(state, ask)) is not None:
+            self._apply(state, second)
 
     def _decide_due(self, state: State, item: _Due, now_ms: int) -> None:
         """Settle one member, if something is due still."""
@@ -896,6 +996,11 @@ class Pipeline:
             entry = self._loading(state, ask)
             if entry is not None:
                 self._apply(state, entry)
+        if item.sent is not None:
+            bucket, entry_id = item.sent
+            entry = self._loading(state, partial(state.entry_of_id, entry_id, bucket))
+            if entry is not None:
+                self._follow(state, entry, now_ms)
 
     def _apply(self, state: State, entry: Entry) -> None:
         """Let the next decisions see this entry."""
@@ -921,6 +1026,8 @@ class Pipeline:
             assert self._state is not None
             self._state.committed()
             self.committed_entries += stored
+            if batch.sends_away and self._placing is not None:
+                self._placing.sent_away()
             self._finish(batch, answers)
             self._after_commit()
             self._next_batch()
@@ -1093,7 +1200,7 @@ class Pipeline:
     def _release(self, answers: list[_Answer]) -> None:
         at_once = self._at_once
         for answer in answers:
-            if at_once is None or answer.delivery is not None or answer.replayed is not None:
+            if at_once is None or answer.delivery is not None or answer.replayed or answer.is_bare:
                 eager.start(self._send(answer), self._tasks)
                 continue
             sending = answer.sending
@@ -1109,6 +1216,7 @@ class Pipeline:
         sending, body = answer.sending, answer.body
         if answer.replayed is not None:
             answer.replayed.alarm("key serial used before", terminal=sending.terminal)
+        if answer.replayed is not None or answer.is_bare:
             sending.finish(body)
             return
         if answer.delivery is not None and not await self._delivered(sending, answer.delivery):
@@ -1214,6 +1322,12 @@ def authorizer_of(dialect: Dialect, program: Program, key: bytes) -> Authorizer:
         ),
         key,
     )
+
+
+def _sends_away(outcome: object) -> bool:
+    """Whether a decision was of a transfer between members, just now or before."""
+    entry = outcome.entry if isinstance(outcome, Repeat) else outcome
+    return isinstance(entry, Entry) and entry.operation.startswith("transfer")
 
 
 def _digest_of(item: _Item) -> bytes:

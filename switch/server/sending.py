@@ -98,6 +98,10 @@ class KeyMarks:
         self._counters = dict(stored)
         self._latest: dict[bytes, Sending] = {}
 
+    def learn(self, initial_key: bytes, counter: int) -> None:
+        """Another owner has committed this counter of the key."""
+        self._counters[initial_key] = max(counter, self._counters.get(initial_key, 0))
+
     def place(self, sending: Sending) -> Standing:
         """Raise the mark, or say that this one doesn't. Its MAC must have been found good."""
         initial_key = sending.initial_key
