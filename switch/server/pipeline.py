@@ -397,6 +397,8 @@ class Pipeline:
         """From the next frame on these terminals are the registered ones. base_keys: by BDK id; a terminal
         whose own is not there is refused."""
         self._terminals = {terminal.id: terminal for terminal in terminals}
+        # Whose terminals they are, and whether it is blocked.
+        self.acceptors = {one.acceptor: one.acceptor_blocked for one in self._terminals.values()}
         self._base_keys = base_keys
 
     def receive(self, peer: Peer, frame: Frame) -> None:
@@ -614,9 +616,11 @@ class Pipeline:
         else:
             self._transaction(peer, frame, message, sending, operation, standing)
 
-    def _first_problem(self, message: Message, operation: str) -> tuple[str, str, str] | None:
+    def _first_problem(
+        self, message: Message, operation: str, *, mac_required: bool = True
+    ) -> tuple[str, str, str] | None:
         """Path, what is wrong and the response code; None when the message is complete."""
-        if problems := self._dialect.check(message):
+        if problems := self._dialect.check(message, mac_required=mac_required):
             first = problems[0]
             return first.path, first.what, first.response_code
         track = message.fields.get("35")
@@ -666,7 +670,7 @@ class Pipeline:
             for tag, what in self._hidden_tags.items():
                 if f"48.{tag}" in message:
                     return Decision(FORMAT_ERROR, path=f"48.{tag}", what=f"{what} in clear")
-        problem = self._first_problem(message, operation)
+        problem = self._first_problem(message, operation, mac_required=False)
         if problem is not None:
             path, what, code = problem
             return Decision(code, path=path, what=what)
@@ -676,7 +680,7 @@ class Pipeline:
         try:
             request = self._requests.read_partners(message, operation, now, origin)
         except TooOld as error:
-            return Decision(INVALID_TRANSACTION, what=str(error))
+            return Decision(INVALID_TRANSACTION, path="13", what=str(error))
         if len(self._queue) >= LARGEST_QUEUE:
             return Decision(UNAVAILABLE)
         if not self._quarantine.is_empty and self._is_quarantined(request):

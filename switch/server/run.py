@@ -37,6 +37,7 @@ from switch.server.codes import CodeOutbox
 from switch.server.connection import Connections
 from switch.server.corrections import CorrectionsJob
 from switch.server.jobs import DueJob
+from switch.server.partners import Entrance, Partners, mapping_of
 from switch.server.pipeline import Pipeline, where_of
 from switch.server.quarantine import Quarantine, QuarantineError
 from switch.server.registered import Registered
@@ -106,9 +107,14 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
     # does.
     context = _tls(settings.listener)
     listening = _bind(settings.listener)
+    entrances = [
+        Entrance(_bind(one.listener, f"partner {one.name}'s "), _tls(one.listener))
+        for one in settings.partners
+    ]
     lock = _lock(settings)
     try:
         registered = Registered(settings, log)
+        mappings = [mapping_of(one) for one in settings.partners]
         hsm = await open_hsm(settings, _hsm_teller(log))
         check_capable(settings, hsm)
         keys = SwitchKeys.of(
@@ -157,6 +163,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             after_commit=_log_pacer(opened, checkpointer, log),
             stop=request_stop,
         )
+        partners = Partners(settings, mappings, hsm, pipeline, clock, log)
         connections = Connections(pipeline, settings.listener, log)
         handshakes = _handshakes(context, settings.listener, connections, log)
         server = None
@@ -171,8 +178,10 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             write_terminal_settings(settings, port)
         except SettingsError as error:
             raise StartError(str(error)) from error
+        await partners.listen(entrances)
         background = [
             loop.create_task(_sweep(connections)),
+            loop.create_task(partners.run()),
             loop.create_task(_collect()),
             loop.create_task(_checkpoint(engine, checkpoints, clock, log)),
             loop.create_task(_watch_certificates(settings, clock, log)),
@@ -209,6 +218,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         connections.stop_reading()
         due_job.cancel()
         correcting.cancel()
+        await partners.stop()
         await pipeline.drain()
         connections.close_all()
         if server is not None:
@@ -282,8 +292,9 @@ def log_defect(log: structlog.stdlib.BoundLogger, context: dict[str, Any]) -> No
     log.error("defect", what=str(context.get("message", "")), error=type(error).__name__, at=at)
 
 
-def _bind(listener: Listener) -> socket.socket:
-    """The listening socket, bound but not listening yet. Raises PortError."""
+def _bind(listener: Listener, whose: str = "") -> socket.socket:
+    """The listening socket, bound but not listening yet. whose: whose lines come there, empty for terminals'.
+    Raises PortError."""
     try:
         [(family, kind, protocol, _name, address), *_] = socket.getaddrinfo(
             listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -294,9 +305,11 @@ def _bind(listener: Listener) -> socket.socket:
         bound.listen(1)  # so that another process is refused the port from now on
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            remedy = "another process listens there; stop it or choose another port with --port"
+            choose = f"{whose}port" if whose else "port with --port"
+            remedy = f"another process listens there; stop it or choose another {choose}"
         else:
-            remedy = "check listener.host and listener.port in the settings"
+            names = f"{whose}host and port" if whose else "listener.host and listener.port"
+            remedy = f"check {names} in the settings"
         where = f"{listener.host}:{listener.port}"
         raise PortError(f"can't listen on {where} ({error.strerror or error}); {remedy}") from error
     bound.setblocking(False)

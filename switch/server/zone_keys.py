@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple, Protocol, TypeVar
 
 from switch.hsm import KeyNotFound, KeyReused, KeyState, KeyStore, KeyStoreError, KeyVersion
@@ -84,6 +85,31 @@ class ZoneKeys:
         self._came: dict[str, dict[int, tuple[float, float]]] = {}
         self._known: dict[str, dict[int, float]] = {}
 
+    # ------------------------------------------------------------ what there is
+
+    def has(self, kind: Kind, direction: str) -> bool:
+        """Whether there is a key in use. direction: "send" or "receive"."""
+        return any(
+            version.state is KeyState.ACTIVE for version in self._store.versions(self._name(kind, direction))
+        )
+
+    def has_zone_key(self) -> bool:
+        """Whether keys can be changed by message at all."""
+        return any(
+            version.state is KeyState.ACTIVE for version in self._store.versions(f"zone/{self.partner}/zmk")
+        )
+
+    def sending_since(self, kind: Kind) -> datetime | None:
+        """Since when the sending key is in use; None without one."""
+        for version in self._store.versions(self._name(kind, "send")):
+            if version.state is KeyState.ACTIVE:
+                return datetime.fromisoformat(version.created)
+        return None
+
+    def carries_mac(self, message: Message) -> bool:
+        """Whether a message has a MAC, good or not."""
+        return len(self._without_mac(message)) < len(message.fields)
+
     # ------------------------------------------------------------ messages
 
     async def sign(self, message: Message) -> Message:
@@ -155,10 +181,10 @@ class ZoneKeys:
                 profile.key_field: exported.check_value + exported.block,
             }
             request = Message("0800", {**stamp, **brought})
-            signed = await self.sign(request) if self._has(MAC, "send") else request
+            signed = await self.sign(request) if self.has(MAC, "send") else request
             answer = await link.request(signed, timeout_s)
             where = f"partner {self.partner}, new {kind.name} key"
-            if self._has(MAC, "receive") and not await self.verify(answer, now):
+            if self.has(MAC, "receive") and not await self.verify(answer, now):
                 raise ZoneKeyError(f"{where}: the answer's MAC is wrong; the key so far stays in use")
             if answer.get("39") != APPROVED or answer.get(profile.key_field) != exported.check_value:
                 del self._offered[kind.name]  # refused for good; the next call makes another one
@@ -207,7 +233,7 @@ class ZoneKeys:
         if code == APPROVED:
             fields[self._profile.key_field] = check_value
         answer = Message(answer_mti(message.mti), fields)
-        return await self.sign(answer) if self._has(MAC, "send") else answer
+        return await self.sign(answer) if self.has(MAC, "send") else answer
 
     async def _take(self, message: Message, now: float) -> tuple[str, str]:
         brought = message.get(self._profile.key_field)
@@ -218,7 +244,7 @@ class ZoneKeys:
         if kind is None or use is None:
             return FORMAT_ERROR, ""
         try:
-            if self._has(MAC, "receive") and not await self.verify(message, now):
+            if self.has(MAC, "receive") and not await self.verify(message, now):
                 return SECURITY_ERROR, ""
             zone = self._store.key(f"zone/{self.partner}/zmk")
             key = await self._hsm.import_key(block, zone, use)
@@ -299,12 +325,7 @@ class ZoneKeys:
         return result
 
     def _use_so_far(self, kind: Kind) -> KeyUse:
-        return self._store.key(self._name(kind, "send")).use if self._has(kind, "send") else kind.uses[0]
-
-    def _has(self, kind: Kind, direction: str) -> bool:
-        return any(
-            version.state is KeyState.ACTIVE for version in self._store.versions(self._name(kind, direction))
-        )
+        return self._store.key(self._name(kind, "send")).use if self.has(kind, "send") else kind.uses[0]
 
     def _name(self, kind: Kind, direction: str) -> str:
         return f"zone/{self.partner}/{kind.name}-{direction}"

@@ -1,0 +1,239 @@
+"""All partners of a switch: a listener for each, its keys, what is asked of a running switch about them.
+
+Composition only: messages are `partner_link`'s, lines `switch.link`'s. What an operator asks for comes as a
+file in the data directory, counts once, and is answered with another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from switch import iso8583
+from switch.defaults import write_private
+from switch.handshakes import Allowance, Handshakes
+from switch.hsm.port import Hsm
+from switch.iso8583 import Dialect, DialectError
+from switch.keys import open_store
+from switch.link.framing import framing_named
+from switch.link.matching import MatchKey
+from switch.link.network import NetworkMessages
+from switch.link.server import ServerSettings
+from switch.link.stream import Peer as LinePeer
+from switch.link.stream import Server
+from switch.partners import MappingError, PartnerMapping, load
+from switch.partners.mapping import ACQUIRER, SENT, STAN
+from switch.server.partner_link import Clock, Decider, Others, PartnerCodec, PartnerLink
+from switch.server.zone_keys import KINDS, ZoneKeyError, ZoneKeys, ZoneProfile
+from switch.settings import Partner, Settings, SettingsError
+from switch.tls import Role, peer_of
+
+LISTEN_BACKLOG = 64  # a bank opens a few lines
+# How often it is looked whether an operator asked for something, and whether a key has become old.
+INTERVAL_S = 1.0
+# In the data directory: PARTNER.KIND asks for a new sending key, PARTNER.KIND.done says what became of it.
+CHANGES = "zone-changes"
+DONE = ".done"
+
+
+class Entrance(NamedTuple):
+    """Where one partner connects: bound, not listening yet; its TLS, if any."""
+
+    listening: socket.socket
+    context: ssl.SSLContext | None
+
+
+class _Open(NamedTuple):
+    link: PartnerLink
+    server: Server
+    listening: asyncio.Server | None
+    handshakes: Handshakes | None
+
+
+def mapping_of(partner: Partner) -> PartnerMapping:
+    """A partner's mapping with its dialect. Raises SettingsError with every mistake in it."""
+    try:
+        return load(partner.mapping, _dialect_of(partner))
+    except MappingError as error:
+        raise SettingsError(f"partner {partner.name}: its mapping can't be used\n{error}") from None
+
+
+def _dialect_of(partner: Partner) -> Dialect | None:
+    if not partner.dialect:
+        return None
+    try:
+        if partner.dialect in iso8583.shipped():
+            return iso8583.load(partner.dialect)
+        return Dialect.load(Path(partner.dialect))
+    except DialectError as error:
+        raise SettingsError(f"partner {partner.name}: its dialect can't be used\n{error}") from None
+
+
+class Partners:
+    """The partners of the settings, with their mappings. Raises KeysError."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        mappings: Sequence[PartnerMapping],
+        hsm: Hsm,
+        decider: Decider,
+        clock: Clock,
+        log: structlog.stdlib.BoundLogger,
+    ) -> None:
+        self._directory = settings.data / CHANGES
+        self._log = log
+        self._open: list[_Open] = []
+        ours = iso8583.load("vafa")
+        program = settings.program.rules
+        self._links: list[PartnerLink] = []
+        for partner, mapping in zip(settings.partners, mappings, strict=True):
+            network = mapping.network
+            profile = ZoneProfile(network.key_change, network.code_field, network.key_field)
+            keys = ZoneKeys(partner.name, mapping.dialect, hsm, open_store(settings), profile)
+            others = Others(
+                frozenset(
+                    acceptor
+                    for other in settings.partners
+                    if other is not partner
+                    for acceptor in other.acceptors
+                )
+            )
+            self._links.append(
+                PartnerLink(partner, mapping, keys, ours, decider, program, others, clock, log)
+            )
+
+    async def listen(self, entrances: Sequence[Entrance]) -> None:
+        """Accept partners from now on. entrances: in the order of the settings."""
+        for link, entrance in zip(self._links, entrances, strict=True):
+            partner = link.partner
+            server = Server(
+                _link_settings(link),
+                link.answer,
+                maximum_connections=partner.listener.max_connections,
+                admit=_admission(link, self._log),
+                report=link.told_by_link,
+            )
+            link.peers = lambda server=server: server.peers  # type: ignore[misc]
+            listening, handshakes = None, None
+            if entrance.context is None:
+                listening = await asyncio.get_running_loop().create_server(
+                    server.protocol, sock=entrance.listening, backlog=LISTEN_BACKLOG
+                )
+            else:
+                entrance.listening.listen(LISTEN_BACKLOG)
+                handshakes = _handshakes(entrance.context, partner, server, self._log)
+                handshakes.serve(entrance.listening)
+            self._open.append(_Open(link, server, listening, handshakes))
+            self._log.info(
+                "partner listening",
+                partner=partner.name,
+                host=partner.listener.host,
+                port=entrance.listening.getsockname()[1],
+                tls=entrance.context is not None,
+                blocked=partner.blocked,
+            )
+            for name in link.missing_keys():
+                self._log.error("key missing", alarm=True, partner=partner.name, key=name)
+
+    async def run(self) -> None:
+        """For ever: changes of keys, by the clock and as an operator asks."""
+        if not self._links:
+            return
+        while True:
+            await asyncio.sleep(INTERVAL_S)
+            for link in self._links:
+                await self._change_as_asked(link)
+                await link.change_old_keys()
+
+    async def stop(self) -> None:
+        """Accept nobody any more and bring every line to its end."""
+        for one in self._open:
+            if one.listening is not None:
+                one.listening.close()
+            if one.handshakes is not None:
+                one.handshakes.close()
+        await asyncio.gather(*(one.server.stop() for one in self._open))
+
+    async def _change_as_asked(self, link: PartnerLink) -> None:
+        for kind in KINDS:
+            asked = self._directory / f"{link.partner.name}.{kind.name}"
+            try:
+                asked.unlink()  # it counts once
+            except OSError:
+                continue
+            try:
+                added = await link.change_key(kind)
+            except ZoneKeyError as error:
+                self._log.error("zone key not changed", partner=link.partner.name, error=str(error))
+                outcome = {"error": str(error)}
+            else:
+                outcome = {"version": str(added.version), "check_value": added.check_value}
+            try:
+                write_private(asked.with_name(asked.name + DONE), json.dumps(outcome) + "\n")
+            except OSError as error:
+                self._log.error("outcome not written", partner=link.partner.name, error=error.strerror)
+
+
+def _link_settings(link: PartnerLink) -> ServerSettings:
+    partner, mapping = link.partner, link.mapping
+    limits = partner.listener
+    codes = mapping.response_codes
+    return ServerSettings(
+        codec=PartnerCodec(mapping.dialect),
+        framing=framing_named(partner.framing),
+        network=NetworkMessages(
+            code_field=mapping.network.code_field, unavailable=codes["91"], failed=codes["96"]
+        ),
+        key=MatchKey((ACQUIRER, STAN, SENT), (STAN, SENT)),
+        max_frame_bytes=limits.max_frame_bytes,
+        max_at_handler=limits.max_in_flight,
+        idle_timeout_s=float(limits.idle_timeout_s),
+        frame_timeout_s=float(limits.frame_timeout_s),
+        answer_network=False,  # sign-on and echo carry MACs too
+        answer_keep_alives=True,
+    )
+
+
+def _admission(link: PartnerLink, log: structlog.stdlib.BoundLogger) -> Callable[[LinePeer], bool]:
+    """Whether a line is the partner's: where certificates are asked for, by what its one says."""
+    partner = link.partner
+
+    def admit(peer: LinePeer) -> bool:
+        if partner.listener.tls_clients is None:
+            return True
+        holder = peer_of(peer.certificate)
+        if holder is not None and (holder.role, holder.name) == (Role.PARTNER, partner.name):
+            return True
+        log.error(
+            "partner not permitted",
+            alarm=True,
+            partner=partner.name,
+            peer=peer.name,
+            problem="another's certificate",
+        )
+        return False
+
+    return admit
+
+
+def _handshakes(
+    context: ssl.SSLContext, partner: Partner, server: Server, log: structlog.stdlib.BoundLogger
+) -> Handshakes:
+    lines = Allowance()
+
+    def failed(peer: str, reason: str) -> None:
+        left_out = lines.take(asyncio.get_running_loop().time())
+        if left_out is not None:
+            log.warning(
+                "TLS handshake failed", partner=partner.name, peer=peer, reason=reason, left_out=left_out
+            )
+
+    return Handshakes(context, float(partner.listener.frame_timeout_s), server.protocol, failed)

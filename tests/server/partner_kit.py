@@ -1,0 +1,82 @@
+"""A real switch with a partner, and the partner: for the tests of partners' lines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from simulators.partner import ACQUIRER, Bank, share_zone_key
+from switch.defaults import create_defaults
+from switch.link.stream import Client
+from switch.settings import load
+from tests.server.running_switch import RunningSwitch
+
+BANK = "BANK"
+COMPONENTS = [bytes([number]) * 31 + bytes([number + 8]) for number in (1, 2, 4)]
+UP_S = 30.0  # only a hanging switch is this slow
+
+Result = TypeVar("Result")
+
+
+class PartneredSwitch(RunningSwitch):
+    """A switch whose settings name one partner, with a zone key. more: lines of its [[partners]]."""
+
+    def __init__(
+        self,
+        directory: Path,
+        more: str = "",
+        changes: dict[str, str] | None = None,
+        module: str = "tools.cli",
+    ) -> None:
+        create_defaults(directory)
+        path = directory / "switch.toml"
+        table = f'\n[[partners]]\nname = "{BANK}"\nport = 0\nacquirers = ["{ACQUIRER}"]\n{more}\n'
+        path.write_text(path.read_text(encoding="utf-8") + table, encoding="utf-8")
+        share_zone_key(load(path), BANK, COMPONENTS)
+        super().__init__(directory, changes, module)
+
+    def told_of(self, kind: str) -> None:
+        """Returns when the switch says that its sending key of this kind has changed."""
+        self.events("kind", kind)
+
+    @property
+    def partner_port(self) -> int:
+        """Where the partner connects, since the last start."""
+        [*_, last] = self.events("event", "partner listening")
+        return int(last["port"])
+
+
+@asynccontextmanager
+async def connected(bank: Bank, switch: PartneredSwitch) -> AsyncIterator[Client]:
+    """A line of the bank, up."""
+    async with bank.client(switch.partner_port) as client:
+        await client.up(UP_S)
+        yield client
+
+
+async def exchange_keys(bank: Bank, switch: PartneredSwitch, link: Client) -> None:
+    """First keys both ways: ours by 0800, the switch's as an operator asks for them."""
+    await bank.first_keys(link)
+    for kind in ("mac", "pin"):
+        ask_for_change(switch, kind)
+        await asyncio.to_thread(switch.told_of, kind)
+
+
+def ask_for_change(switch: RunningSwitch, kind: str) -> None:
+    """What `vafa keys change` leaves in the data directory."""
+    directory = switch.directory / "zone-changes"
+    directory.mkdir(exist_ok=True)
+    (directory / f"{BANK}.{kind}").touch()
+
+
+def played(story: Callable[[], Awaitable[Result]]) -> Result:
+    """Run a story to its end; it hangs for two minutes at most."""
+
+    async def play() -> Result:
+        async with asyncio.timeout(120):
+            return await story()
+
+    return asyncio.run(play())
