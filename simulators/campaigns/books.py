@@ -23,14 +23,16 @@ CLASSES_WITH_RECEIPT = frozenset("123")
 
 
 class Outcome(NamedTuple):
-    """A transaction as its terminal knows it, from the printed receipt. Points and balance as printed."""
+    """A transaction as its terminal knows it, from the printed receipt. Points, balance and debt as printed;
+    None: the receipt doesn't say."""
 
     terminal: str
     flow: str
     stan: str
     rrn: str
-    points: int
-    balance: int
+    points: int | None
+    balance: int | None
+    debt: int | None = None
 
 
 class Undone(NamedTuple):
@@ -42,7 +44,8 @@ class Undone(NamedTuple):
 
 @dataclass(slots=True)
 class Row:
-    """An entry of the ledger. points: what it gave the member (signed); balance: the member's after it."""
+    """An entry of the ledger. points: what it gave the member (signed); balance: the member's after it; hold:
+    the one that a capture ended, or 0."""
 
     id: int
     bucket: int
@@ -54,6 +57,7 @@ class Row:
     is_reversed: bool
     points: int = 0
     balance: int = 0
+    hold: int = 0
     kinds: list[TransferKind] = field(default_factory=list)
     reverses: list[int] = field(default_factory=list)
 
@@ -89,6 +93,7 @@ def read_books(ledger: Store | Path) -> Books:
                 is_reversed=entry.identity in originals,
                 points=points,
                 balance=members[entry.member],
+                hold=sum(one.hold for one in entry.transfers if one.kind is TransferKind.CAPTURE),
                 kinds=[transfer.kind for transfer in entry.transfers],
                 reverses=[transfer.reverses for transfer in entry.transfers],
             )
@@ -135,10 +140,12 @@ def _receipts_without_entry(books: Books, outcomes: Sequence[Outcome]) -> list[s
             found.append(f"{name} was answered {row.response_code} in the ledger")
         if row.is_reversed:
             found.append(f"{name} is reversed in the ledger")
-        if abs(row.points) != outcome.points:
+        if outcome.points not in (None, abs(row.points)):
             found.append(f"{name} says {outcome.points} points, the ledger {row.points}")
-        if max(0, row.balance) != outcome.balance:
+        if outcome.balance not in (None, max(0, row.balance)):
             found.append(f"{name} says balance {outcome.balance}, the ledger {row.balance}")
+        if outcome.debt not in (None, max(0, -row.balance)):
+            found.append(f"{name} says debt {outcome.debt}, the ledger {row.balance}")
     return found
 
 
@@ -164,10 +171,11 @@ def _effects_of_undone(books: Books, undone: Iterable[Undone]) -> list[str]:
     found = []
     for request in undone:
         for row in by_name[request.terminal, request.stan]:
-            if row.points + taken_back[row.id]:
-                found.append(
-                    f"{row} was undone by its terminal and keeps {row.points + taken_back[row.id]} points"
-                )
+            kept = row.points + taken_back[row.id]
+            if row.hold and row.is_reversed:  # what was held is the member's again, not held again
+                kept += books.rows[row.hold].points
+            if kept:
+                found.append(f"{row} was undone by its terminal and keeps {kept} points")
             if row.response_code == APPROVED and row.mti_class != REVERSAL_CLASS and not row.is_reversed:
                 found.append(f"{row} was undone by its terminal and stands in the ledger")
     return found
@@ -178,6 +186,9 @@ def _wrong_balances(books: Books, outcomes: Sequence[Outcome]) -> list[str]:
     for entry in {parse_rrn(outcome.rrn)[1] for outcome in outcomes}:
         if (row := books.rows.get(entry)) is not None:
             expected[row.member] += row.points
+    for row in books.rows.values():
+        if row.hold and row.is_reversed:
+            expected[row.member] -= books.rows[row.hold].points
     return [
         f"member {member} has {books.balances.get(member, 0)} points, its receipts make {expected[member]}"
         for member in sorted(books.balances.keys() | expected.keys())

@@ -6,7 +6,7 @@ Pure. Whoever serves them says what was approved, so that later wishes can name 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from simulators.campaigns.requests import Desk
@@ -31,12 +31,13 @@ WISHES: Final = {
 LARGEST_EARN_POINTS: Final = 300
 LARGEST_SPENT_POINTS: Final = 120
 REMEMBERED: Final = 12  # approved transactions that are named again
-# What may follow an operation.
+# What may follow an operation. Not a hold's void: the switch doesn't take it back, so a terminal that isn't
+# answered would never know.
 _FOLLOWED: Final = {
     "capture": ("hold",),
     "refund": ("redeem", "capture"),
     "goods_back": ("earn",),
-    "void": ("earn", "redeem", "hold"),
+    "void": ("earn", "redeem"),
 }
 
 
@@ -57,15 +58,21 @@ class _Approved(NamedTuple):
 
 
 class Customers:
-    """Draws wishes. rial_per_point: of a purchase."""
+    """Draws wishes. rial_per_point: of a purchase; wishes: weights of what is wanted."""
 
     def __init__(
-        self, desks: Sequence[Desk], cards: Sequence[Card], rial_per_point: int, chance: random.Random
+        self,
+        desks: Sequence[Desk],
+        cards: Sequence[Card],
+        rial_per_point: int,
+        chance: random.Random,
+        wishes: Mapping[str, int] = WISHES,
     ) -> None:
         self._desks = desks
         self._cards = cards
         self._rial_per_point = rial_per_point
         self._chance = chance
+        self._names, self._weights = list(wishes), list(wishes.values())
         self._waiting = [
             Wish(number % len(desks), "activate", desks[number % len(desks)].activation(card))
             for number, card in enumerate(cards)
@@ -89,7 +96,7 @@ class Customers:
 
     def _drawn(self) -> Wish:
         chance = self._chance
-        [name] = chance.choices(list(WISHES), list(WISHES.values()))
+        [name] = chance.choices(self._names, self._weights)
         if name == "repeat":
             return chance.choice(self._sent)._replace(repeated=True)
         if name == "reverse":

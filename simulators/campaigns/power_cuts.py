@@ -52,12 +52,17 @@ CUTS_PER_STORY: Final = 400
 # Every so often the whole engine is opened, its memory and its checkpoints too; the other times the one
 # connection that recovers the file, as the engine opens it. Now and then all is verified, and trade goes on.
 WHOLE_EVERY: Final = 4
-DEEP_EVERY: Final = 60
+DEEP_EVERY: Final = 200
+# Of the cuts, those before anything was told: making a ledger is a tenth of a story, and slow to look into.
+FRESH_SHARE: Final = 0.03
 # Cuts of a planted setting after which it must have been caught.
 PLANTED_CUTS: Final = 150
 # Memory: the disk is played, nothing has to survive this machine.
 MEMORY_DIRECTORY: Final = Path("/dev/shm")
 MOST_TOLD: Final = 20
+# Known to nobody else, so that a seed tells the same story again.
+SEAL_KEY: Final = sha256(b"seals of power cuts").digest()
+DIRECTORY_KEY: Final = sha256(b"directory of power cuts").digest()
 
 OpenEngine = Callable[[Path, bytes], SqliteEngine]
 
@@ -290,14 +295,19 @@ def story_of(
 
 
 def campaign_settings(directory: Path) -> Settings:
-    """Fresh keys; points that wait, and that end while a story lasts."""
+    """Keys that are always the same; points that wait, and that end while a story lasts."""
     settings = create_defaults(directory)
     day = Clock(START_MS).local().date().toordinal()
     versions = (
         Rules(expiry=ROLLING, expiry_days=5),
         Rules(number=2, starts=day + 4, expiry=ROLLING, expiry_days=6, pending_days=1),
     )
-    return replace(settings, program=replace(settings.program, versions=versions))
+    return replace(
+        settings,
+        program=replace(settings.program, versions=versions),
+        seal_key=SEAL_KEY,
+        directory_key=DIRECTORY_KEY,
+    )
 
 
 # ---------------------------------------------------------------- cutting
@@ -307,7 +317,13 @@ def cut_story(story: Story, seed: str, cuts: int, directory: Path, open_engine: 
     """So many cuts of a story, at moments that the seed chooses."""
     result = Result()
     chance = random.Random(f"cuts {seed}")
-    moments = sorted(chance.randrange(1, len(story.events) + 1) for _ in range(cuts))
+    first = next(place for place, event in enumerate(story.events) if isinstance(event, Told))
+    moments = sorted(
+        chance.randint(1, first)
+        if chance.random() < FRESH_SHARE
+        else chance.randint(first, len(story.events))
+        for _ in range(cuts)
+    )
     disk, told, taken = Disk(), 0, 0
     for number, moment in enumerate(moments):
         for event in story.events[taken:moment]:
@@ -461,9 +477,12 @@ def play(part: Part) -> Result:
             written, cut = directory / f"{number} written", directory / f"{number} cut"
             written.mkdir()
             cut.mkdir()
-            story = story_of(settings, seed, written, open_engine)
             cuts = min(CUTS_PER_STORY, part.cuts - result.cuts)
-            result.add(cut_story(story, seed, cuts, cut, open_engine))
+            try:
+                story = story_of(settings, seed, written, open_engine)
+                result.add(cut_story(story, seed, cuts, cut, open_engine))
+            except AssertionError as error:  # of the ledger's own
+                result.add(Result(cuts, problems=[f"seed {seed!r}: an invariant broke: {error}"]))
             for path in (*written.iterdir(), *cut.iterdir()):
                 path.unlink()
             number += 1
@@ -498,7 +517,7 @@ def run(
     with ProcessPoolExecutor(processes) as pool:
         for done in pool.map(play, parts_of(cuts, seed, stories=5)):
             result.add(done)
-            tell(f"{result.cuts} cuts, {len(result.problems)} problems")
+            tell("\n".join((f"{result.cuts} cuts, {len(result.problems)} problems", *done.problems)))
     return result
 
 
