@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
@@ -59,6 +60,7 @@ EARNS = frozenset({"earn"})
 REDEMPTIONS = frozenset({"redeem", "capture"})
 ACTIVITIES = EARNS | REDEMPTIONS
 REVERSED = ".reversal"  # what follows the original's operation in a reversal's
+TAKING_BACK = frozenset({"void", "refund", "return"})  # what was used before isn't any more
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _TEHRAN_OFFSET_S = 12_600  # since 2022 without summer time
 _MEMBER, _PENDING, _HELD = AccountKind.MEMBER, AccountKind.PENDING, AccountKind.HELD
@@ -90,7 +92,7 @@ def member_after(member: Member | None, entry: Entry) -> Member:
                 wallets = tuple([_sorted(wallet, active_day) for wallet in wallets])
                 due = 0
         usage = _used(usage, entry.operation, units_moved(entry), 1, 1)
-    elif entry.operation.endswith(REVERSED):
+    elif entry.operation in TAKING_BACK or entry.operation.endswith(REVERSED):
         usage = _unused(usage, active_day, entry)
     for transfer in entry.transfers:
         wallets, holds = _moved(wallets, holds, entry.id, transfer, active_day)
@@ -168,19 +170,41 @@ def _used(usage: Usage, operation: str, units: int, of_day: int, of_month: int) 
 
 
 def _unused(usage: Usage, active_day: int, entry: Entry) -> Usage:
-    """The usage less what a reversal takes back, when that was done on the active day or in its month."""
+    """The usage less what an entry takes back (more, when that is reversed), if what it takes back was done on
+    the active day or in its month. A refund or return takes points back, the sale stays counted."""
+    operation = entry.operation.removesuffix(REVERSED)
     original = entry.transfers[0].reverses if entry.transfers else 0
-    for side in entry.sides:
-        if isinstance(side, Followed):
-            original = side.original
+    counts = operation in ACTIVITIES
+    if operation in TAKING_BACK:
+        original = next((side.original for side in entry.sides if isinstance(side, Followed)), 0)
+        counts = operation == "void"
     if not active_day or not original:
         return usage
+    earned = -_posted(entry, AccountKind.ISSUED)
+    redeemed = _posted(entry, AccountKind.REDEEMED)
+    sign = 1 if operation != entry.operation and operation in TAKING_BACK else -1
+    earns, redemptions = (int(counts and bool(units)) * sign for units in (earned, redeemed))
     of_day = original >= _first_id(active_day)
-    of_month = original >= _first_id(active_day - date.fromordinal(active_day).day + 1)
-    operation = entry.operation.removesuffix(REVERSED)
-    left = _used(usage, operation, -units_moved(entry), -int(of_day), -int(of_month))
+    of_month = original >= _first_id(month_start(active_day))
+    left = Usage(
+        usage.earns + earns * of_day,
+        usage.earned + earned * of_day,
+        usage.redemptions + redemptions * of_day,
+        usage.redeemed + redeemed * of_day,
+        usage.month_earns + earns * of_month,
+        usage.month_earned + earned * of_month,
+        usage.month_redemptions + redemptions * of_month,
+        usage.month_redeemed + redeemed * of_month,
+    )
     # What was decided as one day became the next has an id of the next.
     return Usage(*(max(count, 0) for count in msgspec.structs.astuple(left)))
+
+
+def _posted(entry: Entry, kind: AccountKind) -> int:
+    """What an entry adds to accounts of this kind."""
+    return sum(
+        posting.amount for transfer in entry.transfers for posting in transfer.postings if posting.kind is kind
+    )
 
 
 def usage_on(member: Member, day: int) -> Usage:
@@ -190,7 +214,7 @@ def usage_on(member: Member, day: int) -> Usage:
 
 def _begun(usage: Usage, before: int, day: int) -> Usage:
     """The usage at the beginning of a day that isn't the one before."""
-    if before and _month_of(before) == _month_of(day):
+    if before and month_start(before) == month_start(day):
         return Usage(
             0,
             0,
@@ -205,9 +229,10 @@ def _begun(usage: Usage, before: int, day: int) -> Usage:
 
 
 @lru_cache(maxsize=2048)
-def _month_of(day: int) -> tuple[int, int]:
-    of_calendar = date.fromordinal(day)
-    return of_calendar.year, of_calendar.month
+def month_start(day: int) -> int:
+    """The first day of a day's month, as limits count: of the Jalali calendar, as all months of a program."""
+    of_day = date.fromordinal(day)
+    return day - int(jalali(of_day.year, of_day.month, of_day.day)[2]) + 1
 
 
 def _first_id(day: int) -> int:
@@ -366,13 +391,20 @@ def credential_after(credential: Credential, side: Side) -> Credential:
     return Credential(verifier, pin_wrong, code, expires_ms, code_wrong, spend_from_ms, card_wrong)
 
 
-def add_to_accounts(balances: dict[Account, int], entry: Entry) -> None:
-    """Add the entry's postings on accounts that are no member's own."""
+def add_to_accounts(balances: dict[Account, int], entry: Entry, bucket: int | None = None) -> None:
+    """Add the entry's postings on accounts that are no member's own. bucket: what stands for all buckets."""
+    if bucket is None:
+        bucket = entry.bucket
     for transfer in entry.transfers:
         for posting in transfer.postings:
-            if posting.kind not in OF_MEMBER:
-                account = Account(entry.bucket, posting.kind, posting.holder, transfer.program, posting.unit)
-                balances[account] = balances.get(account, 0) + posting.amount
+            kind = posting.kind
+            if kind not in OF_MEMBER:
+                # Equal to the account, and found by it, without making one.
+                named: Any = (bucket, kind, posting.holder, transfer.program, posting.unit)
+                if named in balances:
+                    balances[named] += posting.amount
+                else:
+                    balances[Account(*named)] = posting.amount
 
 
 def fund_of(members: Iterable[Member], program: str) -> int:

@@ -48,6 +48,7 @@ from switch.ledger.rows import (
 from switch.ledger.seal import Sealer
 from switch.ledger.sorted_runs import KEYS_IN_MEMORY, RunWriter, Value
 from switch.ledger.sqlite import ALL_BUCKETS
+from switch.ledger.weighing import WeighedSum
 
 # A report is for people: beyond this the ledger is past naming rows. Counting goes on.
 MOST_PROBLEMS = 1_000
@@ -123,9 +124,9 @@ def _stored_account(account: Any) -> Value:
     return int(kind), holder.encode(), program.encode(), int(unit), bucket
 
 
-def _stored_counter(key: Any) -> Value:
-    (scope, holder, period, operation), bucket = key
-    return int(scope), period.encode(), holder.encode(), operation.encode(), bucket
+def _stored_counter(counter: Any) -> Value:
+    scope, holder, period, operation = counter
+    return int(scope), period.encode(), holder.encode(), operation.encode(), ALL_BUCKETS
 
 
 # Keys as their tables have them, where that is another way than the code does.
@@ -135,7 +136,8 @@ _STORED = {"account": _stored_account, "counter": _stored_counter}
 class Part(NamedTuple):
     """What one process checks at a time. ledger: its id, or empty when that can't be trusted. newest: the
     last entry that counts towards what is compared over all buckets. sequences: of the last checkpoint.
-    directory: for sorted parts."""
+    directory: for sorted parts. weights: the secret of weighed sums. each_counter: counters are not weighed
+    but written to sorted parts."""
 
     store: Store
     seal_key: bytes
@@ -145,10 +147,16 @@ class Part(NamedTuple):
     newest: int
     sequences: Sequence[int]
     directory: Path
+    weights: bytes
+    each_counter: bool = False
+
+    def __repr__(self) -> str:
+        return f"Part(buckets {self.first} to {self.last})"
 
 
 class Checked(NamedTuple):
-    """What came of a part. heads: by bucket, at the last checkpoint; None where that isn't known."""
+    """What came of a part. heads: by bucket, at the last checkpoint; None where that isn't known. counters:
+    their weighed sum."""
 
     findings: Findings
     entries: int
@@ -156,15 +164,26 @@ class Checked(NamedTuple):
     postings: int
     members: int
     heads: Mapping[int, Head | None]
+    counters: int
 
 
 class Chain:
     """Where one bucket's chain is: the last entry read, its seal as stored and as computed. plain: nothing
-    was wrong with it, nor is its beginning unknown."""
+    was wrong with it, nor is its beginning unknown. until: its number at the last checkpoint, -1 without."""
 
-    __slots__ = ("business_date", "computed", "entry", "jump", "members", "plain", "sequence", "stored")
+    __slots__ = (
+        "business_date",
+        "computed",
+        "entry",
+        "jump",
+        "members",
+        "plain",
+        "sequence",
+        "stored",
+        "until",
+    )
 
-    def __init__(self, seal: bytes, sequence: int = 0, entry: int = 0) -> None:
+    def __init__(self, seal: bytes, sequence: int = 0, entry: int = 0, until: int = -1) -> None:
         self.entry = entry
         self.sequence = sequence
         self.stored = seal
@@ -172,6 +191,7 @@ class Chain:
         self.members = 0
         self.business_date = ""
         self.plain = bool(seal)
+        self.until = until
         self.jump: tuple[int, int, bytes] | None = None  # entry, sequence, seal behind a gap
 
     def take(self, entry: int, sequence: int, stored: bytes, computed: bytes) -> None:
@@ -320,7 +340,10 @@ class PartCheck:
         self._sealer = sealer
         buckets = range(part.first, part.last + 1)
         self._chains = {
-            bucket: Chain(sealer.genesis(part.ledger, bucket) if part.ledger else _NO_SEAL)
+            bucket: Chain(
+                sealer.genesis(part.ledger, bucket) if part.ledger else _NO_SEAL,
+                until=part.sequences[bucket] if part.sequences else -1,
+            )
             for bucket in buckets
         }
         self._chain_check = ChainCheck(sealer, self._chains, self._findings)
@@ -334,8 +357,8 @@ class PartCheck:
             table: RunWriter(part.directory, f"{table}.{part.first:03d}", combine, _STORED.get(table, tuple))
             for table, combine in COMBINE.items()
         }
-        self._netted = True
-        self._tallies: dict[int, Tally] = {bucket: Tally() for bucket in (ALL_BUCKETS, *buckets)}
+        self._tally = Tally()
+        self._counters = WeighedSum(part.weights)
         self._marks: dict[bytes, int] = {}
         self._within: dict[Account, int] = {}  # up to part.newest
         self._beyond: dict[Account, int] = {}
@@ -345,7 +368,6 @@ class PartCheck:
     def run(self) -> Checked:
         """Check. Raises Damaged, LedgerUnavailable."""
         reading = self._part.store.open()
-        self._netted = reading.netted
         checks = (
             ("entry", self._check_entries),
             ("bucket_head", self._check_heads),
@@ -365,33 +387,36 @@ class PartCheck:
             reading.close()
         self._check_sums()
         for account, balance in self._within.items():
-            place = ALL_BUCKETS if self._netted else account.bucket
-            self._runs["account"].add((place, *account[1:]), (balance,))
+            self._runs["account"].add(account, (balance,))
         for initial_key, mark in self._marks.items():
             self._runs["key_mark"].add((initial_key,), (mark,))
-        self._write_tallies()
+        self._take_tally()
         for runs in self._runs.values():
             runs.write()
-        members = sum(chain.members for chain in self._chains.values())
-        return Checked(self._findings, self._entries, self._transfers, self._postings, members, self._heads)
+        return Checked(
+            self._findings,
+            self._entries,
+            self._transfers,
+            self._postings,
+            sum(chain.members for chain in self._chains.values()),
+            self._heads,
+            self._counters.value(),
+        )
 
-    def _write_tallies(self) -> None:
-        for place, tally in self._tallies.items():
-            for counter, count in tally.take():
-                self._runs["counter"].add((counter, place), count)
+    def _take_tally(self) -> None:
+        add = self._runs["counter"].add if self._part.each_counter else self._counters.add
+        for counter, count in self._tally.take():
+            add(counter, count)
 
     # ---------------------------------------------------------------- entries
 
     def _check_entries(self, reading: Reading) -> None:
         part, chains, follows = self._part, self._chains, self._chain_check.follows
-        entry_seal, sequences, apply = self._sealer.entry, part.sequences, self._apply
-        for row in reading.entries(part.first, part.last):
-            self._entries += 1
-            if self._entries % KEYS_IN_MEMORY == 0:
-                self._write_tallies()
+        entry_seal, apply, tally = self._sealer.entry, self._apply, self._tally
+        for self._entries, row in enumerate(reading.entries(part.first, part.last), start=1):
+            bucket, seal = row[_BUCKET], row[SEAL]
             values: Any = row[:SEAL]
-            seal = row[SEAL]
-            chain = chains.get(row[_BUCKET])
+            chain = chains.get(bucket)
             try:
                 # Nearly all; whatever isn't as it should be takes the other way.
                 if (
@@ -405,23 +430,26 @@ class PartCheck:
                     chain.sequence += 1
                     chain.stored = chain.computed = seal
                 elif follows(row):
-                    chain = chains[row[_BUCKET]]
+                    chain = chains[bucket]
                 else:
                     continue
                 apply(row, entry_of(values), chain)
             except WRONG_VALUES as error:
                 self._members.breaks(row, f"can't be read: {_told(error)}", row[_MEMBER])
-            if chain is not None and sequences and sequences[row[_BUCKET]] == chain.sequence:
-                self._heads[row[_BUCKET]] = Head(chain.sequence, seal, chain.members)
+            if chain is not None and chain.sequence == chain.until:
+                self._heads[bucket] = Head(chain.sequence, seal, chain.members)
+            if len(tally) >= KEYS_IN_MEMORY:
+                self._take_tally()
         for chain in chains.values():
             chain.end()
 
     def _apply(self, row: Row, entry: Entry, chain: Chain) -> None:
-        if entry.business_date < chain.business_date:
-            what = f"its business date is before {chain.business_date}, which had begun"
-            self._findings.add("entry", row[_ID], entry_name(row), what)
-        else:
-            chain.business_date = entry.business_date
+        if entry.business_date != chain.business_date:
+            if entry.business_date < chain.business_date:
+                what = f"its business date is before {chain.business_date}, which had begun"
+                self._findings.add("entry", row[_ID], entry_name(row), what)
+            else:
+                chain.business_date = entry.business_date
         if entry.id < (entry.decided_ms - ENTRY_ID_EPOCH_MS) * ENTRY_IDS_PER_MS:
             what = f"was decided {_moment(entry.decided_ms)}, after its id was made"
             self._findings.add("entry", row[_ID], entry_name(row), what)
@@ -431,14 +459,14 @@ class PartCheck:
             self._transfers += len(transfers)
             for transfer in transfers:
                 self._postings += len(transfer.postings)
-            add_to_accounts(self._within if within else self._beyond, entry)
+            add_to_accounts(self._within if within else self._beyond, entry, ALL_BUCKETS)
         if entry.sides:
             self._apply_sides(row, entry, chain, within)
         if entry.member:
             self._members.apply(row, entry)
         if not within:
             return
-        self._tallies[ALL_BUCKETS if self._netted else entry.bucket].add(entry)
+        self._tally.add(entry)
         serial = entry.key_serial
         if serial:
             initial_key = serial[:INITIAL_KEY_BYTES]
@@ -536,34 +564,34 @@ class PartCheck:
                     self._findings.add("directory", member, f"of member {member}", what)
 
     def _check_sums(self) -> None:
-        """Nothing comes from nowhere, and the fund holds what the lots are worth; bucket by bucket."""
+        """Nothing comes from nowhere, and the fund holds what the lots are worth."""
         if self._findings.found:
             return  # what is wrong already would only be told again
-        sums: dict[tuple[int, str, Unit], int] = {}
-        funds: dict[tuple[int, str], int] = {}
+        sums: dict[tuple[str, Unit], int] = {}
+        funds: dict[str, int] = {}
         for accounts in (self._within, self._beyond):
-            for (bucket, kind, _holder, program, unit), balance in accounts.items():
-                sums[bucket, program, unit] = sums.get((bucket, program, unit), 0) + balance
+            for (_bucket, kind, _holder, program, unit), balance in accounts.items():
+                sums[program, unit] = sums.get((program, unit), 0) + balance
                 if kind is AccountKind.FUND:
-                    funds[bucket, program] = funds.get((bucket, program), 0) + balance
-        worth: dict[tuple[int, str], int] = {}
+                    funds[program] = funds.get(program, 0) + balance
+        worth: dict[str, int] = {}
         for member in self._members.members.values():
-            bucket = member.id >> MEMBER_NUMBER_BITS
             for wallet in member.wallets:
-                key = bucket, wallet.program, wallet.unit
+                key = wallet.program, wallet.unit
                 sums[key] = sums.get(key, 0) + wallet.balance + wallet.pending + wallet.held
             for program in {wallet.program for wallet in member.wallets}:
                 # A member at a time: the parts of a rial are each member's own.
-                worth[bucket, program] = worth.get((bucket, program), 0) + fund_of((member,), program)
-        for (bucket, program, unit), total in sorted(sums.items()):
+                worth[program] = worth.get(program, 0) + fund_of((member,), program)
+        first, last = self._part.first, self._part.last
+        for (program, unit), total in sorted(sums.items()):
             if total:
                 what = f"its {unit.name.lower()} sum to {total} over all accounts, not to 0"
-                self._findings.add("account", bucket, f"{program} bucket {bucket}", what)
-        for bucket, program in sorted(funds.keys() | worth.keys()):
-            holds, should = funds.get((bucket, program), 0), worth.get((bucket, program), 0)
+                self._findings.add("account", first, f"{program} buckets {first} to {last}", what)
+        for program in sorted(funds.keys() | worth.keys()):
+            holds, should = funds.get(program, 0), worth.get(program, 0)
             if holds != should:
                 what = f"the fund holds {holds} rial, the members' lots are worth {should}"
-                self._findings.add("account", bucket, f"fund {program} bucket {bucket}", what)
+                self._findings.add("account", first, f"fund {program} buckets {first} to {last}", what)
 
 
 def check_part(part: Part) -> Checked:

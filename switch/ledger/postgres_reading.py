@@ -97,8 +97,6 @@ class PostgresStore(NamedTuple):
 class PostgresReading:
     """`Reading` of a PostgreSQL ledger: one transaction that sees one moment."""
 
-    netted = True
-
     def __init__(self, server: Server) -> None:
         self._server = server
         self._cursors = count()

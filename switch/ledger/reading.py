@@ -79,10 +79,8 @@ _ENTRY_TEXTS = ("operation", "terminal", "acceptor", "business_date", "response_
 class Reading(Protocol):
     """One snapshot of a ledger. Every method raises `Damaged`, or LedgerUnavailable when it can't go on.
 
-    netted: whether accounts and counters have one row for all buckets (their bucket is -1) or one a bucket.
+    Accounts and counters have one row for all buckets, their bucket is -1.
     """
-
-    netted: bool
 
     def schema(self) -> Iterator[tuple[str, str]]:
         """Tables, indexes and the like that are not as they were made: name and what is wrong."""
@@ -181,8 +179,6 @@ _SCHEMA = "SELECT name, type, tbl_name, sql FROM sqlite_schema"
 
 class SqliteReading:
     """`Reading` of a SQLite ledger."""
-
-    netted = True
 
     def __init__(self, path: Path) -> None:
         try:

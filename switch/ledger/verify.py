@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import os
+import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -37,6 +38,7 @@ from switch.ledger.checking import (
     row_fits,
 )
 from switch.ledger.checkpoint import Checkpoint, Mac, digest_heads, read_checkpoints
+from switch.ledger.counting import Count, Counter
 from switch.ledger.engine import Head, LedgerUnavailable
 from switch.ledger.model import (
     BUCKETS,
@@ -57,7 +59,8 @@ from switch.ledger.rows import entry_of, packed_row
 from switch.ledger.schema import SCHEMA_VERSION
 from switch.ledger.seal import SEAL_BYTES, Sealer
 from switch.ledger.sorted_runs import read_runs
-from switch.ledger.sqlite import META_NAMES
+from switch.ledger.sqlite import ALL_BUCKETS, META_NAMES
+from switch.ledger.weighing import SECRET_BYTES, WeighedSum, together
 
 __all__ = ["Problem", "Report", "verify", "verify_member", "verify_since_checkpoint"]
 
@@ -185,7 +188,8 @@ class _Run:
         reading = self._store.open()
         try:
             with tempfile.TemporaryDirectory(prefix="vafa-verify-") as directory:
-                self._check_parts(reading, Path(directory), processes, members_at_once)
+                parts = self._parts(reading, Path(directory), processes, members_at_once)
+                self._check_parts(reading, *parts)
                 self._compare_tables(reading, Path(directory))
             self._guarded("entry", lambda: self._check_strays(reading))
             self._guarded("owner", lambda: self._check_owner(reading))
@@ -253,9 +257,10 @@ class _Run:
                     self._answered ^= int(value, 16)
         return str(values.get("checkpoint", "0:"))
 
-    def _check_parts(
+    def _parts(
         self, reading: Reading, directory: Path, processes: int | None, members_at_once: int
-    ) -> None:
+    ) -> tuple[list[Part], int]:
+        """What is checked at a time, and by how many processes."""
         sizes = [0] * BUCKETS
         entries = 0
         for bucket, sequence, _seal, members in reading.table("bucket_head"):
@@ -264,6 +269,7 @@ class _Run:
                 entries += sequence if isinstance(sequence, int) else 0
         if processes is None:
             processes = 1 if entries < ENTRIES_FOR_ONE_PROCESS else os.cpu_count() or 1
+        weights = secrets.token_bytes(SECRET_BYTES)
         parts = [
             Part(
                 self._store,
@@ -274,27 +280,32 @@ class _Run:
                 reading.newest(),
                 self._last.sequences if self._last is not None else (),
                 directory,
+                weights,
             )
             for first, last in _ranges(sizes, processes, members_at_once)
         ]
+        return parts, processes
+
+    def _check_parts(self, reading: Reading, parts: list[Part], processes: int) -> None:
         heads: dict[int, Head | None] = {}
-        for checked in self._each(parts, processes):
+        counted: list[int] = []
+        stored: list[int | None] = []
+
+        def meanwhile() -> None:
+            stored.append(_weighed(reading, parts[0].weights))
+            for text in _damage(self._store):
+                self._findings.add("database", 0, self._store.name, text)
+
+        for checked in _each(parts, processes, meanwhile):
             self._take(checked)
             heads.update(checked.heads)
+            counted.append(checked.counters)
         self._compare_checkpoint(heads)
-
-    def _each(self, parts: list[Part], processes: int) -> Iterator[Checked]:
-        if processes == 1:
-            yield from map(check_part, parts)
-            self._check_pages(self._store)
-            return
-        with ProcessPoolExecutor(
-            processes, mp_context=get_context("spawn"), initializer=_begin_process
-        ) as pool:
-            pages = pool.submit(_damage, self._store)
-            yield from pool.map(check_part, parts)
-            for text in pages.result():
-                self._findings.add("database", 0, self._store.name, text)
+        if stored != [together(counted)]:
+            # Which ones shows when each is counted by itself: slower, and needed only for a wrong ledger.
+            for _ in _each([part._replace(each_counter=True) for part in parts], processes):
+                pass
+            self._guarded("counter", partial(self._compare_table, reading, parts[0].directory, "counter"))
 
     def _take(self, checked: Checked) -> None:
         report = self._report
@@ -306,11 +317,6 @@ class _Run:
         for table, problems in checked.findings.problems.items():
             self._findings.problems.setdefault(table, []).extend(problems)
 
-    def _check_pages(self, store: Store) -> None:
-        """The store's own check: pages, value types, and that each index has what its table has."""
-        for text in _damage(store):
-            self._findings.add("database", 0, store.name, text)
-
     def _check_strays(self, reading: Reading) -> None:
         for row in reading.strays():
             self._report.entries += 1
@@ -320,6 +326,8 @@ class _Run:
 
     def _compare_tables(self, reading: Reading, directory: Path) -> None:
         for table in _NAMES:
+            if table == "counter":
+                continue  # compared already
             self._guarded(table, partial(self._compare_table, reading, directory, table))
 
     def _compare_table(self, reading: Reading, directory: Path, table: str) -> None:
@@ -653,7 +661,39 @@ def _begin_process() -> None:
     gc.disable()
 
 
+def _each(
+    parts: list[Part], processes: int, meanwhile: Callable[[], None] = lambda: None
+) -> Iterator[Checked]:
+    """What comes of each part. meanwhile: what this process does while others check."""
+    if processes == 1:
+        meanwhile()
+        yield from map(check_part, parts)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin_process) as pool:
+        checked = pool.map(check_part, parts)
+        meanwhile()
+        yield from checked
+
+
+def _weighed(reading: Reading, weights: bytes) -> int | None:
+    """The weighed sum of the counters as they are stored; None for a table that can't be right."""
+    stored = WeighedSum(weights)
+    before: tuple[Any, ...] = ()
+    try:
+        for row in reading.table("counter"):
+            scope, period, holder, operation, bucket, entries, amount, units = row
+            if row[:5] <= before or bucket != ALL_BUCKETS or entries <= 0:
+                return None
+            before = row[:5]
+            names = text_of(holder), text_of(period), text_of(operation)
+            stored.add(Counter(scope, *names), Count(entries, amount, units))
+    except (Damaged, *WRONG_VALUES):
+        return None
+    return stored.value()
+
+
 def _damage(store: Store) -> list[str]:
+    """What the store's own check finds: pages, value types, and that each index has what its table has."""
     reading = store.open()
     try:
         return list(reading.damage(MOST_PROBLEMS))

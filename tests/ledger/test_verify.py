@@ -622,6 +622,12 @@ def test_memory_does_not_grow_with_the_ledger(tmp_path: Path) -> None:
     assert larger < smaller + 100_000
 
 
+def test_a_counter_that_adds_nothing_to_the_sums_is_found(files: Files) -> None:
+    files.edit("INSERT INTO counter VALUES (2, '2026-09-21', 'nobody', 'earn', -1, 0, 0, 0)")
+    (problem,) = files.verify().problems
+    assert str(problem) == "counter 2 2026-09-21 nobody earn: was added: no entry made it"
+
+
 def test_a_directory_row_counts_for_the_member_and_kind_that_it_names(files: Files) -> None:
     """A card and a mobile number are told apart: one can't stand in for the other."""
     row = next(row for row in files.rows("directory") if row["kind"] == IdentifierKind.MOBILE)
