@@ -62,9 +62,7 @@ def _taken_back(state: State, reversal: Entry, rules: Rules, now_ms: int) -> Ent
     taken = state.entry(_identity_of_second(sent, to))
     if taken is None:
         return _taken_in(state, sent, now_ms)  # the reversal was quicker; asked again, it comes next
-    identity = internal_identity(
-        TAKEN_BACK_CLASS, reversal.business_date, reversal.decided_ms, to, reversal.id
-    )
+    identity = _identity_of_taken_back(reversal, to)
     if state.entry(identity) is not None:
         return None
     member = state.member(to)
@@ -86,8 +84,21 @@ def _receiver(sent: Entry) -> int:
     return to
 
 
+def place_of_second(entry: Entry, sent: Entry) -> tuple[int, bytes]:
+    """The member that the second half of this entry is of, and that half's identity. sent: the transfer,
+    `entry` itself or what it takes back."""
+    to = _receiver(sent)
+    return to, _identity_of_second(sent, to) if entry is sent else _identity_of_taken_back(entry, to)
+
+
 def _identity_of_second(sent: Entry, to: int) -> bytes:
     return internal_identity(TRANSFER_CLASS, sent.business_date, sent.decided_ms, to, sent.id)
+
+
+def _identity_of_taken_back(reversal: Entry, to: int) -> bytes:
+    return internal_identity(
+        TAKEN_BACK_CLASS, reversal.business_date, reversal.decided_ms, to, reversal.id
+    )
 
 
 def _entry(
