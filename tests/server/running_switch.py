@@ -52,6 +52,9 @@ class RunningSwitch:
             terminal.id: TerminalKeys.of(read_terminal_settings(self.settings, terminal))
             for terminal in self.settings.terminals
         }
+        self.begin()
+
+    def begin(self) -> None:
         self.log: list[dict[str, Any]] = []
         self._grown = threading.Condition()
         self.start()
@@ -72,19 +75,12 @@ class RunningSwitch:
         """Track 2 of this installation's card of that number."""
         return issued_card(self.settings, card).track_2
 
+    def command(self) -> list[str]:
+        run = [sys.executable, "-m", self.module, "switch", "run"]
+        return [*run, "--data", str(self.directory), "--port", "0"]
+
     def start(self) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            self.module,
-            "switch",
-            "run",
-            "--data",
-            str(self.directory),
-            "--port",
-            "0",
-        ]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(self.command(), stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.log.append(json.loads(line))
