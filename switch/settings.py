@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 SETTINGS_FILE = "switch.toml"
 IN_PROCESS, PAYSHIELD, PKCS11 = "in-process", "payshield", "pkcs11"  # adapters of the HSM port
 SQLITE, POSTGRES = "sqlite", "postgres"  # engines of the ledger
+ALL_BUCKETS = (0, 255)  # of the ledger
 REQUIRED, OFF = "required", "off"  # program.card_values
 NEVER_POINTS = 999_999_999_999  # the largest redemption a message can carry: none is above it
 
@@ -188,9 +189,11 @@ class HsmSettings:
 @dataclass(frozen=True, slots=True)
 class LedgerSettings:
     """Where the ledger is kept. url or url_file: PostgreSQL's connection string, which may hold a password.
-    archive: a directory that every committed batch is copied to."""
+    archive: a directory that every committed batch is copied to. buckets: first and last one that this
+    process owns, of the ledger's 256; several processes share a PostgreSQL ledger."""
 
     engine: str = SQLITE
+    buckets: tuple[int, int] = ALL_BUCKETS
     url: str = field(default="", repr=False)
     url_file: Path | None = None
     archive: Path | None = None
@@ -213,6 +216,29 @@ class Settings:
     partners: tuple[Partner, ...] = ()
     ledger: LedgerSettings = LedgerSettings()
 
+    def with_buckets(self, buckets: str = "") -> Settings:
+        """The same for an owner of these buckets, "first-last"; empty: of those that it has. Raises
+        SettingsError when a process with a part of the ledger can't be what the settings say."""
+        ledger = self.ledger
+        if buckets:
+            try:
+                ledger = replace(ledger, buckets=_buckets(buckets))
+            except ValueError:
+                raise SettingsError(
+                    f"buckets {buckets}: first and last are expected, like 0-127; there are 0 to 255"
+                ) from None
+        if ledger.buckets == ALL_BUCKETS:
+            return replace(self, ledger=ledger)
+        if ledger.engine != POSTGRES:
+            what = f'of a SQLite ledger one process owns all; use ledger.engine "{POSTGRES}", or leave it out'
+        elif ledger.archive is not None:
+            what = "ledger.archive would hold this part alone; let PostgreSQL archive, see docs/owners.md"
+        elif self.partners:
+            what = "a partner's link needs a process that owns all; remove [[partners]], or own all"
+        else:
+            return replace(self, ledger=ledger)
+        raise SettingsError(f"{self.source}: ledger.buckets {ledger.buckets[0]}-{ledger.buckets[1]}: {what}")
+
     @property
     def is_production(self) -> bool:
         return self.environment == PRODUCTION
@@ -232,6 +258,11 @@ class Settings:
     @property
     def checkpoint_path(self) -> Path:
         return self.data / "ledger.checkpoints"
+
+    @property
+    def owner_path(self) -> Path:
+        """The socket where the other switches of a shared ledger find this one."""
+        return self.data / "switch.sock"
 
     @property
     def registry_path(self) -> Path:
@@ -283,6 +314,15 @@ def _optional_text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError
     return value
+
+
+def _buckets(value: Any) -> tuple[int, int]:
+    if not isinstance(value, str) or not (found := re.fullmatch(r"(\d{1,3})-(\d{1,3})", value, re.ASCII)):
+        raise ValueError
+    first, last = int(found[1]), int(found[2])
+    if not 0 <= first <= last <= ALL_BUCKETS[1]:
+        raise ValueError
+    return first, last
 
 
 def _choice(*choices: str) -> Callable[[Any], str]:
@@ -442,6 +482,7 @@ TABLES: dict[str, dict[str, _Key]] = {
         "url": _Key(_optional_text, f'{CONNECTION}, or "" for none', ""),
         "url_file": _Key(_optional_text, _OPTIONAL_FILE, ""),
         "archive": _Key(_optional_text, 'a directory, relative to this file, or "" for none', ""),
+        "buckets": _Key(_buckets, 'first and last bucket of this process, like "0-127"', "0-255"),
     },
     "registry": {
         "directory": _Key(_optional_text, 'a directory, relative to this file, or "" for the ledger\'s', "")
@@ -608,7 +649,7 @@ def load(path: Path) -> Settings:
         else None,
         partners=_partners(path, reader, partners, values[""]["environment"]),
         ledger=_ledger(path, values["ledger"]),
-    )
+    ).with_buckets()
 
 
 def _versions(path: Path, reader: _Reader, program: dict[str, Any], tables: Any) -> tuple[Rules, ...]:
@@ -669,7 +710,7 @@ def _ledger(path: Path, values: dict[str, Any]) -> LedgerSettings:
     files = _as_files(path, {name: values[name] for name in LEDGER_FILES}, LEDGER_FILES)
     if files["archive"] is not None and files["archive"].is_file():
         raise SettingsError(f"{path}: ledger.archive: {files['archive']} is a file; name a directory")
-    return LedgerSettings(engine=engine, url=values["url"], **files)
+    return LedgerSettings(engine=engine, url=values["url"], buckets=values["buckets"], **files)
 
 
 def _partners(path: Path, reader: _Reader, tables: Any, environment: str) -> tuple[Partner, ...]:

@@ -32,6 +32,9 @@ def run(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Listen here; 0 takes any free port.")
     ] = None,
+    buckets: Annotated[
+        str | None, typer.Option(help="Own these buckets of the ledger instead, like 0-127 (docs/owners.md).")
+    ] = None,
 ) -> None:
     """Serve terminals until SIGTERM or Ctrl-C.
 
@@ -54,6 +57,8 @@ def run(
             settings = dataclasses.replace(
                 settings, listener=dataclasses.replace(settings.listener, port=port)
             )
+        if buckets is not None:
+            settings = settings.with_buckets(buckets)
         code = serve(settings, log)
     except SettingsError as error:
         typer.echo(f"vafa switch run: {error}", err=True)

@@ -11,11 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from switch.ledger import marks
 from switch.ledger.engine import Engine, LedgerUnavailable
 from switch.ledger.reading import SqliteStore, Store
 from switch.ledger.sqlite import SqliteEngine
+
+if TYPE_CHECKING:
+    from switch.ledger.postgres_owners import PostgresOwners
 
 MOVED_SUFFIX = ".moved"  # of the SQLite file of a ledger that was moved to PostgreSQL
 
@@ -71,6 +75,12 @@ class Place:
         with driver_needed():
             from switch.ledger.postgres import PostgresEngine
         return PostgresEngine(self._url(), seal_key)
+
+    def owners(self, seal_key: bytes) -> PostgresOwners:
+        """What lies between the owners of a PostgreSQL ledger. Nothing is opened yet."""
+        with driver_needed():
+            from switch.ledger.postgres_owners import PostgresOwners
+        return PostgresOwners(self._url(), seal_key)
 
     def store(self) -> Store:
         """The same, for whoever only reads. Nothing is opened yet."""

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 
@@ -44,6 +44,9 @@ from switch.server.registered import Registered
 from switch.settings import Listener, Settings, SettingsError
 from switch.settlement.corrections import FILE_NAME as CORRECTIONS
 from switch.tls import TlsError, expiry_warning, server_context
+
+if TYPE_CHECKING:
+    from switch.server.forwarding_process import Beside
 
 CHECKPOINT_INTERVAL_S = 60  # how much of the ledger's end is known only to the ledger itself, at most
 SWEEP_INTERVAL_S = 1
@@ -126,9 +129,13 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             return asyncio.run_coroutine_threadsafe(hsm.mac_generate(keys.checkpoint, data), loop).result()
 
         opened = settings.ledger_place.open_engine(settings.seal_key)
-        epoch = opened.claim(f"switch {os.getpid()}")
+        beside = _beside(settings)
+        owner = f"switch {os.getpid()}" if beside is None else beside.name
+        epoch = opened.claim(owner, *settings.ledger.buckets)
         # A ledger shorter than its last checkpoint lost entries: it is not served from.
-        checkpoints = CheckpointFile(settings.checkpoint_path, checkpoint_mac)
+        checkpoints = None
+        if not settings.ledger.buckets[0]:  # one process writes them
+            checkpoints = CheckpointFile(settings.checkpoint_path, checkpoint_mac)
         await write_checkpoint(opened, checkpoints, clock.now_ms())
         quarantine = Quarantine(settings.quarantine_path, clock.now_ms())
         archiving = _archiving(settings, opened, log)
@@ -144,7 +151,9 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-writer") as writer,
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-checkpoint") as checkpointer,
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-search") as search,
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-owners") as looker,
     ):
+        placing = None if beside is None else beside.place_for(epoch, looker, log, request_stop)
         pipeline = Pipeline(
             dialect=iso8583.load("vafa"),
             program=settings.program,
@@ -162,7 +171,10 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             quarantine=quarantine,
             after_commit=_log_pacer(opened, checkpointer, log),
             stop=request_stop,
+            placing=placing,
         )
+        if beside is not None:
+            await beside.begin(pipeline, clock.now_ms, search, log)
         partners = Partners(settings, mappings, hsm, pipeline, clock, log)
         connections = Connections(pipeline, settings.listener, log)
         handshakes = _handshakes(context, settings.listener, connections, log)
@@ -189,7 +201,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             loop.create_task(_watch_day(pipeline, settings.data / CONFIRMED_DAY, clock, log)),
         ]
         corrections = CorrectionsJob(
-            settings.data / CORRECTIONS, settings.seal_key, pipeline, clock.now_ms, log
+            settings.data / CORRECTIONS, settings.seal_key, placing or pipeline, clock.now_ms, log
         )
         correcting = loop.create_task(corrections.run())
         due_job = loop.create_task(DueJob(pipeline, engine, clock.now_ms, search, log).run())
@@ -219,8 +231,12 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         due_job.cancel()
         correcting.cancel()
         await partners.stop()
+        if beside is not None:
+            await beside.stop()
         await pipeline.drain()
         connections.close_all()
+        if beside is not None:
+            await beside.close()
         if server is not None:
             await server.wait_closed()
         for task in background:
@@ -267,17 +283,29 @@ def _log_pacer(
     return pace_log
 
 
+def _beside(settings: Settings) -> Beside | None:
+    """What goes with a ledger that others may have a part of. Raises LedgerUnavailable."""
+    if not settings.ledger_place.is_postgres:
+        return None
+    from switch.server.forwarding_process import Beside  # here: it needs PostgreSQL's driver
+
+    return Beside(settings)
+
+
 def _archiving(settings: Settings, engine: Engine, log: structlog.stdlib.BoundLogger) -> Archiving | None:
     directory = settings.ledger.archive
     return None if directory is None else Archiving(engine, settings.ledger_place.store(), directory, log)
 
 
-async def write_checkpoint(engine: Engine, checkpoints: CheckpointFile, now_ms: int) -> None:
-    """Append what the ledger looks like now; the ledger notes it, so that a cut file is noticed too.
+async def write_checkpoint(engine: Engine, checkpoints: CheckpointFile | None, now_ms: int) -> None:
+    """Append what the ledger looks like now; the ledger notes it, so that a cut file is noticed too. None:
+    another process does.
 
     Raises LedgerUnavailable: the file can't be written, or it knows of more entries than the ledger has.
     Raises HsmError.
     """
+    if checkpoints is None:
+        return
     is_remote = getattr(engine, "is_remote", False)  # then the loop doesn't wait for it
     heads = await asyncio.to_thread(engine.heads) if is_remote else engine.heads()
     made = await asyncio.to_thread(checkpoints.append, heads, now_ms)
@@ -445,7 +473,7 @@ async def _collect() -> None:
 
 
 async def _checkpoint(
-    engine: Engine, checkpoints: CheckpointFile, clock: SystemClock, log: structlog.stdlib.BoundLogger
+    engine: Engine, checkpoints: CheckpointFile | None, clock: SystemClock, log: structlog.stdlib.BoundLogger
 ) -> None:
     while True:
         await asyncio.sleep(CHECKPOINT_INTERVAL_S)
