@@ -232,7 +232,9 @@ class PartnerLink:
             return "another's acquirer"
         if asked.operation not in self._operations:
             return f"operation {asked.operation}"
-        acceptor = asked.message.text("42")
+        acceptor = asked.message.get("42")
+        if not isinstance(acceptor, str):
+            return ""  # incomplete: that is said by whoever decides
         own = self._decider.acceptors
         if own.get(acceptor):
             return "acceptor blocked"
