@@ -65,8 +65,8 @@ def follow(state: State, request: Request, member: Member, original: Entry, term
         return refused(INVALID_AMOUNT)
     if request.operation == "capture":
         return _capture(request, member, original, terms)
-    done = state.followed(original.id)
-    if done.ended or state.is_reversed(original.identity):
+    done = state.followed(original.id, original.bucket)
+    if done.ended or state.is_reversed(original.identity, original.bucket):
         return refused(INVALID_TRANSACTION, REASON_ENDED)
     known = _Original(original, done.amount, done.units)
     if request.operation == "void":

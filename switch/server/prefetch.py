@@ -32,7 +32,8 @@ def first_loads(state: State, requests: Iterable[Request]) -> list[Load]:
         wanted += (IdentifierLoad(known) for known in (request.identifier, request.other) if known)
         if request.follows:
             with suppress(ValueError):  # no reference number of ours; the decision says so
-                wanted.append(EntryIdLoad(parse_rrn(request.follows)[1]))
+                bucket, entry_id = parse_rrn(request.follows)
+                wanted.append(EntryIdLoad(entry_id, bucket))
         loads += wanted
     return _missing(state, loads)
 
@@ -57,7 +58,8 @@ def _missing(state: State, loads: Iterable[Load]) -> list[Load]:
 
 def _followed_member(state: State, rrn: str) -> int | None:
     try:
-        entry = state.entry_of_id(parse_rrn(rrn)[1])
+        bucket, entry_id = parse_rrn(rrn)
+        entry = state.entry_of_id(entry_id, bucket)
     except (ValueError, NotLoaded):
         return None
     return None if entry is None else entry.member
