@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -104,7 +105,7 @@ from switch.ledger import (
     Unnamed,
     Wallet,
 )
-from switch.ledger.book import moved
+from switch.ledger.book import day_number, moved
 
 NOTHING_FOUND: Mapping[Need, object] = MappingProxyType({})
 
@@ -311,8 +312,8 @@ class Authorizer:
     def due(self, state: State, member: Member, business_date: str, now_ms: int) -> Entry | None:
         """The entry of all that has ended or begun for a member by the business date and the clock: holds
         that have run out, lots that become spendable, lots whose last day is over. None: nothing."""
-        today = date.fromisoformat(business_date).toordinal()
-        over = [hold for hold in member.holds if hold.expires_ms <= now_ms]
+        today = day_number(business_date)
+        over = [hold for hold in member.holds if hold.expires_ms <= now_ms] if member.holds else []
         if member.due > today and not over:
             return None
         entry_id = state.next_entry_id(now_ms)
@@ -455,15 +456,19 @@ class Authorizer:
         if request.amount == 0 or request.currency != self._terms.currency:
             return refused(INVALID_AMOUNT)
         wallet = self._wallet(member)
-        earned = self._award(state, request, member, request.amount, now_ms)
-        if wallet.balance + wallet.pending + _gained(earned) > LARGEST_BALANCE:
+        rules = self._program.on(request.transaction_day)
+        points = rules.award(request.amount)
+        earned: tuple[Transfer, ...] = ()
+        if points:
+            entry_id, day = state.next_entry_id(now_ms), request.transaction_day
+            earned = (movements.earn(member, wallet, entry_id, points, rules, request.acceptor, day),)
+        if wallet.balance + wallet.pending + points > LARGEST_BALANCE:
             return refused(INVALID_AMOUNT)
-        declined = check(state, request, member, _gained(earned), self._terms.checks, now_ms)
+        declined = check(state, request, member, points, self._terms.checks, now_ms)
         if declined is not None:
             return declined
-        rules = self._program.on(request.transaction_day)
         tags = {
-            "01": f"{_gained(earned):012d}",
+            "01": f"{points:012d}",
             **balances(wallet, *earned),
             "04": REASON_PENDING if earned and rules.pending_days else REASON_EARNED,
             "05": f"{rules.rial_per_earned_point:012d}",
@@ -762,6 +767,7 @@ def _gained(earned: tuple[Transfer, ...]) -> int:
     )
 
 
+@lru_cache(maxsize=64)
 def answer_mti(mti: str) -> str:
     """The MTI that answers `mti`: the function digit rises by one, the repeat digit falls to zero."""
     return f"{mti[:2]}{int(mti[2]) + 1}0"

@@ -8,7 +8,6 @@ undoes whatever its original did, to the lots it came from.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 from typing import NamedTuple
 
@@ -119,7 +118,7 @@ def _void(request: Request, member: Member, original: _Original, terms: Terms) -
     transfers, sides = undone
     sides += (Followed(entry.id, entry.amount, units_followed(entry, entry), ended=True),)
     reason = REASON_TAKEN_BACK if entry.operation == "earn" else REASON_GIVEN_BACK
-    return replace(_outcome(member, entry, transfers, sides, reason), receipt=entry.receipt)
+    return _outcome(member, entry, transfers, sides, reason)._replace(receipt=entry.receipt)
 
 
 def _refund(request: Request, member: Member, original: _Original, terms: Terms) -> Outcome:
@@ -206,7 +205,7 @@ def _of_split_sale(
     followed = Followed(entry.id, amount, units, ended=False)
     reason = REASON_GIVEN_BACK if points else REASON_TAKEN_BACK
     outcome = _outcome(member, entry, transfers, (followed,), reason)
-    return replace(outcome, tags=outcome.tags | tags)
+    return outcome._replace(tags=outcome.tags | tags)
 
 
 def _given_back(
@@ -270,7 +269,7 @@ def _outcome(
     tags = {"01": f"{units_moved(outcome):012d}", "04": reason}
     if first is not None:
         tags |= balances(member.wallet(first.program, first.unit), *transfers)
-    return replace(outcome, tags=tags)
+    return outcome._replace(tags=tags)
 
 
 def units_followed(original: Entry, entry: Entry) -> int:

@@ -45,6 +45,11 @@ from switch.ledger.model import OF_MEMBER
 from switch.loyalty.program import Rules
 
 MEMBER, PENDING, HELD = AccountKind.MEMBER, AccountKind.PENDING, AccountKind.HELD
+# What every authorization asks for, looked up once: an enum's member costs as much as a call.
+_ISSUED, _REDEEMED, _RECEIVABLE = AccountKind.ISSUED, AccountKind.REDEEMED, AccountKind.RECEIVABLE
+_FUND, _PAYABLE, _MARGIN = AccountKind.FUND, AccountKind.PAYABLE, AccountKind.MARGIN
+_EARN, _REDEEM = TransferKind.EARN, TransferKind.REDEEM
+_BOUGHT, _RIAL = LotKind.BOUGHT, Unit.RIAL
 
 
 def earn(
@@ -55,30 +60,22 @@ def earn(
     account = PENDING if rules.pending_days else MEMBER
     moves = open_lot(wallet, lot, points, account)
     owed = value(lot, points)
-    paid = points - sum(move.amount for move in moves)
-    rial = _rial(
-        (AccountKind.RECEIVABLE, acceptor, -owed),
-        (AccountKind.FUND, "", fund_change(wallet, member.holds, moves)),
-        (AccountKind.MARGIN, "", value(lot, paid)),
-    )
-    return _transfer(
-        TransferKind.EARN,
-        wallet,
-        (account, "", points),
-        (AccountKind.ISSUED, acceptor),
-        rial,
-        moves,
-        rules=rules.number,
-    )
+    kept = moves[0].amount if moves else 0
+    rial: tuple[Posting, ...] = ()
+    if kept < points:
+        fund, paid = fund_change(wallet, member.holds, moves), value(lot, points - kept)
+        rial = _rial((_RECEIVABLE, acceptor, -owed), (_FUND, "", fund), (_MARGIN, "", paid))
+    elif owed:  # nothing was left of a new lot, so the fund gains what is owed
+        rial = (Posting(_RECEIVABLE, acceptor, _RIAL, -owed), Posting(_FUND, "", _RIAL, owed))
+    against = (_ISSUED, acceptor)
+    return _transfer(_EARN, wallet, (account, "", points), against, rial, moves, rules=rules.number)
 
 
 def redeem(member: Member, wallet: Wallet, points: int, amount: int, acceptor: str) -> Transfer:
     """Spend `points`, which the wallet holds, for `amount` rial owed to the acceptor."""
     moves = spend(wallet, points)
     rial = _between(fund_change(wallet, member.holds, moves), amount, acceptor)
-    return _transfer(
-        TransferKind.REDEEM, wallet, (MEMBER, "", -points), (AccountKind.REDEEMED, acceptor), rial, moves
-    )
+    return _transfer(_REDEEM, wallet, (MEMBER, "", -points), (_REDEEMED, acceptor), rial, moves)
 
 
 def hold(wallet: Wallet, points: int) -> Transfer:
@@ -369,16 +366,9 @@ def take_in(
 def _awarded(entry: int, rules: Rules, issuer: str, day: int, active_from: int) -> Lot:
     """The lot of an award of `day`."""
     last = rules.last_day(day)
-    return Lot(
-        id=entry * LOTS_PER_ENTRY,
-        issuer=issuer,
-        price=rules.price,
-        kind=LotKind.BOUGHT,
-        priority=rules.priority,
-        active_from=active_from,
-        expires=NEVER if last is None else last,
-        rules=rules.number,
-    )
+    expires = NEVER if last is None else last
+    lot = entry * LOTS_PER_ENTRY  # by place, not by name: half the time
+    return Lot(lot, issuer, rules.price, _BOUGHT, rules.priority, active_from, expires, rules.number)
 
 
 # ---------------------------------------------------------------- postings
@@ -402,22 +392,21 @@ def _transfer(
 ) -> Transfer:
     account, holder, amount = leg
     other, other_holder = against
-    postings = (
-        Posting(account, holder, wallet.unit, amount),
-        Posting(other, other_holder, wallet.unit, -amount),
-        *rial,
-    )
-    return Transfer(kind, wallet.program, wallet.unit, postings, tuple(moves), reverses, hold, rules)
+    unit = wallet.unit
+    postings = (Posting(account, holder, unit, amount), Posting(other, other_holder, unit, -amount), *rial)
+    return Transfer(kind, wallet.program, unit, postings, tuple(moves), reverses, hold, rules)
 
 
 def _rial(*legs: _Leg) -> tuple[Posting, ...]:
     """Rial postings of these legs; what they lack to zero are parts of a rial."""
-    rest = -sum(amount for _, _, amount in legs)
-    return tuple(
-        Posting(kind, holder, Unit.RIAL, amount)
-        for kind, holder, amount in (*legs, (AccountKind.ROUNDING, "", rest))
-        if amount
-    )
+    rest, postings = 0, []
+    for kind, holder, amount in legs:
+        if amount:
+            rest -= amount
+            postings.append(Posting(kind, holder, _RIAL, amount))
+    if rest:
+        postings.append(Posting(AccountKind.ROUNDING, "", _RIAL, rest))
+    return tuple(postings)
 
 
 def _rial_rest(fund: int) -> tuple[Posting, ...]:
@@ -427,11 +416,7 @@ def _rial_rest(fund: int) -> tuple[Posting, ...]:
 
 def _between(fund: int, amount: int, acceptor: str) -> tuple[Posting, ...]:
     """The fund's change, what is owed to the acceptor more (or less) and the margin between."""
-    return _rial(
-        (AccountKind.FUND, "", fund),
-        (AccountKind.PAYABLE, acceptor, amount),
-        (AccountKind.MARGIN, "", -fund - amount),
-    )
+    return _rial((_FUND, "", fund), (_PAYABLE, acceptor, amount), (_MARGIN, "", -fund - amount))
 
 
 def _first(parts: Iterable[LotPart], amount: int) -> tuple[LotPart, ...]:

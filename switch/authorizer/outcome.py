@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from switch.ledger import AccountKind, Member, Naming, Side, Transfer, Wallet
 from switch.loyalty.limits import NO_CHECKS, Checks
@@ -38,11 +39,11 @@ REASON_NO_MOBILE = "0302"
 REASON_OTHER_CARD = "0305"
 REASON_REPLACED = "0306"
 
+_MEMBER, _PENDING, _HELD = AccountKind.MEMBER, AccountKind.PENDING, AccountKind.HELD
 LARGEST_BALANCE = 10**12 - 1  # what tag 02 of an answer can say
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What an operation came to: DE 39, DE 48 tags of the answer, and what it changes.
 
     operation, amount, batch, receipt, cashier: what the entry counts as, where that isn't what was asked for.
@@ -91,11 +92,12 @@ def balances(wallet: Wallet, *transfers: Transfer) -> dict[str, str]:
     balance, pending, held = wallet.balance, wallet.pending, wallet.held
     for transfer in transfers:
         for posting in transfer.postings:
-            if posting.kind is AccountKind.MEMBER:
+            kind = posting.kind
+            if kind is _MEMBER:
                 balance += posting.amount
-            elif posting.kind is AccountKind.PENDING:
+            elif kind is _PENDING:
                 pending += posting.amount
-            elif posting.kind is AccountKind.HELD:
+            elif kind is _HELD:
                 held += posting.amount
     tags = {"02": f"{min(max(balance, 0), LARGEST_BALANCE):012d}"}
     if balance < 0:

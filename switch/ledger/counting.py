@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple, Protocol, TypeVar
 
 from switch.ledger.model import OF_MEMBER, AccountKind, Entry, Transfer
 
 APPROVED = "00"
+COUNTERS_KEPT = 8_192  # names of what terminals of a busy hour count in, about 8 MB
+_HELD, _REDEEMED = AccountKind.HELD, AccountKind.REDEEMED  # an enum's member costs as much as a call
 
 Key = TypeVar("Key")
 
@@ -69,30 +72,18 @@ def units_moved(entry: Moving) -> int:
     for posting in asked.postings:
         if posting.kind in OF_MEMBER:
             moved += posting.amount
-            if posting.kind is AccountKind.HELD:
+            if posting.kind is _HELD:
                 inside = posting.amount
     return abs(moved or inside)
 
 
 def _spends(transfer: Transfer) -> bool:
-    return any(posting.kind is AccountKind.REDEEMED for posting in transfer.postings)
-
-
-def counted(entry: Entry) -> tuple[tuple[Counter, Count], ...]:
-    """The counters that an entry changes: of approved requests of a terminal that move something, or would
-    (an earn too small for a point counts)."""
-    if entry.response_code != APPROVED or not entry.batch:
-        return ()
-    count = Count(1, entry.amount, units_moved(entry))
-    operation, acceptor = entry.operation, entry.acceptor
-    counters = _counters(operation, entry.terminal, acceptor, entry.business_date, entry.batch, entry.cashier)
-    if entry.receipt:
-        counters.append(Counter(Scope.RECEIPT, acceptor, entry.receipt, operation))
-    return tuple((counter, count) for counter in counters)
+    return any(posting.kind is _REDEEMED for posting in transfer.postings)
 
 
 class Tally:
-    """What `counted` says of many entries, added up in half the time: most of them share their counters."""
+    """What entries change in counters, added up: of approved requests of a terminal that move something, or
+    would (an earn too small for a point counts). Most entries share their counters."""
 
     def __init__(self) -> None:
         self._shared: dict[tuple[str, str, str, str, int, str], list[int]] = {}
@@ -140,9 +131,10 @@ def _add(counts: dict[Key, list[int]], key: Key, amount: int, units: int) -> Non
         numbers[2] += units
 
 
+@lru_cache(maxsize=COUNTERS_KEPT)
 def _counters(
     operation: str, terminal: str, acceptor: str, day: str, batch: int, cashier: str
-) -> list[Counter]:
+) -> tuple[Counter, ...]:
     """The counters of an entry but its receipt's."""
     counters = [
         Counter(Scope.BATCH, terminal, f"{batch:06d}", operation),
@@ -151,4 +143,4 @@ def _counters(
     ]
     if cashier:
         counters.append(Counter(Scope.CASHIER, f"{acceptor}/{cashier}", day, operation))
-    return counters
+    return tuple(counters)

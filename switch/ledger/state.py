@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 from typing import Generic, TypeVar, cast
 
 from switch.ledger.book import add_to_accounts, member_after
-from switch.ledger.counting import Count, Counter, counted
+from switch.ledger.counting import Count, Counter, Tally
 from switch.ledger.engine import (
     ANY_BUCKET,
     EVERY_BUCKET,
@@ -141,6 +141,9 @@ class _Generations(Generic[Key, Value]):
 
     def __contains__(self, key: Key) -> bool:
         return key in self._young or key in self._old
+
+    def __bool__(self) -> bool:
+        return bool(self._young or self._old)
 
     def get(self, key: Key) -> Value | None:
         value = self._young.get(key)
@@ -312,7 +315,7 @@ class State:
         stored = self._counters.get(counter)
         if stored is None:
             raise NotLoaded(CounterLoad(counter))
-        added = self._batch.counters.get(counter)
+        added = self._batch.counted().get(counter)
         return stored if added is None else stored + added
 
     def next_entry_id(self, now_ms: int) -> int:
@@ -366,6 +369,18 @@ class State:
         if member is not None:
             self._members.put(member.id, member)
             batch.members[member.id] = member
+        if entry.sides:
+            self._apply_sides(entry, batch)
+        if entry.namings:
+            self._name(entry)
+        add_to_accounts(batch.accounts, entry)
+        batch.tally.add(entry)
+        self._last_entry_id = entry.id
+        self._business_date = entry.business_date
+        self._entries.add(entry.identity, entry)
+        batch.by_id[entry.id] = entry
+
+    def _apply_sides(self, entry: Entry, batch: _NewBatch) -> None:
         for side in entry.sides:
             if isinstance(side, MemberAdded):
                 bucket = bucket_of_member(side.member)
@@ -386,16 +401,6 @@ class State:
                 batch.opened.append(OpenHold(entry.id, side.member, side.expires_ms))
             elif isinstance(side, HoldClosed):
                 batch.closed.append(side.hold)
-        if entry.namings:
-            self._name(entry)
-        add_to_accounts(batch.accounts, entry)
-        for counter, count in counted(entry):
-            added = batch.counters.get(counter)
-            batch.counters[counter] = count if added is None else added + count
-        self._last_entry_id = entry.id
-        self._business_date = entry.business_date
-        self._entries.add(entry.identity, entry)
-        batch.by_id[entry.id] = entry
 
     def _close(self, terminal: str, last: LastBatch) -> None:
         self._batch.batches[terminal, last.number] = last
@@ -414,6 +419,20 @@ class State:
 
     def _checked(self, entry: Entry) -> Member | None:
         """The entry's member after it, everything it relies on being loaded and true."""
+        if entry.sides:
+            self._check_sides(entry)
+        if entry.namings:
+            self._check_namings(entry)
+        if not entry.member:
+            assert not entry.transfers, "only members' entries move something"
+            assert not entry.previous, "only members' entries follow each other"
+            assert all(type(side) in OF_NO_MEMBER for side in entry.sides), "nobody's change"
+            self._check_batch(entry)
+            return None
+        before = None if _is_added(entry) else self.member(entry.member)
+        return member_after(before, entry)
+
+    def _check_sides(self, entry: Entry) -> None:
         reversals: set[bytes] = set()
         for side in entry.sides:
             if isinstance(side, OriginalReversed):
@@ -425,16 +444,6 @@ class State:
                 assert not (ended and side.ended), "nothing follows what has ended"
             elif isinstance(side, MemberAdded):
                 assert side.member == self.next_member_id(entry.bucket), "member numbers have no gaps"
-        if entry.namings:
-            self._check_namings(entry)
-        if not entry.member:
-            assert not entry.transfers, "only members' entries move something"
-            assert not entry.previous, "only members' entries follow each other"
-            assert all(type(side) in OF_NO_MEMBER for side in entry.sides), "nobody's change"
-            self._check_batch(entry)
-            return None
-        before = None if _is_added(entry) else self.member(entry.member)
-        return member_after(before, entry)
 
     def _check_namings(self, entry: Entry) -> None:
         """Each naming against what is known and the ones before it."""
@@ -562,7 +571,7 @@ class State:
             list(new.by_id.values()),
             new.members,
             new.accounts,
-            new.counters,
+            new.counted(),
             new.followed,
             new.opened,
             new.closed,
@@ -579,10 +588,11 @@ class State:
             for side in entry.sides:
                 if isinstance(side, OriginalReversed):
                     self._reversed.committed(side.original)
-        for counter, added in batch.counters.items():
-            stored = self._counters.get(counter)
-            if stored is not None:
-                self._counters.put(counter, stored + added)
+        if self._counters:
+            for counter, added in batch.counted().items():
+                stored = self._counters.get(counter)
+                if stored is not None:
+                    self._counters.put(counter, stored + added)
         for cache in (
             self._identifiers,
             self._members,
@@ -618,24 +628,26 @@ class _NewBatch:
     """What was applied and isn't durable yet."""
 
     __slots__ = (
+        "_counters",
         "accounts",
         "batches",
         "by_id",
         "cards_changed",
         "closed",
         "code_counts",
-        "counters",
         "followed",
         "members",
         "opened",
         "taken",
+        "tally",
     )
 
     def __init__(self) -> None:
         self.by_id: dict[int, Entry] = {}
         self.members: dict[int, Member] = {}
         self.accounts: dict[Account, int] = {}
-        self.counters: dict[Counter, Count] = {}
+        self._counters: dict[Counter, Count] = {}
+        self.tally = Tally()  # of entries that aren't in the counters yet
         self.followed: dict[int, FollowUp] = {}
         self.opened: list[OpenHold] = []
         self.closed: list[int] = []
@@ -644,6 +656,15 @@ class _NewBatch:
         self.cards_changed: set[int] = set()
         self.taken = False  # by `State.batch`
 
+    def counted(self) -> dict[Counter, Count]:
+        """What all entries so far add to counters."""
+        counters = self._counters
+        if len(self.tally):
+            for counter, count in self.tally.take():
+                added = counters.get(counter)
+                counters[counter] = count if added is None else added + count
+        return counters
+
 
 def _is_added(entry: Entry) -> bool:
-    return any(type(side) is MemberAdded for side in entry.sides)
+    return bool(entry.sides) and any(type(side) is MemberAdded for side in entry.sides)
