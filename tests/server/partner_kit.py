@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,7 +23,8 @@ Result = TypeVar("Result")
 
 
 class PartneredSwitch(RunningSwitch):
-    """A switch whose settings name one partner, with a zone key. more: lines of its [[partners]]."""
+    """A switch whose settings name one partner, with a zone key. more: lines of its [[partners]]; port: where
+    the partner connects, 0 for any."""
 
     def __init__(
         self,
@@ -30,10 +32,11 @@ class PartneredSwitch(RunningSwitch):
         more: str = "",
         changes: dict[str, str] | None = None,
         module: str = "tools.cli",
+        port: int = 0,
     ) -> None:
         create_defaults(directory)
         path = directory / "switch.toml"
-        table = f'\n[[partners]]\nname = "{BANK}"\nport = 0\nacquirers = ["{ACQUIRER}"]\n{more}\n'
+        table = f'\n[[partners]]\nname = "{BANK}"\nport = {port}\nacquirers = ["{ACQUIRER}"]\n{more}\n'
         path.write_text(path.read_text(encoding="utf-8") + table, encoding="utf-8")
         share_zone_key(load(path), BANK, COMPONENTS)
         super().__init__(directory, changes, module)
@@ -47,6 +50,12 @@ class PartneredSwitch(RunningSwitch):
         """Where the partner connects, since the last start."""
         [*_, last] = self.events("event", "partner listening")
         return int(last["port"])
+
+
+def free_port() -> int:
+    """A port that a switch can have at each of its starts."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
 
 
 @asynccontextmanager
