@@ -505,7 +505,16 @@ class Authorizer:
         wallet = self._wallet(member)
         if points > wallet.balance:
             return Outcome(NOT_ENOUGH_POINTS, balances(wallet), sides=proof.sides)
-        declined = check(state, request, member, points, self._terms.checks, now_ms, proof.sides)
+        spent = movements.redeem(member, wallet, points, request.amount, request.acceptor)
+        money = max(request.sale_amount - request.amount, 0)
+        earned: tuple[Transfer, ...] = ()
+        if money:
+            after = moved(member, state.next_entry_id(now_ms), spent)
+            earned = self._award(state, request, after, money, now_ms)
+            if wallet.balance - points + wallet.pending + _gained(earned) > LARGEST_BALANCE:
+                return refused(INVALID_AMOUNT, sides=proof.sides)
+        checks = self._terms.checks
+        declined = check(state, request, member, points, checks, now_ms, proof.sides, _gained(earned))
         if declined is not None:
             return declined
         tags = {"01": f"{points:012d}", "04": REASON_REDEEMED, "05": f"{ratio:012d}"}
@@ -513,19 +522,11 @@ class Authorizer:
             kept = movements.hold(wallet, points)
             opened = HoldOpened(member.id, now_ms + self._terms.hold_ms)
             return Outcome(APPROVED, tags | balances(wallet, kept), (kept,), (*proof.sides, opened))
-        spent = movements.redeem(member, wallet, points, request.amount, request.acceptor)
-        transfers: tuple[Transfer, ...] = (spent,)
-        sides = proof.sides
-        if request.sale_amount > request.amount:
-            money = request.sale_amount - request.amount
-            after = moved(member, state.next_entry_id(now_ms), spent)
-            earned = self._award(state, request, after, money, now_ms)
-            if wallet.balance - points + wallet.pending + _gained(earned) > LARGEST_BALANCE:
-                return refused(INVALID_AMOUNT, sides=proof.sides)
-            transfers += earned
-            sides += (PaidInMoney(member.id, money),)
-            tags["0E"] = f"{_gained(earned):012d}"
-        return Outcome(APPROVED, tags | balances(wallet, *transfers), transfers, sides)
+        if not money:
+            return Outcome(APPROVED, tags | balances(wallet, spent), (spent,), proof.sides)
+        tags["0E"] = f"{_gained(earned):012d}"
+        sides = (*proof.sides, PaidInMoney(member.id, money))
+        return Outcome(APPROVED, tags | balances(wallet, spent, *earned), (spent, *earned), sides)
 
     def _permission(
         self, state: State, request: Request, member: Member, points: int, now_ms: int, found: Found

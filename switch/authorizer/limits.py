@@ -12,7 +12,7 @@ from switch.authorizer.outcome import APPROVED, DUPLICATE, OUT_OF_RANGE, Outcome
 from switch.authorizer.proof import TOO_MANY
 from switch.authorizer.request import Request
 from switch.ledger import Count, Counter, Followed, Member, OriginalReversed, Scope, Side, State
-from switch.ledger.book import REVERSED, usage_on
+from switch.ledger.book import REVERSED, month_start, usage_on
 from switch.ledger.counting import NOTHING
 from switch.ledger.model import ENTRY_ID_EPOCH_MS, ENTRY_IDS_PER_MS
 from switch.loyalty.limits import (
@@ -72,9 +72,11 @@ def check(
     checks: Checks,
     now_ms: int,
     sides: tuple[Side, ...] = (),
+    earned: int = 0,
 ) -> Outcome | None:
     """The decline of an earn, redemption or hold of so many points by these checks; None when they let it
-    pass. sides: what deciding changed so far. Raises NotLoaded."""
+    pass. sides: what deciding changed so far; earned: points that the money part of a split sale earns, which
+    count for its card. Raises NotLoaded."""
     is_advice = request.mti[2] == "2"
     if not is_advice:
         if checks.double_swipe_ms and _is_again(state, request, member, checks.double_swipe_ms, now_ms):
@@ -82,11 +84,14 @@ def check(
         if checks.unique_receipts and request.receipt and _is_used(state, request):
             return Outcome(DUPLICATE, {"04": REASON_RECEIPT}, sides=sides)
     for limit in checks.limits:
+        units = points
         if limit.operation != JUDGED[request.operation]:
-            continue
+            if not earned or limit.scope != CARD:
+                continue
+            units = earned
         if is_advice and (limit.scope, limit.period) != (TERMINAL, DAY):
             continue
-        more = {COUNT: 1, POINTS: points, AMOUNT: request.amount}[limit.measure]
+        more = {COUNT: 1, POINTS: units, AMOUNT: request.amount}[limit.measure]
         if more and _used(state, request, member, limit) + more > limit.most:
             code = TOO_MANY if limit.measure == COUNT else OUT_OF_RANGE
             return _declined(code, _REASONS[limit.scope, limit.period], limit.most, sides)
@@ -124,7 +129,8 @@ def _used(state: State, request: Request, member: Member, limit: Limit) -> int:
 
 
 def _month_until(day: date) -> Iterable[date]:
-    return (day - timedelta(days=back) for back in range(day.day))
+    ordinal = day.toordinal()
+    return (day - timedelta(days=back) for back in range(ordinal - month_start(ordinal) + 1))
 
 
 def net(state: State, scope: Scope, holder: str, period: str, operation: str) -> Count:

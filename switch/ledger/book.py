@@ -52,6 +52,7 @@ from switch.ledger.model import (
     Wallet,
     bucket_of_member,
 )
+from terminal.text import jalali
 
 APPROVED = "00"
 # A member that does one of these on a day was active on it (sliding lots live on), and what limits count: as
@@ -91,7 +92,9 @@ def member_after(member: Member | None, entry: Entry) -> Member:
             if _any_slides(wallets):
                 wallets = tuple([_sorted(wallet, active_day) for wallet in wallets])
                 due = 0
-        usage = _used(usage, entry.operation, units_moved(entry), 1, 1)
+        usage = _used(usage, entry.operation, units_moved(entry))
+        if entry.sides and (earned := _posted(entry, AccountKind.ISSUED)) and entry.operation != "earn":
+            usage = _used(usage, "earn", -earned)  # the money part of a split sale
     elif entry.operation in TAKING_BACK or entry.operation.endswith(REVERSED):
         usage = _unused(usage, active_day, entry)
     for transfer in entry.transfers:
@@ -141,49 +144,46 @@ def _kept(before: tuple[Hold, ...], after: tuple[Hold, ...], entry: Entry) -> tu
     )
 
 
-def _used(usage: Usage, operation: str, units: int, of_day: int, of_month: int) -> Usage:
-    """The usage with one more (or less) of an operation, as far as it is of the day and of the month."""
-    day_units, month_units = (units if of_day else 0), (units if of_month else 0)
+def _used(usage: Usage, operation: str, units: int) -> Usage:
+    """The usage with one more earn or redemption of so many units."""
     if operation in EARNS:
         return Usage(
-            usage.earns + of_day,
-            usage.earned + day_units,
+            usage.earns + 1,
+            usage.earned + units,
             usage.redemptions,
             usage.redeemed,
-            usage.month_earns + of_month,
-            usage.month_earned + month_units,
+            usage.month_earns + 1,
+            usage.month_earned + units,
             usage.month_redemptions,
             usage.month_redeemed,
         )
-    if operation in REDEMPTIONS:
-        return Usage(
-            usage.earns,
-            usage.earned,
-            usage.redemptions + of_day,
-            usage.redeemed + day_units,
-            usage.month_earns,
-            usage.month_earned,
-            usage.month_redemptions + of_month,
-            usage.month_redeemed + month_units,
-        )
-    return usage
+    return Usage(
+        usage.earns,
+        usage.earned,
+        usage.redemptions + 1,
+        usage.redeemed + units,
+        usage.month_earns,
+        usage.month_earned,
+        usage.month_redemptions + 1,
+        usage.month_redeemed + units,
+    )
 
 
 def _unused(usage: Usage, active_day: int, entry: Entry) -> Usage:
-    """The usage less what an entry takes back (more, when that is reversed), if what it takes back was done on
-    the active day or in its month. A refund or return takes points back, the sale stays counted."""
+    """The usage less what an entry takes back (more, when that is reversed), if that was done on the active
+    day or in its month. A refund or return takes points back, the sale stays counted."""
     operation = entry.operation.removesuffix(REVERSED)
-    original = entry.transfers[0].reverses if entry.transfers else 0
-    counts = operation in ACTIVITIES
-    if operation in TAKING_BACK:
-        original = next((side.original for side in entry.sides if isinstance(side, Followed)), 0)
-        counts = operation == "void"
+    original = next((side.original for side in entry.sides if isinstance(side, Followed)), 0)
+    if entry.transfers and operation not in TAKING_BACK:
+        original = entry.transfers[0].reverses
     if not active_day or not original:
         return usage
     earned = -_posted(entry, AccountKind.ISSUED)
     redeemed = _posted(entry, AccountKind.REDEEMED)
-    sign = 1 if operation != entry.operation and operation in TAKING_BACK else -1
-    earns, redemptions = (int(counts and bool(units)) * sign for units in (earned, redeemed))
+    is_whole = operation in ACTIVITIES or operation == "void"
+    one = 1 if operation in TAKING_BACK and operation != entry.operation else -1
+    earns = one if is_whole and (operation in EARNS or earned) else 0
+    redemptions = one if is_whole and (operation in REDEMPTIONS or redeemed) else 0
     of_day = original >= _first_id(active_day)
     of_month = original >= _first_id(month_start(active_day))
     left = Usage(
@@ -203,7 +203,10 @@ def _unused(usage: Usage, active_day: int, entry: Entry) -> Usage:
 def _posted(entry: Entry, kind: AccountKind) -> int:
     """What an entry adds to accounts of this kind."""
     return sum(
-        posting.amount for transfer in entry.transfers for posting in transfer.postings if posting.kind is kind
+        posting.amount
+        for transfer in entry.transfers
+        for posting in transfer.postings
+        if posting.kind is kind
     )
 
 
@@ -251,11 +254,14 @@ def _moved(
     wallets: tuple[Wallet, ...], holds: tuple[Hold, ...], entry: int, transfer: Transfer, active_day: int
 ) -> tuple[tuple[Wallet, ...], tuple[Hold, ...]]:
     """Wallets and holds after one transfer."""
-    before = Wallet(transfer.program, transfer.unit)
-    place = len(wallets)
-    for number, wallet in enumerate(wallets):
-        if wallet.unit is transfer.unit and wallet.program == transfer.program:
-            before, place = wallet, number
+    program, unit, moves = transfer.program, transfer.unit, transfer.lots
+    place = 0
+    for before in wallets:
+        if before.unit is unit and before.program == program:
+            break
+        place += 1
+    else:
+        before = Wallet(program, unit)
     balance, pending, held, fund = before.balance, before.pending, before.held, 0
     for posting in transfer.postings:
         kind = posting.kind
@@ -267,17 +273,18 @@ def _moved(
             pending += posting.amount
         elif kind is _HELD:
             held += posting.amount
-    assert fund == fund_change(before, holds, transfer.lots), "the fund holds the value of what is left"
+    assert fund == fund_change(before, holds, moves), "the fund holds the value of what is left"
     lots, waiting, kept_before = before.lots, before.waiting, holds
-    for move in transfer.lots:
+    for move in moves:
         assert move.lot.id // LOTS_PER_ENTRY <= entry, "a lot is opened before it is used"
-        if move.account is _MEMBER:
+        account = move.account
+        if account is _MEMBER:
             lots = _changed(lots, move, active_day)
-        elif move.account is _PENDING:
+        elif account is _PENDING:
             waiting = _changed(waiting, move, active_day)
         else:
             holds = _held(holds, transfer, move, entry)
-    after = Wallet(before.program, before.unit, balance, pending, held, lots, waiting)
+    after = Wallet(program, unit, balance, pending, held, lots, waiting)
     # Lists, here and above: generators take twice as long.
     is_open = sum([part.amount for part in lots])
     assert is_open == (balance if balance > 0 else 0), "balance is open lots - debt"
@@ -287,21 +294,22 @@ def _moved(
         kept = sum(
             part.amount
             for hold in holds
-            if hold.unit is after.unit and hold.program == after.program
+            if hold.unit is unit and hold.program == program
             for part in hold.lots
         )
         assert kept == held, "what is held lies in holds"
-    if place == len(wallets):
-        return (*wallets, after), holds
+    if len(wallets) <= 1 and not place:
+        return (after,), holds
     return (*wallets[:place], after, *wallets[place + 1 :]), holds
 
 
 def _changed(parts: tuple[LotPart, ...], move: LotMove, active_day: int) -> tuple[LotPart, ...]:
     """Open parts after a move, in the order of use. A lot that nothing is left of is open no more."""
     lot, amount = move.lot, move.amount
+    lot_id = lot.id
     assert amount != 0, "a move moves something"
     for place, part in enumerate(parts):
-        if part.lot.id == lot.id:
+        if part.lot.id == lot_id:
             left = part.amount + amount
             assert left >= 0, "no lot is negative"
             if part.lot == lot:
@@ -314,10 +322,11 @@ def _changed(parts: tuple[LotPart, ...], move: LotMove, active_day: int) -> tupl
             amount = left
             break
     assert amount > 0, "no lot is negative"
-    key = order_of_use(lot, active_day)
     place = len(parts)
-    while place and order_of_use(parts[place - 1].lot, active_day) > key:
-        place -= 1
+    if place:
+        key = order_of_use(lot, active_day)
+        while place and order_of_use(parts[place - 1].lot, active_day) > key:
+            place -= 1
     return (*parts[:place], LotPart(lot, amount), *parts[place:])
 
 

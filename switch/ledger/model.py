@@ -524,8 +524,9 @@ class Credential(Struct, frozen=True, array_like=True):
 
 
 class Usage(Struct, frozen=True, array_like=True):
-    """Counts and units of a member's approved earns and redemptions, less what was reversed on the same day
-    (in the same month). Of the calendar month of the business date."""
+    """Counts and units of a member's approved earns and redemptions of a day and of its Jalali month, less
+    what was reversed, voided, refunded or returned of them while they were the newest. A split sale counts as
+    both."""
 
     earns: int = 0
     earned: int = 0

@@ -17,7 +17,7 @@ MEASURES = (COUNT, POINTS, AMOUNT)
 
 class Limit(NamedTuple):
     """At most `most` of a measure (transactions, points, rial of DE 4), for each card, terminal, merchant or
-    cashier, in a business day or a calendar month. A card's rial isn't counted."""
+    cashier, in a business day or a Jalali month. A card's rial isn't counted."""
 
     scope: str
     period: str

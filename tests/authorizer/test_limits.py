@@ -81,10 +81,11 @@ def test_limits_of_one_are_not_anothers() -> None:
 def test_a_limit_of_a_month(scope: str, reason: str) -> None:
     shop = limited(Limit(scope, "month", "redeem", "points", 30))
     shop.earn(CARD, 100)
+    shop.later(days=20)  # 1 Farvardin 1405
     for _ in range(3):
         assert shop.redeem(CARD, 10, cashier="00000007").response_code == "00"
         shop.later(days=10)
-    assert shop.day == 30  # 31 March
+    assert shop.day == 50  # 31 Farvardin
     assert said(shop.redeem(CARD, 1, cashier="00000007")) == ("61", reason)
     shop.later(days=1)
     assert shop.redeem(CARD, 30, cashier="00000007").response_code == "00"
@@ -97,6 +98,52 @@ def test_what_was_reversed_is_free_again_and_a_decline_uses_nothing() -> None:
     shop.reverse(earned, CARD)
     assert shop.earn(CARD, 11).response_code == "61"
     assert shop.earn(CARD, 10).response_code == "00"
+
+
+@pytest.mark.parametrize("period", ["day", "month"])
+def test_what_was_voided_refunded_or_returned_is_free_for_its_card_again(period: str) -> None:
+    shop = limited(
+        Limit("card", period, "redeem", "points", 60),
+        Limit("card", period, "redeem", "count", 3),
+        Limit("card", period, "earn", "points", 100),
+    )
+    earned = shop.earn(CARD, 100)
+    shop.follow("return", earned, 200_000)
+    assert shop.earn(CARD, 21).response_code == "61"
+    assert shop.earn(CARD, 20).response_code == "00"
+    first = shop.redeem(CARD, 60)
+    void = shop.follow("void", first)
+    second = shop.redeem(CARD, 60)
+    assert second.response_code == "00"
+    shop.follow("refund", second, 1_000)
+    assert shop.redeem(CARD, 11).response_code == "61"
+    assert shop.redeem(CARD, 10).response_code == "00"
+    assert shop.reverse(void, follows=rrn(first)).response_code == "00"
+    usage = shop.member(CARD).usage
+    assert (usage.redemptions, usage.redeemed, usage.month_redeemed) == (3, 120, 120)
+    assert (usage.earned, usage.month_earned) == (100, 100)
+
+
+def test_what_was_used_before_is_not_freed_by_what_comes_back_of_it_later() -> None:
+    shop = limited(Limit("card", "day", "redeem", "points", 60))
+    shop.earn(CARD, 100)
+    old = shop.redeem(CARD, 40)
+    shop.later(days=1)
+    assert shop.redeem(CARD, 50).response_code == "00"
+    shop.follow("refund", old)
+    assert shop.redeem(CARD, 11).response_code == "61"
+    assert shop.redeem(CARD, 10).response_code == "00"
+
+
+def test_what_the_money_part_of_a_split_sale_earns_counts_for_its_card() -> None:
+    shop = limited(Limit("card", "day", "earn", "points", 150))
+    shop.earn(CARD, 100)
+    assert said(shop.redeem(CARD, 10, sale_amount=511_000)) == ("61", "0501")
+    sale = shop.redeem(CARD, 10, sale_amount=501_000)
+    assert sale.response_code == "00"
+    assert shop.earn(CARD, 1).response_code == "61"
+    assert shop.reverse(sale, CARD).response_code == "00"
+    assert shop.earn(CARD, 50).response_code == "00"
 
 
 def test_a_reversal_frees_its_cashier_without_naming_him() -> None:

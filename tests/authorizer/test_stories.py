@@ -76,7 +76,7 @@ class Story:
         self.town = Town(versions, HOLD_MS)
         self.sales: list[Sale] = []
         self.entries: dict[int, Entry] = {}
-        self.lost: list[tuple[Sale, Any]] = []
+        self.blocks: dict[str, Entry] = {}
         self.told: list[str] = []
         self.codes: Counter[tuple[str, str]] = Counter()
         for card in CARDS:
@@ -88,10 +88,16 @@ class Story:
         return FIRST + self.shop.day
 
     def sale(self, kind: str, card: str, **more: Any) -> Sale:
-        sale = Sale(len(self.sales) + 1, kind, card, self.chooser.choice(ACCEPTORS), **more)
+        sale = Sale(len(self.sales) + 1, kind, card, self.acceptor(), **more)
         sale.batch = self.chooser.choice([1, 1, 1, 2])
         self.sales.append(sale)
         return sale
+
+    def acceptor(self) -> str:
+        return self.chooser.choice(ACCEPTORS)
+
+    def rrn(self, entry: Entry) -> str:
+        return rrn(entry)
 
     def check(self, what: str, entry: Entry, expected: str) -> None:
         self.told.append(f"{what} -> {entry.response_code} {tag(entry, '04')}")
@@ -294,7 +300,7 @@ class Story:
             return
         follows = {}
         if sale.original is not None and sale.kind != "earn":
-            follows = {"follows": rrn(self.entries[sale.original.number])}
+            follows = {"follows": self.rrn(self.entries[sale.original.number])}
         card = "" if follows else sale.card
         self.settled(sale.card, *([sale.other] if sale.other else []))
         expected = self.town.reverse(sale, self.today)
@@ -320,14 +326,10 @@ class Story:
         held = self.town.cards[card]
         self.settled(card)
         if held.status == "active":
-            entry = self.shop.decide(self.shop.request("block", card))
+            entry = self.blocks[card] = self.shop.decide(self.shop.request("block", card))
             held.status = "blocked"
         else:
-            blocked = next(
-                one for one in reversed(self.shop.entries)
-                if one.operation == "block" and one.member == self.shop.member(card).id
-            )  # fmt: skip
-            entry = self.shop.reverse(blocked, card)
+            entry = self.shop.reverse(self.blocks[card], card)
             held.status = "active"
         self.check(f"block {card}", entry, "00")
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import date
 
+from terminal.text import jalali
 from tests.ledger.book import HOLD_MS, Request, Terms
 
 REOPEN_DAYS = 30
@@ -238,11 +239,13 @@ class Model:
         name, parts = self._name(original), self.taken[original][::-1]
         back = pour(parts, points)[::-1]
         self.taken[original] = parts[::-1]
+        self.used[name[0], self.used_on[original]][3] -= points
         self.purses[name].give(back, today, self.active[name[0]])
 
     def _take(self, original: bytes, points: int) -> None:
         name = self._name(original)
         self.given[original] -= points
+        self.used[name[0], self.used_on[original]][1] -= points
         self.purses[name].claw_back(self.requests[original].number, points, self.active[name[0]])
 
     def _reverse(self, original: bytes, today: int) -> str:
@@ -261,9 +264,7 @@ class Model:
                     self._take(original, units)
                 else:
                     self._give(original, units, today)
-                used = self.used[request.card, self.used_on[original]]
-                used[place] -= 1
-                used[place + 1] -= units
+                self.used[request.card, self.used_on[original]][place] -= 1
             else:
                 return "12"
         self.reversed.add(original)
@@ -280,7 +281,8 @@ class Model:
         active = self.active[card]
         if not active:
             return (0,) * 8
-        month = date.fromordinal(active).replace(day=1).toordinal()
+        of_day = date.fromordinal(active)
+        month = active - jalali(of_day.year, of_day.month, of_day.day)[2] + 1
         days = [used for (one, day), used in self.used.items() if one == card and month <= day <= active]
         return (*self.used[card, active], *(sum(place) for place in zip(*days, strict=True)))
 

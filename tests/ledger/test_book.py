@@ -25,6 +25,7 @@ from switch.ledger import (
     Transfer,
     TransferKind,
     Unit,
+    Wallet,
     Usage,
 )
 from switch.ledger.book import add_to_accounts, day_number, fund_of, member_after
@@ -326,16 +327,19 @@ class History:
         by_clock = (self.now_ms - ENTRY_ID_EPOCH_MS) * ENTRY_IDS_PER_MS
         id_ = max(by_clock, self.member.last_entry + 1)
         transfers: tuple[Transfer, ...] = ()
-        if points > 0:
-            transfers = (structs.replace(award(id_, points, price=0), reverses=reverses),)
-        elif points < 0:
-            moves = list(spend(self.member.wallet("vafa", POINTS), -points))
-            legs = [(OWN, points), (REDEEMED, -points)]
-            transfers = (transfer(TransferKind.REDEEM, legs, moves, reverses=reverses),)
+        if points:
+            moves = award(id_, points, price=0).lots if points > 0 else spend(self.wallet, -points)
+            other = ISSUED if operation.startswith("earn") else REDEEMED
+            legs = [(OWN, points), (other, -points)]
+            transfers = (transfer(TransferKind.REDEEM, legs, list(moves), reverses=reverses),)
         day = date.fromordinal(day_of(self.now_ms)).isoformat()
         entry = entry_of(id_, *transfers, operation=operation, business_date=day)
         self.member = member_after(self.member, changed(entry, previous=self.member.last_entry))
         return id_
+
+    @property
+    def wallet(self) -> Wallet:
+        return self.member.wallet("vafa", POINTS)
 
     @property
     def usage(self) -> Usage:
@@ -344,12 +348,13 @@ class History:
 
 def test_usage_counts_what_was_done_on_the_active_day_and_in_its_month() -> None:
     history = History()
+    history.now_ms += 2 * DAY_MS  # 1 Mehr
     history.add("earn", 100)
     history.add("earn", 50)
     history.add("redeem", -30)
     history.add("test", -30)
     assert history.usage == Usage(2, 150, 1, 30, 2, 150, 1, 30)
-    history.now_ms += 9 * DAY_MS  # the last day of September
+    history.now_ms += 29 * DAY_MS  # its last day
     history.add("capture", -5)
     assert history.usage == Usage(0, 0, 1, 5, 2, 150, 2, 35)
     history.now_ms += DAY_MS
@@ -360,6 +365,7 @@ def test_usage_counts_what_was_done_on_the_active_day_and_in_its_month() -> None
 
 def test_a_reversal_takes_back_what_its_original_used() -> None:
     history = History()
+    history.now_ms += 2 * DAY_MS
     earlier = history.add("earn", 100)
     history.now_ms += DAY_MS
     first, second = history.add("earn", 40), history.add("redeem", -20)
