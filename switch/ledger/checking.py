@@ -412,7 +412,7 @@ class PartCheck:
 
     def _check_entries(self, reading: Reading) -> None:
         part, chains, follows = self._part, self._chains, self._chain_check.follows
-        entry_seal, apply, tally = self._sealer.entry, self._apply, self._tally
+        entry_seal, apply = self._sealer.entry, self._apply
         for self._entries, row in enumerate(reading.entries(part.first, part.last), start=1):
             bucket, seal = row[_BUCKET], row[SEAL]
             values: Any = row[:SEAL]
@@ -438,7 +438,7 @@ class PartCheck:
                 self._members.breaks(row, f"can't be read: {_told(error)}", row[_MEMBER])
             if chain is not None and chain.sequence == chain.until:
                 self._heads[bucket] = Head(chain.sequence, seal, chain.members)
-            if len(tally) >= KEYS_IN_MEMORY:
+            if not self._entries % KEYS_IN_MEMORY:
                 self._take_tally()
         for chain in chains.values():
             chain.end()
