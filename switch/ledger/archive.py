@@ -24,7 +24,7 @@ from typing import IO, Any
 import msgspec
 
 from switch.ledger.engine import Batch, LedgerError
-from switch.ledger.model import Identified, IdentifierKind, Named, Naming, Unnamed, bucket_of_member
+from switch.ledger.model import Identified, IdentifierKind, Named, Naming, Unnamed
 from switch.ledger.reading import Reading, Row, text_of
 from switch.ledger.rows import entry_of
 
@@ -364,15 +364,17 @@ def _directories(
 ) -> list[tuple[int, int, list[tuple[Any, ...]]]]:
     """What the members that these entries named last are found by now."""
     ids = {row[0] for row in rows}
-    members = {member: entry for member, entry in last_named.items() if entry in ids}
-    found: dict[int, list[tuple[Any, ...]]] = {member: [] for member in members}
-    if members:
-        buckets = [bucket_of_member(member) for member in members]
-        for identifier, member, kind, masked, sealed, _seal in reading.directory(min(buckets), max(buckets)):
-            if member in found:
-                found[member].append((identifier, kind, text_of(masked), sealed))
+    named = sorted((entry, member) for member, entry in last_named.items() if entry in ids)
     return [
-        (entry, member, found[member]) for member, entry in sorted(members.items(), key=lambda item: item[1])
+        (
+            entry,
+            member,
+            [
+                (identifier, kind, text_of(masked), sealed)
+                for identifier, _member, kind, masked, sealed, _seal in reading.found_by(member)
+            ],
+        )
+        for entry, member in named
     ]
 
 
