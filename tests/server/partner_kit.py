@@ -47,9 +47,13 @@ class PartneredSwitch(RunningSwitch):
 
     @property
     def partner_port(self) -> int:
-        """Where the partner connects, since the last start."""
-        [*_, last] = self.events("event", "partner listening")
-        return int(last["port"])
+        """Where the bank connects, since the last start."""
+        return self.port_of(BANK)
+
+    def port_of(self, partner: str) -> int:
+        """Where a partner connects, since the last start."""
+        listening = self.events("event", "partner listening")
+        return int([line["port"] for line in listening if line["partner"] == partner][-1])
 
 
 def free_port() -> int:
