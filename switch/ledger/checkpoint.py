@@ -27,6 +27,7 @@ Mac = Callable[[bytes], bytes]
 LONGEST_LINE_BYTES = 8_192
 
 _MAC_MARK = b',"mac":"'
+_HOLE = b"\0"
 _HEAD_NUMBERS = Struct(">qq")
 
 
@@ -65,6 +66,14 @@ def parse_line(line: bytes, mac: Mac) -> Checkpoint:
     if fields or len(checkpoint.sequences) != BUCKETS:
         raise CheckpointError("is not a checkpoint of this program")
     return checkpoint
+
+
+def _whole(tail: bytes) -> int:
+    """Bytes up to the end of the last line that is whole. What was being appended when the power failed has
+    no end, or holes where sectors were not written: bytes of zero, which no line has."""
+    end = tail.rfind(b"\n") + 1
+    begin = tail.rfind(b"\n", 0, max(end - 1, 0)) + 1
+    return begin if _HOLE in tail[begin:end] else end
 
 
 def _line(checkpoint: Checkpoint) -> bytes:
@@ -129,7 +138,7 @@ class CheckpointFile:
             begin = max(0, size - 2 * LONGEST_LINE_BYTES)
             file.seek(begin)
             tail = file.read()
-            whole = tail.rfind(b"\n") + 1
+            whole = _whole(tail)
             if whole < len(tail):
                 file.truncate(begin + whole)
                 os.fsync(file.fileno())
@@ -161,13 +170,13 @@ class CheckpointFile:
 def read_checkpoints(path: Path, mac: Mac) -> Iterator[tuple[int, Checkpoint | CheckpointError]]:
     """Every line, its number in the file (from 1) and what it holds or what is wrong with it.
 
-    Checked are each line's MAC, numbers that rise by one, `previous`. A last line without its end is what a
-    crash leaves while appending; it never counted. Raises OSError.
+    Checked are each line's MAC, numbers that rise by one, `previous`. A last line without its end, or with
+    holes, is what a crash leaves while appending; it never counted. Raises OSError.
     """
     last: Checkpoint | None = None
     with path.open("rb") as file:
         for place, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
+            if not line.endswith(b"\n") or (_HOLE in line and not file.peek(1)):
                 return
             try:
                 checkpoint = parse_line(line, mac)

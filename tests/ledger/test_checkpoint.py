@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from switch.ledger import Head, LedgerUnavailable
-from switch.ledger.checkpoint import Checkpoint, CheckpointFile, read_checkpoints
+from switch.ledger.checkpoint import Checkpoint, CheckpointError, CheckpointFile, read_checkpoints
 
 HEADS = [Head(bucket, bytes([bucket]) * 32, bucket // 2) for bucket in range(256)]
 
@@ -85,6 +85,35 @@ def test_a_line_torn_by_a_crash_never_counted(path: Path, kept: int) -> None:
     made = CheckpointFile(path, mac).append(grown(HEADS, 8), 3)
     assert isinstance(made, Checkpoint)
     assert list(read_checkpoints(path, mac))[1] == (2, made)
+
+
+@pytest.mark.parametrize("lines_before", [0, 1])
+@pytest.mark.parametrize("hole", [slice(0, 512), slice(300, 812), slice(512, -1)])
+def test_a_line_with_holes_that_a_power_cut_left_never_counted(
+    path: Path, hole: slice, lines_before: int
+) -> None:
+    if lines_before:
+        CheckpointFile(path, mac).append(HEADS, 1)
+    before = path.read_bytes() if lines_before else b""
+    CheckpointFile(path, mac).append(grown(HEADS, 7), 2)
+    torn = bytearray(path.read_bytes()[len(before) :])
+    torn[hole] = bytes(len(torn[hole]))
+    path.write_bytes(before + torn)
+    assert len(list(read_checkpoints(path, mac))) == lines_before
+    made = CheckpointFile(path, mac).append(grown(HEADS, 8), 3)
+    assert list(read_checkpoints(path, mac))[lines_before:] == [(lines_before + 1, made)]
+
+
+def test_a_line_with_holes_that_others_follow_is_told(path: Path) -> None:
+    file = CheckpointFile(path, mac)
+    file.append(HEADS, 1)
+    first = len(path.read_bytes())
+    file.append(grown(HEADS, 7), 2)
+    data = bytearray(path.read_bytes())
+    data[first - 200 : first - 100] = bytes(100)
+    path.write_bytes(data)
+    (_, problem), *_ = read_checkpoints(path, mac)
+    assert isinstance(problem, CheckpointError)
 
 
 def test_a_changed_last_line_is_not_built_upon(path: Path) -> None:
