@@ -13,10 +13,9 @@ from switch.hsm.crypto import key_blocks, macs
 from switch.hsm.crypto.ciphers import aes_cbc_encrypt, same
 from switch.hsm.crypto.dukpt_aes import (
     INITIAL_KEY_ID_BYTES,
-    Algorithm,
+    Deriver,
     Usage,
     valid_counter,
-    working_key,
 )
 from switch.hsm.crypto.pin_blocks import seal_iso_4
 from switch.hsm.port import MAC_BYTES
@@ -29,11 +28,24 @@ class TerminalKeysError(ValueError):
     """Settings without usable keys. The text holds none of them."""
 
 
+class _OfTerminal(Deriver):
+    """Derives from a terminal's initial key, and keeps what the next serials come from: a fifth of the time.
+
+    For one thread.
+    """
+
+    __slots__ = ()
+
+    def initial_key(self, initial_key_id: bytes) -> bytes:
+        """The one there is."""
+        return self._base_key
+
+
 class Transmission:
     """One sending: what a terminal does under one serial."""
 
-    def __init__(self, initial_key: bytes, serial: bytes) -> None:
-        self._initial_key = initial_key
+    def __init__(self, keys: Deriver, serial: bytes) -> None:
+        self._keys = keys
         self.serial = serial
 
     def __repr__(self) -> str:
@@ -65,14 +77,14 @@ class Transmission:
         return aes_cbc_encrypt(self._key(Usage.DATA_ENCRYPT), macs.pad_2(clear, 16))
 
     def _key(self, usage: Usage) -> bytes:
-        return working_key(self._initial_key, self.serial, usage, Algorithm.AES_128)
+        return self._keys.working_key(self.serial, usage)
 
 
 class TerminalKeys:
     """The keys of one terminal. first: the first counter that it may use."""
 
     def __init__(self, initial_key: bytes, initial_key_id: bytes, first: int = 1) -> None:
-        self._initial_key = initial_key
+        self._keys = _OfTerminal(initial_key)
         self.initial_key_id = initial_key_id
         self.next_counter = first
 
@@ -102,4 +114,4 @@ class TerminalKeys:
 
     def at(self, counter: int) -> Transmission:
         """A sending under this counter, whether used before or not."""
-        return Transmission(self._initial_key, self.initial_key_id + counter.to_bytes(4))
+        return Transmission(self._keys, self.initial_key_id + counter.to_bytes(4))

@@ -166,8 +166,9 @@ def _effects_of_undone(books: Books, undone: Iterable[Undone]) -> list[str]:
     taken_back: defaultdict[int, int] = defaultdict(int)
     for row in books.rows.values():
         by_name[row.terminal, row.stan].append(row)
-        for original in set(row.reverses):
-            taken_back[original] += row.points
+        if not row.is_reversed:
+            for original in set(row.reverses):
+                taken_back[original] += row.points
     found = []
     for request in undone:
         for row in by_name[request.terminal, request.stan]:

@@ -48,7 +48,7 @@ TORN_SHARE: Final = 0.02
 UNHEARD_SHARE: Final = 0.02
 # Of frames: how many a bad line delivers twice.
 TWICE_SHARE: Final = 0.03
-ANSWER_SECONDS: Final = 30.0  # only a switch that hangs is this slow
+ANSWER_SECONDS: Final = 120.0  # only a switch that hangs is this slow
 MOST_TRIES: Final = 100  # of an advice; a switch that is killed so often meanwhile is none
 MOST_DELAY_SECONDS: Final = 0.02
 MOST_TOLD: Final = 20
