@@ -28,6 +28,7 @@ from simulators.issuing import issued
 from simulators.load import Traffic
 from switch import iso8583
 from switch.authorizer import Authorizer, CardCheck, Request
+from switch.authorizer.proof import Found
 from switch.authorizer.request import RequestReader
 from switch.hsm import InProcessHsm
 from switch.hsm.port import Direction, Key
@@ -58,7 +59,7 @@ STAGES = (
     "forget batch",
     "answer MAC",
 )
-CARD_IS_RIGHT = {CardCheck(): True}
+CARD_IS_RIGHT: Found = {CardCheck(): True}
 
 
 class Nobody:

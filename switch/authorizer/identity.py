@@ -93,10 +93,8 @@ def fingerprint_of(body: bytes, key: bytes) -> bytes:
     The MTI's last digit (it tells a repeat) is left out. Keyed, because a plain hash of a card number can be
     searched.
     """
-    digest = blake2b(body[:1], digest_size=16, key=key)
-    digest.update(bytes((body[1] & 0xF0,)))
-    digest.update(body[2:])
-    return digest.digest()
+    told = body[:1] + bytes((body[1] & 0xF0,)) + body[2:]
+    return blake2b(told, digest_size=16, key=key).digest()
 
 
 def card_identifier(card: str, key: bytes) -> bytes:

@@ -102,6 +102,8 @@ class Account(NamedTuple):
     unit: Unit
 
 
+# gc=False: what can't be part of a cycle needs no looking at; a memory of a million such values is what would
+# make a collection long.
 class Posting(Struct, frozen=True, array_like=True, gc=False):
     """One leg of a transfer: `amount` is added to the balance of the account (signed, never zero).
 
@@ -148,7 +150,7 @@ class LotMove(Struct, frozen=True, array_like=True, gc=False):
     amount: int
 
 
-class Transfer(Struct, frozen=True, array_like=True):
+class Transfer(Struct, frozen=True, array_like=True, gc=False):
     """A balanced movement: its postings sum to zero per unit.
 
     unit: of the wallet whose lots move. lots: how. reverses: the entry id it undoes or follows, or 0. hold:
@@ -435,7 +437,7 @@ class Unnamed(NamedTuple):
 Naming = Named | Unnamed
 
 
-class Entry(Struct, frozen=True):
+class Entry(Struct, frozen=True, gc=False):
     """All that one decided request changes: committed whole or not at all.
 
     id: time-ordered, unique in the ledger, below 2**51 (ten base-36 digits of the RRN).
@@ -478,7 +480,7 @@ class Entry(Struct, frozen=True):
 # ---------------------------------------------------------------- what entries add up to
 
 
-class Wallet(Struct, frozen=True, array_like=True):
+class Wallet(Struct, frozen=True, array_like=True, gc=False):
     """What a member has of one unit of a program.
 
     balance: spendable, below zero it is debt. pending, held: beside it. lots: what is open of each, in the
@@ -494,7 +496,7 @@ class Wallet(Struct, frozen=True, array_like=True):
     waiting: tuple[LotPart, ...] = ()
 
 
-class Hold(Struct, frozen=True, array_like=True):
+class Hold(Struct, frozen=True, array_like=True, gc=False):
     """Points kept for a capture. id: the entry that opened it. lots: what was taken, in the order of use."""
 
     id: int
@@ -504,7 +506,7 @@ class Hold(Struct, frozen=True, array_like=True):
     lots: tuple[LotPart, ...]
 
 
-class Credential(Struct, frozen=True, array_like=True):
+class Credential(Struct, frozen=True, array_like=True, gc=False):
     """What a member can prove itself with. verifier: of the PIN, empty when there is none; code: keyed hash
     of the one-time code that is out, or empty; wrong tries of both, and of card verification values.
     spend_from_ms: nothing is spent before.
@@ -523,7 +525,7 @@ class Credential(Struct, frozen=True, array_like=True):
         return f"Credential({wrong})"
 
 
-class Usage(Struct, frozen=True, array_like=True):
+class Usage(Struct, frozen=True, array_like=True, gc=False):
     """Counts and units of a member's approved earns and redemptions of a day and of its Jalali month, less
     what was reversed, voided, refunded or returned of them while they were the newest. A split sale counts as
     both."""
@@ -538,7 +540,7 @@ class Usage(Struct, frozen=True, array_like=True):
     month_redeemed: int = 0
 
 
-class Member(Struct, frozen=True):
+class Member(Struct, frozen=True, gc=False):
     """A member as its entries made it. The bucket is the id's top byte of 48 bits.
 
     last_entry: its newest entry, where its history begins. active_day: the last day it earned or redeemed, or

@@ -57,14 +57,14 @@ MEMBER_COLUMNS = ("id", "status", "last_entry", "active_day", "due", "body")
 MemberRow = tuple[int, int, int, int, int, bytes]
 
 
-class _EntryBody(msgspec.Struct, array_like=True, frozen=True):
+class _EntryBody(msgspec.Struct, array_like=True, frozen=True, gc=False):
     transfers: tuple[Transfer, ...]
     sides: tuple[Side, ...]
     cashier: str = ""
     receipt: str = ""
 
 
-class _MemberBody(msgspec.Struct, array_like=True, frozen=True):
+class _MemberBody(msgspec.Struct, array_like=True, frozen=True, gc=False):
     wallets: tuple[Wallet, ...]
     holds: tuple[Hold, ...]
     usage: Usage

@@ -961,19 +961,17 @@ class Pipeline:
                     "decision failed", terminal=request.terminal, error=type(error).__name__, at=where
                 )
                 return Refusal(MALFUNCTION)
-            if isinstance(outcome, PinCheck | NewPin | NewCode | CardCheck):
-                if not self._asked(item, outcome):
-                    return None
-                continue
-            if isinstance(outcome, Due):
-                self._apply(state, outcome.entry)
-                continue
             if isinstance(outcome, Entry):
                 self._apply(state, outcome)
-                if not outcome.sides:
-                    return outcome  # nothing that another entry would have to follow
-                self._follow(state, outcome, now_ms)
-            return outcome
+                if outcome.sides:  # else there is nothing that another entry would have to follow
+                    self._follow(state, outcome, now_ms)
+                return outcome
+            if isinstance(outcome, Due):
+                self._apply(state, outcome.entry)
+            elif isinstance(outcome, Repeat | Refusal):
+                return outcome
+            elif not self._asked(item, outcome):
+                return None
 
     def _follow(self, state: State, entry: Entry, now_ms: int) -> None:
         """Let what has to follow an entry at another member of ours do so."""
