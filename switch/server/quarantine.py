@@ -207,11 +207,14 @@ def _mapped(path: Path, *, writable: bool) -> mmap.mmap:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT if writable else os.O_RDONLY, 0o600)
         try:
-            size = os.fstat(descriptor).st_size
-            if not size and writable:
-                os.truncate(descriptor, _FILE_BYTES)
+            size, magic = os.fstat(descriptor).st_size, os.pread(descriptor, len(_MAGIC), 0)
+            if writable and size in (0, _FILE_BYTES) and not magic.strip(b"\0"):
+                # Room for all of it now, or a full disk would stop the process at some later note; on the
+                # disk, because a power cut keeps the length of a file before its bytes.
+                os.posix_fallocate(descriptor, 0, _FILE_BYTES)
                 os.pwrite(descriptor, _MAGIC, 0)
-            elif size != _FILE_BYTES or os.pread(descriptor, len(_MAGIC), 0) != _MAGIC:
+                os.fsync(descriptor)
+            elif size != _FILE_BYTES or magic != _MAGIC:
                 raise QuarantineError(f"{path}: not a list of requests under way; move the file away")
             return mmap.mmap(
                 descriptor, _FILE_BYTES, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ

@@ -54,6 +54,19 @@ def test_a_first_stop_makes_a_suspect_and_a_second_holds_it(path: Path) -> None:
     )
 
 
+def test_a_list_that_a_power_cut_left_without_its_bytes_is_begun_anew(path: Path) -> None:
+    Quarantine(path, 1).close()
+    path.write_bytes(bytes(path.stat().st_size))
+    assert Quarantine(path, 2).is_empty
+    assert suspects(path) == []
+
+
+def test_the_list_has_all_its_room_from_the_beginning(path: Path) -> None:
+    """Or the disk could be full when something is noted, and that stops the process."""
+    Quarantine(path, 1).close()
+    assert path.stat().st_blocks * 512 >= path.stat().st_size
+
+
 def test_a_suspect_that_passes_is_forgotten(path: Path) -> None:
     stop_on(path, ONE)
     quarantine = Quarantine(path, 2)
