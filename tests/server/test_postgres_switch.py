@@ -16,7 +16,9 @@ from switch.defaults import create_defaults
 from switch.ledger.sqlite import SqliteEngine
 from switch.ledger.verify import verify
 from switch.link.framing import frame
+from switch.settings import load
 from tests.server.running_switch import DIALECT, RunningSwitch, TerminalSide
+from tools.cli import run
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +101,32 @@ def test_a_switch_that_another_one_takes_over_from_stops(server: PostgresServer,
     second.keys = first.keys  # the same terminals
     assert TerminalSide(second).points(card) == 10
     assert second.stop() == 0
+
+
+def test_a_running_switch_s_ledger_moves_and_its_terminals_notice_nothing(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    switch = RunningSwitch(tmp_path, {"ledger.archive": '"archive"'})
+    terminal = TerminalSide(switch)
+    card = terminal.activated_card(points=10)
+    secret = tmp_path / "ledger.url"
+    secret.touch(0o600)
+    secret.write_text(server.schema("moved"))
+    move = ["ledger", "migrate", "--to", "postgres", "--url-file", str(secret), "--data", str(tmp_path)]
+    assert run(move) == 0
+    frame_of_earn = terminal.sealed(terminal.earn(card, 50_000))  # the switch goes on
+    answer = terminal.exchange(frame_of_earn)
+    assert run([*move, "--finish"]) == 1, "not beside a switch"
+    assert switch.stop() == 0
+    assert run([*move, "--finish"]) == 0
+    text = switch.settings.source.read_text()
+    named = '[ledger]\nengine = "postgres"\nurl_file = "ledger.url"'
+    switch.settings.source.write_text(text.replace("[ledger]", named))
+    switch.settings = load(switch.settings.source)
+    switch.start()
+    again = TerminalSide(switch)
+    assert again.exchange(frame_of_earn) == answer, "the very frame, the very bytes"
+    assert again.points(card) == 15
+    assert switch.stop() == 0
+    assert [line["event"] for line in switch.log if line["event"].startswith("archive")] == []
+    assert run(["ledger", "verify", "--data", str(tmp_path)]) == 0
