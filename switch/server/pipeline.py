@@ -968,7 +968,7 @@ class Pipeline:
                 return outcome
             if isinstance(outcome, Due):
                 self._apply(state, outcome.entry)
-            elif isinstance(outcome, Repeat | Refusal):
+            elif not isinstance(outcome, PinCheck | NewPin | NewCode | CardCheck):
                 return outcome
             elif not self._asked(item, outcome):
                 return None
