@@ -33,6 +33,7 @@ from switch.ledger.lots import (
     debt,
     expired,
     fund_change,
+    home,
     last_day,
     open_lot,
     restore,
@@ -62,7 +63,7 @@ def earn(
     owed = value(lot, points)
     kept = moves[0].amount if moves else 0
     rial: tuple[Posting, ...] = ()
-    if kept < points:
+    if kept < points or moves[0].lot is not lot:
         fund, paid = fund_change(wallet, member.holds, moves), value(lot, points - kept)
         rial = _rial((_RECEIVABLE, acceptor, -owed), (_FUND, "", fund), (_MARGIN, "", paid))
     elif owed:  # nothing was left of a new lot, so the fund gains what is owed
@@ -252,7 +253,8 @@ def activate(member: Member, wallet: Wallet, today: int) -> Transfer | None:
         return None
     paid = min(points, max(-wallet.balance, 0))
     moves = [LotMove(PENDING, part.lot, -part.amount) for part in parts]
-    moves += (LotMove(MEMBER, part.lot, part.amount) for part in _without_first(parts, paid))
+    for part in _without_first(parts, paid):
+        moves.append(LotMove(MEMBER, home(wallet, part.lot, MEMBER), part.amount))
     rial = _rial_rest(fund_change(wallet, member.holds, moves))
     return Transfer(
         TransferKind.ACTIVATION,
@@ -340,7 +342,7 @@ def take_in(
             expires=last_day(old, sender_active),
             rules=old.rules,
         )
-        moves.append(LotMove(MEMBER, lot, part.amount))
+        moves.append(LotMove(MEMBER, home(wallet, lot, MEMBER), part.amount))
     in_transit = sum(
         posting.amount
         for posting in sent.postings

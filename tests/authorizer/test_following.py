@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from switch.ledger import AccountKind, Entry, MemberStatus, Unit
+from switch.ledger import AccountKind, Entry, MemberStatus, Unit, lots
+from switch.ledger.lots import LOTS_APART
 from switch.loyalty.program import Rules
 from tests.authorizer.shop import FIRST_DAY, OTHER_ACCEPTOR, Shop, rrn, tag
 
@@ -463,6 +464,61 @@ def test_a_split_sale_earns_no_more_than_a_wallet_holds() -> None:
     assert shop.redeem(CARD, 1, sale_amount=100 + 1_000).response_code == "00"
 
 
+# ---------------------------------------------------------------- many lots
+
+
+def test_a_card_that_earns_all_day_has_a_bounded_number_of_lots() -> None:
+    shop = Shop(expiry="rolling", expiry_days=30, price=333)
+    shop.activate(CARD)
+    earned = [shop.earn(CARD, 7) for _ in range(200)]
+    assert len(shop.wallet(CARD).lots) == LOTS_APART
+    before = shop.wallet(CARD)
+    shop.reverse(shop.earn(CARD, 7, acceptor=OTHER_ACCEPTOR), CARD)
+    shop.reverse(shop.earn(CARD, 7), CARD)
+    assert shop.wallet(CARD) == before
+    redeemed = shop.redeem(CARD, 1_000)
+    for earn in earned[150:]:
+        assert shop.follow("return", earn).response_code == "00"
+    assert shop.wallet(CARD).balance == 50
+    shop.follow("refund", redeemed)
+    assert shop.wallet(CARD).balance == 1_050
+    shop.later(days=31)
+    shop.decide(shop.request("balance", CARD))
+    assert shop.total(AccountKind.EXPIRED) == 1_050
+
+
+def test_lots_of_other_days_stay_apart_until_there_are_very_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    most = 100
+    monkeypatch.setattr(lots, "MOST_LOTS", most)
+    shop = Shop(expiry="rolling", expiry_days=3_000, pending_days=1)
+    shop.activate(CARD)
+    for _ in range(most + 20):
+        shop.later(days=1)
+        shop.earn(CARD, 3)
+    wallet = shop.wallet(CARD)
+    assert most <= len(wallet.lots) + len(wallet.waiting) <= most + 2
+    assert wallet.balance + wallet.pending == 3 * (most + 20)
+    last = wallet.lots[-1]
+    assert last.amount > 3
+    assert last.lot.expires == FIRST_DAY.toordinal() + shop.day - 1 + 3_000, "nobody's points end earlier"
+
+
+def test_waiting_lots_of_a_day_and_transferred_ones_join_too() -> None:
+    shop = Shop(pending_days=5)
+    shop.activate(CARD)
+    shop.activate(FRIEND)
+    for _ in range(100):
+        shop.earn(CARD, 2)
+    assert len(shop.wallet(CARD).waiting) == LOTS_APART
+    shop.later(days=5)
+    other = shop.request("balance", FRIEND).identifier
+    for _ in range(10):
+        assert shop.decide(shop.request("transfer", CARD, points=20, other=other)).response_code == "00"
+    assert shop.wallet(CARD).lots == ()
+    assert len(shop.wallet(FRIEND).lots) < LOTS_APART + 10
+    assert shop.wallet(FRIEND).balance == 200
+
+
 # ---------------------------------------------------------------- cards
 
 
@@ -529,10 +585,11 @@ def test_a_transfer_needs_another_active_card_and_points() -> None:
 
 
 def test_a_transfer_moves_no_more_lots_than_an_entry_can_name() -> None:
-    shop = shop_with(1)
+    shop = shop_with(1, expiry="rolling", expiry_days=100)
     shop.activate(FRIEND)
     other = shop.request("balance", FRIEND).identifier
     for _ in range(64):
+        shop.later(days=1)
         shop.earn(CARD, 1)
     assert shop.decide(shop.request("transfer", CARD, points=65, other=other)).response_code == "61"
     assert shop.decide(shop.request("transfer", CARD, points=64, other=other)).response_code == "00"

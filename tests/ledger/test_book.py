@@ -25,8 +25,8 @@ from switch.ledger import (
     Transfer,
     TransferKind,
     Unit,
-    Wallet,
     Usage,
+    Wallet,
 )
 from switch.ledger.book import add_to_accounts, day_number, fund_of, member_after
 from switch.ledger.lots import spend, value

@@ -360,7 +360,7 @@ def play(seed: int, steps: int, directory: Path) -> Counter[str]:
 
 @pytest.mark.parametrize("seed", [1])
 def test_terminals_and_ledger_tell_the_story_that_the_rules_tell(seed: int, tmp_path: Path) -> None:
-    play(seed, 150, tmp_path)
+    play(seed, 60, tmp_path)
 
 
 if __name__ == "__main__":
