@@ -56,6 +56,7 @@ COMMANDS = (
     Command("switch", "tools.switch", "app", "Run the switch."),
     Command("merchant", "tools.registry", "merchant_app", "Merchants: add, block, list, show."),
     Command("terminal", "tools.registry", "terminal_app", "Terminals: add, block, assign, list, show."),
+    Command("partner", "tools.partner", "app", "Partners' links: check mappings, list, block."),
     Command("keys", "tools.keys", "app", "Keys and certificates: make, load, rotate, revoke."),
     Command("hsm", "tools.hsm", "app", "Run a simulated HSM, be its officers."),
     Command("batch", "tools.batch", "app", "Batches that terminals closed, and their differences."),

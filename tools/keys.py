@@ -22,8 +22,9 @@ from switch.hsm.inputs import ALGORITHMS
 from switch.hsm.key_store import NAMES, how_to_make, uses_of
 from switch.hsm.port import KeyAlgorithm, KeyUse
 from switch.hsm_sim.process import harden
+from switch.settings import load_for
 from switch.tls import Role
-from tools import keys_authority, keys_cards, keys_ceremony, keys_inject, keys_place
+from tools import keys_authority, keys_cards, keys_ceremony, keys_change, keys_inject, keys_place
 from tools.cli import CommandError, ExitCode
 from tools.keys_officers import NotAgreed
 from tools.keys_prompt import StandardPrompt, letter_printer
@@ -213,6 +214,30 @@ def rotate(name: Name, data: Data = None, config: Config = None) -> None:
         _tell(room, await room.generate(name, last.use, last.algorithm, officers, "rotate"))
 
     _in_room(data, config, make)
+
+
+@app.command("change")
+def change(name: Name, data: Data = None, config: Config = None) -> None:
+    """Have the switch that runs here change a key with the partner, by 0800; no message is lost meanwhile.
+
+    \b
+    Example:
+      vafa keys change zone/BANK/mac-send
+    """
+    settings = load_for(data, config)
+    partner, kind = keys_change.check_changeable(settings, name)
+
+    async def agree(room: KeyRoom) -> None:
+        if not room.is_serving:
+            raise CommandError(
+                "no switch runs here", ExitCode.USAGE, "start it: the partner hears of it there"
+            )
+        officers = room.officers.two(StandardPrompt(), f"changing {name}")
+        room.record("change", officers, partner_key=name)
+
+    _in_room(data, config, agree)
+    told = keys_change.outcome_of(keys_change.asked(settings, partner, kind))
+    typer.echo(f"{name} v{told['version']}: active, KCV {told['check_value']}")
 
 
 @app.command("export")

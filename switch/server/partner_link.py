@@ -122,6 +122,7 @@ class PartnerLink:
     ) -> None:
         self.partner = partner
         self.keys = keys
+        self._is_blocked = partner.blocked
         self.peers: Callable[[], Sequence[Peer]] = tuple
         self.mapping = mapping
         self._translator = Translator(mapping, ours)
@@ -136,6 +137,19 @@ class PartnerLink:
         self._stan = random.randrange(LAST_STAN)
         self._change_again_at: dict[Kind, float] = {}
 
+    @property
+    def is_blocked(self) -> bool:
+        """By the settings, or by an operator."""
+        return self._is_blocked
+
+    def block(self, is_blocked: bool) -> None:
+        """Refuse the partner from its next message on, or no more, as an operator says. What the settings
+        block stays so."""
+        is_blocked |= self.partner.blocked
+        if is_blocked != self._is_blocked:
+            self._is_blocked = is_blocked
+            self._log.warning("partner blocked" if is_blocked else "partner unblocked", by="an operator")
+
     # ------------------------------------------------------------ what comes
 
     async def answer(self, message: Message, peer: Peer) -> Message | None:
@@ -146,8 +160,8 @@ class PartnerLink:
             error = message.error
             self._tell("malformed message", path=error.path, offset=error.offset, expected=error.expected)
             return self._short(message)
-        if self.partner.blocked:
-            self._tell("partner blocked", mti=message.mti)
+        if self._is_blocked:
+            self._tell("message of a blocked partner", mti=message.mti)
             return self._translator.refusal(message, NOT_PERMITTED)
         if message.mti[1] == NETWORK_CLASS:
             return await self._network(message)
@@ -297,8 +311,8 @@ class PartnerLink:
         """Change our sending key over one of the partner's lines. Raises ZoneKeyError."""
         where = f"partner {self.partner.name}, new {kind.name} key"
         peers = [peer for peer in self.peers() if peer.is_up]
-        if self.partner.blocked or not peers:
-            why = "it is blocked" if self.partner.blocked else "no line to it is up; wait until it connects"
+        if self._is_blocked or not peers:
+            why = "it is blocked" if self._is_blocked else "no line to it is up; wait until it connects"
             raise ZoneKeyError(f"{where}: {why}")
         if not self.keys.has_zone_key():
             name = f"zone/{self.partner.name}/zmk"
@@ -319,7 +333,7 @@ class PartnerLink:
     async def change_old_keys(self) -> None:
         """Change the sending keys that are older than the settings allow."""
         hours = self.partner.change_keys_hours
-        if not hours or self.partner.blocked:
+        if not hours or self._is_blocked:
             return
         now, at = self._clock.local(), self._clock.monotonic()
         for kind in KINDS:

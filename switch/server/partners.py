@@ -41,6 +41,8 @@ INTERVAL_S = 1.0
 # In the data directory: PARTNER.KIND asks for a new sending key, PARTNER.KIND.done says what became of it.
 CHANGES = "zone-changes"
 DONE = ".done"
+# In the data directory: a file with a partner's name blocks it.
+BLOCKED = "blocked-partners"
 
 
 class Entrance(NamedTuple):
@@ -89,6 +91,7 @@ class Partners:
         log: structlog.stdlib.BoundLogger,
     ) -> None:
         self._directory = settings.data / CHANGES
+        self._blocked = settings.data / BLOCKED
         self._log = log
         self._open: list[_Open] = []
         ours = iso8583.load("vafa")
@@ -114,6 +117,7 @@ class Partners:
         """Accept partners from now on. entrances: in the order of the settings."""
         for link, entrance in zip(self._links, entrances, strict=True):
             partner = link.partner
+            link.block((self._blocked / partner.name).exists())
             server = Server(
                 _link_settings(link),
                 link.answer,
@@ -138,7 +142,7 @@ class Partners:
                 host=partner.listener.host,
                 port=entrance.listening.getsockname()[1],
                 tls=entrance.context is not None,
-                blocked=partner.blocked,
+                blocked=link.is_blocked,
             )
             for name in link.missing_keys():
                 self._log.error("key missing", alarm=True, partner=partner.name, key=name)
@@ -150,6 +154,7 @@ class Partners:
         while True:
             await asyncio.sleep(INTERVAL_S)
             for link in self._links:
+                link.block((self._blocked / link.partner.name).exists())
                 await self._change_as_asked(link)
                 await link.change_old_keys()
 

@@ -178,7 +178,21 @@ def test_a_blocked_partner_hears_58_whatever_it_sends(switch: PartneredSwitch, b
         answer = line.ask(message)
         assert (answer["39"], answer["11"], "64" in answer) == ("58", message["11"], False)
     line.close()
-    assert switch.events("event", "partner blocked")[0]["partner"] == BLOCKED
+    assert switch.events("event", "message of a blocked partner")[0]["partner"] == BLOCKED
+
+
+def test_an_operator_blocks_a_partner_of_a_running_switch(switch: PartneredSwitch, bank: Bank) -> None:
+    directory = switch.directory / "blocked-partners"
+    directory.mkdir(exist_ok=True)
+    line = Plain(switch, bank, STRICT, "627003", ascii4=False)
+    assert line.ask(bank.balance(CARD))["39"] == "14"
+    (directory / STRICT).touch()
+    assert switch.events("event", "partner blocked")[0]["partner"] == STRICT
+    assert line.ask(bank.balance(CARD))["39"] == "58"
+    (directory / STRICT).unlink()
+    assert switch.events("event", "partner unblocked")[0]["partner"] == STRICT
+    assert line.ask(bank.balance(CARD))["39"] == "14"
+    line.close()
 
 
 def test_without_macs_messages_are_answered_without_and_only_for_the_listed_acceptors(
