@@ -32,6 +32,7 @@ from switch.ledger import (
     Named,
     NotLoaded,
     OriginalReversed,
+    PaidInMoney,
     Side,
     State,
     Transfer,
@@ -45,7 +46,7 @@ DAYS = 360  # that the visits are spread over, until yesterday
 AT_ONCE = 640  # entries of a commit
 VISITS_A_ROUND = 2
 COHORT = 20_000  # members that visit in the same days
-DECISIONS = 10_000  # a ledger of fewer transfers has no two members alike
+DECISIONS = 10_000
 MOST_ALIKE = 50
 REDEEM_SHARE = 0.35
 SPLIT_SHARE = 0.75  # of redemptions: part of a sale whose other part is paid in money and earns
@@ -71,11 +72,19 @@ def card_of(number: int) -> Card:
     return Card(body + luhn_digit(body))
 
 
-def build(settings: Settings, members: int, transfers: int, tell: Callable[[int], None]) -> Built:
-    """Make the ledger of the settings. tell: is told now and then how many transfers it has."""
+def build(
+    settings: Settings,
+    members: int,
+    transfers: int,
+    tell: Callable[[int], None],
+    decisions: int = DECISIONS,
+) -> Built:
+    """Make the ledger of the settings. tell: is told now and then how many transfers it has. decisions: with
+    fewer transfers no two members are alike."""
     engine = SqliteEngine(settings.ledger_path, settings.seal_key)
+    alike = max(1, min(transfers // decisions, MOST_ALIKE))
     try:
-        return _Builder(settings, engine, members, transfers, tell).built()
+        return _Builder(settings, engine, members, transfers, alike, tell).built()
     finally:
         engine.close()
 
@@ -87,6 +96,7 @@ class _Builder:
         engine: SqliteEngine,
         members: int,
         transfers: int,
+        alike: int,
         tell: Callable[[int], None],
     ) -> None:
         self._program = settings.program
@@ -103,12 +113,11 @@ class _Builder:
         )
         self._operation = dialect.name_of
         self._random = random.Random(SEED)
-        self._alike = max(1, min(transfers // DECISIONS, MOST_ALIKE))
-        self._members = members // self._alike  # that decisions are made for
-        visits = self._members + int(transfers / self._alike * 1.1)  # some move nothing
+        self._alike = alike
+        self._members = members // alike  # that decisions are made for
+        visits = (members + transfers) // alike
         end = datetime.now(BUSINESS_ZONE).replace(hour=0, minute=0, second=0, microsecond=0)
-        self._moment = end - timedelta(days=DAYS)
-        self._step = timedelta(days=DAYS) / visits
+        self._begin = self._moment = end - timedelta(days=DAYS)
         self._terminals = max(visits // DECISIONS_A_TERMINAL, FEWEST_TERMINALS)
         self._sent = 0
         self._entries = self._transfers = self._gathered = 0
@@ -164,7 +173,7 @@ class _Builder:
 
     def _message(self, member: int, mti: str, processing_code: str, fields: dict[str, Value]) -> Message:
         self._sent += 1
-        self._moment += self._step
+        self._moment = self._begin + timedelta(days=DAYS) * (self._transfers / self._wanted)
         terminal = self._sent % self._terminals * self._alike
         values: dict[str, Value] = {
             "3": processing_code,
@@ -278,5 +287,5 @@ def _other_transfer(transfer: Transfer, number: int) -> Transfer:
 def _other_side(side: Side, member: int, terminal: str) -> Side:
     if isinstance(side, OriginalReversed):
         return OriginalReversed(_other_identity(side.original, terminal))
-    assert isinstance(side, MemberAdded | Identified), "visits make no other"
+    assert isinstance(side, MemberAdded | Identified | PaidInMoney), "visits make no other"
     return replace(side, member=member)
