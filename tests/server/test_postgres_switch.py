@@ -50,11 +50,12 @@ def test_a_database_that_goes_away_is_answered_91_and_served_again_when_it_is_ba
     server.kill()
     lost = terminal.earn(card, 50_000)
     terminal.line.send(frame(terminal.sealed(lost)))  # it was on its way: nobody can know, nothing is said
+    told = switch.events("event", "ledger unavailable")[0]
+    assert "the switch goes on by itself" in told["error"]
     for message in (terminal.earn(card, 70_000), terminal.balance(card)):
         answer = DIALECT.decode(terminal.exchange(terminal.sealed(message)))
         assert (answer["11"], answer["39"]) == (message["11"], "91")
         assert "64" not in answer, "nothing is said under a MAC"
-    assert "the switch goes on by itself" in switch.events("event", "ledger unavailable")[0]["error"]
     server.start()
     assert terminal.ask(terminal.reversal_of(lost))["39"] == "00"
     assert terminal.ask(lost)["39"] == "94", "its reversal came first"
