@@ -471,7 +471,7 @@ class Authorizer:
             "01": f"{points:012d}",
             **balances(wallet, *earned),
             "04": REASON_PENDING if earned and rules.pending_days else REASON_EARNED,
-            "05": f"{rules.rial_per_earned_point:012d}",
+            "05": f"{max(rules.rial_per_earned_point // rules.points_per_step, 1):012d}",
         }
         return Outcome(APPROVED, tags, earned)
 

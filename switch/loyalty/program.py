@@ -29,9 +29,9 @@ class Rules:
     smallest_redemption to largest_redemption points (0: no cap). price: rial per 1 000 points that the issuer
     pays and the fund holds. pending_days until an award can be spent. expiry: none; rolling, expiry_days or
     expiry_months after the purchase; sliding, expiry_days after the member's last activity; calendar, the end
-    of the Jalali month expiry_months later, or with expiry_years of the year. reopen_days: how long points
-    that a refund gives back live when their lot is over (0: not at all). correction_price: as price, of
-    points that a correction gives; the program pays it.
+    of the Jalali month expiry_months later, or with expiry_years of its year (1), of the next (2), … until
+    Esfand. reopen_days: how long points that a refund gives back live when their lot is over (0: not at all).
+    correction_price: as price, of points that a correction gives; the program pays it.
     """
 
     number: int = 1
@@ -76,7 +76,8 @@ class Rules:
 
 
 class Program:
-    """All versions of a program's rules. Raises ValueError for none, or numbers or days that don't rise."""
+    """All versions of a program's rules. Raises ValueError for none, a number twice, or days that don't
+    rise."""
 
     def __init__(self, versions: Sequence[Rules]) -> None:
         self._versions = tuple(versions)
@@ -85,8 +86,8 @@ class Program:
         numbers = [rules.number for rules in versions]
         if not versions:
             raise ValueError("a program has rules")
-        if any(a >= b for a, b in pairwise(numbers)):
-            raise ValueError("the numbers of versions rise")
+        if len(set(numbers)) < len(numbers):
+            raise ValueError("each version has a number of its own")
         if any(a >= b for a, b in pairwise(self._starts)):
             raise ValueError("each version starts after the one before")
 
@@ -95,7 +96,7 @@ class Program:
         return self._versions[max(bisect_right(self._starts, day) - 1, 0)]
 
     def version(self, number: int) -> Rules:
-        """The version with this number; the first one's rules for a number that there isn't any more."""
+        """The version with this number; the first one's rules for a number that there isn't."""
         return self._by_number.get(number, self._versions[0])
 
 

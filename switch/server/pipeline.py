@@ -1281,10 +1281,12 @@ class Pipeline:
         self._enqueue(_Unstored(sending, message, body))
 
     def _sign_on_tags(self) -> dict[str, str]:
+        now = self._clock.local()
+        rules = self._program.rules.on(now.toordinal())
         tags = {
-            "10": self._clock.local().strftime("%Y%m%d%H%M%S"),
+            "10": now.strftime("%Y%m%d%H%M%S"),
             "11": f"{self._dialect.version:04d}",
-            "12": f"{self._program.rial_per_redeemed_point:08d}",
+            "12": f"{rules.rial_per_redeemed_point:08d}",
         }
         if self._program.pin_from_points < NEVER_POINTS:
             tags["13"] = f"{self._program.pin_from_points:012d}"

@@ -16,6 +16,7 @@ import ssl
 import sys
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -38,6 +39,8 @@ from switch.server.connection import Connections
 from switch.server.corrections import CorrectionsJob
 from switch.server.jobs import DueJob
 from switch.server.partners import Entrance, Partners, mapping_of
+from switch.server.past_rules import FILE_NAME as PAST_RULES
+from switch.server.past_rules import with_past
 from switch.server.pipeline import Pipeline, where_of
 from switch.server.quarantine import Quarantine, QuarantineError
 from switch.server.registered import Registered
@@ -138,6 +141,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
             checkpoints = CheckpointFile(settings.checkpoint_path, checkpoint_mac)
         await write_checkpoint(opened, checkpoints, clock.now_ms())
         quarantine = Quarantine(settings.quarantine_path, clock.now_ms())
+        versions = with_past(settings.data / PAST_RULES, settings.program.versions)
         archiving = _archiving(settings, opened, log)
         engine: Engine = opened
         if archiving is not None:
@@ -156,7 +160,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
         placing = None if beside is None else beside.place_for(epoch, looker, log, request_stop)
         pipeline = Pipeline(
             dialect=iso8583.load("vafa"),
-            program=settings.program,
+            program=replace(settings.program, versions=versions),
             terminals=registered.terminals,
             directory_key=settings.directory_key,
             hsm=hsm,
