@@ -47,8 +47,6 @@ from switch.server.pipeline import Arrived, Peer
 # Frames that are looked up together: what waits behind them waits no longer for it.
 MOST_AT_ONCE = 1024
 SWEEP_INTERVAL_S = 1
-# How often a process that nothing arrives at looks whether it is an owner still.
-OWNER_INTERVAL_S = 5
 # The same trouble is told so often.
 LOG_INTERVAL_S = 10.0
 NOT_OWNER = "the ledger has another owner"
@@ -66,6 +64,11 @@ def path_of(owner: Owner) -> Path | None:
     """Where an owner listens; None for one that doesn't."""
     _, at, path = owner.name.partition(_AT)
     return Path(path) if at else None
+
+
+def is_among(owners: Sequence[Owner], buckets: tuple[int, int], epoch: int) -> bool:
+    """Whether a claim of these buckets still stands."""
+    return any((*one[:2], one.epoch) == (*buckets, epoch) for one in owners)
 
 
 class Decider(Protocol):
@@ -178,7 +181,6 @@ class Forwarding:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(received, sock=listening)
         self._go(self._sweep())
-        self._go(self._watch())
 
     def stop_reading(self) -> None:
         """Take nothing more from other processes; what was taken is still answered."""
@@ -213,12 +215,6 @@ class Forwarding:
             now = asyncio.get_running_loop().time()
             for neighbour in self._neighbours.values():
                 neighbour.give_up(now)
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(OWNER_INTERVAL_S)
-            with suppress(LedgerError):  # whoever asks for something hears of it
-                await self._learn_owners()
 
     # ------------------------------------------------------------ frames that arrive here
 
@@ -335,10 +331,10 @@ class Forwarding:
     def _is_owner(self, owners: tuple[Owner, ...]) -> bool:
         """Whether this process is one of them; stops it when it isn't."""
         self._known = owners
-        is_owner = any((*one[:2], one.epoch) == (*self._buckets, self._epoch) for one in owners)
-        if not is_owner:
-            self._stop(NOT_OWNER)
-        return is_owner
+        if is_among(owners, self._buckets, self._epoch):
+            return True
+        self._stop(NOT_OWNER)
+        return False
 
     async def _learn_owners(self) -> bool:
         """False when this process is none of them. Raises LedgerError."""

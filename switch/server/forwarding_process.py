@@ -10,17 +10,21 @@ import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 
 import structlog
 
-from switch.ledger import LedgerUnavailable
+from switch.ledger import LedgerError, LedgerUnavailable
 from switch.ledger.model import BUCKETS
 from switch.ledger.postgres_owners import PostgresOwners
-from switch.server.forwarding import Forwarding, owner_name
+from switch.server.forwarding import NOT_OWNER, Forwarding, is_among, owner_name
 from switch.server.forwarding_link import bind
 from switch.server.forwarding_transfers import TransferJob
 from switch.server.pipeline import Pipeline
 from switch.settings import Settings
+
+# How often a process that nothing arrives at looks whether it is an owner still.
+OWNER_INTERVAL_S = 1
 
 
 class Beside:
@@ -35,7 +39,7 @@ class Beside:
         self._buckets = settings.ledger.buckets
         self._owners: PostgresOwners = settings.ledger_place.owners(settings.seal_key)
         self._listening: socket.socket | None = None
-        self._job: asyncio.Task[None] | None = None
+        self._jobs: list[asyncio.Task[None]] = []
         self.forwarding: Forwarding | None = None
         self.name = f"switch {os.getpid()}"
         if self._buckets != (0, BUCKETS - 1):
@@ -50,12 +54,24 @@ class Beside:
     def place_for(
         self, epoch: int, search: Executor, log: structlog.stdlib.BoundLogger, stop: Callable[[str], None]
     ) -> Forwarding | None:
-        """What the pipeline hands frames to; None for an owner of all buckets."""
+        """What the pipeline hands frames to; None for an owner of all buckets. epoch: of the claim; search: a
+        thread for look-ups; stop: called with a reason when the claim stands no more."""
+        self._jobs.append(asyncio.get_running_loop().create_task(self._watch(epoch, search, stop)))
         if self._listening is not None:
             self.forwarding = Forwarding(
                 self._owners, self._buckets, epoch, self._settings.directory_key, search, log, stop
             )
         return self.forwarding
+
+    async def _watch(self, epoch: int, search: Executor, stop: Callable[[str], None]) -> None:
+        """A process that has nothing to commit hears so that it is an owner no more."""
+        while True:
+            await asyncio.sleep(OWNER_INTERVAL_S)
+            with contextlib.suppress(LedgerError):  # whoever asks for something hears of it
+                look = partial(self._owners.look, (), ())
+                where = await asyncio.get_running_loop().run_in_executor(search, look)
+                if not is_among(where.owners, self._buckets, epoch):
+                    stop(NOT_OWNER)
 
     async def begin(
         self,
@@ -72,13 +88,13 @@ class Beside:
             await forwarding.serve(pipeline, self._listening)
             hand, wanted = forwarding.take_in, forwarding.transfers_wanted
         job = TransferJob(self._owners, self._buckets, hand, wanted, now_ms, search, log)
-        self._job = asyncio.get_running_loop().create_task(job.run())
+        self._jobs.append(asyncio.get_running_loop().create_task(job.run()))
 
     async def stop(self) -> None:
         """Take nothing more, and wait for what others still have to answer."""
-        if self._job is not None:
-            self._job.cancel()
-            await asyncio.gather(self._job, return_exceptions=True)
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
         if self.forwarding is not None:
             self.forwarding.stop_reading()
             await self.forwarding.drain()

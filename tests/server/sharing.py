@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from simulators.terminal_keys import TerminalKeys
@@ -13,7 +12,7 @@ from switch.authorizer.identity import bucket_of_identifier, card_identifier
 from switch.defaults import create_defaults, read_terminal_settings
 from switch.ledger.postgres_owners import PostgresOwners
 from switch.settings import load
-from tests.server.running_switch import RunningSwitch, TerminalSide, new_card
+from tests.server.running_switch import RunningSwitch, new_card
 
 LOW, HIGH, ALL = "0-127", "128-255", "0-255"
 
@@ -87,8 +86,3 @@ class Owner(RunningSwitch):
         code = self.process.wait()
         self._reading.join()
         return code
-
-
-def desks(sharing: Sharing, owner: RunningSwitch) -> Callable[[int], TerminalSide]:
-    """Terminals that are connected to this process."""
-    return lambda number: TerminalSide(owner, number)
