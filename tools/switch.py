@@ -86,6 +86,8 @@ def check_config(config: Config = None, data: Data = None) -> None:
 
 
 def _effective(settings: Settings) -> list[str]:
+    from switch.server.partners import mapping_of  # here, for `vafa --help` needs nothing of it
+
     lines = [
         f"settings        {settings.source}",
         f"environment     {settings.environment}",
@@ -98,6 +100,11 @@ def _effective(settings: Settings) -> list[str]:
         name = type(section).__name__.lower().removesuffix("settings")
         for entry in dataclasses.fields(section):
             lines.append(f"{name}.{entry.name} = {_shown(getattr(section, entry.name))}")
+    for partner in settings.partners:
+        mapping = mapping_of(partner)
+        state = "blocked" if partner.blocked else "in service"
+        place = f"{partner.listener.host}:{partner.listener.port}"
+        lines.append(f"partner {partner.name} at {place}, mapping {mapping.name}: {state}")
     for terminal in registered_terminals(settings):
         state = "blocked" if terminal.blocked else "in service"
         state = "acceptor blocked" if terminal.acceptor_blocked else state

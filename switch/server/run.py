@@ -423,7 +423,9 @@ async def _watch_certificates(
     settings: Settings, clock: SystemClock, log: structlog.stdlib.BoundLogger
 ) -> None:
     """Say once a day which of our certificates end soon."""
-    files = (settings.listener.tls_certificate, settings.listener.tls_clients, settings.hsm.tls_certificate)
+    listeners = [settings.listener, *(one.listener for one in settings.partners)]
+    files = [file for one in listeners for file in (one.tls_certificate, one.tls_clients)]
+    files.append(settings.hsm.tls_certificate)
     while True:
         for file in files:
             try:
