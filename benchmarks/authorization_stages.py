@@ -174,7 +174,7 @@ async def measure(directory: Path, requests: int, rounds: int) -> None:
             whole += await play(pipeline, frames(traffic.earns_and_redeems(requests)))
             gc.collect()
     state, watch = State(parts.engine.start()), Watch()
-    play_stages(parts, state, frames(traffic.earns_and_redeems(2 * MEMBERS)), Watch())  # loads the members
+    play_stages(parts, state, frames(traffic.first_earns()), Watch())  # loads all members
     play_stages(parts, state, frames(traffic.earns_and_redeems(requests)), watch)
     parts.engine.close()
     together = 0.0

@@ -79,6 +79,7 @@ class _Held:
 
     __slots__ = (
         "algorithm",
+        "card_value",
         "cmac",
         "exportable",
         "header",
@@ -97,6 +98,7 @@ class _Held:
         self.mode = header.mode
         self.exportable = header.exportability != "N"
         self.cmac = macs.KeyedCmac(key) if use is KeyUse.MAC else None
+        self.card_value = verification.KeyedCvv(key) if use is KeyUse.CARD_VALUE else None
         self.verifier = PinVerifier(key) if use is KeyUse.PIN_VERIFIER else None
         self.transactions = TransactionKeys(key) if use is KeyUse.BASE_DERIVATION else None
 
@@ -378,8 +380,9 @@ class InProcessHsm:
 
     def _card_value(self, operation: str, key: Key, card: str, expiry: str, service: str, modes: str) -> str:
         inputs.check_track(operation, card, expiry, service)
-        held = self._hold(operation, key, KeyUse.CARD_VALUE, modes)
-        return verification.cvv(held.key, card, expiry, service)
+        keyed = self._hold(operation, key, KeyUse.CARD_VALUE, modes).card_value
+        assert keyed is not None
+        return keyed.value(card, expiry, service)
 
     async def tap_verify(self, key: Key, enciphered: bytes, mac: bytes, mirrored: bytes = b"") -> Tap | None:
         inputs.check_tap("tap_verify", mirrored)

@@ -121,7 +121,7 @@ class Presence:
         code = message.fields.get(PROCESSING_CODE)
         if code is None:
             return Problem(PROCESSING_CODE, "mandatory, missing", self._format_error)
-        if isinstance(code, Mapping):  # DE 3 cut into its parts
+        if not isinstance(code, str) and isinstance(code, Mapping):  # DE 3 cut into its parts
             code = "".join(part for part in code.values() if isinstance(part, str))
         rule = rules.get(code) if isinstance(code, str) else None
         if rule is None and isinstance(code, str):

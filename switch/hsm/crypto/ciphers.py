@@ -76,6 +76,11 @@ def aes_block_encryptor(key: bytes) -> CipherContext:
     return Cipher(aes(key), _ECB).encryptor()
 
 
+def tdes_block_encryptor(key: bytes) -> CipherContext:
+    """As `aes_block_encryptor`; key of 8, 16 or 24 bytes, parity ignored."""
+    return Cipher(tdes(key), _ECB).encryptor()
+
+
 def aes_chained_decryptor(key: bytes) -> CipherContext:
     """CBC decryption from a zero vector; each call goes on where the last one ended. Only for whole blocks.
     Raises ValueError for a key that AES doesn't know."""

@@ -6,14 +6,15 @@ it.
 
 from __future__ import annotations
 
-from switch.hsm.crypto.ciphers import same, tdes_ecb_encrypt, xor
+from switch.hsm.crypto.ciphers import same, tdes_block_encryptor, tdes_ecb_encrypt, xor
 
 CVV_DIGITS = 3
 PVV_DIGITS = 4
 _PVV_CARD_DIGITS = 11
 _PVV_PIN_DIGITS = 4
 _VALIDATION_DIGITS = 16
-_HEX_TO_DIGITS = str.maketrans("ABCDEF", "012345")
+_DIGITS_ALONE = str.maketrans("", "", "abcdef")
+_LETTERS_ALONE = str.maketrans("abcdef", "012345", "0123456789")
 
 
 def pvv(key: bytes, card: str, index: int, pin: str) -> str:
@@ -66,16 +67,36 @@ def ibm_3624_matches(key: bytes, pin: str, offset: str, validation: str, table: 
 def cvv(key: bytes, card: str, expiry: str, service: str) -> str:
     """The card verification value, 3 digits. expiry: 4 digits in the order the track has them, service: 3
     digits. Key of 16 bytes: CVK A and CVK B."""
-    _check_digits("card number", card)
-    if len(card) > 19 or len(expiry) != 4 or len(service) != 3:
-        raise ValueError("a CVV takes a card number of at most 19 digits, 4 of expiry, 3 of service code")
-    _check_digits("expiry", expiry)
-    _check_digits("service code", service)
-    if len(key) != 16:
-        raise ValueError(f"a CVK has 16 bytes, not {len(key)}")
-    data = bytes.fromhex((card + expiry + service).ljust(32, "0"))
-    first = tdes_ecb_encrypt(key[:8], data[:8])
-    return _decimalised(tdes_ecb_encrypt(key, xor(first, data[8:])))[:CVV_DIGITS]
+    return KeyedCvv(key).value(card, expiry, service)
+
+
+class KeyedCvv:
+    """Card verification values under one key of 16 bytes (CVK A and CVK B), set up once: a fifth of what a
+    value costs."""
+
+    __slots__ = ("_first", "_whole")
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != 16:
+            raise ValueError(f"a CVK has 16 bytes, not {len(key)}")
+        self._first, self._whole = tdes_block_encryptor(key[:8]), tdes_block_encryptor(key)
+
+    def __repr__(self) -> str:
+        return "KeyedCvv(hidden)"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a key is not copied or stored")
+
+    def value(self, card: str, expiry: str, service: str) -> str:
+        """See `cvv`."""
+        _check_digits("card number", card)
+        if len(card) > 19 or len(expiry) != 4 or len(service) != 3:
+            raise ValueError("a CVV takes a card number of at most 19 digits, 4 of expiry, 3 of service code")
+        _check_digits("expiry", expiry)
+        _check_digits("service code", service)
+        data = bytes.fromhex((card + expiry + service).ljust(32, "0"))
+        first = self._first.update(data[:8])
+        return _decimalised(self._whole.update(xor(first, data[8:])))[:CVV_DIGITS]
 
 
 def cvv_matches(key: bytes, card: str, expiry: str, service: str, value: str) -> bool:
@@ -84,9 +105,8 @@ def cvv_matches(key: bytes, card: str, expiry: str, service: str, value: str) ->
 
 def _decimalised(block: bytes) -> str:
     """First the digits among its hex digits in their order, then the letters as 0 to 5."""
-    text = block.hex().upper()
-    letters = "".join(character for character in text if character > "9")
-    return "".join(character for character in text if character <= "9") + letters.translate(_HEX_TO_DIGITS)
+    text = block.hex()
+    return text.translate(_DIGITS_ALONE) + text.translate(_LETTERS_ALONE)
 
 
 def _digit_by_digit(left: str, right: str, sign: int) -> str:
