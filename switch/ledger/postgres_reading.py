@@ -218,6 +218,10 @@ class PostgresReading:
             statement = f"SELECT bucket, {bucket} FROM {table} WHERE bucket <> {bucket} LIMIT %s"
             for at, right in self._rows(statement, (limit,)):
                 yield f"{table}: a row of bucket {right} stands in bucket {at}"
+        for table, is_right, what in _PLACES:
+            statement = f"SELECT bucket FROM {table} t WHERE NOT ({is_right}) LIMIT %s"
+            for (at,) in self._rows(statement, (limit,)):
+                yield f"{table}: a row stands in bucket {at}, where {what}"
         if self._row("SELECT 1 FROM pg_catalog.pg_proc WHERE proname = 'bt_index_check' LIMIT 1", ()):
             yield from self._check_indexes()
 
@@ -296,6 +300,18 @@ _BUCKET_OF_ROW = {
     "hold": "member >> 40",
     "directory": "get_byte(identifier, 0)",
 }
+_OF_OWNER = "t.bucket IN (SELECT first_bucket FROM owner)", "no owner's range begins"
+_OF_ENTRY = "EXISTS (SELECT FROM entry e WHERE (e.bucket, e.id) = (t.bucket, t.entry))", "its entry isn't"
+_OF_NAME = (
+    "t.bucket::text = CASE WHEN t.name LIKE 'answered.%%' THEN substr(t.name, 10) ELSE '0' END",
+    "its name doesn't belong",
+)
+# Table, condition of a row that stands where it should, what is wrong with the place of another.
+_PLACES = (
+    *((table, *_OF_OWNER) for table in ("account", "counter", "code_count", "batch", "key_mark", "answered")),
+    *((table, *_OF_ENTRY) for table in ("reversed", "followed")),
+    ("meta", *_OF_NAME),
+)
 # Tables with their columns, indexes with theirs, and whatever else lies in the schema.
 _LAYOUT = """
 SELECT c.relname::text, string_agg(

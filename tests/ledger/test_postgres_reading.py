@@ -15,7 +15,9 @@ from switch.ledger.sqlite import SqliteEngine
 from switch.ledger.verify import verify, verify_member
 from tests.ledger.book import SEAL_KEY, Book, Request, bucket_of_card
 from tests.ledger.conftest import schema_url
+from tests.ledger.files import KEYS
 from tests.ledger.test_engine import random_request
+from tests.ledger.test_verify import flipped
 
 
 def played(book: Book, cards: list[int], seed: int = 5) -> None:
@@ -119,6 +121,40 @@ def test_an_edit_of_any_table_is_told(store: PostgresStore, table: str, edit: st
     report = verify(store, SEAL_KEY)
     assert report.found
     assert table in {problem.table for problem in report.problems}
+
+
+def test_any_changed_bit_of_any_value_is_told(store: PostgresStore) -> None:
+    chooser = random.Random(6)
+    with psycopg.connect(store.url, autocommit=True) as connection:
+        for _ in range(12):
+            table = chooser.choice(sorted(KEYS))
+            found = connection.execute(f"SELECT ctid::text, * FROM {table}".encode())
+            names = [column.name for column in found.description or ()]
+            rows = found.fetchall()
+            if not rows:
+                continue
+            row = chooser.choice(rows)
+            place = chooser.randrange(1, len(row))
+            if names[place] == "writer":
+                continue  # which session writes: it says nothing of what is in the ledger
+            value = row[place]
+            changed = value ^ 1 if isinstance(value, int) else flipped(value, chooser)
+            if isinstance(value, str):
+                changed = value[:-1] + chr(ord(value[-1]) ^ 1) if value else "x"
+            statement = (
+                f"UPDATE {table} SET {names[place]} = %s WHERE ctid = %s RETURNING ctid::text".encode()
+            )
+            try:
+                now = connection.execute(statement, (changed, row[0])).fetchone()
+            except psycopg.errors.UniqueViolation:
+                continue  # another row has that key
+            assert now is not None
+            problems = verify(store, SEAL_KEY).problems
+            told = {problem.table for problem in problems}
+            is_told = table in told or (names[place] == "bucket" and "database" in told)
+            assert is_told, (table, names[place], row, problems)
+            connection.execute(statement, (value, now[0]))
+    assert verify(store, SEAL_KEY).problems == []
 
 
 def test_a_store_tells_no_password() -> None:

@@ -64,6 +64,15 @@ def other_value(value: Value) -> Value:
     return value[:-1] + bytes([value[-1] ^ 0x40]) if value else b"\x01"
 
 
+def flipped(value: Value, chooser: random.Random) -> Value:
+    """The value with one bit changed, one that it has if it is empty; a text as its bytes."""
+    if isinstance(value, int):
+        return value ^ 1 << chooser.randrange(63)
+    data = bytearray(value.encode() if isinstance(value, str) else value) or bytearray(1)
+    data[chooser.randrange(len(data))] ^= 1 << chooser.randrange(8)
+    return bytes(data)
+
+
 def named(report: Report, table: str, *rows: Row) -> bool:
     """Whether some problem names one of these rows, by its table and key."""
     names = [row[NAMES[table]] for row in rows]
@@ -213,6 +222,29 @@ def test_a_few_edits_at_random_are_found(original: Files, tmp_path: Path, seed: 
             touched.add(table)
         found = {problem.table for problem in files.verify().problems}
         assert found & touched or ("entry" in touched and "bucket_head" in found), (touched, found)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_any_changed_bit_of_any_value_is_found(original: Files, tmp_path: Path, seed: int) -> None:
+    """As a hexadecimal editor does it: texts may be none any more."""
+    chooser = random.Random(seed)
+    files = copy(original, tmp_path / "copy")
+    data = files.database.read_bytes()
+    rows = [(table, row) for table in KEYS for row in some_rows(original, table)]
+    for _ in range(40):
+        files.database.write_bytes(data)
+        table, row = chooser.choice(rows)
+        column, value = chooser.choice(list(row.items()))
+        changed = flipped(value, chooser)
+        marker = "CAST(? AS TEXT)" if isinstance(value, str) else "?"
+        try:
+            files.edit(
+                f"UPDATE {table} SET {column} = {marker} WHERE {where(table)}", (changed, *key_of(table, row))
+            )
+        except apsw.ConstraintError:
+            continue  # another row has that key
+        problems = files.verify().problems
+        assert table in {problem.table for problem in problems}, (table, column, row, changed, problems)
 
 
 def test_only_the_changed_entry_is_named(files: Files) -> None:
