@@ -31,7 +31,7 @@ def open_log(stream: TextIO | None = None, level: int = logging.INFO) -> structl
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )
-    for name in ("asyncio", "concurrent.futures"):
+    for name in ("asyncio", "concurrent.futures", "psycopg"):
         library = logging.getLogger(name)
         library.handlers = [_Library(logger)]
         library.propagate = False
