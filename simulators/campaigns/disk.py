@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
@@ -59,31 +60,40 @@ class DirectorySynced(NamedTuple):
     """All names are durable as they are."""
 
 
+class Forgotten(NamedTuple):
+    """A sync failed: what of a file's writes hasn't reached the disk never will, though whoever reads the
+    file finds it in the system's memory. seed: of what reached it."""
+
+    file: int
+    seed: int
+
+
 class Told(NamedTuple):
     """So many steps were acknowledged to somebody: from here on they have to be there."""
 
     steps: int
 
 
-Event = Written | Resized | Synced | Created | Deleted | DirectorySynced | Told
+Event = Written | Resized | Synced | Forgotten | Created | Deleted | DirectorySynced | Told
 
 
 class Tape:
     """What happened to the files of one directory, in order.
 
-    during_write: called before each write of a file of this name, to let something else happen meanwhile.
+    during_write: called with a file's name before each write, to let something else happen meanwhile.
+    failing_sync: of the file with this name the next sync fails.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.events: list[Event] = []
         self.during_write: Callable[[str], None] | None = None
+        self.failing_sync = ""
         self.failures: list[BaseException] = []
         self._files: dict[str, int] = {}  # by name
         self._count = 0
         self._open: dict[int, str] = {}  # name by address of SQLite's file
         self._directory_due: set[int] = set()  # journals: their first sync makes the directory durable
-        self._sizes: dict[str, int] = {}  # of files that Python writes
 
     def told(self, steps: int) -> None:
         """Say that these steps were acknowledged."""
@@ -114,6 +124,15 @@ class Tape:
     def resized(self, address: int, size: int) -> None:
         self.events.append(Resized(self._files[self._open[address]], size))
 
+    def fails_to_sync(self, address: int) -> bool:
+        """Whether this sync is the one that fails."""
+        name = self._open[address]
+        if name != self.failing_sync:
+            return False
+        self.failing_sync = ""
+        self.events.append(Forgotten(self._files[name], len(self.events)))
+        return True
+
     def synced(self, address: int) -> None:
         file = self._files[self._open[address]]
         self.events.append(Synced(file))
@@ -131,23 +150,15 @@ class Tape:
     # ---------------------------------------------------------------- what Python does
 
     def fsynced(self, descriptor: int) -> None:
-        """A file that Python appends to, or the directory, was synced."""
+        """A file that Python writes to, or the directory, was synced."""
         path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
         if path == self.directory:
             self.events.append(DirectorySynced())
         elif path.parent == self.directory:
-            self.appended(path)
-            self.events.append(Synced(self._files[path.name]))
-
-    def appended(self, path: Path) -> None:
-        """Note what was added to a file that Python appends to."""
-        data = path.read_bytes()
-        if path.name not in self._files:
-            self._create(path.name)
-        before = self._sizes.get(path.name, 0)
-        if len(data) > before:
-            self.events.append(Written(self._files[path.name], before, data[before:]))
-        self._sizes[path.name] = len(data)
+            if path.name not in self._files:
+                self._create(path.name)
+            file = self._files[path.name]
+            self.events += (Written(file, 0, path.read_bytes()), Synced(file))
 
     def _create(self, name: str) -> None:
         self._count += 1
@@ -258,8 +269,10 @@ class _Recorder:
             return truncate(file, size)
 
         def syncs(file: int, flags: int) -> int:
-            code = sync(file, flags)
             tape = self._by_file.get(file)
+            if tape is not None and tape.fails_to_sync(file):
+                return apsw.SQLITE_IOERR_FSYNC
+            code = sync(file, flags)
             if tape is not None and code == apsw.SQLITE_OK:
                 tape.synced(file)
             return code
@@ -272,6 +285,18 @@ class _Recorder:
 
 
 _recorder: _Recorder | None = None
+
+
+def move_on(tape: Tape, directory: Path) -> None:
+    """The process that wrote is killed, and the system goes on: whoever opens the files now finds them in
+    this directory, as they were in the system's memory. What the killed one still does isn't heard."""
+    assert _recorder is not None
+    _recorder.forget(tape)
+    for path in tape.directory.iterdir():
+        if not path.name.endswith("-shm"):
+            shutil.copyfile(path, directory / path.name)
+    tape.directory = directory
+    _recorder.listen(tape)
 
 
 @contextmanager
@@ -341,6 +366,12 @@ class _File:
             _put(self.durable, change)
         self.pending.clear()
 
+    def forget(self, seed: int) -> None:
+        chance = random.Random(seed)
+        for change in _survivors(self.pending, chance.choice(_DAMAGES), chance):
+            _put(self.durable, change)
+        self.pending.clear()
+
     def after_cut(self, damage: Damage, chance: random.Random) -> bytearray:
         content = bytearray(self.durable)
         for change in _survivors(self.pending, damage, chance):
@@ -362,6 +393,8 @@ class Disk:
             self._files[event.file].pending.append(event)
         elif isinstance(event, Synced):
             self._files[event.file].sync()
+        elif isinstance(event, Forgotten):
+            self._files[event.file].forget(event.seed)
         elif isinstance(event, Created):
             self._files[event.file] = _File()
             self._renamed.append(event)
@@ -438,7 +471,7 @@ def _torn(change: Written | Resized, chance: random.Random) -> Iterator[Written 
         return
     end = change.offset + len(change.data)
     start = change.offset
-    lot = chance.getrandbits(64)
+    lot = chance.getrandbits(len(change.data) // SECTOR_BYTES + 2)
     while start < end:
         stop = min(end, (start // SECTOR_BYTES + 1) * SECTOR_BYTES)
         if lot & 1:

@@ -92,6 +92,10 @@ class Owner:
         today = max(self.clock.local().date().isoformat(), self.state.business_date)
         return self.engine.due_members(date.fromisoformat(today).toordinal(), 0, most)
 
+    def forget(self) -> None:
+        """Begin anew on what is stored, after a commit failed."""
+        self.state = State(self.engine.start())
+
     def stage(self) -> None:
         """See `Engine.stage`."""
         self.engine.stage(self.state.batch(), self.epoch)

@@ -13,12 +13,15 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -26,7 +29,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from simulators.campaigns.customers import Customers, Wish
-from simulators.campaigns.disk import Disk, Event, Tape, Told, recorded
+from simulators.campaigns.disk import Disk, Event, Tape, Told, move_on, recorded
 from simulators.campaigns.owner import Clock, Owner
 from simulators.campaigns.requests import Desk
 from simulators.cards import Deck
@@ -48,6 +51,19 @@ DESKS: Final = 3
 CARDS: Final = 5
 BATCHES: Final = 24  # of a story: some turns of the write-ahead log, and still quick to open again
 LARGEST_BATCH: Final = 6
+MOST_SETTLED: Final = 2
+# Weights of what happens next in a story.
+HAPPENINGS: Final = {
+    "commit": 64,
+    "commit, log copied meanwhile": 9,
+    "log copied, commit meanwhile": 7,
+    "log copied": 7,
+    "checkpoint": 4,
+    "sync of a commit fails": 5,
+    "sync of the copied log fails": 2,
+    "killed": 4,
+    "stopped": 3,
+}
 CUTS_PER_STORY: Final = 400
 # Every so often the whole engine is opened, its memory and its checkpoints too; the other times the one
 # connection that recovers the file, as the engine opens it. Now and then all is verified, and trade goes on.
@@ -55,8 +71,9 @@ WHOLE_EVERY: Final = 4
 DEEP_EVERY: Final = 200
 # Of the cuts, those before anything was told: making a ledger is a tenth of a story, and slow to look into.
 FRESH_SHARE: Final = 0.03
-# Cuts of a planted setting after which it must have been caught.
-PLANTED_CUTS: Final = 150
+# Stories and cuts of each in which what is planted must have been caught.
+PLANTED_STORIES: Final = 12
+PLANTED_CUTS: Final = 80
 # Memory: the disk is played, nothing has to survive this machine.
 MEMORY_DIRECTORY: Final = Path("/dev/shm")
 MOST_TOLD: Final = 20
@@ -89,15 +106,38 @@ class _Off(_Normal):
     SYNCHRONOUS = "OFF"
 
 
-PLANTED: Final[dict[str, OpenEngine]] = {"NORMAL": _Normal, "OFF": _Off}
+class _Trusting(SqliteEngine):
+    """Planted: what the system remembers of the log is taken for what the disk has."""
+
+    def _write_log_anew(self) -> None: ...
+
+
+PLANTED: Final[dict[str, OpenEngine]] = {
+    "synchronous=NORMAL": _Normal,
+    "synchronous=OFF": _Off,
+    "log not written anew": _Trusting,
+}
+
+
+class Ask(NamedTuple):
+    """A message, and its sending."""
+
+    wish: Wish
+    key_serial: bytes
+    mac: bytes
+
+
+class Asking(NamedTuple):
+    """What one batch is of. settles: also what time brings some members."""
+
+    asks: list[Ask]
+    settles: bool
 
 
 class Asked(NamedTuple):
     """A message and what was answered: bytes of an entry, or a code."""
 
-    wish: Wish
-    key_serial: bytes
-    mac: bytes
+    ask: Ask
     answer: bytes
 
 
@@ -163,6 +203,7 @@ class Teller:
         chance: random.Random,
     ) -> None:
         self._settings = settings
+        self._directory = directory
         self._path = directory / LEDGER
         self._tape = tape
         self._open_engine = open_engine
@@ -188,17 +229,25 @@ class Teller:
         chance = self._chance
         while len(self.steps) < BATCHES:
             self._clock.now_ms += chance.choice((1, 500, 4_000_000, 2 * DAY_MS))
-            what = chance.random()
-            if what < 0.70:
-                self._commit()
-            elif what < 0.80:
-                self._while_writing(self._commit, LEDGER + "-wal", self._copy_log)
-            elif what < 0.87:
-                self._while_writing(self._copy_log, LEDGER, self._commit)
-            elif what < 0.94:
+            [what] = chance.choices(list(HAPPENINGS), list(HAPPENINGS.values()))
+            if what == "commit":
+                self._commit(self._asking())
+            elif what == "commit, log copied meanwhile":
+                self._while_writing(
+                    partial(self._commit, self._asking()), f"{LEDGER}-wal", self._copy_log
+                )
+            elif what == "log copied, commit meanwhile":
+                self._while_writing(self._copy_log, LEDGER, lambda: self._commit(self._asking()))
+            elif what == "log copied":
                 self._copy_log()
-            elif what < 0.97:
+            elif what == "checkpoint":
                 self._append_checkpoint()
+            elif what == "sync of a commit fails":
+                self._fail(f"{LEDGER}-wal")
+            elif what == "sync of the copied log fails":
+                self._fail_to_copy()
+            elif what == "killed":
+                self._kill()
             else:
                 self._close()
                 self._open()
@@ -215,24 +264,65 @@ class Teller:
         self._camera.close()
         self._engine.close()
 
-    def _commit(self) -> None:
-        asked = tuple(self._ask() for _ in range(self._chance.randint(1, LARGEST_BATCH)))
-        if self._chance.random() < 0.2:
-            for member in self._owner.due(2):
-                self._owner.settle(member)
+    def _kill(self) -> None:
+        """kill -9, and a new process on what the system remembers."""
+        camera, engine = self._camera, self._engine
+        self._directory = self._directory.with_name(f"{self._directory.name}, on")
+        self._directory.mkdir()
+        self._path = self._directory / LEDGER
+        self._checkpoints = CheckpointFile(self._directory / CHECKPOINTS, checkpoint_mac)
+        move_on(self._tape, self._directory)
+        camera.close()
+        engine.close()
+        self._open()
+
+    def _asking(self) -> Asking:
+        """What the next batch is asked."""
+        return Asking(
+            [self._ask() for _ in range(self._chance.randint(1, LARGEST_BATCH))],
+            self._chance.random() < 0.2,
+        )
+
+    def _commit(self, asking: Asking) -> None:
+        """Decide, store, and tell. What was stored already is found, and told."""
+        asked = tuple(Asked(ask, answered(self._owner, ask, self._customers)) for ask in asking.asks)
+        for member in self._owner.due(MOST_SETTLED) if asking.settles else ():
+            self._owner.settle(member)
         self._owner.stage()
         if self._chance.random() < 0.1:
             self._copy_log()
         self._owner.sync()
         self._step(asked)
 
-    def _ask(self) -> Asked:
-        wish = self._customers.next()
+    def _fail(self, name: str) -> None:
+        """The disk refuses a commit. The switch asks again, at once or after it was killed."""
+        asking = self._asking()
+        self._tape.failing_sync = name
+        try:
+            self._commit(asking)
+        except LedgerUnavailable:
+            self._engine.rollback()
+            if self._chance.random() < 0.5:
+                self._kill()
+            else:
+                self._owner.forget()
+        else:
+            self._tape.failing_sync = ""
+        self._commit(asking)
+
+    def _fail_to_copy(self) -> None:
+        self._tape.failing_sync = LEDGER
+        with suppress(LedgerUnavailable):
+            self._copy_log()
+        self._tape.failing_sync = ""
+
+    def _ask(self) -> Ask:
         self._serial += 1
-        key_serial = bytes(8) + self._serial.to_bytes(4, "big")
-        mac = self._serial.to_bytes(8, "big")
-        answer = answered(self._owner, wish, key_serial, mac, self._customers)
-        return Asked(wish, key_serial, mac, answer)
+        return Ask(
+            self._customers.next(),
+            bytes(8) + self._serial.to_bytes(4, "big"),
+            self._serial.to_bytes(8, "big"),
+        )
 
     def _copy_log(self) -> None:
         self._engine.checkpoint()
@@ -266,16 +356,14 @@ class Teller:
         self._tape.told(len(self.steps))
 
 
-def answered(
-    owner: Owner, wish: Wish, key_serial: bytes, mac: bytes, customers: Customers | None = None
-) -> bytes:
+def answered(owner: Owner, ask: Ask, customers: Customers | None = None) -> bytes:
     """What a message is answered; customers hear what was approved."""
-    outcome = owner.decide(wish.message, key_serial, mac)
+    outcome = owner.decide(ask.wish.message, ask.key_serial, ask.mac)
     if isinstance(outcome, Refusal):
         return outcome.response_code.encode()
     entry = outcome.entry if isinstance(outcome, Repeat) else outcome
     if customers is not None and entry is outcome and entry.response_code == "00":
-        customers.approved(wish, rrn_of(entry.bucket, entry.id))
+        customers.approved(ask.wish, rrn_of(entry.bucket, entry.id))
     return entry.answer
 
 
@@ -438,7 +526,7 @@ def _deep_problem(story: Story, number: int, directory: Path) -> str:
         for later, step in enumerate(story.steps[max(number, 0) : number + 3], start=number):
             clock.now_ms = step.now_ms
             for asked in step.asked:
-                answer = answered(owner, asked.wish, asked.key_serial, asked.mac)
+                answer = answered(owner, asked.ask)
                 if later == number and answer != asked.answer:
                     return "a told answer is another one now"
             owner.stage()
@@ -483,8 +571,8 @@ def play(part: Part) -> Result:
                 result.add(cut_story(story, seed, cuts, cut, open_engine))
             except AssertionError as error:  # of the ledger's own
                 result.add(Result(cuts, problems=[f"seed {seed!r}: an invariant broke: {error}"]))
-            for path in (*written.iterdir(), *cut.iterdir()):
-                path.unlink()
+            for used in (cut, *directory.glob(f"{number} written*")):
+                shutil.rmtree(used)
             number += 1
     return result
 
@@ -497,12 +585,16 @@ def parts_of(cuts: int, seed: int, stories: int) -> Iterator[Part]:
 
 
 def teeth(seed: int) -> list[str]:
-    """What is wrong with the campaign itself: planted settings that it doesn't catch."""
-    return [
-        f"synchronous={name} was planted and {PLANTED_CUTS} cuts didn't show it"
-        for name in PLANTED
-        if not play(Part(seed, 0, PLANTED_CUTS, name)).problems
-    ]
+    """What is wrong with the campaign itself: what was planted and not caught."""
+    return [f"{name} was planted and nothing shows it" for name in PLANTED if not caught(name, seed)]
+
+
+def caught(planted: str, seed: int) -> str:
+    """The first problem that something planted makes, or nothing."""
+    for number in range(PLANTED_STORIES):
+        for problem in play(Part(seed, number, PLANTED_CUTS, planted)).problems:
+            return problem
+    return ""
 
 
 def run(

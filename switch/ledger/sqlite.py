@@ -80,6 +80,8 @@ BUSY_TIMEOUT_MS = 250
 CHECKPOINT_PAGES = 2_000
 # Pages at which the writer itself copies the log after a commit: bounds it near 64 MiB.
 LONGEST_LOG_PAGES = 16_000
+# Of the write-ahead log at a time, when it is written anew.
+REWRITTEN_BYTES = 1 << 20
 # Page cache of the writing and of the reading connection, KiB: the hot part of a million accounts.
 PAGE_CACHE_KIB = 65_536
 
@@ -227,9 +229,30 @@ class SqliteEngine:
                 )
             self._writer.set_wal_hook(self._note_log)
             self._ledger = self._create_or_check()
+            self._write_log_anew()
         self._reader = self._connect(read_only=True)
         self._searcher = self._connect(read_only=True)
         self._checkpointer = self._connect()
+
+    def _write_log_anew(self) -> None:
+        """Write the log's bytes once more, and sync them, before anything in it is relied on.
+
+        Where a predecessor's sync failed the system remembers what the disk never got and doesn't try again:
+        read, it looks stored, and of what follows it in the log nothing would survive a power cut.
+        """
+        with self._transaction():  # nobody else writes to the log meanwhile
+            try:
+                with open(f"{self._path}-wal", "r+b", buffering=0) as log:
+                    while chunk := log.read(REWRITTEN_BYTES):
+                        log.seek(-len(chunk), os.SEEK_CUR)
+                        log.write(chunk)
+                    os.fsync(log.fileno())
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                raise LedgerUnavailable(
+                    f"{self._path}-wal: can't be written ({error.strerror}); check the disk"
+                ) from error
 
     def _connect(self, *, read_only: bool = False) -> apsw.Connection:
         self._connections.append(open_connection(self._path, read_only=read_only))

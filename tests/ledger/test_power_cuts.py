@@ -18,7 +18,7 @@ def test_no_power_cut_loses_what_was_told_or_leaves_half_of_anything() -> None:
     assert result.deep > 0
 
 
-def test_a_planted_setting_that_no_cut_shows_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_planted_and_not_shown_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(power_cuts, "PLANTED", {"HARMLESS": power_cuts.production})
-    monkeypatch.setattr(power_cuts, "PLANTED_CUTS", 40)
-    assert power_cuts.teeth(seed=1) == ["synchronous=HARMLESS was planted and 40 cuts didn't show it"]
+    monkeypatch.setattr(power_cuts, "PLANTED_STORIES", 1)
+    assert power_cuts.teeth(seed=1) == ["HARMLESS was planted and nothing shows it"]
