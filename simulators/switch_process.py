@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,10 +17,18 @@ READY_SECONDS: Final = 60.0  # a cold machine compiles and makes keys and tables
 
 
 class SwitchProcess:
-    """One switch on the data directory. `on_log` gets each line of its log, across restarts."""
+    """One switch on the data directory. `on_log` gets each line of its log, across restarts. options: of
+    `vafa switch run`, beside those."""
 
-    def __init__(self, data: Path, port: int = 0, on_log: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        data: Path,
+        port: int = 0,
+        on_log: Callable[[str], None] | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
         self.data = data
+        self._options = options
         self.host = ""
         self.port = port
         self.starts = 0
@@ -43,7 +51,8 @@ class SwitchProcess:
         """Start it and wait until it listens. Raises ProcessEnded with its last words when it does not."""
         assert not self.is_running, "it runs already"
         listening = self._listening = asyncio.Event()
-        arguments = [*VAFA, "switch", "run", "--data", str(self.data), "--port", str(self.port)]
+        place = ["--data", str(self.data), "--port", str(self.port), *self._options]
+        arguments = [*VAFA, "switch", "run", *place]
         self._process = await Process.start("switch", arguments, on_stderr=self._logged)
         await self._process.ready(listening, READY_SECONDS)
         self.starts += 1

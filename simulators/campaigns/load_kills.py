@@ -201,6 +201,8 @@ class Till:
                 if one.is_answered:
                     self._note(one)
             pending = [one.wish for one in tried if not one.is_answered]
+            if pending:
+                await self._shop.between_tries()
         self.problems += [
             f"{self._name(wish)} is not answered in {MOST_TRIES} tries" for wish in pending
         ]
@@ -390,6 +392,9 @@ class LoadedShop:
         while self.summary.replies < count:
             self.replied.clear()
             await self.replied.wait()
+
+    async def between_tries(self) -> None:
+        """What a terminal waits for before it asks again."""
 
     async def killed(self) -> None:
         """kill -9, and start again."""
