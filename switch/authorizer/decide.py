@@ -80,6 +80,7 @@ from switch.iso8583 import Dialect, Message
 from switch.ledger import (
     LOTS_PER_ENTRY,
     AccountKind,
+    BackBefore,
     Counter,
     Entry,
     Followed,
@@ -106,6 +107,7 @@ from switch.ledger import (
     Wallet,
 )
 from switch.ledger.book import day_number, moved
+from switch.ledger.counting import units_moved
 
 NOTHING_FOUND: Mapping[Need, object] = MappingProxyType({})
 
@@ -606,9 +608,8 @@ class Authorizer:
         undone = undo(member, original, self._terms, today)
         if original.operation == "replace":
             return refused(INVALID_TRANSACTION)
-        if undone is None:  # a hold that has run out: what it kept is the member's again
-            return Outcome(APPROVED, self._known_balances(member), sides=(reversed_mark,))
-        transfers, ended = undone
+        # A hold that has run out: what it kept is the member's again.
+        transfers, ended = undone or ((), (BackBefore(member.id, units_moved(original)),))
         sides: list[Side] = [reversed_mark, *ended]
         namings: list[Naming] = []
         for side in original.sides:

@@ -8,7 +8,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple, Protocol, TypeVar
 
-from switch.ledger.model import OF_MEMBER, AccountKind, Entry, Transfer
+from switch.ledger.model import OF_MEMBER, AccountKind, BackBefore, Entry, Side, Transfer
 
 APPROVED = "00"
 COUNTERS_KEPT = 8_192  # names of what terminals of a busy hour count in, about 8 MB
@@ -58,13 +58,16 @@ class Moving(Protocol):
     @property
     def transfers(self) -> tuple[Transfer, ...]: ...
 
+    @property
+    def sides(self) -> tuple[Side, ...]: ...
+
 
 def units_moved(entry: Moving) -> int:
     """What the member's accounts gained or lost by what was asked for, without its sign: the entry's first
     transfer. Of a sale that spends and earns (and of what undoes it, the other way round) what was spent."""
     transfers = entry.transfers
     if not transfers:
-        return 0
+        return next((side.units for side in entry.sides if isinstance(side, BackBefore)), 0)
     asked = transfers[0]
     if len(transfers) > 1 and not _spends(asked):
         asked = next((transfer for transfer in transfers if _spends(transfer)), asked)

@@ -319,6 +319,14 @@ class PaidInMoney(Struct, frozen=True, array_like=True, tag=17):
     amount: int
 
 
+class BackBefore(Struct, frozen=True, array_like=True, tag=18):
+    """What this entry reverses had run out before: so many units are the member's again, and count as
+    reversed."""
+
+    member: int
+    units: int
+
+
 class Corrected(Struct, frozen=True, array_like=True, tag=23):
     """What this entry moves is a correction that people decided. correction: its number in their list;
     approved_by: the second person, empty when none was needed."""
@@ -390,6 +398,7 @@ Side = (
     | CardTried
     | CodesCounted
     | PaidInMoney
+    | BackBefore
     | Corrected
     | BatchClosed
     | ItemUploaded

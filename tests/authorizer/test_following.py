@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from switch.ledger import AccountKind, Entry, MemberStatus, Unit, lots
+from switch.ledger.counting import units_moved
 from switch.ledger.lots import LOTS_APART
 from switch.loyalty.program import Rules
 from tests.authorizer.shop import FIRST_DAY, OTHER_ACCEPTOR, Shop, rrn, tag
@@ -354,8 +355,10 @@ def test_a_hold_that_has_run_out_is_released_and_a_captured_one_is_not() -> None
     assert shop.follow("capture", captured, 2_000, points=20).response_code == "00"
     assert shop.reverse(captured, CARD).response_code == "12"
     shop.later(ms=3_600_000)
-    assert shop.reverse(over, CARD).response_code == "00"
+    released = shop.reverse(over, CARD)
+    assert released.response_code == "00"
     assert shop.wallet(CARD).balance == 80
+    assert (released.operation, released.amount, units_moved(released)) == ("hold.reversal", 3_000, 30)
 
 
 def test_a_void_of_a_hold_tells_what_it_freed_and_stays() -> None:

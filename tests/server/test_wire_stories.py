@@ -45,6 +45,7 @@ CODES = {
     "balance": "306000",
     "block": "730000",
 }
+TOTALS = ("earn", "redeem", "hold", "capture", "refund", "return", "void", "transfer")  # tags 01 to 08
 MTI = {"hold": "0100", "balance": "0100", "capture": "0220", "block": "0300"}
 
 
@@ -88,6 +89,8 @@ class WireShop:
         self.numbers = {card: new_card() for card in CARDS}
         self.cards: dict[str, str] = {}
         self.played: Counter[str] = Counter()
+        self.reversed: list[Answered] = []
+        self.counted: dict[tuple[int, str], list[int]] = defaultdict(lambda: [0, 0, 0])
 
     def activate(self, card: str) -> None:
         answer = self.side.ask(self.side.activation(self.numbers[card]))
@@ -141,7 +144,27 @@ class WireShop:
 
     def decide(self, asked: Any) -> Answered:
         message = self.message(asked.operation, asked.card, **asked.more)
-        return Answered(asked.operation, message, self.ask(message))
+        return self.count(Answered(asked.operation, message, self.ask(message)))
+
+    def count(self, answered: Answered, sign: int = 1) -> Answered:
+        """As a terminal counts its batch: by what it sent and what it was answered."""
+        if answered.operation in TOTALS and answered.response_code == "00":
+            amount = int(answered.message.text("4")) if "4" in answered.message else 0
+            more = (1, amount, int(answered.answer.text("48.01")))
+            total = self.counted[int(answered.message.text("60")), answered.operation]
+            total[:] = [there + sign * one for there, one in zip(total, more, strict=True)]
+        return answered
+
+    def close(self, batch: int) -> str:
+        """The response code of a batch's close with what was counted."""
+        totals = {}
+        for number, operation in enumerate(TOTALS, start=1):
+            entries, amount, points = self.counted[batch, operation]
+            totals[f"{number:02d}"] = f"{entries:06d}{amount:016d}{points:016d}"
+        fields = {"f13": self.today.strftime("%m%d"), "f22": None, "f35": None}
+        of_batch = {"f60": f"{batch:06d}", "f63": totals}
+        close = self.side.fields(self.numbers[CARDS[0]], "920000", **fields, **of_batch)
+        return self.ask(Message("0500", close)).text("39")
 
     def ask(self, message: Message) -> Message:
         """The answer, whatever happens to lines and frames on the way."""
@@ -169,12 +192,16 @@ class WireShop:
             more["accounts"] = ACCOUNTS[original.operation]
         follows = original.answer.text("37")
         message = self.message(operation, "", amount=amount, follows=follows, **more)
-        return Answered(operation, message, self.ask(message))
+        return self.count(Answered(operation, message, self.ask(message)))
 
     def reverse(self, original: Answered, card: str = "", **more: Any) -> Answered:
         del card, more
         message = self.side.reversal_of(original.message, f13=self.today.strftime("%m%d"))
-        return Answered("reversal", message, self.ask(message))
+        answered = Answered("reversal", message, self.ask(message))
+        if answered.response_code == "00" and original not in self.reversed:
+            self.reversed.append(original)
+            self.count(original, -1)
+        return answered
 
     def unanswered(self, message: Message) -> None:
         """Sent, and the terminal never hears of it: it reverses."""
@@ -304,6 +331,7 @@ class WireStory(Story):
             entry = self.shop.decide(self.shop.request("balance", card))
             self.check(f"balance {card}", entry, "00")
         self.evening()
+        assert [self.shop.close(batch) for batch in (1, 2, 3)] == ["00"] * 3, "a batch has what was counted"
         self.shop.side.line.close()
         assert self.shop.switch.stop() == 0
         data = str(self.shop.switch.directory)
