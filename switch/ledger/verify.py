@@ -15,6 +15,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
@@ -670,9 +671,14 @@ def _each(
         yield from map(check_part, parts)
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin_process) as pool:
-        checked = pool.map(check_part, parts)
-        meanwhile()
-        yield from checked
+        try:
+            checked = pool.map(check_part, parts)
+            meanwhile()
+            yield from checked
+        except BrokenProcessPool:
+            raise LedgerUnavailable(
+                "a process of the verification was ended, maybe for want of memory; try fewer (--processes)"
+            ) from None
 
 
 def _weighed(reading: Reading, weights: bytes) -> int | None:
