@@ -29,7 +29,7 @@ from tests.server.partner_kit import (
 from tests.server.running_switch import TerminalSide
 
 PLANTED = "tests.server.killed_partner_switch"
-CUSTOMERS = 4
+CUSTOMERS = 2
 ROUNDS = 2
 RATE = 10_000
 ANSWER_S = 2.0  # a lost answer is asked for again after so long; the test doesn't judge how long it takes
