@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import NamedTuple, Protocol, TypeGuard, TypeVar
 
@@ -379,6 +379,7 @@ class Pipeline:
         start = engine.start()
         self._state: State | None = State(start)  # None: to be read again
         self._day = BusinessDay(start.business_date, clock.local().date(), clock.monotonic())
+        self._newest_day = _date_of(start.business_date) if start.business_date else date.min
         self._marks = KeyMarks(start.key_marks)
         self._turns: dict[str, asyncio.Future[None]] = {}
         self._hsm_told_ms: dict[tuple[str, Fault], int] = {}
@@ -465,7 +466,7 @@ class Pipeline:
         if operation is None or self._first_problem(message, operation) is not None:
             return ()
         try:
-            request = self._requests.read(message, operation, self._clock.local())
+            request = self._requests.read(message, operation, self._on_ledgers_day(self._clock.local()))
         except TooOld:
             return ()
         return (request.identity, request.original) if request.original else (request.identity,)
@@ -646,6 +647,7 @@ class Pipeline:
                 self._refuse(sending, message, UNAVAILABLE)
             return
         try:
+            now = self._on_ledgers_day(now)
             request = self._requests.read(message, operation, now, sending.serial, sending.mac)
         except TooOld:
             self._refuse_standing(peer, frame, message, sending, standing, INVALID_TRANSACTION)
@@ -678,7 +680,7 @@ class Pipeline:
         if self._stopped or not self._day.is_believed(now.date(), self._clock.monotonic()):
             return Decision(UNAVAILABLE)
         try:
-            request = self._requests.read_partners(message, operation, now, origin)
+            request = self._requests.read_partners(message, operation, self._on_ledgers_day(now), origin)
         except TooOld as error:
             return Decision(INVALID_TRANSACTION, path="13", what=str(error))
         if len(self._queue) >= LARGEST_QUEUE:
@@ -731,6 +733,13 @@ class Pipeline:
             return None
         newest = "" if self._state is None else self._state.business_date
         return max(today.isoformat(), newest)
+
+    def _on_ledgers_day(self, now: datetime) -> datetime:
+        """The time of day that the clock says, on its day or, when it was set back, on the ledger's: what
+        terminals send today is not of a far future, and a reversal of it not refused."""
+        if self._state is not None and self._state.business_date:
+            self._newest_day = _date_of(self._state.business_date)
+        return now if now.date() >= self._newest_day else datetime.combine(self._newest_day, now.timetz())
 
     def confirm_day(self, confirmed: date) -> bool:
         """An operator says which day it is; False when the clock says another."""
@@ -1281,7 +1290,7 @@ class Pipeline:
         self._enqueue(_Unstored(sending, message, body))
 
     def _sign_on_tags(self) -> dict[str, str]:
-        now = self._clock.local()
+        now = self._on_ledgers_day(self._clock.local())
         rules = self._program.rules.on(now.toordinal())
         tags = {
             "10": now.strftime("%Y%m%d%H%M%S"),
@@ -1332,6 +1341,11 @@ def _sends_away(outcome: object) -> bool:
     """Whether a decision was of a transfer between members, just now or before."""
     entry = outcome.entry if isinstance(outcome, Repeat) else outcome
     return isinstance(entry, Entry) and entry.operation.startswith("transfer")
+
+
+@lru_cache(maxsize=8)
+def _date_of(day: str) -> date:
+    return date.fromisoformat(day)
 
 
 def _digest_of(item: _Item) -> bytes:

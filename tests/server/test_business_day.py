@@ -86,6 +86,32 @@ def test_while_the_clock_is_not_believed_nothing_is_booked(tmp_path: Path) -> No
     asyncio.run(play())
 
 
+def test_a_clock_that_is_set_back_books_and_takes_back_on_the_ledgers_day(tmp_path: Path) -> None:
+    async def play() -> None:
+        bench = Bench(tmp_path)
+        card = new_card()
+        await bench.ask([bench.activation(card)])
+        earned = bench.earn(card, 5)
+        await bench.ask([earned])
+        local = bench.clock.local
+        today = local().date()
+        bench.clock.local = lambda: local() - timedelta(days=20)  # type: ignore[method-assign]
+        told = await bench.one(sign_on(bench))
+        assert told.text("48.10")[:8] == today.strftime("%Y%m%d"), "terminals take their date from it"
+        bench.engine.plan = ["before"]  # also when the memory is read anew
+        assert (await bench.one(bench.earn(card, 4)))["39"] == "00"
+        assert (await bench.one(bench.reversal_of(earned)))["39"] == "00"
+        assert await bench.points(card) == 4
+        assert bench.pipeline.day_now() == today.isoformat()
+        await bench.close()
+        bench.start()
+        assert (await bench.one(bench.earn(card, 3)))["39"] == "00", "nor after a start"
+        assert await bench.points(card) == 7
+        await bench.close()
+
+    asyncio.run(play())
+
+
 def sign_on(bench: Bench) -> Message:
     terminal = bench.settings.terminals[0]
     fields = {"11": f"{next(bench.stans):06d}", "41": terminal.id, "42": terminal.acceptor, "70": "001"}
