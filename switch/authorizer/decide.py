@@ -25,7 +25,7 @@ from switch.authorizer.identity import (
     parse_rrn,
     rrn_of,
 )
-from switch.authorizer.limits import check
+from switch.authorizer.limits import LONGEST_LOOK, check
 from switch.authorizer.outcome import (
     ALREADY_ACTIVE,
     APPROVED,
@@ -646,16 +646,19 @@ class Authorizer:
         What was voided, captured, refunded or returned in part stays, or it would be given back twice; a void
         of a hold, too: its points are free. A PIN change stays: the old PIN may be the stolen one, and its
         return would forget the wrong tries. An activation goes only while the member is as it left him:
-        without points or debt, his PIN not changed.
+        without points or debt, his PIN not changed. What blocked a card, or let it go, is undone while it is
+        the last that did.
         """
         followed = state.followed(original.id)
         if request.original_operation == "pin_change" or followed.amount or followed.units:
             return False
         if original.operation == "void" and any(transfer.hold for transfer in original.transfers):
             return False
+        member = state.member(original.member)
+        if request.original_operation in ("block", "unblock"):
+            return _is_last_status(state, member, original)
         if request.original_operation != "activate":
             return True
-        member = state.member(original.member)
         given = next((side.verifier for side in original.sides if isinstance(side, PinSet)), None)
         untouched = given is None or same(member.credential.verifier, given)
         if any(isinstance(side, MemberAdded) for side in original.sides) and given is None:
@@ -749,6 +752,19 @@ def _place(state: State, request: Request) -> tuple[int, int | None, Entry | Non
         if original is not None and original.bucket != bucket:  # its card leads elsewhere since
             return original.bucket, None, None
     return bucket, member, None
+
+
+def _is_last_status(state: State, member: Member, setting: Entry) -> bool:
+    """Whether no later entry set the member's status; False when that is too far back to be seen."""
+    entry_id = member.last_entry
+    for _ in range(LONGEST_LOOK):
+        entry = state.entry_of_id(entry_id, setting.bucket)
+        if entry is None or entry.id == setting.id:
+            return entry is not None
+        if any(isinstance(side, MemberStatusSet) for side in entry.sides):
+            return False
+        entry_id = entry.previous
+    return False
 
 
 def _unfollowed(state: State, follower: Entry, side: Followed) -> Followed:

@@ -15,6 +15,8 @@ from switch.ledger import (
     Account,
     AccountKind,
     CardLoad,
+    CodeCount,
+    CodeCountLoad,
     CounterLoad,
     Entry,
     EntryIdLoad,
@@ -149,7 +151,12 @@ class Shop:
                     found = next((one for one in self.entries if one.id == missing.load.entry), None)
                     self.state.fill(missing.load, found)
                     continue
-                nothing: dict[type, Any] = {FollowedLoad: FollowUp(), CounterLoad: NOTHING, CardLoad: ()}
+                nothing: dict[type, Any] = {
+                    FollowedLoad: FollowUp(),
+                    CounterLoad: NOTHING,
+                    CardLoad: (),
+                    CodeCountLoad: CodeCount(),
+                }
                 self.state.fill(missing.load, nothing.get(type(missing.load)))
 
     def activate(self, card: str) -> Entry:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from switch.ledger import AccountKind, Entry, MemberStatus, Unit, lots
+from switch.authorizer import NewCode
+from switch.ledger import AccountKind, Entry, MemberStatus, Mobile, Unit, lots
 from switch.ledger.counting import units_moved
 from switch.ledger.lots import LOTS_APART
 from switch.loyalty.program import Rules
@@ -597,6 +598,23 @@ def test_a_transfer_moves_no_more_lots_than_an_entry_can_name() -> None:
     assert shop.decide(shop.request("transfer", CARD, points=65, other=other)).response_code == "61"
     assert shop.decide(shop.request("transfer", CARD, points=64, other=other)).response_code == "00"
     assert shop.wallet(FRIEND).balance == 64
+
+
+def test_a_late_reversal_of_a_block_does_not_undo_the_next_block() -> None:
+    shop = Shop()
+    mobile = Mobile(b"its mobile phone", "98912****567", b"sealed")
+    shop.decide(shop.request("activate", CARD, mobile=mobile))
+    first = shop.decide(shop.request("block", CARD))
+    shop.decide(shop.request("balance", CARD))
+    assert shop.reverse(first, CARD).response_code == "00"
+    second = shop.decide(shop.request("block", CARD))
+    shop.decide(shop.request("code", CARD), {NewCode(second.member): "123456"})
+    assert shop.decide(shop.request("unblock", CARD, code="123456")).response_code == "00"
+    third = shop.decide(shop.request("block", CARD))
+    assert shop.reverse(second, CARD).response_code == "12"
+    assert shop.member(CARD).status is MemberStatus.BLOCKED
+    assert shop.reverse(third, CARD).response_code == "00"
+    assert shop.member(CARD).status is MemberStatus.ACTIVE
 
 
 def test_a_blocked_card_does_nothing_and_a_proof_unblocks_it() -> None:
