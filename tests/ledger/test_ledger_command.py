@@ -221,7 +221,6 @@ def by_rrn(shop: Shop) -> list[str]:
     return ["--rrn", rrn_of(shop.entries[3].bucket, shop.entries[3].id).lower()]
 
 
-@ON_BOTH_ENGINES
 def test_the_member_is_found_by_an_entry(shop: Shop, capsys: Capture) -> None:
     assert out(capsys, ["statement", *by_rrn(shop), *shop.data]).startswith(f"member {shop.member} ")
 
@@ -283,7 +282,6 @@ def test_a_balance_at_a_moment(shop: Shop, capsys: Capture, at: str, balance: st
     assert (wallet["balance"], wallet["held"]) == (balance, held)
 
 
-@ON_BOTH_ENGINES
 def test_a_balance_tells_its_lots(shop: Shop, capsys: Capture) -> None:
     lines = out(capsys, ["balance", "--member", str(shop.member), *shop.data]).splitlines()
     assert lines[2:] == ["  100  until 2026-10-21", "  40  pending  from 2026-09-26"]
@@ -296,7 +294,6 @@ def test_before_there_was_a_member_there_is_no_balance(shop: Shop, capsys: Captu
     assert "is no date: give 2026-09-21 or 1405-06-30" in failed(capsys, wrong, 2)
 
 
-@ON_BOTH_ENGINES
 def test_an_edited_member_gets_no_statement(shop: Shop, capsys: Capture) -> None:
     edit(shop, f"UPDATE member SET active_day = 1 WHERE id = {shop.member}")
     told = failed(capsys, ["statement", "--member", str(shop.member), *shop.data], 4)
@@ -336,7 +333,6 @@ def test_lots_are_those_of_now_and_what_they_are_worth(shop: Shop, capsys: Captu
     assert moved == {"member": 100, "pending": 40, "held": 50}
 
 
-@ON_BOTH_ENGINES
 def test_transfers_of_some_days_in_a_file(shop: Shop, tmp_path: Path, capsys: Capture) -> None:
     output = tmp_path / "transfers.csv"
     arguments = ["export", "transfers", "--from", "2026-09-22", "--to", "1405-06-31", "--output", str(output)]
