@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,8 +37,25 @@ RATE = 10_000
 ANSWER_S = 2.0  # a lost answer is asked for again after so long; the test doesn't judge how long it takes
 
 
-def test_what_was_decided_before_the_kill_is_answered_after_it(tmp_path: Path) -> None:
-    switch = PartneredSwitch(tmp_path / "switch", module=PLANTED)
+Begin = Callable[..., PartneredSwitch]
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Begin]:
+    """Makes a switch that doesn't outlive a test that failed."""
+    begun: list[PartneredSwitch] = []
+
+    def make(**how: Any) -> PartneredSwitch:
+        begun.append(PartneredSwitch(tmp_path / "switch", **how))
+        return begun[-1]
+
+    yield make
+    for switch in begun:
+        switch.process.kill()
+
+
+def test_what_was_decided_before_the_kill_is_answered_after_it(tmp_path: Path, begin: Begin) -> None:
+    switch = begin(module=PLANTED)
     bank = Bank(tmp_path, BANK, COMPONENTS)
     terminal = TerminalSide(switch)
     card = terminal.activated_card(100)
@@ -102,8 +121,8 @@ class Traffic:
         await asyncio.gather(trouble, *customers)
 
 
-def test_keys_change_both_ways_under_traffic_while_each_side_is_killed(tmp_path: Path) -> None:
-    switch = PartneredSwitch(tmp_path / "switch", port=free_port())
+def test_keys_change_both_ways_under_traffic_while_each_side_is_killed(tmp_path: Path, begin: Begin) -> None:
+    switch = begin(port=free_port())
     bank = Bank(tmp_path, BANK, COMPONENTS)
     cards = [TerminalSide(switch).activated_card() for _ in range(CUSTOMERS)]
     drawn = random.Random(7)
