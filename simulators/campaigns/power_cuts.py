@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
@@ -36,7 +36,7 @@ from simulators.cards import Deck
 from switch.authorizer import Refusal, Repeat
 from switch.authorizer.identity import rrn_of
 from switch.defaults import create_defaults
-from switch.ledger import Head, LedgerUnavailable, Start, State
+from switch.ledger import Head, LedgerUnavailable, NotSynced, Start, State
 from switch.ledger.checkpoint import CheckpointFile
 from switch.ledger.sqlite import SqliteEngine, failures_at, open_connection
 from switch.ledger.verify import verify
@@ -72,6 +72,7 @@ DEEP_EVERY: Final = 200
 # Of the cuts, those before anything was told: making a ledger is a tenth of a story, and slow to look into.
 FRESH_SHARE: Final = 0.03
 # Stories and cuts of each in which what is planted must have been caught.
+PLANTED_SEED: Final = 2
 PLANTED_STORIES: Final = 12
 PLANTED_CUTS: Final = 80
 # Memory: the disk is played, nothing has to survive this machine.
@@ -112,10 +113,23 @@ class _Trusting(SqliteEngine):
     def _write_log_anew(self) -> None: ...
 
 
+class _GoingOn(SqliteEngine):
+    """Planted: a failed sync is taken for a failed commit, and tried again."""
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            with failures_at(self._path):
+                yield
+        except NotSynced as error:
+            raise LedgerUnavailable(str(error)) from error
+
+
 PLANTED: Final[dict[str, OpenEngine]] = {
     "synchronous=NORMAL": _Normal,
     "synchronous=OFF": _Off,
     "log not written anew": _Trusting,
+    "going on after a failed sync": _GoingOn,
 }
 
 
@@ -295,25 +309,28 @@ class Teller:
         self._step(asked)
 
     def _fail(self, name: str) -> None:
-        """The disk refuses a commit. The switch asks again, at once or after it was killed."""
+        """The disk fails a commit. The switch asks again when it was started again."""
         asking = self._asking()
         self._tape.failing_sync = name
         try:
             self._commit(asking)
+        except NotSynced:
+            self._kill()
         except LedgerUnavailable:
             self._engine.rollback()
-            if self._chance.random() < 0.5:
-                self._kill()
-            else:
-                self._owner.forget()
+            self._owner.forget()
         else:
             self._tape.failing_sync = ""
         self._commit(asking)
 
     def _fail_to_copy(self) -> None:
         self._tape.failing_sync = LEDGER
-        with suppress(LedgerUnavailable):
+        try:
             self._copy_log()
+        except NotSynced:
+            self._kill()
+        except LedgerUnavailable:
+            pass
         self._tape.failing_sync = ""
 
     def _ask(self) -> Ask:
@@ -584,15 +601,15 @@ def parts_of(cuts: int, seed: int, stories: int) -> Iterator[Part]:
         yield Part(seed, first * stories, min(portion, cuts - start))
 
 
-def teeth(seed: int) -> list[str]:
+def teeth() -> list[str]:
     """What is wrong with the campaign itself: what was planted and not caught."""
-    return [f"{name} was planted and nothing shows it" for name in PLANTED if not caught(name, seed)]
+    return [f"{name} was planted and nothing shows it" for name in PLANTED if not caught(name)]
 
 
-def caught(planted: str, seed: int) -> str:
+def caught(planted: str) -> str:
     """The first problem that something planted makes, or nothing."""
     for number in range(PLANTED_STORIES):
-        for problem in play(Part(seed, number, PLANTED_CUTS, planted)).problems:
+        for problem in play(Part(PLANTED_SEED, number, PLANTED_CUTS, planted)).problems:
             return problem
     return ""
 
@@ -601,7 +618,7 @@ def run(
     cuts: int, seed: int, processes: int, tell: Callable[[str], None] = lambda text: None
 ) -> Result:
     """All of it; a planted setting that isn't caught is a problem, too."""
-    result = Result(problems=teeth(seed))
+    result = Result(problems=teeth())
     if processes == 1:
         for part in parts_of(cuts, seed, stories=1):
             result.add(play(part))

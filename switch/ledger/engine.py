@@ -27,6 +27,11 @@ class LedgerUnavailable(LedgerError):
     """
 
 
+class NotSynced(LedgerUnavailable):
+    """The disk failed to make durable what it had taken, and may never try again: the system's memory and the
+    disk differ, and what is read proves nothing. Close, end the process, and start again."""
+
+
 class FencedError(LedgerError):
     """Another owner took these buckets over (its epoch is higher): stop writing, nothing was stored."""
 

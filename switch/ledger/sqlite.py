@@ -39,6 +39,7 @@ from switch.ledger.engine import (
     Loaded,
     MemberLoad,
     MobileLoad,
+    NotSynced,
     OpenHold,
     ReversedLoad,
     Start,
@@ -187,7 +188,16 @@ def failures_at(path: Path) -> Iterator[None]:
         raise _unavailable(path, error) from error
 
 
+# What a failed fsync comes to.
+_NOT_SYNCED = (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC)
+
+
 def _unavailable(path: Path, error: apsw.Error) -> Exception:
+    if getattr(error, "extendedresult", 0) in _NOT_SYNCED:
+        return NotSynced(
+            f"{path}: the disk failed to make durable what it took; check the disk and the system log, then"
+            f" start again (SQLite: {error})"
+        )
     for kind, text in _FAILURES:
         if isinstance(error, kind):
             return LedgerUnavailable(f"{path}: {text} (SQLite: {error})")
@@ -211,6 +221,7 @@ class SqliteEngine:
         self._staged_note = ""
         self._log_pages = 0
         self._finish_checkpoint = False
+        self._distrusted = ""  # why nothing is written any more, see `NotSynced`
         self._connections: list[apsw.Connection] = []
         try:
             self._open()
@@ -222,7 +233,7 @@ class SqliteEngine:
 
     def _open(self) -> None:
         self._writer = self._connect()
-        with failures_at(self._path):
+        with self._failures():
             if self._writer.execute("PRAGMA journal_mode = WAL").get != "wal":
                 raise LedgerUnavailable(
                     f"{self._path}: this file system has no shared memory; use a local disk"
@@ -250,7 +261,7 @@ class SqliteEngine:
             except FileNotFoundError:
                 return
             except OSError as error:
-                raise LedgerUnavailable(
+                raise NotSynced(
                     f"{self._path}-wal: can't be written ({error.strerror}); check the disk"
                 ) from error
 
@@ -310,7 +321,7 @@ class SqliteEngine:
             raise LedgerUnavailable(
                 f"{self._path}: one process owns all buckets of a SQLite ledger; several need PostgreSQL"
             )
-        with failures_at(self._path), self._transaction():
+        with self._failures(), self._transaction():
             epoch = self._epoch() + 1
             row = (0, BUCKETS - 1, owner, epoch)
             seal = self._sealer.row("owner", row)
@@ -328,7 +339,7 @@ class SqliteEngine:
     def stage(self, batch: Batch, epoch: int) -> None:
         """See `Engine.stage`. Raises FencedError, ConflictError, LedgerUnavailable."""
         assert self._staged is None, "one batch at a time"
-        with failures_at(self._path):
+        with self._failures():
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
                 current = self._epoch()
@@ -438,7 +449,7 @@ class SqliteEngine:
         """See `Engine.sync`. Raises LedgerUnavailable: the outcome is then unknown."""
         assert self._staged is not None, "a batch is staged"
         assert self._heads is not None
-        with failures_at(self._path):
+        with self._failures():
             try:
                 self._writer.execute("COMMIT")
             except BaseException:
@@ -453,6 +464,19 @@ class SqliteEngine:
             self._finish_checkpoint = False
             with suppress(LedgerUnavailable):  # the batch is durable; a bad disk shows at the next one
                 self._copy_log(self._writer)
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """As `failures_at`, where something is written: after a failed sync nothing more is. A second one
+        would succeed without writing what the first one lost, and the log that has it would be let go."""
+        if self._distrusted:
+            raise NotSynced(self._distrusted)
+        try:
+            with failures_at(self._path):
+                yield
+        except NotSynced as error:
+            self._distrusted = str(error)
+            raise
 
     def rollback(self) -> None:
         """See `Engine.rollback`."""
@@ -487,7 +511,7 @@ class SqliteEngine:
         self._finish_checkpoint = True
 
     def _copy_log(self, connection: apsw.Connection) -> None:
-        with failures_at(self._path), suppress(apsw.BusyError):  # busy: the other connection is at it
+        with self._failures(), suppress(apsw.BusyError):  # busy: the other connection is at it
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     # ---------------------------------------------------------------- look-ups
@@ -623,6 +647,8 @@ class SqliteEngine:
     def close(self) -> None:
         """See `Engine.close`. SQLite forgets a transaction that is open."""
         for connection in reversed(self._connections):
+            if self._distrusted:  # or the last one would copy the log and delete it
+                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             connection.close()
 
 

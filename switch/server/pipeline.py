@@ -56,6 +56,7 @@ from switch.ledger import (
     LedgerError,
     Load,
     NotLoaded,
+    NotSynced,
     State,
 )
 from switch.ledger.model import bucket_of_member
@@ -1074,6 +1075,10 @@ class Pipeline:
             self._stopped = True
             self._give_up(batch)
             self._stop("the ledger has another owner")
+        elif isinstance(error, NotSynced):
+            self._stopped = True
+            self._give_up(batch)
+            self._stop("the disk failed to make the ledger durable")
         elif batch.tries == TRIES:
             self._give_up(batch)
         else:
