@@ -140,6 +140,20 @@ def test_points_refunded_after_their_lot_is_over(reopen_days: int, left: int) ->
     assert shop.wallet(CARD).balance == 0
 
 
+def test_a_lot_that_lives_on_already_lives_no_longer_for_what_comes_back_next() -> None:
+    shop = Shop(expiry="rolling", expiry_days=10)
+    shop.activate(CARD)
+    shop.earn(CARD, 100)
+    redeem = shop.redeem(CARD, 40)
+    shop.later(days=11)
+    shop.follow("refund", redeem, 1_000)
+    [first] = shop.wallet(CARD).lots
+    shop.later(days=5)
+    shop.follow("refund", redeem, 3_000)
+    [both] = shop.wallet(CARD).lots
+    assert (both.lot, both.amount) == (first.lot, 40)
+
+
 @pytest.mark.parametrize("operation", ["earn", "redeem"])
 @pytest.mark.parametrize("rial", [50, 3_000])  # 50 give no point back
 def test_what_was_given_back_in_part_is_not_reversed_whole(operation: str, rial: int) -> None:
@@ -248,6 +262,14 @@ def test_a_reversed_return_of_a_split_sale_leaves_what_was_before() -> None:
     assert shop.wallet(CARD) == before
     assert shop.follow("return", sale, 459_000).response_code == "00"
     assert shop.wallet(CARD).balance == 100
+
+
+def test_goods_worth_less_than_a_point_bring_none_back() -> None:
+    shop = shop_with(100)
+    sale = shop.redeem(CARD, 100, sale_amount=20_000)
+    for goods, points in ((199, 0), (50, 0), (100, 1), (19_651, 100)):
+        assert shop.follow("return", sale, goods).response_code == "00"
+        assert shop.total(AccountKind.REDEEMED) == 100 - points
 
 
 def test_a_void_of_a_split_sale_tells_the_points_that_paid() -> None:
