@@ -25,7 +25,7 @@ from switch.authorizer.identity import (
     parse_rrn,
     rrn_of,
 )
-from switch.authorizer.limits import LONGEST_LOOK, check
+from switch.authorizer.limits import check
 from switch.authorizer.outcome import (
     ALREADY_ACTIVE,
     APPROVED,
@@ -122,6 +122,8 @@ STATUS_BEFORE = {
     "block": MemberStatus.ACTIVE,
     "unblock": MemberStatus.BLOCKED,
 }
+# Entries of a member looked back at for what set its status; a reversal comes long before so many more.
+STATUS_LOOK = 64
 # What a blocked card may still be asked for.
 WHILE_BLOCKED = frozenset({"balance", "unblock", "replace", "code"})
 
@@ -757,7 +759,7 @@ def _place(state: State, request: Request) -> tuple[int, int | None, Entry | Non
 def _is_last_status(state: State, member: Member, setting: Entry) -> bool:
     """Whether no later entry set the member's status; False when that is too far back to be seen."""
     entry_id = member.last_entry
-    for _ in range(LONGEST_LOOK):
+    for _ in range(STATUS_LOOK):
         entry = state.entry_of_id(entry_id, setting.bucket)
         if entry is None or entry.id == setting.id:
             return entry is not None

@@ -278,6 +278,13 @@ class WireStory(Story):
             if of_day in days:
                 super().reverse(sale)
 
+    def do_block(self) -> None:
+        """A block can be taken back within the horizon."""
+        days = [(self.shop.today - timedelta(days=back)).strftime("%m%d") for back in range(8)]
+        blocked = [card for card in CARDS if self.town.cards[card].status == "blocked"]
+        if all(self.blocks[card].message.text("13") in days for card in blocked):
+            super().do_block()
+
     def do_days(self) -> None:
         if self.chooser.random() < 0.7:  # a night costs a second
             return
