@@ -154,12 +154,24 @@ REASONS = {
     "0204": ("The original is voided, reversed or used up", "تراکنش اصلی باطل یا تمام شده است"),
     "0205": ("The hold has ended", "زمان نگه‌داشت تمام شده است"),
     "0206": ("Batches up to number {0} are closed", "دسته‌ها تا شمارهٔ {0} بسته‌اند"),
-    "0207": ("The upload of batch {0} is to be ended first", "نخست ارسال اقلام دستهٔ {0} باید پایان یابد"),
+    "0207": (
+        "The upload of batch {0} is to be ended first",
+        "نخست ارسال اقلام دستهٔ {0} باید پایان یابد",
+    ),
     "0208": ("No upload of this batch is expected", "ارسال اقلام این دسته انتظار نمی‌رود"),
-    "0301": ("This mobile number can't be used for this card", "این شمارهٔ همراه برای این کارت پذیرفته نیست"),
+    "0301": (
+        "This mobile number can't be used for this card",
+        "این شمارهٔ همراه برای این کارت پذیرفته نیست",
+    ),
     "0302": ("No mobile number is known for this card", "برای این کارت شمارهٔ همراهی ثبت نشده است"),
-    "0303": ("Too many codes for this member; wait {0} minutes", "رمز بیش از حد برای این عضو؛ {0} دقیقه صبر"),
-    "0304": ("Too many codes at this terminal; wait {0} minutes", "رمز بیش از حد از پایانه؛ {0} دقیقه صبر"),
+    "0303": (
+        "Too many codes for this member; wait {0} minutes",
+        "رمز بیش از حد برای این عضو؛ {0} دقیقه صبر",
+    ),
+    "0304": (
+        "Too many codes at this terminal; wait {0} minutes",
+        "رمز بیش از حد از پایانه؛ {0} دقیقه صبر",
+    ),
     "0305": ("The other card can't be used for this", "کارت دیگر برای این کار پذیرفته نیست"),
     "0306": ("Card replaced: no spending for {0} hours", "کارت تعویض شده: {0} ساعت بدون خرج"),
     "0401": ("The switch doesn't have this item", "سوییچ این قلم را ندارد"),
@@ -175,6 +187,9 @@ REASONS = {
     "0506": ("This merchant's limit for a month is {0}", "سقف ماهانهٔ این پذیرنده {0} است"),
     "0507": ("This cashier's limit for a day is {0}", "سقف روزانهٔ این صندوق‌دار {0} است"),
     "0508": ("This cashier's limit for a month is {0}", "سقف ماهانهٔ این صندوق‌دار {0} است"),
-    "0601": ("The same card and amount within {0} seconds: confirm that it is no double swipe", "همین کارت و مبلغ در {0} ثانیه تکرار شده؛ تأیید کنید تکراری نیست"),
+    "0601": (
+        "The same card and amount within {0} seconds: confirm that it is no double swipe",
+        "همین کارت و مبلغ در {0} ثانیه تکرار شده؛ تأیید کنید تکراری نیست",
+    ),
     "0602": ("This till receipt was used before", "این شمارهٔ فاکتور پیش‌تر استفاده شده است"),
 }

@@ -39,6 +39,7 @@ _CHECKOUT = Path(__file__).resolve().parent.parent
 TABLES = _CHECKOUT / "terminal" / "message_tables.py"
 SPECIFICATION = _CHECKOUT / "docs" / "specification"
 VECTORS = _CHECKOUT / "tests" / "vectors" / "dialects"
+LONGEST_ROW = 100  # of the generated tables
 NO_PAD = -1
 RIGHT_PAD = 0x10  # added to the nibble when it stands right of the digits
 
@@ -440,7 +441,11 @@ def _format(field: Field) -> str:
 
 
 def _texts(texts: Mapping[str, Text]) -> Iterator[str]:
-    return (f'"{code}": ({_quoted(text.en)}, {_quoted(text.fa)})' for code, text in texts.items())
+    for code, text in texts.items():
+        row = f'"{code}": ({_quoted(text.en)}, {_quoted(text.fa)})'
+        if len(row) > LONGEST_ROW:
+            row = f'"{code}": (\n        {_quoted(text.en)},\n        {_quoted(text.fa)},\n    )'
+        yield row
 
 
 def _quoted(text: str) -> str:
