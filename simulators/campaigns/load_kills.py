@@ -154,6 +154,8 @@ class Till:
     """A terminal in bursts: sends some requests at once, waits for the answers, takes back or repeats what
     wasn't answered before anything else."""
 
+    patience_seconds = ANSWER_SECONDS
+
     def __init__(self, shop: LoadedShop, terminal: Terminal, cards: Sequence[Card], seed: str) -> None:
         self._shop = shop
         self.terminal = terminal
@@ -233,12 +235,17 @@ class Till:
             if may_tear and chance < TORN_SHARE + UNHEARD_SHARE:
                 self._tear(line)
             try:
-                async with asyncio.timeout(ANSWER_SECONDS):
+                async with asyncio.timeout(self.patience_seconds):
                     await self._heard.wait()
             except TimeoutError:
-                self.problems.append(f"terminal {self.terminal.id}: no answer in {ANSWER_SECONDS:g} s")
-                line.transport.abort()
+                self._unheard()
         return list(self._under_way.values())
+
+    def _unheard(self) -> None:
+        """The switch says nothing, and its line stands."""
+        self.problems.append(f"terminal {self.terminal.id}: no answer in {self.patience_seconds:g} s")
+        if self._line is not None:
+            self._line.transport.abort()
 
     def _tear(self, line: _Line) -> None:
         """Close the line after what is written to it; nothing more is heard."""

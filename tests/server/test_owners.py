@@ -52,7 +52,8 @@ def active(desk: TerminalSide, sharing: Sharing, buckets: str, points: int = POI
     card = sharing.card_in(buckets)
     assert desk.ask(desk.activation(card))["39"] == "00"
     rate = desk.switch.settings.program.rial_per_earned_point
-    assert desk.ask(desk.earn(card, points * rate))["39"] == "00"
+    if points:
+        assert desk.ask(desk.earn(card, points * rate))["39"] == "00"
     return card
 
 
@@ -204,12 +205,26 @@ def test_points_go_to_a_member_of_the_other_owner_and_back(
     assert not in_transit(sharing)
 
 
+def test_what_the_other_owner_changed_is_seen_at_once(
+    desks: tuple[TerminalSide, TerminalSide], sharing: Sharing
+) -> None:
+    desk, other = desks
+    sender, receiver = active(desk, sharing, LOW), sharing.card_in(HIGH)
+    assert desk.ask(transfer(desk, sender, receiver, 1))["39"] == "12"  # nobody's card
+    assert other.ask(other.activation(receiver))["39"] == "00"
+    assert desk.ask(transfer(desk, sender, receiver, 1))["39"] == "00"
+    assert other.ask(Message("0300", other.fields(receiver, "730000")))["39"] == "00"
+    assert desk.ask(transfer(desk, sender, receiver, 1))["39"] == "12"  # blocked
+
+
 def test_a_batch_is_closed_with_what_both_owners_booked(
     desks: tuple[TerminalSide, TerminalSide], owners: tuple[Owner, Owner], sharing: Sharing
 ) -> None:
     desk = TerminalSide(owners[0], 2)
     rate = desk.switch.settings.program.rial_per_earned_point
-    cards = [active(desk, sharing, buckets, 100) for buckets in (LOW, HIGH)]
+    cards = [active(desk, sharing, buckets, 0) for buckets in (LOW, HIGH)]
+    earned = [desk.earn(card, 100 * rate) for card in cards]
+    assert [desk.ask(one)["39"] for one in earned] == ["00", "00"]
     undone = desk.earn(cards[1], 7 * rate)
     assert desk.ask(undone)["39"] == "00"
     assert desk.ask(desk.reversal_of(undone))["39"] == "00"
@@ -222,13 +237,12 @@ def test_a_batch_is_closed_with_what_both_owners_booked(
 
     differs = desk.ask(close(3))
     assert (differs["39"], differs["63.01"]) == ("95", f"{2:06d}{200 * rate:016d}{200:016d}")
-    for card in cards:  # its items are looked for in every bucket
-        item = desk.earn(card, 100 * rate)
-        named = "0200" + item.text("11") + item.text("13") + item.text("12") + "0" * 22
-        unknown = {**item.fields, "90": named, "11": f"{next(desk._stans):06d}"}
-        for field in ("22", "35"):
-            del unknown[field]
-        assert desk.ask(Message("0320", unknown))["39"] == "25"
+    for original, code in [(one, "00") for one in earned] + [(desk.earn(cards[0], 100 * rate), "25")]:
+        named = original.mti + original.text("11") + original.text("13") + original.text("12")
+        item = {**desk.fields(cards[0], "210060"), **original.fields, "90": named.ljust(42, "0")}
+        item["11"] = f"{next(desk._stans):06d}"
+        kept = {name: value for name, value in item.items() if name not in ("22", "35")}
+        assert desk.ask(Message("0320", kept))["39"] == code  # looked for in every bucket
     assert desk.ask(close(0, "960000"))["39"] == "00"
     for card in cards:  # closed for both owners
         assert desk.ask(desk.earn(card, rate))["39"] == "12"
