@@ -376,8 +376,8 @@ class SqliteEngine:
         many(
             _ADD_TO_COUNTER,
             (
-                (counter.scope, counter.period, counter.holder, counter.operation, ALL_BUCKETS, *count)
-                for counter, count in batch.counters.items()
+                (scope, period, holder, operation, ALL_BUCKETS, *count)
+                for (scope, holder, period, operation), count in batch.counters.items()
             ),
         )
         many(_RAISE_MARK, marks.items())
