@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ READY_SECONDS: Final = 60.0  # a cold machine compiles and makes keys and tables
 
 class SwitchProcess:
     """One switch on the data directory. `on_log` gets each line of its log, across restarts. options: of
-    `vafa switch run`, beside those."""
+    `vafa switch run`, beside those; environment: added to ours."""
 
     def __init__(
         self,
@@ -26,8 +26,10 @@ class SwitchProcess:
         port: int = 0,
         on_log: Callable[[str], None] | None = None,
         options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.data = data
+        self._environment = environment
         self._options = options
         self.host = ""
         self.port = port
@@ -53,7 +55,9 @@ class SwitchProcess:
         listening = self._listening = asyncio.Event()
         place = ["--data", str(self.data), "--port", str(self.port), *self._options]
         arguments = [*VAFA, "switch", "run", *place]
-        self._process = await Process.start("switch", arguments, on_stderr=self._logged)
+        self._process = await Process.start(
+            "switch", arguments, environment=self._environment, on_stderr=self._logged
+        )
         await self._process.ready(listening, READY_SECONDS)
         self.starts += 1
 

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from simulators.campaigns.books import Outcome, Undone, differences, read_books
 from simulators.campaigns.customers import Customers, Wish
@@ -48,10 +50,14 @@ TORN_SHARE: Final = 0.02
 UNHEARD_SHARE: Final = 0.02
 # Of frames: how many a bad line delivers twice.
 TWICE_SHARE: Final = 0.03
-ANSWER_SECONDS: Final = 120.0  # only a switch that hangs is this slow
-MOST_TRIES: Final = 100  # of an advice; a switch that is killed so often meanwhile is none
+ANSWER_SECONDS: Final = 120.0
+PATIENCE_SECONDS: Final = 240.0  # only a switch that hangs is this slow
+# Of an advice, each after a pause: a switch that is away so long is none.
+MOST_TRIES: Final = 1_000
+PAUSE_SECONDS: Final = 0.05
 MOST_DELAY_SECONDS: Final = 0.02
 MOST_TOLD: Final = 20
+KEPT_EVENTS: Final = 100  # of the switch's log
 # Wishes of other members' entries are not among them: their second half has no receipt.
 WISHES: Final = {
     "earn": 30,
@@ -373,6 +379,16 @@ class Till:
         return f"{wish.wish} {message.mti} {message.text('11')} of terminal {self.terminal.id}"
 
 
+class GivingUp(Till):
+    """A terminal of a switch that may not know what became of a request, and then says nothing."""
+
+    patience_seconds = 5.0
+
+    def _unheard(self) -> None:
+        if self._line is not None:
+            self._tear(self._line)
+
+
 def _as_repeat(wish: Wish) -> Wish:
     """The same advice, said to be a repeat."""
     message = wish.message
@@ -387,9 +403,11 @@ def _said(answer: Message) -> dict[str, object]:
 class LoadedShop:
     """One switch on a fresh data directory, and its terminals."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, environment: Mapping[str, str] | None = None) -> None:
         self.settings: Settings = create_defaults(data)
-        self.switch = SwitchProcess(data)
+        self.switch = SwitchProcess(data, on_log=self._logged, environment=environment)
+        self.log: deque[dict[str, Any]] = deque(maxlen=KEPT_EVENTS)
+        self._logged_more = asyncio.Event()
         self.up = asyncio.Event()
         self.replied = asyncio.Event()
         self.summary = Summary(ledgers=1)
@@ -402,6 +420,17 @@ class LoadedShop:
 
     async def between_tries(self) -> None:
         """What a terminal waits for before it asks again."""
+        await asyncio.sleep(PAUSE_SECONDS)
+
+    async def said(self, event: str) -> dict[str, Any]:
+        """Returns the next line of the switch's log with this event."""
+        self.log.clear()
+        while True:
+            for line in list(self.log):
+                if line.get("event") == event:
+                    return line
+            self._logged_more.clear()
+            await self._logged_more.wait()
 
     async def killed(self) -> None:
         """kill -9, and start again."""
@@ -411,11 +440,39 @@ class LoadedShop:
         await self.switch.restart()
         self.up.set()
 
+    async def started_again(self) -> int:
+        """Wait until it has ended by itself, then start it; its exit code."""
+        code = await self.switch.ended()
+        self.up.clear()
+        await self.switch.restart()
+        self.up.set()
+        return code
 
-async def run(data: Path, replies: int, kills: int, seed: int, terminals: int = TERMINALS) -> Summary:
-    """Torture a fresh switch on `data` until it gave so many replies."""
+    def _logged(self, line: str) -> None:
+        try:
+            self.log.append(json.loads(line))
+        except ValueError:
+            return
+        self._logged_more.set()
+
+
+Mishap = Callable[[LoadedShop], Coroutine[None, None, None]]
+
+
+async def run(
+    data: Path,
+    replies: int,
+    kills: int,
+    seed: int,
+    *,
+    terminals: int = TERMINALS,
+    mishaps: Sequence[Mishap] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Summary:
+    """Torture a fresh switch on `data` until it gave so many replies. mishaps: what else happens, at random
+    moments; environment: of the switch."""
     choice = random.Random(seed)
-    shop = LoadedShop(data)
+    shop = LoadedShop(data, environment)
     summary, settings = shop.summary, shop.settings
     deck = Deck(seed)
     shared = await issued(settings, deck.hand(SHARED_CARDS))
@@ -425,15 +482,19 @@ async def run(data: Path, replies: int, kills: int, seed: int, terminals: int = 
     tills = []
     for number, terminal in enumerate(settings.terminals[:terminals]):
         own = await issued(settings, deck.hand(OWN_CARDS))
-        tills.append(Till(shop, terminal, [*own, *shared], f"{seed} {number}"))
+        kind = GivingUp if mishaps else Till
+        tills.append(kind(shop, terminal, [*own, *shared], f"{seed} {number}"))
     begun = time.monotonic()
-    moments = sorted(choice.randrange(1, replies) for _ in range(kills))
+    happening: list[Mishap] = choice.sample(
+        [*mishaps, *[LoadedShop.killed] * kills], len(mishaps) + kills
+    )
+    moments = sorted(choice.randrange(1, replies) for _ in happening)
     trading = [asyncio.create_task(till.trade(stopped)) for till in tills]
     try:
-        for moment in moments:
+        for moment, mishap in zip(moments, happening, strict=True):
             await _until(shop.replied_beyond(moment), trading)
             await asyncio.sleep(choice.uniform(0, MOST_DELAY_SECONDS))  # the random moment itself
-            await shop.killed()
+            await _until(mishap(shop), trading)
         await _until(shop.replied_beyond(replies), trading)
         stopped.set()
         await asyncio.gather(*trading)
@@ -446,16 +507,20 @@ async def run(data: Path, replies: int, kills: int, seed: int, terminals: int = 
             await shop.switch.stop()
     summary.approved = sum(len(till.outcomes) for till in tills)
     summary.undone = sum(len(till.undone) for till in tills)
-    summary.problems = await _audit(shop, tills)
+    summary.problems += await _audit(shop, tills)
     return summary
 
 
 async def _until(reached: Coroutine[None, None, None], trading: list[asyncio.Task[None]]) -> None:
     """Await something, or the first trader that fails."""
     waiting = asyncio.create_task(reached)
-    done, _ = await asyncio.wait({waiting, *trading}, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait(
+        {waiting, *trading}, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+    )
     waiting.cancel()
-    for task in done - {waiting}:
+    if not done:
+        raise TimeoutError(f"nothing happens within {PATIENCE_SECONDS:g} s")
+    for task in done:
         task.result()
 
 
