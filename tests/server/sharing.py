@@ -69,10 +69,14 @@ class Owner(RunningSwitch):
         self.keys = sharing.keys
         self.begin()
 
+    @staticmethod
+    def arguments(config: Path, data: Path, buckets: str) -> list[str]:
+        """Of `vafa switch run`."""
+        return ["--config", str(config), "--data", str(data), "--port", "0", "--buckets", buckets]
+
     def command(self) -> list[str]:
-        place = ["--config", str(self.sharing.path), "--data", str(self.directory)]
-        run = [sys.executable, "-m", self.module, "switch", "run", "--port", "0"]
-        return [*run, *place, "--buckets", self.buckets]
+        run = [sys.executable, "-m", self.module, "switch", "run"]
+        return [*run, *self.arguments(self.sharing.path, self.directory, self.buckets)]
 
     def freeze(self) -> None:
         """SIGSTOP: it stands still until `thaw`."""

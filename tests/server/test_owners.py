@@ -3,18 +3,20 @@ request is decided once, by the owner of its bucket."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
 
-from switch.authorizer.identity import parse_rrn
+from switch.authorizer.identity import card_identifier, parse_rrn
 from switch.iso8583 import Message
 from switch.ledger.model import AccountKind
 from switch.ledger.postgres_reading import PostgresStore
 from switch.ledger.verify import verify
 from switch.link.framing import frame
+from switch.settlement.corrections import APPROVED, FILE_NAME, ask, settle
 from tests.ledger.conftest import shared_server
 from tests.server.bench import enciphered, pin
 from tests.server.running_switch import DIALECT, TerminalSide
@@ -282,6 +284,22 @@ def test_a_mobile_number_leads_to_its_member_from_either_process(
             by_mobile: dict[str, Any] = {"f35": None, "f22": "011", "f48": named}
             assert side.ask(side.earn(card, 1_000_000, **by_mobile))["39"] == "00"
         assert desk.points(card) == 200
+
+
+def test_a_correction_is_booked_by_the_members_owner(
+    desks: tuple[TerminalSide, TerminalSide], owners: tuple[Owner, Owner], sharing: Sharing
+) -> None:
+    desk, low = desks[0], owners[0]
+    for buckets in (LOW, HIGH):
+        card = active(desk, sharing, buckets)
+        with closing(PostgresStore(sharing.url).open()) as reading:
+            named = reading.identified(card_identifier(card, sharing.settings.directory_key))
+        assert named is not None
+        member = int(named[1])
+        path, now_ms = low.directory / FILE_NAME, int(time.time() * 1000)
+        asked = ask(path, sharing.settings.seal_key, member, 50, "GOODWILL", "ada", now_ms, 0)
+        settle(path, sharing.settings.seal_key, asked.asked.number, APPROVED, "grace", now_ms)
+        until_points(desk, card, POINTS + 50)
 
 
 # ---------------------------------------------------------------- owners come and go
