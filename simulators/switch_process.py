@@ -13,7 +13,7 @@ from typing import Final
 
 from simulators.process import VAFA, Process
 
-READY_SECONDS: Final = 60.0  # a cold machine compiles and makes keys and tables first
+READY_SECONDS: Final = 180.0  # only a switch that hangs is this slow, also on a busy machine
 
 
 class SwitchProcess:

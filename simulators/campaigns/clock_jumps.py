@@ -33,7 +33,7 @@ REPLIES_MEANWHILE: Final = 150
 KILLS_A_JUMP: Final = 0.1
 NOT_BELIEVED: Final = "clock not believed, every request is refused with 91"
 RIGHT: Final = "+0 x1"
-# Points live longer than the clock may be wrong without anybody being asked, and shorter than what is refused.
+# Points live longer than the clock may be wrong without being asked about, and shorter than what is refused.
 EXPIRY_DAYS: Final = LEAP_DAYS + 2
 NEVER_EARLY: Final = ("due",)  # operations that time alone makes
 
