@@ -25,7 +25,7 @@ from switch.authorizer.identity import (
     parse_rrn,
     rrn_of,
 )
-from switch.authorizer.limits import check
+from switch.authorizer.limits import check, counters
 from switch.authorizer.outcome import (
     ALREADY_ACTIVE,
     APPROVED,
@@ -232,8 +232,11 @@ class Authorizer:
         return state.member(to)
 
     def counters_of(self, request: Request) -> list[Counter]:
-        """Counters that have to be read at one moment, should others count in them meanwhile."""
-        return self._totals.counters(request.terminal, request.batch) if request.operation == CLOSE else []
+        """Counters that deciding looks at. A batch's have to be read at one moment: others may count in them
+        meanwhile."""
+        if request.operation == CLOSE:
+            return self._totals.counters(request.terminal, request.batch)
+        return counters(request, self._terms.checks)
 
     def _of_batch(self, state: State, request: Request) -> Outcome:
         if state.is_reversed(request.identity):

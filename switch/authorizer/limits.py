@@ -111,21 +111,46 @@ def _used(state: State, request: Request, member: Member, limit: Limit) -> int:
     if limit.scope == CARD:
         usage = usage_on(member, today.toordinal())
         return int(getattr(usage, _USAGE[limit.period, limit.operation, limit.measure]))
+    counts = (net(state, *name) for name in _counters(request, limit, today))
+    place = {COUNT: 0, AMOUNT: 1, POINTS: 2}[limit.measure]
+    return max(sum(count[place] for count in counts), 0)
+
+
+def _counters(request: Request, limit: Limit, today: date) -> Iterable[Counter]:
+    """What a limit adds up, but for a card's."""
     if limit.scope == CASHIER and not request.cashier:
-        return 0  # nobody to count for
+        return ()  # nobody to count for
     holder = {
         TERMINAL: request.terminal,
         MERCHANT: request.acceptor,
         CASHIER: f"{request.acceptor}/{request.cashier}",
     }[limit.scope]
     days = [today] if limit.period == DAY else _month_until(today)
-    counts = (
-        net(state, _SCOPES[limit.scope], holder, day.isoformat(), operation)
+    return (
+        Counter(_SCOPES[limit.scope], holder, day.isoformat(), operation)
         for day in days
         for operation in _COUNTED[limit.operation]
     )
-    place = {COUNT: 0, AMOUNT: 1, POINTS: 2}[limit.measure]
-    return max(sum(count[place] for count in counts), 0)
+
+
+def counters(request: Request, checks: Checks) -> list[Counter]:
+    """What `check` will look at for this request, its card's usage left out."""
+    judged = JUDGED.get(request.operation)
+    if judged is None:
+        return []
+    today = date.fromisoformat(request.business_date)
+    found = [
+        counter
+        for limit in checks.limits
+        if limit.operation == judged and limit.scope != CARD
+        for counter in _counters(request, limit, today)
+    ]
+    if checks.unique_receipts and request.receipt:
+        found += (
+            Counter(Scope.RECEIPT, request.acceptor, request.receipt, operation)
+            for operation in (*_USES_RECEIPT, "void")
+        )
+    return found + [one._replace(operation=one.operation + REVERSED) for one in found]
 
 
 def _month_until(day: date) -> Iterable[date]:

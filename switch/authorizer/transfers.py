@@ -96,9 +96,7 @@ def _identity_of_second(sent: Entry, to: int) -> bytes:
 
 
 def _identity_of_taken_back(reversal: Entry, to: int) -> bytes:
-    return internal_identity(
-        TAKEN_BACK_CLASS, reversal.business_date, reversal.decided_ms, to, reversal.id
-    )
+    return internal_identity(TAKEN_BACK_CLASS, reversal.business_date, reversal.decided_ms, to, reversal.id)
 
 
 def _entry(

@@ -28,6 +28,9 @@ class Scope(IntEnum):
     RECEIPT = 5
 
 
+DAILY = frozenset({Scope.TERMINAL, Scope.ACCEPTOR, Scope.CASHIER})  # of a business date each
+
+
 class Counter(NamedTuple):
     """Name of a counter. operation: as in the entry."""
 

@@ -8,11 +8,13 @@ it before it is committed. When a commit fails or its outcome is unknown the who
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, timedelta
+from functools import lru_cache
 from heapq import heappop, heappush
 from typing import Generic, TypeVar, cast
 
 from switch.ledger.book import add_to_accounts, member_after
-from switch.ledger.counting import Count, Counter, Tally
+from switch.ledger.counting import DAILY, Count, Counter, Tally
 from switch.ledger.engine import (
     ANY_BUCKET,
     EVERY_BUCKET,
@@ -349,6 +351,8 @@ class State:
             return load.member in self._members
         if isinstance(load, LastBatchLoad):
             return load.terminal in self._last_batches
+        if isinstance(load, CounterLoad):
+            return load.counter in self._counters
         if isinstance(load, EntryIdLoad):
             if load.bucket >= 0 and not self.owns(load.bucket):
                 return (EntryIdLoad, load) in self._lent.values
@@ -525,11 +529,19 @@ class State:
         elif isinstance(load, CounterLoad):
             if load.counter not in self._counters:
                 self._counters.put(load.counter, cast(Count, value))
+                if not self._is_of_the_past(load.counter):
+                    self._lent.counters.append(load.counter)
         elif isinstance(load, CardLoad):
             if load.member not in self._cards:
                 self._cards.put(load.member, self._cards_with_batch(load.member, cast(Cards, value)))
         else:
             raise AssertionError("balances of acceptors aren't kept in memory")
+
+    def _is_of_the_past(self, counter: Counter) -> bool:
+        """Whether nobody counts in it any more. Owners' business dates are a moment apart at most."""
+        if counter.scope not in DAILY:
+            return False
+        return bool(self._business_date) and counter.period < _day_before(self._business_date)
 
     def _cards_with_batch(self, member: int, stored: Cards) -> Cards:
         """Stored cards, brought up to what this batch changes."""
@@ -558,7 +570,8 @@ class State:
             self._identifiers.forget(identifier)
         for member in lent.members:
             self._members.forget(member)
-        self._counters.clear()
+        for counter in lent.counters:
+            self._counters.forget(counter)
         self._code_counts.clear()
         self._last_batches.clear()
 
@@ -610,9 +623,10 @@ class State:
 class _Lent:
     """What was looked up and isn't this owner's alone, so that it may be another thing in a moment."""
 
-    __slots__ = ("identifiers", "members", "values")
+    __slots__ = ("counters", "identifiers", "members", "values")
 
     def __init__(self) -> None:
+        self.counters: list[Counter] = []
         self.identifiers: list[bytes] = []
         self.members: list[int] = []
         self.values: dict[tuple[type[Load], Load], Loaded] = {}
@@ -664,6 +678,11 @@ class _NewBatch:
                 added = counters.get(counter)
                 counters[counter] = count if added is None else added + count
         return counters
+
+
+@lru_cache(maxsize=8)
+def _day_before(iso: str) -> str:
+    return (date.fromisoformat(iso) - timedelta(days=1)).isoformat()
 
 
 def _is_added(entry: Entry) -> bool:

@@ -831,13 +831,17 @@ class Pipeline:
                 self._state.forget_lent()
             requests = [item.request for item in batch.work if isinstance(item, _Work | _PartnerWork)]
             due = [item.member for item in batch.work if isinstance(item, _Due)]
-            counters = [CounterLoad(one) for asked in requests for one in self._authorizer.counters_of(asked)]
-            await self._fill(self._state, [*first_loads(self._state, requests), *counters])
+            loads = first_loads(self._state, requests) + self._counter_loads(self._state, requests)
+            await self._fill(self._state, loads)
             await self._fill(self._state, member_loads(self._state, requests, due))
         except LedgerError as error:
             self._failed(batch, error)
             return
         self._try(batch)
+
+    def _counter_loads(self, state: State, requests: Iterable[Request]) -> list[Load]:
+        counters = {one: None for asked in requests for one in self._authorizer.counters_of(asked)}
+        return [load for load in map(CounterLoad, counters) if not state.knows(load)]
 
     async def _fill(self, state: State, loads: Sequence[Load]) -> None:
         if loads:
