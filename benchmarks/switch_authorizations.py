@@ -1,11 +1,12 @@
 """Whole authorizations per second: TCP, decode, MAC both ways, decision, durable commit, one switch process.
 
     python -m benchmarks.switch_authorizations [--seconds 5] [--members 2000] [--lines 64] [--in-flight 4]
+        [--engine postgres]
 
 In one run, on one disk: two peers (one durable SQLite commit per request and nothing else, the plain way to
 build a ledger; pgbench's TPC-B on a private PostgreSQL), saturation in closed loop with traffic of many
 merchants and of one, and half of that rate in open loop, where latency counts from the moment a request was
-due. The switch is held on one processor, the load on another.
+due. The switch is held on one processor, the load on another; a PostgreSQL that keeps its ledger has all.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -30,10 +32,11 @@ from benchmarks import tpcb
 from simulators.cards import Deck
 from simulators.issuing import issued
 from simulators.load import Figures, Traffic, arrive, saturate
+from simulators.postgres_server import PostgresServer
 from switch.defaults import DEMO_ACCEPTOR, create_defaults
 from switch.keys import BDK_ID_BYTES
 from switch.server.clock import BUSINESS_ZONE
-from switch.settings import Settings
+from switch.settings import POSTGRES, SQLITE, Settings
 
 SECONDS = 5
 EACH_ITS_OWN, ALL_OF_ONE = "2", "3"  # what ids of terminals begin with: of many merchants, of one
@@ -47,16 +50,20 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=2000)
     parser.add_argument("--lines", type=int, default=64)
     parser.add_argument("--in-flight", type=int, default=4)
+    parser.add_argument("--engine", choices=(SQLITE, POSTGRES), default=SQLITE, help="of the ledger")
     parser.add_argument("--no-postgres", action="store_true", help="leave pgbench out")
     parser.add_argument("--profile", type=Path, help="write a cProfile of the switch here (slower)")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="vafa-benchmark-") as name:
-        directory = Path(name)
+    with ExitStack() as opened:
+        directory = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="vafa-benchmark-")))
         peer = commits_per_second(directory / "peer.sqlite", min(2.0, options.seconds))
         print(f"{peer:,.0f} one-row commits/s (apsw, synchronous=FULL, one durable commit per request)")
         other = None if options.no_postgres else postgres_rate(max(1, round(options.seconds)))
         print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
         settings = many_terminals(directory, options.lines)
+        if options.engine == POSTGRES:
+            server = opened.enter_context(PostgresServer({"shared_buffers": tpcb.SHARED_BUFFERS}))
+            settings = on_postgres(settings, server.url())
         process = start(settings, options.profile)
         try:
             asyncio.run(measure(settings, options, (peer, other), process.pid))
@@ -176,6 +183,14 @@ def many_terminals(directory: Path, terminals: int) -> Settings:
     path.write_text(path.read_text(encoding="utf-8") + "\n".join(lines) + "\n", encoding="utf-8")
     settings = create_defaults(directory)
     return beginning_with(settings, EACH_ITS_OWN)
+
+
+def on_postgres(settings: Settings, url: str) -> Settings:
+    """The same with the ledger in this database."""
+    path = settings.data / "switch.toml"
+    of_ledger = f'\n[ledger]\nengine = "{POSTGRES}"\nurl = "{url}"\n'
+    path.write_text(path.read_text(encoding="utf-8") + of_ledger, encoding="utf-8")
+    return beginning_with(create_defaults(settings.data), EACH_ITS_OWN)
 
 
 def of_one_merchant(settings: Settings) -> Settings:
