@@ -227,7 +227,7 @@ class _Recorder:
         return self._tapes.get(os.path.dirname(path))
 
     def _opens(self, vfs: int, name: int | None, file: int, flags: int, out: int | None) -> int:
-        code = self._open_really(vfs, name, file, flags, out)
+        code = int(self._open_really(vfs, name, file, flags, out))
         path = "" if name is None else os.fsdecode(ctypes.string_at(name))
         tape = self._tape_of(path)
         if code == apsw.SQLITE_OK and tape is not None:
@@ -239,7 +239,7 @@ class _Recorder:
         return code
 
     def _deletes(self, vfs: int, name: int, durably: int) -> int:
-        code = self._delete_really(vfs, name, durably)
+        code = int(self._delete_really(vfs, name, durably))
         path = os.fsdecode(ctypes.string_at(name))
         tape = self._tape_of(path)
         if code == apsw.SQLITE_OK and tape is not None:
@@ -252,7 +252,7 @@ class _Recorder:
             return self._methods[address][0]
         methods = _Methods.from_buffer_copy(_Methods.from_address(address))
         write, truncate, sync = (
-            kind(methods[place])
+            kind(methods[place] or 0)
             for kind, place in ((_WRITES, _WRITE), (_TRUNCATES, _TRUNCATE), (_SYNCS, _SYNC))
         )
 
@@ -260,19 +260,19 @@ class _Recorder:
             tape = self._by_file.get(file)
             if tape is not None:
                 tape.written(file, offset, ctypes.string_at(data, count))
-            return write(file, data, count, offset)
+            return int(write(file, data, count, offset))
 
         def truncates(file: int, size: int) -> int:
             tape = self._by_file.get(file)
             if tape is not None:
                 tape.resized(file, size)
-            return truncate(file, size)
+            return int(truncate(file, size))
 
         def syncs(file: int, flags: int) -> int:
             tape = self._by_file.get(file)
             if tape is not None and tape.fails_to_sync(file):
                 return apsw.SQLITE_IOERR_FSYNC
-            code = sync(file, flags)
+            code = int(sync(file, flags))
             if tape is not None and code == apsw.SQLITE_OK:
                 tape.synced(file)
             return code

@@ -6,13 +6,13 @@ under a clock that its caller turns. The HSM's part is left out: cards are right
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from functools import partial
 from typing import Final, TypeVar
 
 from switch import iso8583
-from switch.authorizer import CardCheck, Due, Refusal, Repeat, TooOld
+from switch.authorizer import CardCheck, Due, Need, Refusal, Repeat, TooOld
 from switch.authorizer.request import RequestReader
 from switch.iso8583 import Message
 from switch.ledger import Engine, Entry, NotLoaded, State
@@ -20,7 +20,7 @@ from switch.server.clock import BUSINESS_ZONE
 from switch.server.pipeline import authorizer_of
 from switch.settings import Settings
 
-CARD_IS_RIGHT: Final = {CardCheck(): True}
+CARD_IS_RIGHT: Final[Mapping[Need, object]] = {CardCheck(): True}
 TOO_OLD: Final = Refusal("12")
 
 Found = TypeVar("Found")
