@@ -46,12 +46,15 @@ from switch.ledger.rows import (
     packed_row,
 )
 from switch.ledger.seal import Sealer
-from switch.ledger.sorted_runs import KEYS_IN_MEMORY, RunWriter, Value
+from switch.ledger.sorted_runs import RunWriter, Value
 from switch.ledger.sqlite import ALL_BUCKETS
 from switch.ledger.weighing import WeighedSum
 
 # A report is for people: beyond this the ledger is past naming rows. Counting goes on.
 MOST_PROBLEMS = 1_000
+
+# Entries whose counters are gathered before they are weighed: at most 400 bytes each.
+TALLIED_AT_ONCE = 100_000
 
 # What reading a row with values of other types or sizes than any ledger stores raises.
 WRONG_VALUES = (*UNREADABLE, AttributeError, KeyError, OverflowError, IndexError)
@@ -438,7 +441,7 @@ class PartCheck:
                 self._members.breaks(row, f"can't be read: {_told(error)}", row[_MEMBER])
             if chain is not None and chain.sequence == chain.until:
                 self._heads[bucket] = Head(chain.sequence, seal, chain.members)
-            if not self._entries % KEYS_IN_MEMORY:
+            if not self._entries % TALLIED_AT_ONCE:
                 self._take_tally()
         for chain in chains.values():
             chain.end()

@@ -3,8 +3,9 @@ first.
 
 Everything that follows from the entries is made again and compared. It works on snapshots (a switch may go on
 writing), changes nothing, and runs in as many processes as there are cores: each reads the entries of some
-buckets at a time, so that memory holds at most MEMBERS_AT_ONCE members (some 2 kB each) a process, whatever
-the size of the ledger. Sums over all buckets go through sorted files in a temporary directory.
+buckets at a time, so that the members it holds take about MEMBERS_BYTES, whatever the size of the ledger.
+Counters are compared by one weighed sum; what else is over all buckets goes through sorted files in a
+temporary directory.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -68,7 +70,11 @@ __all__ = ["Problem", "Report", "verify", "verify_member", "verify_since_checkpo
 # Of the rows of meta that hold together what each owner but that of bucket 0 answered without an entry: the
 # first bucket follows.
 ANSWERED_OF = "answered."
-MEMBERS_AT_ONCE = 100_000  # a process: some 200 MB
+# What the members may take in a process; with pages, counters and the program itself it uses twice as much.
+MEMBERS_BYTES = 200_000_000
+# A member takes so much more in memory than its packed row does, and so much beside.
+_BYTES_A_PACKED_BYTE, _BYTES_A_MEMBER = 8, 300
+_MEMBERS_LOOKED_AT = 2_000
 # Starting processes takes half a second: below this one is as quick.
 ENTRIES_FOR_ONE_PROCESS = 20_000
 
@@ -117,13 +123,14 @@ def verify(
     checkpoint_mac: Mac | None = None,
     *,
     processes: int | None = None,
-    members_at_once: int = MEMBERS_AT_ONCE,
+    members_at_once: int | None = None,
 ) -> Report:
     """Check all of a ledger; with a checkpoint file also that its end wasn't cut off.
 
     ledger: a store, or the path of a SQLite ledger. processes: None for one a core, one when the ledger is
-    small. Raises LedgerUnavailable when it can't be checked: no file, another program's, locked, another
-    seal key.
+    small. members_at_once: in a process; None for as many as MEMBERS_BYTES hold.
+
+    Raises LedgerUnavailable when it can't be checked: no file, another program's, locked, another seal key.
     """
     run = _Run(ledger, seal_key)
     return run.report(lambda: run.whole(checkpoint_path, checkpoint_mac, processes, members_at_once))
@@ -183,7 +190,9 @@ class _Run:
 
     # ---------------------------------------------------------------- the whole ledger
 
-    def whole(self, path: Path | None, mac: Mac | None, processes: int | None, members_at_once: int) -> None:
+    def whole(
+        self, path: Path | None, mac: Mac | None, processes: int | None, members_at_once: int | None
+    ) -> None:
         if not self._begin(path, mac):
             return
         reading = self._store.open()
@@ -259,7 +268,7 @@ class _Run:
         return str(values.get("checkpoint", "0:"))
 
     def _parts(
-        self, reading: Reading, directory: Path, processes: int | None, members_at_once: int
+        self, reading: Reading, directory: Path, processes: int | None, members_at_once: int | None
     ) -> tuple[list[Part], int]:
         """What is checked at a time, and by how many processes."""
         sizes = [0] * BUCKETS
@@ -270,6 +279,8 @@ class _Run:
                 entries += sequence if isinstance(sequence, int) else 0
         if processes is None:
             processes = 1 if entries < ENTRIES_FOR_ONE_PROCESS else os.cpu_count() or 1
+        if members_at_once is None:
+            members_at_once = _fitting(reading, sizes)
         weights = secrets.token_bytes(SECRET_BYTES)
         parts = [
             Part(
@@ -707,6 +718,19 @@ def _damage(store: Store) -> list[str]:
         return [f"is damaged, its check stopped: {error}"]
     finally:
         reading.close()
+
+
+def _fitting(reading: Reading, sizes: list[int]) -> int:
+    """How many members MEMBERS_BYTES hold, judged by some of the fullest bucket."""
+    fullest = sizes.index(max(sizes))
+    lengths = []
+    try:
+        for row in islice(reading.members(fullest, fullest), _MEMBERS_LOOKED_AT):
+            lengths.append(len(row[-1]) if isinstance(row[-1], bytes) else 0)
+    except Damaged:
+        pass  # told when all are read
+    packed = sum(lengths) // len(lengths) if lengths else 0
+    return MEMBERS_BYTES // (_BYTES_A_MEMBER + _BYTES_A_PACKED_BYTE * packed)
 
 
 def _ranges(sizes: list[int], processes: int, members_at_once: int) -> list[tuple[int, int]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+import switch.ledger.verify
 from switch.ledger import IdentifierKind, LedgerUnavailable, MemberLoad
 from switch.ledger.checkpoint import Checkpoint, CheckpointFile, read_checkpoints
 from switch.ledger.reading import TABLES
@@ -103,6 +104,20 @@ def test_several_processes_say_the_same(files: Files) -> None:
 
 def test_members_are_checked_a_few_at_a_time_when_there_are_many(files: Files) -> None:
     assert verify(files.database, SEAL_KEY, members_at_once=1) == verify(files.database, SEAL_KEY)
+
+
+def test_as_many_members_are_checked_at_a_time_as_fit(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = verify(files.database, SEAL_KEY)
+    parts: list[object] = []
+    check_part = switch.ledger.verify.check_part
+    monkeypatch.setattr(
+        "switch.ledger.verify.check_part", lambda part: parts.append(part) or check_part(part)
+    )
+    for fitting, several in ((10**9, False), (2_000, True)):
+        parts.clear()
+        monkeypatch.setattr("switch.ledger.verify.MEMBERS_BYTES", fitting)
+        assert verify(files.database, SEAL_KEY) == report
+        assert (len(parts) > 1) == several
 
 
 def test_the_tests_below_know_every_table(files: Files) -> None:
