@@ -12,7 +12,7 @@ SYSTEM_PACKAGES := tools/system-packages.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages micropython run test lint soak fuzz bench bench-codec bench-crypto bench-hsm bench-switch clean
+.PHONY: help setup system-packages micropython run test lint soak mutations fuzz bench bench-codec bench-crypto bench-hsm bench-switch clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -75,10 +75,24 @@ test: lint ## everything that must hold: lint, then all tests
 
 # Long campaigns on the real processes; `make test` plays short seeded versions of the same.
 SEED ?= 1
-soak: setup ## kill -9 of switch and firmware, garbage on the port: full campaigns (SEED=n), ten minutes
+REPLIES ?= 10000000
+CUTS ?= 1000000
+soak: setup ## everything that may go wrong, full campaigns: some hours (SEED=n, REPLIES=n, CUTS=n)
 	@$(BIN)/python -m simulators.campaigns.switch_kills --kills 100 --terminals 10 --seed $(SEED)
 	@$(BIN)/python -m simulators.campaigns.firmware_kills --kills 100 --seed $(SEED)
+	@$(BIN)/python -m simulators.campaigns.hsm_kills --kills 100 --seed $(SEED)
+	@$(BIN)/python -m simulators.campaigns.postgres_kills --kills 100 --seed $(SEED)
+	@$(BIN)/python -m simulators.campaigns.owners_kills --replies 300000 --seed $(SEED)
 	@$(BIN)/python -m simulators.campaigns.garbage --attacks 300 --idle 1000 --seed $(SEED)
+	@$(BIN)/python -m simulators.campaigns.disk_errors --errors 60 --seed $(SEED)
+	@$(BIN)/python -m simulators.campaigns.full_disk --times 20 --seed $(SEED) \
+	    --disk $$([ "$$(id -u)" = 0 ] && echo ext4 || echo tmpfs)
+	@$(BIN)/python -m simulators.campaigns.clock_jumps --jumps 60 --seed $(SEED)
+	@$(BIN)/python -m simulators.campaigns.power_cuts --cuts $(CUTS) --seed $(SEED)
+	@$(BIN)/python -m simulators.campaigns.load_kills --replies $(REPLIES) --seed $(SEED)
+
+mutations: setup ## plant bugs that ledgers are known to have, and show in docs/faults.md what caught them
+	@$(BIN)/python -m simulators.campaigns.mutations --write
 
 SECONDS ?= 3600
 fuzz: setup ## damaged messages against every dialect for an hour (SECONDS=n, SEED=n)

@@ -115,11 +115,17 @@ def _points(entry: Entry) -> int:
     )
 
 
-def differences(books: Books, outcomes: Sequence[Outcome], undone: Iterable[Undone]) -> list[str]:
-    """What the ledger and the terminals do not agree on. A receipt printed twice counts once."""
+def differences(
+    books: Books,
+    outcomes: Sequence[Outcome],
+    undone: Iterable[Undone],
+    unheard: Iterable[Undone] = (),
+) -> list[str]:
+    """What the ledger and the terminals do not agree on. A receipt printed twice counts once. unheard: what
+    no terminal was told, nor could take back: activations of cards that were used already."""
     return [
         *_receipts_without_entry(books, outcomes),
-        *_entries_without_receipt(books, outcomes),
+        *_entries_without_receipt(books, outcomes, set(unheard)),
         *_effects_of_undone(books, undone),
         *_wrong_balances(books, outcomes),
     ]
@@ -149,13 +155,17 @@ def _receipts_without_entry(books: Books, outcomes: Sequence[Outcome]) -> list[s
     return found
 
 
-def _entries_without_receipt(books: Books, outcomes: Sequence[Outcome]) -> list[str]:
+def _entries_without_receipt(
+    books: Books, outcomes: Sequence[Outcome], unheard: set[Undone]
+) -> list[str]:
     known = {parse_rrn(outcome.rrn)[1] for outcome in outcomes}
     found = []
     for row in books.rows.values():
         if row.response_code != APPROVED:
             if row.points or row.kinds:
                 found.append(f"{row} was declined ({row.response_code}) and moved {row.points} points")
+        elif not row.points and Undone(row.terminal, row.stan) in unheard:
+            continue
         elif row.mti_class in CLASSES_WITH_RECEIPT and not row.is_reversed and row.id not in known:
             found.append(f"{row} stands in the ledger and no terminal has its receipt")
     return found

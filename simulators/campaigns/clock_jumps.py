@@ -28,8 +28,8 @@ from switch.server.clock import BUSINESS_ZONE
 from switch.settings import load_for
 
 LIBRARY: Final = "*/faketime/libfaketimeMT.so.1"
-REPLIES_A_JUMP: Final = 500
-REPLIES_MEANWHILE: Final = 150
+REPLIES_A_JUMP: Final = 250
+REPLIES_MEANWHILE: Final = 80
 KILLS_A_JUMP: Final = 0.1
 NOT_BELIEVED: Final = "clock not believed, every request is refused with 91"
 RIGHT: Final = "+0 x1"

@@ -23,7 +23,7 @@ from simulators.campaigns.load_kills import MOST_TOLD, LoadedShop, Mishap, Summa
 
 PRELOADED: Final = ("fiu_run_preload.so", "fiu_posix_preload.so")
 PRELOAD_DIRECTORY: Final = Path("/usr/lib/fiu")
-REPLIES_AN_ERROR: Final = 700
+REPLIES_AN_ERROR: Final = 300
 KILLS_AN_ERROR: Final = 0.2
 # A failed write is noticed by the next batch; some more find the disk as bad.
 REFUSED_EVENTS: Final = 4

@@ -23,7 +23,7 @@ from simulators.campaigns.load_kills import MOST_TOLD, LoadedShop, Summary, run
 from simulators.process import ROOT
 
 DISK_MIB: Final = 48
-REPLIES_A_TIME: Final = 1_500
+REPLIES_A_TIME: Final = 500
 KILLS_A_TIME: Final = 0.2
 REFUSED_EVENTS: Final = 3
 FILLER: Final = "filler"

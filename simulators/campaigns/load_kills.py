@@ -73,6 +73,7 @@ WISHES: Final = {
     "repeat": 6,
 }
 APPROVED: Final = "00"
+ACTIVATION: Final = "720000"  # DE 3
 # Answers that say nothing about the transaction: ask again.
 TRANSIENT: Final = frozenset({"91", "96", "63"})
 # Operations whose receipt says by how many points the member's balance changed.
@@ -181,6 +182,7 @@ class Till:
         self._heard = asyncio.Event()
         self.outcomes: dict[str, Outcome] = {}  # receipts that stand, by STAN
         self.undone: set[str] = set()  # STANs
+        self.unheard: set[str] = set()  # of activations that couldn't be taken back
         self.problems: list[str] = []
 
     async def trade(self, stopped: asyncio.Event) -> None:
@@ -341,10 +343,12 @@ class Till:
         assert answer is not None
         stan, is_approved = wish.message.text("11"), answer.text("39") == APPROVED
         if wish.message.mti[1] == "4":
+            original = wish.message.text("90")[4:10]
             if is_approved:
-                original = wish.message.text("90")[4:10]
                 self.outcomes.pop(original, None)
                 self.undone.add(original)
+            elif wish.message.text("3") == ACTIVATION:
+                self.unheard.add(original)
             return
         if not is_approved:
             self._decline(wish, stan)
@@ -529,8 +533,9 @@ async def _audit(shop: LoadedShop, tills: list[Till]) -> list[str]:
     found = [problem for till in tills for problem in till.problems]
     outcomes = [outcome for till in tills for outcome in till.outcomes.values()]
     undone = [Undone(till.terminal.id, stan) for till in tills for stan in till.undone]
+    unheard = [Undone(till.terminal.id, stan) for till in tills for stan in till.unheard]
     books = await asyncio.to_thread(read_books, shop.settings.ledger_path)
-    found += differences(books, outcomes, undone)
+    found += differences(books, outcomes, undone, unheard)
     return found + await verify_ledger(shop.settings.data)
 
 
