@@ -18,7 +18,7 @@ from typing import Final
 
 MAXIMUM_LINE_BYTES: Final = 256 * 1024  # a screen event carries its lines; far below this
 KEPT_LINES: Final = 200  # of each stream, for failure messages
-STOP_SECONDS: Final = 20.0  # how long a polite stop may take before the process is killed
+STOP_SECONDS: Final = 120.0  # how long a polite stop may take before the process is killed; machines are busy
 _PR_SET_PDEATHSIG: Final = 1
 
 ROOT: Final = Path(__file__).resolve().parent.parent
