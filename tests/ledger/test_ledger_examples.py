@@ -10,7 +10,7 @@ from switch.ledger import AccountKind
 from switch.ledger.archive import SYNC_INTERVAL_S
 from switch.ledger.checking import MOST_PROBLEMS
 from switch.ledger.history import KINDS
-from switch.ledger.verify import MEMBERS_AT_ONCE
+from switch.ledger.verify import MEMBERS_BYTES
 from tests.ledger.ledger_examples import BLOCK, PAGE, rendered
 from tools.ledger import app
 
@@ -47,5 +47,5 @@ def test_accounts_exports_and_figures_are_those_of_the_code() -> None:
         assert f"`{kind}`" in page() or f" {kind} " in page()
     text = page().replace("\n", " ")
     assert f"at most {MOST_PROBLEMS:,} of them printed".replace(",", " ") in text
-    assert f"{MEMBERS_AT_ONCE:,} members at a time".replace(",", " ") in text
+    assert f"members of {MEMBERS_BYTES // 1_000_000} MB at a time" in text
     assert (SYNC_INTERVAL_S, "once a second" in text) == (1, True)
