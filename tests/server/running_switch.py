@@ -109,14 +109,16 @@ class RunningSwitch:
         self._reading.join()
         return code
 
-    def events(self, key: str, value: str) -> list[dict[str, Any]]:
-        """All log lines with this value under this key, waiting for the first one."""
+    def events(self, key: str, value: str, least: int = 1) -> list[dict[str, Any]]:
+        """All log lines with this value under this key, waiting for so many: a line may be read here after
+        the answer it came before."""
 
         def found() -> list[dict[str, Any]]:
             return [event for event in self.log if event.get(key) == value]
 
         with self._grown:
-            assert self._grown.wait_for(found, ANSWER_DEADLINE_S), f"the log never said {key} {value!r}"
+            enough = self._grown.wait_for(lambda: len(found()) >= least, ANSWER_DEADLINE_S)
+            assert enough, f"the log didn't say {key} {value!r} {least} times"
             return found()
 
 
