@@ -30,7 +30,7 @@ WAITING_CONNECTIONS: Final = 1024  # backlog of the listening socket
 
 
 class Log(Protocol):
-    """What of a structlog logger is used."""
+    """What of the switch's log is used."""
 
     def info(self, event: str, **fields: Any) -> Any: ...
 

@@ -15,11 +15,10 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import NamedTuple
 
-import structlog
-
 from switch.ledger.archive import SYNC_INTERVAL_S, Archive, ArchiveAhead, ArchiveError
 from switch.ledger.engine import Batch, Engine, LedgerError, LedgerUnavailable
 from switch.ledger.reading import Damaged, Store
+from switch.server.log import Log
 
 # Batches that wait for a slow disk: some seconds at full speed, 100 MB. Beyond it they are read from the
 # ledger later.
@@ -91,7 +90,7 @@ class Archiving:
     """
 
     def __init__(
-        self, engine: Engine, store: Store, directory: Path, log: structlog.stdlib.BoundLogger
+        self, engine: Engine, store: Store, directory: Path, log: Log
     ) -> None:
         self.engine = ArchivedEngine(engine, self._committed, self._unknown)
         self._store = store

@@ -10,9 +10,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-import structlog
-
 from switch.link.framing import Frame, FrameReader, FramingError, answer_tpdu, frame
+from switch.server.log import Log
 from switch.server.pipeline import Pipeline
 from switch.settings import Listener
 from switch.tls import Role, peer_of
@@ -26,7 +25,7 @@ CUT_FRAME = "connection ended inside a frame"
 class Connections:
     """All connections of a listener, and the sweep that closes the idle and the stuck ones."""
 
-    def __init__(self, pipeline: Pipeline, limits: Listener, log: structlog.stdlib.BoundLogger) -> None:
+    def __init__(self, pipeline: Pipeline, limits: Listener, log: Log) -> None:
         self.pipeline = pipeline
         self.limits = limits
         self.log = log

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-import structlog
-
 from switch.authorizer import Correction
 from switch.ledger import Entry, LedgerError
+from switch.server.log import Log
 from switch.settlement.corrections import RELEASED, CorrectionError, Listed, listed, note
 
 LOOK_INTERVAL_S = 1  # an operator waits for it
@@ -44,7 +43,7 @@ class CorrectionsJob:
         seal_key: bytes,
         booker: Booker,
         now_ms: Callable[[], int],
-        log: structlog.stdlib.BoundLogger,
+        log: Log,
     ) -> None:
         self._path = path
         self._seal_key = seal_key

@@ -22,8 +22,6 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
-import structlog
-
 from switch.authorizer import Correction
 from switch.authorizer.batches import OF_BATCHES
 from switch.authorizer.identity import (
@@ -42,6 +40,7 @@ from switch.ledger.postgres_owners import Owner, PostgresOwners
 from switch.link.framing import Frame
 from switch.server import forwarding_link as link
 from switch.server.enciphered import ENCIPHERED, EncipheredError
+from switch.server.log import Log
 from switch.server.pipeline import Arrived, Peer
 
 # Frames that are looked up together: what waits behind them waits no longer for it.
@@ -94,7 +93,7 @@ class HandedOver:
     its key that any owner had committed when it arrived."""
 
     def __init__(
-        self, line: link.ReceiverLine, handed: link.Frame, log: structlog.stdlib.BoundLogger
+        self, line: link.ReceiverLine, handed: link.Frame, log: Log
     ) -> None:
         self._line = line
         self._number = handed.number
@@ -145,7 +144,7 @@ class Forwarding:
         epoch: int,
         directory_key: bytes,
         search: Executor,
-        log: structlog.stdlib.BoundLogger,
+        log: Log,
         stop: Callable[[str], None],
     ) -> None:
         self._owners = owners

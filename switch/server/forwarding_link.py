@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import cast
 
 import msgspec
-import structlog
 
 from switch.authorizer import Correction
+from switch.server.log import Log
 
 # A terminal's frame has at most 65 535 bytes; a few more go around it.
 LARGEST_MESSAGE_BYTES = 1 << 17
@@ -252,7 +252,7 @@ class ReceiverLine(asyncio.Protocol):
         self,
         asked: Callable[[ReceiverLine, Question], None],
         lines: set[ReceiverLine],
-        log: structlog.stdlib.BoundLogger,
+        log: Log,
     ) -> None:
         self._asked = asked
         self._lines = lines

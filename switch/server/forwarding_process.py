@@ -12,14 +12,13 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
 
-import structlog
-
 from switch.ledger import LedgerError, LedgerUnavailable
 from switch.ledger.model import BUCKETS
 from switch.ledger.postgres_owners import PostgresOwners
 from switch.server.forwarding import NOT_OWNER, Forwarding, is_among, owner_name
 from switch.server.forwarding_link import bind
 from switch.server.forwarding_transfers import TransferJob
+from switch.server.log import Log
 from switch.server.pipeline import Pipeline
 from switch.settings import Settings
 
@@ -52,7 +51,7 @@ class Beside:
             self.name = owner_name(self.name, path)
 
     def place_for(
-        self, epoch: int, search: Executor, log: structlog.stdlib.BoundLogger, stop: Callable[[str], None]
+        self, epoch: int, search: Executor, log: Log, stop: Callable[[str], None]
     ) -> Forwarding | None:
         """What the pipeline hands frames to; None for an owner of all buckets. epoch: of the claim; search: a
         thread for look-ups; stop: called with a reason when the claim stands no more."""
@@ -78,7 +77,7 @@ class Beside:
         pipeline: Pipeline,
         now_ms: Callable[[], int],
         search: Executor,
-        log: structlog.stdlib.BoundLogger,
+        log: Log,
     ) -> None:
         """Serve the other processes, and end what an earlier one has left."""
         forwarding, wanted = self.forwarding, asyncio.Event()

@@ -13,12 +13,11 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
-import structlog
-
 from switch.authorizer.transfers import place_of_second
 from switch.ledger import Entry, LedgerError
 from switch.ledger.model import ENTRY_ID_EPOCH_MS, ENTRY_IDS_PER_MS, bucket_of_member
 from switch.ledger.postgres_owners import PostgresOwners
+from switch.server.log import Log
 
 PAGE = 256  # first halves looked at together
 # How far back a start looks: a range of buckets is not without an owner for so long.
@@ -57,7 +56,7 @@ class TransferJob:
         wanted: asyncio.Event,
         now_ms: Callable[[], int],
         search: Executor,
-        log: structlog.stdlib.BoundLogger,
+        log: Log,
     ) -> None:
         self._owners = owners
         self._buckets = buckets

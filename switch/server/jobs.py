@@ -12,9 +12,8 @@ from concurrent.futures import Executor
 from datetime import date
 from typing import Protocol
 
-import structlog
-
 from switch.ledger import Engine, LedgerError
+from switch.server.log import Log
 
 CHUNK = 256  # members looked for at once
 # How often a new day is looked for, and holds that have run out: a hold lives minutes.
@@ -47,7 +46,7 @@ class DueJob:
         engine: Engine,
         now_ms: Callable[[], int],
         search: Executor,
-        log: structlog.stdlib.BoundLogger,
+        log: Log,
     ) -> None:
         self._settler = settler
         self._engine = engine

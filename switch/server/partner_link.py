@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
-import structlog
-
 from switch.authorizer import Origin, Original
 from switch.authorizer.identity import dated
 from switch.handshakes import Allowance
@@ -25,6 +23,7 @@ from switch.link.stream import Peer
 from switch.loyalty.program import Program
 from switch.partners import Asked, PartnerMapping, Translator, Untranslatable
 from switch.partners.mapping import ACQUIRER, RESPONSE_CODE, REVERSAL, SENT, STAN
+from switch.server.log import Log
 from switch.server.pipeline import (
     APPROVED,
     FORMAT_ERROR,
@@ -118,7 +117,7 @@ class PartnerLink:
         program: Program,
         others: Others,
         clock: Clock,
-        log: structlog.stdlib.BoundLogger,
+        log: Log,
     ) -> None:
         self.partner = partner
         self.keys = keys

@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import structlog
-
 from switch import iso8583
 from switch.defaults import write_private
 from switch.handshakes import Allowance, Handshakes
@@ -30,6 +28,7 @@ from switch.link.stream import Peer as LinePeer
 from switch.link.stream import Server
 from switch.partners import MappingError, PartnerMapping, load
 from switch.partners.mapping import ACQUIRER, SENT, STAN
+from switch.server.log import Log
 from switch.server.partner_link import Clock, Decider, Others, PartnerCodec, PartnerLink
 from switch.server.zone_keys import KINDS, ZoneKeyError, ZoneKeys, ZoneProfile
 from switch.settings import Partner, Settings, SettingsError
@@ -88,7 +87,7 @@ class Partners:
         hsm: Hsm,
         decider: Decider,
         clock: Clock,
-        log: structlog.stdlib.BoundLogger,
+        log: Log,
     ) -> None:
         self._directory = settings.data / CHANGES
         self._blocked = settings.data / BLOCKED
@@ -207,7 +206,7 @@ def _link_settings(link: PartnerLink) -> ServerSettings:
     )
 
 
-def _admission(link: PartnerLink, log: structlog.stdlib.BoundLogger) -> Callable[[LinePeer], bool]:
+def _admission(link: PartnerLink, log: Log) -> Callable[[LinePeer], bool]:
     """Whether a line is the partner's: where certificates are asked for, by what its one says."""
     partner = link.partner
 
@@ -230,7 +229,7 @@ def _admission(link: PartnerLink, log: structlog.stdlib.BoundLogger) -> Callable
 
 
 def _handshakes(
-    context: ssl.SSLContext, partner: Partner, server: Server, log: structlog.stdlib.BoundLogger
+    context: ssl.SSLContext, partner: Partner, server: Server, log: Log
 ) -> Handshakes:
     lines = Allowance()
 

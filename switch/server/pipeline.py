@@ -19,8 +19,6 @@ from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import NamedTuple, Protocol, TypeGuard, TypeVar
 
-import structlog
-
 from switch.authorizer import (
     Authorizer,
     CardCheck,
@@ -66,6 +64,7 @@ from switch.server.business_day import BusinessDay
 from switch.server.card_values import CardValues
 from switch.server.codes import CodeCarrier, CodeCarrierError
 from switch.server.enciphered import CODE, ENCIPHERED, MOBILE, EncipheredError, opened
+from switch.server.log import Log
 from switch.server.prefetch import first_loads, member_loads
 from switch.server.quarantine import DIGEST_BYTES, Quarantine
 from switch.server.sending import INITIAL_KEY_BYTES, KEY_SET, KeyMarks, Sending, Standing
@@ -348,7 +347,7 @@ class Pipeline:
         engine: Engine,
         epoch: int,
         clock: Clock,
-        log: structlog.stdlib.BoundLogger,
+        log: Log,
         writer: Executor,
         quarantine: Quarantine,
         after_commit: Callable[[], None],

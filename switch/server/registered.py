@@ -10,11 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-import structlog
-
 from switch.hsm.port import Key
 from switch.keys import KeysError, base_keys_of, open_store
 from switch.registry import Follower, InForce, RegistryError, history, read, read_after
+from switch.server.log import Log
 from switch.settings import Settings, Terminal
 
 INTERVAL_S = 0.5  # a change is in force within a second; a look is two stats, some 5 µs
@@ -35,7 +34,7 @@ class _Found(NamedTuple):
 class Registered:
     """Raises RegistryError when what is there at the start can't be used. terminals: as they were then."""
 
-    def __init__(self, settings: Settings, log: structlog.stdlib.BoundLogger) -> None:
+    def __init__(self, settings: Settings, log: Log) -> None:
         self._settings = settings
         self._log = log
         self._pipeline: Pipeline | None = None

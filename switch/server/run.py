@@ -21,8 +21,6 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-import structlog
-
 from switch import iso8583
 from switch.defaults import write_terminal_settings
 from switch.handshakes import Allowance, Handshakes
@@ -38,6 +36,7 @@ from switch.server.codes import CodeOutbox
 from switch.server.connection import Connections
 from switch.server.corrections import CorrectionsJob
 from switch.server.jobs import DueJob
+from switch.server.log import Log
 from switch.server.partners import Entrance, Partners, mapping_of
 from switch.server.past_rules import FILE_NAME as PAST_RULES
 from switch.server.past_rules import with_past
@@ -79,7 +78,7 @@ class PortError(StartError):
     """It can't listen where it should."""
 
 
-def serve(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
+def serve(settings: Settings, log: Log) -> int:
     """`run` on the quickest event loop that there is: uvloop where it is installed. Raises StartError."""
     with asyncio.Runner(loop_factory=_quick_loop) as runner:
         return runner.run(run(settings, log))
@@ -93,7 +92,7 @@ def _quick_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
+async def run(settings: Settings, log: Log) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code: 0 stopped as asked, 1 stopped to protect the
     ledger.
 
@@ -265,7 +264,7 @@ async def run(settings: Settings, log: structlog.stdlib.BoundLogger) -> int:
 
 
 def _log_pacer(
-    engine: Engine, checkpointer: Executor, log: structlog.stdlib.BoundLogger
+    engine: Engine, checkpointer: Executor, log: Log
 ) -> Callable[[], None]:
     """What is called after each commit: SQLite's write-ahead log is copied beside the commits, so that no
     answer waits for all of it."""
@@ -296,7 +295,7 @@ def _beside(settings: Settings) -> Beside | None:
     return Beside(settings)
 
 
-def _archiving(settings: Settings, engine: Engine, log: structlog.stdlib.BoundLogger) -> Archiving | None:
+def _archiving(settings: Settings, engine: Engine, log: Log) -> Archiving | None:
     directory = settings.ledger.archive
     return None if directory is None else Archiving(engine, settings.ledger_place.store(), directory, log)
 
@@ -317,7 +316,7 @@ async def write_checkpoint(engine: Engine, checkpoints: CheckpointFile | None, n
         engine.note_checkpoint(made.number, made.mac)
 
 
-def log_defect(log: structlog.stdlib.BoundLogger, context: dict[str, Any]) -> None:
+def log_defect(log: Log, context: dict[str, Any]) -> None:
     """Tell what asyncio would print, as one line of the log and without any value."""
     error = context.get("exception")
     at = "" if error is None else where_of(error)
@@ -362,7 +361,7 @@ def _handshakes(
     context: ssl.SSLContext | None,
     listener: Listener,
     connections: Connections,
-    log: structlog.stdlib.BoundLogger,
+    log: Log,
 ) -> Handshakes | None:
     """What stands before the connections of a listener with TLS: says why a peer got no line."""
     if context is None:
@@ -377,7 +376,7 @@ def _handshakes(
     return Handshakes(context, listener.frame_timeout_s, connections.make, failed)
 
 
-def _hsm_teller(log: structlog.stdlib.BoundLogger) -> Callable[[str], None]:
+def _hsm_teller(log: Log) -> Callable[[str], None]:
     """Says when the HSM is gone and when it is back; of one that comes and goes all the time, a few."""
     lines = Allowance()
 
@@ -420,7 +419,7 @@ async def _sweep(connections: Connections) -> None:
 
 
 async def _watch_certificates(
-    settings: Settings, clock: SystemClock, log: structlog.stdlib.BoundLogger
+    settings: Settings, clock: SystemClock, log: Log
 ) -> None:
     """Say once a day which of our certificates end soon."""
     listeners = [settings.listener, *(one.listener for one in settings.partners)]
@@ -438,7 +437,7 @@ async def _watch_certificates(
 
 
 async def _watch_day(
-    pipeline: Pipeline, confirmed: Path, clock: SystemClock, log: structlog.stdlib.BoundLogger
+    pipeline: Pipeline, confirmed: Path, clock: SystemClock, log: Log
 ) -> None:
     """While the clock is not believed: say so, and look whether an operator says that it is right."""
     told_s = -float(DAY_ALARM_INTERVAL_S)
@@ -458,7 +457,7 @@ async def _watch_day(
         await asyncio.sleep(DAY_INTERVAL_S)
 
 
-def _confirm(pipeline: Pipeline, confirmed: Path, log: structlog.stdlib.BoundLogger) -> bool:
+def _confirm(pipeline: Pipeline, confirmed: Path, log: Log) -> bool:
     if not confirmed.exists():
         return False
     try:
@@ -479,7 +478,7 @@ async def _collect() -> None:
 
 
 async def _checkpoint(
-    engine: Engine, checkpoints: CheckpointFile | None, clock: SystemClock, log: structlog.stdlib.BoundLogger
+    engine: Engine, checkpoints: CheckpointFile | None, clock: SystemClock, log: Log
 ) -> None:
     while True:
         await asyncio.sleep(CHECKPOINT_INTERVAL_S)

@@ -11,18 +11,18 @@ from typing import Any
 
 import apsw
 import pytest
-import structlog
 
 from switch.ledger import Load, Loaded
 from switch.ledger.verify import verify
 from switch.link.framing import frame
 from switch.loyalty.program import Rules
 from switch.server.jobs import DueJob
+from switch.server.log import open_log
 from tests.server.bench import UNPROVEN, Bench
 from tests.server.running_switch import DIALECT, RunningSwitch, TerminalSide, new_card
 
 PENDING = (Rules(pending_days=1),)
-LOG: Any = structlog.get_logger()
+LOG = open_log()
 
 
 def job_of(bench: Bench, search: ThreadPoolExecutor) -> DueJob:

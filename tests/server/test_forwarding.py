@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +30,7 @@ from switch.server.forwarding_link import (
     bind,
     packed,
 )
+from switch.server.log import open_log
 
 TRACK = b"9364001234567890=2912"
 NUMBERS = st.integers(0, 2**63 - 1)
@@ -98,7 +98,7 @@ async def owner(
 ) -> AsyncIterator[set[ReceiverLine]]:
     lines: set[ReceiverLine] = set()
     server = await asyncio.get_running_loop().create_unix_server(
-        lambda: ReceiverLine(asked, lines, structlog.get_logger()), sock=bind(path)
+        lambda: ReceiverLine(asked, lines, open_log()), sock=bind(path)
     )
     try:
         yield lines
