@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from switch.hsm.crypto.pin_verifier import PinVerifier
 from switch.hsm.crypto.transaction_keys import TransactionKeys
+from switch.hsm.crypto.verification import KeyedCvv
 from switch.hsm_sim.audit import AuditEvent
 from switch.hsm_sim.authorised import AuthorisedState
 from switch.hsm_sim.errors import OK, Refused
@@ -19,9 +20,10 @@ from switch.hsm_sim.fields import Suffix, Token
 from switch.hsm_sim.key_usage import OPERANDS, needs_officers
 from switch.hsm_sim.slots import OpenKey, Random, Slot, Slots
 
-# Base derivation keys whose terminals' keys are kept, and keys of PIN verifiers that are set up.
+# Base derivation keys whose terminals' keys are kept, keys of PIN verifiers and card values that are set up.
 MOST_BASE_KEYS: Final = 16
 MOST_VERIFIERS: Final = 64
+MOST_CARD_VALUES: Final = 64
 # Keys that an operand of a command has accepted: the same token there again needs no second look.
 MOST_ACCEPTED: Final = 4096
 
@@ -48,6 +50,7 @@ class State:
     accepted: dict[_Place, OpenKey] = field(default_factory=dict, repr=False)
     _transactions: dict[bytes, TransactionKeys] = field(default_factory=dict, repr=False)
     _verifiers: dict[bytes, PinVerifier] = field(default_factory=dict, repr=False)
+    _card_values: dict[bytes, KeyedCvv] = field(default_factory=dict, repr=False)
 
     def transactions(self, base_key: bytes) -> TransactionKeys:
         """The terminals' keys of an AES base derivation key; those of a few are kept."""
@@ -66,6 +69,16 @@ class State:
             if len(self._verifiers) >= MOST_VERIFIERS:
                 del self._verifiers[next(iter(self._verifiers))]
             kept = self._verifiers[key] = PinVerifier(key)
+        return kept
+
+    def card_values(self, key: bytes) -> KeyedCvv:
+        """What makes card verification values under a key; a few are kept. Raises ValueError for a key that
+        is no pair."""
+        kept = self._card_values.get(key)
+        if kept is None:
+            if len(self._card_values) >= MOST_CARD_VALUES:
+                del self._card_values[next(iter(self._card_values))]
+            kept = self._card_values[key] = KeyedCvv(key)
         return kept
 
 

@@ -7,7 +7,6 @@ was just fed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 LENGTH_BYTES = 2
@@ -36,7 +35,16 @@ class FrameReader:
     """Cuts one connection's bytes into messages. Whatever the segments: a byte is copied when its frame is
     whole, not with every segment that comes."""
 
-    __slots__ = ("_at", "_buffer", "_header_bytes", "_needed", "_segments", "_shortest", "pending_bytes")
+    __slots__ = (
+        "_at",
+        "_buffer",
+        "_header_bytes",
+        "_needed",
+        "_segments",
+        "_shortest",
+        "failed",
+        "pending_bytes",
+    )
 
     def __init__(self, header_bytes: int = 4) -> None:
         assert 0 <= header_bytes <= LARGEST_HEADER_BYTES
@@ -48,6 +56,7 @@ class FrameReader:
         self._needed = LENGTH_BYTES  # pending bytes with which there may be a message
         # Bytes of a frame whose end is still to come, or of messages not taken yet.
         self.pending_bytes = 0
+        self.failed = ""  # why the stream can't be followed any further
 
     def feed(self, data: bytes) -> None:
         """Take what arrived."""
@@ -59,36 +68,41 @@ class FrameReader:
             if len(self._segments) > MOST_SEGMENTS:
                 self._segments[:] = (b"".join(self._segments),)
 
-    def messages(self, limit: int) -> Iterator[Message]:
-        """Up to `limit` complete messages; each is taken out as it is given.
+    def messages(self, limit: int) -> list[Message]:
+        """Up to `limit` complete messages, which are taken out. Fewer than that are all there are.
 
-        Raises FramingError at a frame that can't be a request; what came before it has been given.
+        Raises FramingError at a frame that can't be a request. What comes before it is given first: `failed`
+        tells then that the next call will raise.
         """
         if self.pending_bytes < self._needed:
-            return
+            return []
+        if self.failed:
+            raise FramingError(self.failed)
         if self._segments:
             self._buffer = b"".join((self._buffer[self._at :], *self._segments))
             self._at = 0
             self._segments.clear()
-        buffer, at_header = self._buffer, self._header_bytes
-        for _ in range(limit):
-            body = self._at + LENGTH_BYTES
-            if len(buffer) < body:
-                self._needed = LENGTH_BYTES
-                return
-            length = (buffer[self._at] << 8) | buffer[self._at + 1]
+        buffer, at, header_bytes, held = self._buffer, self._at, self._header_bytes, len(self._buffer)
+        taken: list[Message] = []
+        self._needed = LENGTH_BYTES
+        while len(taken) < limit and held - at >= LENGTH_BYTES:
+            body = at + LENGTH_BYTES
+            length = buffer[at] << 8 | buffer[at + 1]
             if length < self._shortest:
-                raise FramingError(f"frame of {length} bytes can't hold a header and a command")
+                self.failed = f"frame of {length} bytes can't hold a header and a command"
+                if not taken:
+                    raise FramingError(self.failed)
+                break
             end = body + length
-            if len(buffer) < end:
+            if held < end:
                 self._needed = LENGTH_BYTES + length
-                return
-            command = body + at_header
+                break
+            command = body + header_bytes
             rest = command + COMMAND_BYTES
-            self._at = end
-            self._needed = LENGTH_BYTES
-            self.pending_bytes -= LENGTH_BYTES + length
-            yield Message(buffer[body:command], buffer[command:rest], buffer[rest:end])
+            taken.append(Message(buffer[body:command], buffer[command:rest], buffer[rest:end]))
+            at = end
+        self._at, self.pending_bytes = at, held - at
+        return taken
 
 
 def answer_command(command: bytes) -> bytes:

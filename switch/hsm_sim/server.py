@@ -218,6 +218,7 @@ class _Connection(asyncio.Protocol):
         "_peer",
         "_queued",
         "_reader",
+        "_reading_paused",
         "_server",
         "_stalled_since",
         "_transport",
@@ -233,6 +234,7 @@ class _Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._peer = ""
         self._queued = False  # a turn of _work is already waiting
+        self._reading_paused = False
         self._ended = False  # the peer sends no more
         self._frame_since: float | None = None
         self._stalled_since: float | None = None
@@ -268,7 +270,7 @@ class _Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._stalled_since = self._loop.time()
         if self._transport is not None:
-            self._transport.pause_reading()
+            self._pause_reading(self._transport)
 
     def resume_writing(self) -> None:
         self._stalled_since = None
@@ -285,41 +287,48 @@ class _Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing() or self._stalled_since is not None:
             return
-        machine, answers, failure, taken = self._server.machine, [], None, 0
+        server, reader = self._server, self._reader
         try:
-            for message in self._reader.messages(BATCH_REQUESTS):
-                taken += 1
-                answer, refusal = machine.answer(message, self._default)
-                answers.append(answer)
-                if refusal is not None:
-                    self._server.refused(refusal, self._peer)
-        except FramingError as error:
-            failure = str(error)
+            messages = reader.messages(BATCH_REQUESTS)
+        except FramingError:
+            messages = []  # said below
+        answer, answers = server.machine.answer, []
+        for message in messages:
+            answered, refusal = answer(message, self._default)
+            answers.append(answered)
+            if refusal is not None:
+                server.refused(refusal, self._peer)
         if answers:
-            self.active_at, self.has_asked = self._loop.time(), True
+            self.active_at, self.has_asked = self._idle_since, True
             transport.write(b"".join(answers))
-        if failure is not None:
-            self._server.say("connection closed", peer=self._peer, reason=failure)
+        if reader.failed:
+            server.say("connection closed", peer=self._peer, reason=reader.failed)
             transport.close()
-            return
-        self._after_turn(transport, taken)
-
-    def _after_turn(self, transport: asyncio.Transport, taken: int) -> None:
-        if taken == BATCH_REQUESTS:
-            transport.pause_reading()
+        elif len(answers) == BATCH_REQUESTS:
+            self._pause_reading(transport)
             self._queued = True
             self._loop.call_soon(self._next_turn)
-            return
-        if taken or not self._reader.pending_bytes:
+        else:
+            self._after_turn(transport, bool(answers))
+
+    def _after_turn(self, transport: asyncio.Transport, answered: bool) -> None:
+        """All that is whole is answered."""
+        if not self._reader.pending_bytes:
             self._frame_since = None
-        if self._reader.pending_bytes and self._frame_since is None:
+        elif answered or self._frame_since is None:
             self._frame_since = self._loop.time()
         if self._stalled_since is not None:
             return
         if self._ended:
             transport.close()
-        else:
+        elif self._reading_paused:
+            self._reading_paused = False
             transport.resume_reading()
+
+    def _pause_reading(self, transport: asyncio.Transport) -> None:
+        if not self._reading_paused:
+            self._reading_paused = True
+            transport.pause_reading()
 
     def check_time(self, now: float) -> None:
         """Let a peer go that stalls, or that has been silent for too long."""
