@@ -60,6 +60,7 @@ from switch.ledger.model import (
     bucket_of_member,
 )
 from switch.ledger.postgres_connection import ALL, Connection, Reader, Row, Server, open_ledger
+from switch.ledger.postgres_newest import NEWEST, Newest
 from switch.ledger.postgres_statements import (
     FENCED,
     PARTS,
@@ -89,6 +90,13 @@ class _Owned(NamedTuple):
     together: int
 
 
+class _Known(NamedTuple):
+    """Where the newest identities and reversed originals of the owned buckets are. Nobody else adds any."""
+
+    identities: Newest
+    reversed: Newest
+
+
 class _Staged(NamedTuple):
     """A batch that is ready to be sent. parameters and statement never change: it is sent again as it is."""
 
@@ -98,6 +106,8 @@ class _Staged(NamedTuple):
     answered: Mapping[bytes, int]
     together: int
     note: str
+    identities: Sequence[tuple[bytes, int]]  # each with its bucket
+    reversals: Sequence[Row]
 
 
 class PostgresEngine:
@@ -121,6 +131,7 @@ class PostgresEngine:
         self._epoch: int | None = None  # of the last claim
         self._writer_number = 0
         self._owned: _Owned | None = None
+        self._known: _Known | None = None  # None: look-ups without a bucket ask all of them
         self._staged: _Staged | None = None
         self._noted = ""
         self._closed = False
@@ -144,7 +155,7 @@ class PostgresEngine:
         """See `Engine.claim`. owner: a name for people, e.g. host and process."""
         assert 0 <= first_bucket <= last_bucket < BUCKETS, "a range of buckets"
         self.rollback()
-        self._owned = None
+        self._owned = self._known = None
         with self._writing() as connection:
             for _ in range(MOST_CLAIM_TRIES):
                 with connection.transaction():
@@ -193,8 +204,9 @@ class PostgresEngine:
             original = get(statements.LAST_REVERSED, self._range, binary=True).fetchone()
             marks: dict[bytes, int] = dict(get(statements.MARKS, binary=True).fetchall())
             owned = self._read_owned(connection)
+            known = self._read_known(connection)
         if self._staged is None:
-            self._owned = owned
+            self._owned, self._known = owned, known
         members = {bucket: count for bucket, (_, _, count) in owned.heads.items() if count}
         return Start(
             newest_of_all[0] if newest_of_all else 0,
@@ -220,6 +232,15 @@ class PostgresEngine:
         if len(rows) != last - first + 1:
             raise self._contradiction(f"bucket_head has {len(rows)} rows of {last - first + 1}")
         return {bucket: (sequence, seal, members) for bucket, sequence, seal, members in rows}
+
+    def _read_known(self, connection: Connection) -> _Known:
+        first, last = self._range
+        most = NEWEST // (last - first + 1)
+        found = [
+            connection.execute(statement, (first, last, most), binary=True).fetchall()
+            for statement in (statements.NEWEST_IDENTITIES, statements.NEWEST_REVERSED)
+        ]
+        return _Known(*(Newest.of_buckets(rows, most, NEWEST) for rows in found))
 
     def heads(self) -> list[Head]:
         """See `Engine.heads`."""
@@ -252,6 +273,7 @@ class PostgresEngine:
             together_row = (self._meta(_answered_name(first), value, first),)
         note = self._noted
         noted = (self._meta("checkpoint", note, 0),) if note else ()
+        beside = _rows_beside(batch)
         parts: dict[str, Iterable[Row]] = {
             "heads_moved": [(bucket, *end, owned.heads[bucket][0]) for bucket, end in sorted(ends.items())],
             "entries_added": rows,
@@ -262,7 +284,7 @@ class PostgresEngine:
                 for counter, count in batch.counters.items()
             ),
             "marks": [(first, key, counter) for key, counter in sorted(marks.items())],
-            **_rows_beside(batch),
+            **beside,
             "codes_counted": sorted((first, subject, *count) for subject, count in batch.code_counts.items()),
             "batches_closed": sorted(
                 (first, terminal, *last) for (terminal, _), last in batch.batches.items()
@@ -276,7 +298,16 @@ class PostgresEngine:
         }
         statement, parameters = _compose(parts)
         fence = [first, last, epoch, self._writer_number]
-        self._staged = _Staged(statement, fence + parameters, ends, answered, together, note)
+        self._staged = _Staged(
+            statement,
+            fence + parameters,
+            ends,
+            answered,
+            together,
+            note,
+            [(entry.identity, entry.bucket) for entry in batch.entries],
+            beside["reversals"],
+        )
 
     def _together(self, owned: _Owned, answered: Mapping[bytes, int]) -> int:
         together = owned.together
@@ -331,7 +362,9 @@ class PostgresEngine:
         the outcome is then unknown."""
         staged, self._staged = self._staged, None
         assert staged is not None, "a batch is staged"
-        owned, self._owned = self._owned, None  # known again when it is stored
+        # Known again when it is stored.
+        owned, self._owned = self._owned, None
+        known, self._known = self._known, None
         with self._writing() as connection:
             answer = self._send(connection, staged)
         if answer == FENCED:
@@ -341,6 +374,12 @@ class PostgresEngine:
         owned.heads.update(staged.heads)
         owned.answered.update(staged.answered)
         self._owned = owned._replace(together=staged.together)
+        if known is not None:
+            for identity, bucket in staged.identities:
+                known.identities.add(identity, bucket)
+            for bucket, original, _entry in staged.reversals:
+                known.reversed.add(original, bucket)
+            self._known = known
         if self._noted == staged.note:
             self._noted = ""
 
@@ -380,35 +419,50 @@ class PostgresEngine:
 
     def load_many(self, loads: Sequence[Load]) -> list[Loaded]:
         """See `Engine.load_many`: one round trip in all. Raises LedgerUnavailable."""
-        places: dict[type[Load], list[int]] = {}
-        for place, load in enumerate(loads):
-            places.setdefault(type(load), []).append(place)
         found: list[Loaded] = [None] * len(loads)
-        asked = []
+        wanted: dict[type[Load], list[tuple[int, Load]]] = {}
+        for place, load in enumerate(loads):
+            if isinstance(load, EntryLoad | ReversedLoad) and load.bucket == ANY_BUCKET:
+                bucket = self._bucket_of(load)
+                if bucket is None:
+                    found[place] = None if isinstance(load, EntryLoad) else False
+                    continue
+                load = load._replace(bucket=bucket)
+            wanted.setdefault(type(load), []).append((place, load))
+        if not wanted:
+            return found
         with self._reader.reading() as connection:
-            if len(places) == 1:
-                asked = [self._ask(connection, kind, loads) for kind in places]
+            if len(wanted) == 1:
+                asked = [self._ask(connection, kind, of_kind) for kind, of_kind in wanted.items()]
             else:
                 with connection.pipeline():
-                    asked = [
-                        self._ask(connection, kind, [loads[place] for place in of_kind])
-                        for kind, of_kind in places.items()
-                    ]
+                    asked = [self._ask(connection, kind, of_kind) for kind, of_kind in wanted.items()]
             answers = [cursor.fetchall() for cursor in asked]
-        for (kind, of_kind), rows in zip(places.items(), answers, strict=True):
+        for (kind, of_kind), rows in zip(wanted.items(), answers, strict=True):
             try:
-                values = _LOOK_UPS[kind].answer(self, [loads[place] for place in of_kind], rows)
+                values = _LOOK_UPS[kind].answer(self, [load for _, load in of_kind], rows)
             except UNREADABLE as error:
                 raise self._contradiction(
                     f"what {kind.__name__} finds was changed ({type(error).__name__})"
                 ) from error
-            for place, value in zip(of_kind, values, strict=True):
+            for (place, _), value in zip(of_kind, values, strict=True):
                 found[place] = value
         return found
 
-    def _ask(self, connection: Connection, kind: type[Load], loads: Sequence[Load]) -> psycopg.Cursor[Row]:
+    def _bucket_of(self, load: EntryLoad | ReversedLoad) -> int | None:
+        """Where what is looked for lies; None: nowhere; ANY_BUCKET: nobody knows."""
+        known = self._known
+        if known is None:
+            return ANY_BUCKET
+        if isinstance(load, EntryLoad):
+            return known.identities.bucket_of(load.identity)
+        return known.reversed.bucket_of(load.original)
+
+    def _ask(
+        self, connection: Connection, kind: type[Load], wanted: Sequence[tuple[int, Load]]
+    ) -> psycopg.Cursor[Row]:
         look_up = _LOOK_UPS[kind]
-        parameters = look_up.parameters(loads, self._range)
+        parameters = look_up.parameters([load for _, load in wanted], self._range)
         return connection.execute(look_up.statement, parameters, prepare=True, binary=True)
 
     def check_name(self, row: Row) -> None:

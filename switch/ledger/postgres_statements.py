@@ -424,6 +424,17 @@ LAST_REVERSED = (
     " (SELECT r.original FROM reversed r WHERE r.bucket = b.bucket ORDER BY r.original DESC LIMIT 1) AS n"
     " ORDER BY n.original DESC LIMIT 1"
 )
+# The greatest of each bucket, so many at most.
+NEWEST_IDENTITIES = (
+    f"SELECT b.bucket, array_agg(n.identity) FROM {_RANGE} CROSS JOIN LATERAL"
+    " (SELECT e.identity FROM entry e WHERE e.bucket = b.bucket ORDER BY e.identity DESC LIMIT %s) AS n"
+    " GROUP BY b.bucket"
+)
+NEWEST_REVERSED = (
+    f"SELECT b.bucket, array_agg(n.original) FROM {_RANGE} CROSS JOIN LATERAL"
+    " (SELECT r.original FROM reversed r WHERE r.bucket = b.bucket ORDER BY r.original DESC LIMIT %s) AS n"
+    " GROUP BY b.bucket"
+)
 HEADS = (
     "SELECT bucket, sequence, seal, members FROM bucket_head WHERE bucket BETWEEN %s AND %s ORDER BY bucket"
 )
