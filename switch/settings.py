@@ -233,8 +233,6 @@ class Settings:
             what = f'of a SQLite ledger one process owns all; use ledger.engine "{POSTGRES}", or leave it out'
         elif ledger.archive is not None:
             what = "ledger.archive would hold this part alone; let PostgreSQL archive, see docs/owners.md"
-        elif self.partners:
-            what = "a partner's link needs a process that owns all; remove [[partners]], or own all"
         else:
             return replace(self, ledger=ledger)
         raise SettingsError(f"{self.source}: ledger.buckets {ledger.buckets[0]}-{ledger.buckets[1]}: {what}")

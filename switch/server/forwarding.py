@@ -40,6 +40,8 @@ from switch.ledger.postgres_owners import Owner, PostgresOwners
 from switch.link.framing import Frame
 from switch.server import forwarding_link as link
 from switch.server.enciphered import ENCIPHERED, EncipheredError
+from switch.server.forwarding_partners import Decider as PartnersDecider
+from switch.server.forwarding_partners import SharedDecider, decide_for
 from switch.server.log import Log
 from switch.server.pipeline import Arrived, Peer
 
@@ -70,7 +72,7 @@ def is_among(owners: Sequence[Owner], buckets: tuple[int, int], epoch: int) -> b
     return any((*one[:2], one.epoch) == (*buckets, epoch) for one in owners)
 
 
-class Decider(Protocol):
+class Decider(PartnersDecider, Protocol):
     """What decides frames of this process's buckets. The pipeline."""
 
     def receive(self, peer: Peer, frame: Frame) -> None: ...
@@ -230,7 +232,7 @@ class Forwarding:
                 try:
                     found = await self._find(arrived)
                 except LedgerError as error:
-                    self._tell("owners can't be looked up", error=str(error))
+                    self.tell("owners can't be looked up", error=str(error))
                     found = None
                 for number, one in enumerate(arrived):
                     if found is None:
@@ -245,8 +247,8 @@ class Forwarding:
         places = [await self._place_of(one) for one in arrived]
         identifiers = [place.identifier for place in places if place.identifier]
         initial_keys = [one.sending.initial_key for one in arrived]
-        where = await self._look(partial(self._owners.look, identifiers, initial_keys))
-        if not self._is_owner(where.owners):
+        where = await self.look(partial(self._owners.look, identifiers, initial_keys))
+        if not self.is_owner(where.owners):
             return None
         members = iter(where.members)
         buckets: list[int] = []
@@ -267,7 +269,7 @@ class Forwarding:
         """Correct the buckets of what was decided, or whose original was, when its card or mobile number led
         elsewhere."""
         wanted = [identity for _, identities in doubtful for identity in identities]
-        found = iter(await self._look(partial(self._owners.buckets_of, wanted)))
+        found = iter(await self.look(partial(self._owners.buckets_of, wanted)))
         for number, identities in doubtful:
             decided = [bucket for bucket in [next(found) for _ in identities] if bucket is not None]
             if decided:
@@ -300,7 +302,7 @@ class Forwarding:
         return _Place(bucket_of_identifier(identifier), identifier, opened)
 
     def _hand_on(self, one: Arrived, bucket: int, mark: int) -> None:
-        if self._owns(bucket):
+        if self.owns(bucket):
             self._decider.placed(one, mark)
             return
         peer, tpdu = one.peer, one.frame.tpdu
@@ -312,44 +314,50 @@ class Forwarding:
                 peer.drop()
 
         handed = link.Frame(
-            next(self._numbers),
+            self.next_number(),
             one.frame.payload,
             mark,
             peer.is_private,
             peer.certified,
             str(getattr(peer, "name", "?")),
         )
-        self._ask(bucket, handed, told, partial(self._decider.unplaced, one))
+        self.ask(bucket, handed, told, partial(self._decider.unplaced, one))
 
     # ------------------------------------------------------------ owners
 
-    def _owns(self, bucket: int) -> bool:
+    def owns(self, bucket: int) -> bool:
         first, last = self._buckets
         return first <= bucket <= last
 
-    def _is_owner(self, owners: tuple[Owner, ...]) -> bool:
-        """Whether this process is one of them; stops it when it isn't."""
-        self._known = owners
+    def is_owner(self, owners: tuple[Owner, ...]) -> bool:
+        """Whether this process is one of them; stops it when it isn't. Who is none any more is waited for no
+        longer."""
+        if owners != self._known:
+            self._known = owners
+            listening = {path_of(one) for one in owners}
+            for path, neighbour in self._neighbours.items():
+                if path not in listening:
+                    neighbour.tear()
         if is_among(owners, self._buckets, self._epoch):
             return True
         self._stop(NOT_OWNER)
         return False
 
-    async def _learn_owners(self) -> bool:
-        """False when this process is none of them. Raises LedgerError."""
-        where = await self._look(partial(self._owners.look, (), ()))
-        return self._is_owner(where.owners)
+    async def learn_owners(self) -> bool:
+        """Look who the owners are. False when this process is none of them. Raises LedgerError."""
+        where = await self.look(partial(self._owners.look, (), ()))
+        return self.is_owner(where.owners)
 
-    async def _look(self, ask: Callable[[], Found]) -> Found:
+    async def look(self, ask: Callable[[], Found]) -> Found:
         return await asyncio.get_running_loop().run_in_executor(self._search, ask)
 
-    def _ask(self, bucket: int, question: link.Question, told: link.Told, unsent: Callable[[], None]) -> None:
+    def ask(self, bucket: int, question: link.Question, told: link.Told, unsent: Callable[[], None]) -> None:
         """Ask the owner of a bucket, as last looked up."""
         path = next(
             (path_of(one) for one in self._known if one.first_bucket <= bucket <= one.last_bucket), None
         )
         if path is None:
-            self._tell("buckets without an owner that listens", bucket=bucket)
+            self.tell("buckets without an owner that listens", bucket=bucket)
             unsent()
             return
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -365,7 +373,7 @@ class Forwarding:
 
         def never_sent() -> None:
             end()
-            self._tell("owner can't be reached", bucket=bucket, path=str(path))
+            self.tell("owner can't be reached", bucket=bucket, path=str(path))
             unsent()
 
         neighbour = self._neighbours.get(path)
@@ -375,7 +383,7 @@ class Forwarding:
 
     async def _done_by_owner(self, bucket: int, question: link.Question) -> int | None:
         """What the owner of a bucket says is done: an entry, or 0; None when nobody knows."""
-        if not await self._learn_owners():
+        if not await self.learn_owners():
             return None
         answered: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
 
@@ -383,10 +391,10 @@ class Forwarding:
             if not answered.done():
                 answered.set_result(reply.entry if isinstance(reply, link.Done) else None)
 
-        self._ask(bucket, question, told, partial(told, None))
+        self.ask(bucket, question, told, partial(told, None))
         return await answered
 
-    def _tell(self, what: str, **details: str | int) -> None:
+    def tell(self, what: str, **details: str | int) -> None:
         """Log it, each kind not too often."""
         now = asyncio.get_running_loop().time()
         if now - self._told_s.get(what, -LOG_INTERVAL_S) >= LOG_INTERVAL_S:
@@ -398,25 +406,35 @@ class Forwarding:
     def _handed(self, line: link.ReceiverLine, question: link.Question) -> None:
         if isinstance(question, link.Frame):
             self._decider.receive(HandedOver(line, question, self._log), Frame(question.payload, None))
+        elif isinstance(question, link.Asked):
+            self._go(decide_for(line, question, self._decider))
         elif isinstance(question, link.TakeIn):
             self._go(self._take_in_for(line, question))
         else:
             self._go(self._correct_for(line, question))
 
     async def _take_in_for(self, line: link.ReceiverLine, asked: link.TakeIn) -> None:
-        is_ours = self._owns(bucket_of_member(asked.member))
+        is_ours = self.owns(bucket_of_member(asked.member))
         done = is_ours and await self._decider.take_in(asked.member, asked.bucket, asked.entry)
         line.say(link.Done(asked.number, 0 if done else None))
 
     async def _correct_for(self, line: link.ReceiverLine, asked: link.Book) -> None:
         entry: int | None = None
-        if self._owns(bucket_of_member(asked.correction.member)):
+        if self.owns(bucket_of_member(asked.correction.member)):
             with suppress(LedgerError):
                 booked = await self._decider.correct(asked.correction)
                 entry = 0 if booked is None else booked.id
         line.say(link.Done(asked.number, entry))
 
     # ------------------------------------------------------------ what this process asks of others
+
+    def for_partners(self) -> SharedDecider:
+        """What partners' requests are decided by, whoever owns their members."""
+        return SharedDecider(self, self._owners, self._decider)
+
+    def next_number(self) -> int:
+        """For the next question."""
+        return next(self._numbers)
 
     def sent_away(self) -> None:
         """See `Placing.sent_away`."""
@@ -426,22 +444,22 @@ class Forwarding:
         """End at this member what the entry in that bucket has begun, whoever owns the member. False when
         that isn't known to be done. Raises LedgerError."""
         there = bucket_of_member(member)
-        if self._owns(there):
+        if self.owns(there):
             return await self._decider.take_in(member, bucket, entry)
-        asked = link.TakeIn(next(self._numbers), member, bucket, entry)
+        asked = link.TakeIn(self.next_number(), member, bucket, entry)
         return await self._done_by_owner(there, asked) is not None
 
     async def correct(self, correction: Correction) -> Entry | None:
         """As `Pipeline.correct`, whoever owns the member."""
         bucket = bucket_of_member(correction.member)
-        if self._owns(bucket):
+        if self.owns(bucket):
             return await self._decider.correct(correction)
-        entry = await self._done_by_owner(bucket, link.Book(next(self._numbers), correction))
+        entry = await self._done_by_owner(bucket, link.Book(self.next_number(), correction))
         if entry is None:
             raise LedgerError("the owner of the correction's member can't be asked; it is tried again")
         if not entry:
             return None
-        [booked] = await self._look(partial(self._owners.entries, [(bucket, entry)]))
+        [booked] = await self.look(partial(self._owners.entries, [(bucket, entry)]))
         return booked
 
 

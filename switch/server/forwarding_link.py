@@ -13,15 +13,17 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
-from switch.authorizer import Correction
+from switch.authorizer import Correction, Origin
+from switch.hsm.port import ZonePin
 from switch.server.log import Log
 
-# A terminal's frame has at most 65 535 bytes; a few more go around it.
-LARGEST_MESSAGE_BYTES = 1 << 17
+# A frame has at most 65 535 bytes. A partner's is sent in its words and in ours, digits as characters where
+# they were packed: four times as much, and a few more around it.
+LARGEST_MESSAGE_BYTES = 1 << 19
 # Waiting for one owner; above it the receiver says 91 instead of growing. As the owner's own queue.
 MOST_HANDED = 8192
 # An owner that says nothing for so long is stopped or gone; the terminals have given up before.
@@ -62,6 +64,22 @@ class Book(msgspec.Struct, frozen=True, array_like=True, tag=3):
     correction: Correction
 
 
+class Asked(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """A partner's request, its MAC found good. mti, fields: in our dialect; origin: the partner's own words;
+    pins: its PIN block under each key that it may be under; private: of its line, see `Peer`."""
+
+    number: int
+    mti: str
+    fields: dict[str, Any]
+    operation: str
+    origin: Origin
+    pins: tuple[ZonePin, ...]
+    private: bool
+
+    def __repr__(self) -> str:
+        return f"Asked({self.number})"
+
+
 class Answer(msgspec.Struct, frozen=True, array_like=True, tag=4):
     """To a Frame. payload: of the answer, with its MAC if it has one; None: nobody is answered."""
 
@@ -79,9 +97,25 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag=5):
     entry: int | None
 
 
-Question = Frame | TakeIn | Book
-Said = Question | Answer | Done
-Reply = Answer | Done
+class Decided(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """To Asked. known: somebody can say what became of it; the others as of a `Decision`. under: which of
+    the keys the PIN block was under, where it was a good one."""
+
+    number: int
+    known: bool
+    code: str = ""
+    body: bytes = b""
+    path: str = ""
+    what: str = ""
+    under: int | None = None
+
+    def __repr__(self) -> str:
+        return f"Decided({self.number})"
+
+
+Question = Frame | TakeIn | Book | Asked
+Said = Question | Answer | Done | Decided
+Reply = Answer | Done | Decided
 Told = Callable[[Reply | None], None]
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -233,8 +267,13 @@ class Neighbour:
         if self._line is not None:
             self._line.give_up(now)
 
+    def tear(self) -> None:
+        """It is an owner no more: whatever it hasn't answered it can't store, and need not be waited for."""
+        if self._line is not None:
+            self._line.close()
+
     def close(self) -> None:
-        """Tear the line."""
+        """Tear the line, for good."""
         if self._connecting is not None:
             self._connecting.cancel()
         if self._line is not None:

@@ -67,6 +67,9 @@ class Beside:
         while True:
             await asyncio.sleep(OWNER_INTERVAL_S)
             with contextlib.suppress(LedgerError):  # whoever asks for something hears of it
+                if self.forwarding is not None:
+                    await self.forwarding.learn_owners()
+                    continue
                 look = partial(self._owners.look, (), ())
                 where = await asyncio.get_running_loop().run_in_executor(search, look)
                 if not is_among(where.owners, self._buckets, epoch):

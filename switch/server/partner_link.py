@@ -62,7 +62,8 @@ class Decider(Protocol):
     """The pipeline, as a partner's link sees it. acceptors: those of our own terminals, and whether they are
     blocked."""
 
-    acceptors: dict[str, bool]
+    @property
+    def acceptors(self) -> Mapping[str, bool]: ...
 
     async def decide(
         self, message: Message, operation: str, origin: Origin, block: ZoneBlock | None, *, is_private: bool

@@ -668,6 +668,15 @@ class Pipeline:
     ) -> Decision | None:
         """Decide a partner's request, whose MAC is good; the decision when it is durable, None when nobody
         can say what became of it. message: in our dialect; is_private: as of a `Peer`."""
+        request = self.partners_request(message, operation, origin, is_private=is_private)
+        if isinstance(request, Decision):
+            return request
+        return await self.decided(request, message, block)
+
+    def partners_request(
+        self, message: Message, operation: str, origin: Origin, *, is_private: bool
+    ) -> Request | Decision:
+        """The request in a partner's message, see `decide`; or the refusal of one that isn't looked up."""
         if not is_private:
             for tag, what in self._hidden_tags.items():
                 if f"48.{tag}" in message:
@@ -680,9 +689,12 @@ class Pipeline:
         if self._stopped or not self._day.is_believed(now.date(), self._clock.monotonic()):
             return Decision(UNAVAILABLE)
         try:
-            request = self._requests.read_partners(message, operation, self._on_ledgers_day(now), origin)
+            return self._requests.read_partners(message, operation, self._on_ledgers_day(now), origin)
         except TooOld as error:
             return Decision(INVALID_TRANSACTION, path="13", what=str(error))
+
+    async def decided(self, request: Request, message: Message, block: ZoneBlock | None) -> Decision | None:
+        """Decide what `partners_request` made of a message; as `decide`."""
         if len(self._queue) >= LARGEST_QUEUE:
             return Decision(UNAVAILABLE)
         if not self._quarantine.is_empty and self._is_quarantined(request):
@@ -1003,7 +1015,7 @@ class Pipeline:
             return
         self._quarantine.begin(_digest_of_due(item.member))
         member = self._loading(state, partial(state.member, item.member))
-        entry = self._authorizer.due(state, member, day, now_ms)
+        entry = self._loading(state, partial(self._authorizer.due, state, member, day, now_ms))
         if entry is not None:
             self._apply(state, entry)
         if item.correction is not None:

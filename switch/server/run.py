@@ -98,6 +98,8 @@ async def run(settings: Settings, log: Log) -> int:
 
     Raises StartError.
     """
+    if settings.ledger.buckets[0]:
+        settings = replace(settings, partners=())  # one process of a ledger has the partners' lines
     _raise_descriptor_limit()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     clock = SystemClock()
@@ -178,7 +180,8 @@ async def run(settings: Settings, log: Log) -> int:
         )
         if beside is not None:
             await beside.begin(pipeline, clock.now_ms, search, log)
-        partners = Partners(settings, mappings, hsm, pipeline, clock, log)
+        decider = pipeline if placing is None else placing.for_partners()
+        partners = Partners(settings, mappings, hsm, decider, clock, log)
         connections = Connections(pipeline, settings.listener, log)
         handshakes = _handshakes(context, settings.listener, connections, log)
         server = None

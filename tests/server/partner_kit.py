@@ -15,6 +15,7 @@ from switch.defaults import create_defaults
 from switch.link.stream import Client
 from switch.settings import load
 from tests.server.running_switch import RunningSwitch
+from tests.server.sharing import Owner
 
 BANK = "BANK"
 COMPONENTS = [bytes([number]) * 31 + bytes([number + 8]) for number in (1, 2, 4)]
@@ -23,24 +24,8 @@ UP_S = 30.0  # only a hanging switch is this slow
 Result = TypeVar("Result")
 
 
-class PartneredSwitch(RunningSwitch):
-    """A switch whose settings name one partner, with a zone key. more: lines of its [[partners]]; port: where
-    the partner connects, 0 for any."""
-
-    def __init__(
-        self,
-        directory: Path,
-        more: str = "",
-        changes: dict[str, str] | None = None,
-        module: str = "tools.cli",
-        port: int = 0,
-    ) -> None:
-        create_defaults(directory)
-        path = directory / "switch.toml"
-        table = f'\n[[partners]]\nname = "{BANK}"\nport = {port}\nacquirers = ["{ACQUIRER}"]\n{more}\n'
-        path.write_text(path.read_text(encoding="utf-8") + table, encoding="utf-8")
-        share_zone_key(load(path), BANK, COMPONENTS)
-        super().__init__(directory, changes, module)
+class Partnered(RunningSwitch):
+    """What a switch with partners has beside."""
 
     def told_of(self, kind: str) -> None:
         """Returns when the switch says that its sending key of this kind has changed."""
@@ -57,6 +42,34 @@ class PartneredSwitch(RunningSwitch):
         return int([line["port"] for line in listening if line["partner"] == partner][-1])
 
 
+class PartneredSwitch(Partnered):
+    """A switch whose settings name one partner, with a zone key. more: lines of its [[partners]]; port: where
+    the partner connects, 0 for any."""
+
+    def __init__(
+        self,
+        directory: Path,
+        more: str = "",
+        changes: dict[str, str] | None = None,
+        module: str = "tools.cli",
+        port: int = 0,
+    ) -> None:
+        create_defaults(directory)
+        add_partner(directory / "switch.toml", more, port)
+        super().__init__(directory, changes, module)
+
+
+class PartneredOwner(Partnered, Owner):
+    """One of several on a ledger; the one with bucket 0 has the partners' lines."""
+
+
+def add_partner(path: Path, more: str = "", port: int = 0) -> None:
+    """Name the bank in a settings file and give the switch its zone key."""
+    table = f'\n[[partners]]\nname = "{BANK}"\nport = {port}\nacquirers = ["{ACQUIRER}"]\n{more}\n'
+    path.write_text(path.read_text(encoding="utf-8") + table, encoding="utf-8")
+    share_zone_key(load(path), BANK, COMPONENTS)
+
+
 def free_port() -> int:
     """A port that a switch can have at each start: below those that the system hands out meanwhile."""
     while True:
@@ -66,14 +79,14 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def connected(bank: Bank, switch: PartneredSwitch) -> AsyncIterator[Client]:
+async def connected(bank: Bank, switch: Partnered) -> AsyncIterator[Client]:
     """A line of the bank, up."""
     async with bank.client(switch.partner_port) as client:
         await client.up(UP_S)
         yield client
 
 
-async def exchange_keys(bank: Bank, switch: PartneredSwitch, link: Client) -> None:
+async def exchange_keys(bank: Bank, switch: Partnered, link: Client) -> None:
     """First keys both ways: ours by 0800, the switch's as an operator asks for them."""
     await bank.first_keys(link)
     for kind in ("mac", "pin"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from simulators.terminal_keys import TerminalKeys
@@ -18,9 +19,16 @@ LOW, HIGH, ALL = "0-127", "128-255", "0-255"
 
 
 class Sharing:
-    """The settings that all processes have. changes: "section.key" -> TOML text of the value."""
+    """The settings that all processes have. changes: "section.key" -> TOML text of the value; also: what else
+    is done to the file."""
 
-    def __init__(self, home: Path, url: str, changes: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        url: str,
+        changes: dict[str, str] | None = None,
+        also: Callable[[Path], None] = lambda path: None,
+    ) -> None:
         self.home = home
         self.url = url
         create_defaults(home)
@@ -36,6 +44,7 @@ class Sharing:
             else:
                 text = text.replace("[keys]", f"[{section}]\n{key} = {value}\n\n[keys]", 1)
         self.path.write_text(text, encoding="utf-8")
+        also(self.path)
         self.settings = load(self.path)
         self.keys = {
             terminal.id: TerminalKeys.of(read_terminal_settings(self.settings, terminal))

@@ -12,11 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from switch.authorizer import Origin, Original
+from switch.hsm.port import Key, KeyUse, PinFormat, ZonePin
 from switch.server import forwarding_link
 from switch.server.forwarding_link import (
     LARGEST_MESSAGE_BYTES,
     LONGEST_PATH_BYTES,
     Answer,
+    Asked,
+    Decided,
     Done,
     Frame,
     LineError,
@@ -34,9 +38,34 @@ from switch.server.log import open_log
 
 TRACK = b"9364001234567890=2912"
 NUMBERS = st.integers(0, 2**63 - 1)
+CONTENT = st.text() | st.binary(max_size=20) | st.dictionaries(st.text(), st.text(), max_size=2)
+FIELDS = st.dictionaries(st.text(), CONTENT, max_size=3)
+ORIGINALS = st.builds(Original, st.text(), st.text(), st.text(), st.text())
+KEYS = st.builds(Key, st.text(), st.sampled_from(KeyUse), st.text())
+PINS = st.builds(ZonePin, KEYS, st.binary(max_size=16), st.sampled_from(PinFormat))
 SAID = st.one_of(
     st.builds(
         Frame, NUMBERS, st.binary(max_size=300), NUMBERS, st.booleans(), st.none() | st.text(), st.text()
+    ),
+    st.builds(
+        Asked,
+        NUMBERS,
+        st.sampled_from(("0100", "0420")),
+        FIELDS,
+        st.text(),
+        st.builds(Origin, st.text(), st.text(), st.text(), st.text(), FIELDS, st.none() | ORIGINALS),
+        st.lists(PINS, max_size=2).map(tuple),
+        st.booleans(),
+    ),
+    st.builds(
+        Decided,
+        NUMBERS,
+        st.booleans(),
+        st.text(),
+        st.binary(max_size=300),
+        st.text(),
+        st.text(),
+        st.none() | NUMBERS,
     ),
     st.builds(TakeIn, NUMBERS, NUMBERS, st.integers(0, 255), NUMBERS),
     st.builds(Answer, NUMBERS, st.none() | st.binary(max_size=300)),
@@ -76,7 +105,10 @@ def test_bytes_of_another_program_are_refused(line: bytes) -> None:
 
 
 def test_a_frame_shows_nothing_of_its_card() -> None:
-    for said in (handed(1), Answer(1, TRACK)):
+    words = {"35": TRACK.decode()}
+    origin = Origin("BANK", "581672031", "0200", "0101000000", words)
+    asked = Asked(1, "0200", words, "redeem", origin, (), private=False)
+    for said in (handed(1), Answer(1, TRACK), asked, Decided(1, known=True, body=TRACK)):
         assert "9364" not in repr(said)
 
 
