@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar, cast
+from typing import TypeVar, cast
 
 from switch.hsm import inputs
 from switch.hsm import payshield_protocol as protocol
@@ -50,6 +51,7 @@ RESERVED_HEADERS = 1000  # with so few left a connection is replaced while it st
 STANDARD = Capability.RANDOM | Capability.MAC | Capability.MAC_TDES | Capability.CARD_VALUE
 WITH_PRIVATE_RANGE = ~Capability(0)
 SIMULATED = "SIMULATED"
+_NEVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +109,6 @@ class _Lost(Exception):
     """The call's connection is gone. Text: why."""
 
 
-class _Call(NamedTuple):
-    future: asyncio.Future[Reply]
-    deadline: float
-
-
 class _Connection(asyncio.Protocol):
     """One connection and the calls under way on it. `over` is set when it is lost or nearly used up."""
 
@@ -119,13 +116,13 @@ class _Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._conversation = Conversation(header_bytes)
         self._reserve = min(RESERVED_HEADERS, self._conversation.headers_left // 4)
-        self._calls: dict[bytes, _Call] = {}
+        self._calls: dict[bytes, tuple[asyncio.Future[Reply], float]] = {}  # by header; with its deadline
         self._outgoing: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None  # one for all calls: most are answered long before
+        self._timer_at = _NEVER
         self._transport: asyncio.Transport | None = None
+        self._drained: asyncio.Future[None] | None = None  # for whoever waits for the last call to end
         self.over = asyncio.Event()
-        self.idle = asyncio.Event()
-        self.idle.set()
         self.lost = False
         self.why_lost = ""
         self.replies = 0
@@ -151,11 +148,9 @@ class _Connection(asyncio.Protocol):
         except Exhausted:
             raise _Lost("the connection is used up") from None
         future: asyncio.Future[Reply] = self._loop.create_future()
-        self._calls[header] = _Call(future, deadline)
-        if self._timer is None or deadline < self._timer.when():
+        self._calls[header] = (future, deadline)
+        if deadline < self._timer_at:
             self._wait_until(deadline)
-        if len(self._calls) == 1:
-            self.idle.clear()
         if not self._outgoing:  # all that is sent in one turn of the loop leaves in one write
             self._loop.call_soon(self._flush)
         self._outgoing.append(frame)
@@ -166,14 +161,15 @@ class _Connection(asyncio.Protocol):
     def _wait_until(self, deadline: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._timer_at = deadline
         self._timer = self._loop.call_at(deadline, self._time_is_up)
 
     def _time_is_up(self) -> None:
         """For the call whose deadline was the next when the timer was set; it may be answered since."""
-        self._timer = None
+        self._timer, self._timer_at = None, _NEVER
         if not self._calls:
             return
-        first = min(call.deadline for call in self._calls.values())
+        first = min(deadline for _future, deadline in self._calls.values())
         if first <= self._loop.time():
             self.abandon("no answer in time")
         else:
@@ -197,12 +193,16 @@ class _Connection(asyncio.Protocol):
             self.abandon(str(anomaly))
 
     def _answer(self, reply: Reply) -> None:
-        call = self._calls.pop(reply.header)
+        future, _deadline = self._calls.pop(reply.header)
         self.replies += 1
-        if not call.future.done():
-            call.future.set_result(reply)
-        if not self._calls:
-            self.idle.set()
+        if not future.done():
+            future.set_result(reply)
+        if self._drained is not None and not self._calls:
+            self._all_ended()
+
+    def _all_ended(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.abandon("the connection was lost")
@@ -215,21 +215,23 @@ class _Connection(asyncio.Protocol):
         calls, self._calls = self._calls, {}
         if self._timer is not None:
             self._timer.cancel()
-        for call in calls.values():
-            if not call.future.done():
-                call.future.set_exception(_Lost(why))
-                call.future.exception()  # a caller that went away shall not be called an oversight
+        for future, _deadline in calls.values():
+            if not future.done():
+                future.set_exception(_Lost(why))
+                future.exception()  # a caller that went away shall not be called an oversight
         if self._transport is not None:
             self._transport.abort()
-        self.idle.set()
+        self._all_ended()
         self.over.set()
 
     async def drain(self, deadline: float) -> None:
-        """Let the calls under way end, then close."""
+        """Let the calls under way end, then close. For one caller."""
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(deadline):
-                    await self.idle.wait()
+            if self._calls:
+                self._drained = self._loop.create_future()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(deadline):
+                        await self._drained
         finally:
             self.abandon("closed")
 
@@ -270,8 +272,8 @@ class PayShieldHsm:
         self._up: list[_Connection] = []
         self._keepers: list[asyncio.Task[None]] = []
         self._drains: set[asyncio.Task[None]] = set()
-        self._places = asyncio.Semaphore(connections * MOST_IN_FLIGHT)
-        self._waiting = 0
+        self._places = connections * MOST_IN_FLIGHT  # that are free
+        self._waiting: deque[asyncio.Future[None]] = deque()  # only while none is
         self._closed = False
         self._capabilities = WITH_PRIVATE_RANGE
         self._why_down = "not started"
@@ -399,17 +401,18 @@ class PayShieldHsm:
             raise HsmError(operation, Fault.UNSUPPORTED)
         if command.keyed:
             body += self._master_key_suffix
-        deadline = asyncio.get_running_loop().time() + self._timeout_s
-        if self._places.locked():
-            await self._wait_for_place(operation, deadline)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timeout_s
+        if self._places:
+            self._places -= 1
         else:
-            await self._places.acquire()
+            await self._wait_for_place(operation, deadline)
         try:
             connection = self._pick(operation)
             try:
                 return await connection.send(command.code, body, deadline), connection
             except _Lost as lost:
-                if not command.repeatable or asyncio.get_running_loop().time() >= deadline:
+                if not command.repeatable or loop.time() >= deadline:
                     raise HsmError(operation, Fault.UNAVAILABLE, str(lost)) from None
             connection = self._pick(operation)
             try:
@@ -417,19 +420,35 @@ class PayShieldHsm:
             except _Lost as lost:
                 raise HsmError(operation, Fault.UNAVAILABLE, str(lost)) from None
         finally:
-            self._places.release()
+            self._give_place()
 
     async def _wait_for_place(self, operation: str, deadline: float) -> None:
-        if self._waiting >= MOST_WAITING:
+        if len(self._waiting) >= MOST_WAITING:
             raise HsmError(operation, Fault.UNAVAILABLE, "too many calls wait")
-        self._waiting += 1
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
         try:
             async with asyncio.timeout_at(deadline):
-                await self._places.acquire()
-        except TimeoutError:
-            raise HsmError(operation, Fault.UNAVAILABLE, "no place in time") from None
-        finally:
-            self._waiting -= 1
+                await place
+        except BaseException as ended:
+            if place.done() and not place.cancelled():  # it was given while its caller was going away
+                self._give_place()
+            else:
+                place.cancel()
+                with suppress(ValueError):  # passed over already
+                    self._waiting.remove(place)
+            if isinstance(ended, TimeoutError):
+                raise HsmError(operation, Fault.UNAVAILABLE, "no place in time") from None
+            raise
+
+    def _give_place(self) -> None:
+        """To whoever waits longest."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self._places += 1
 
     def _pick(self, operation: str) -> _Connection:
         """The least busy connection."""
@@ -437,8 +456,11 @@ class PayShieldHsm:
             raise HsmError(operation, Fault.UNAVAILABLE, "closed")
         least, least_busy = MOST_IN_FLIGHT, None
         for connection in self._up:
-            if connection.in_flight < least and connection.usable:
-                least, least_busy = connection.in_flight, connection
+            in_flight = connection.in_flight
+            if in_flight < least and connection.usable:
+                least, least_busy = in_flight, connection
+                if not in_flight:
+                    break
         if least_busy is None:
             why = "all connections are busy" if self.connected else f"no connection: {self._why_down}"
             raise HsmError(operation, Fault.UNAVAILABLE, why)
@@ -464,7 +486,8 @@ class PayShieldHsm:
             return False
         if reply.error != protocol.OK:
             raise _error(operation, reply.error)
-        self._read(operation, reply, connection, BodyReader.nothing)
+        if reply.body:
+            self._read(operation, reply, connection, BodyReader.nothing)
         return True
 
     def _read(

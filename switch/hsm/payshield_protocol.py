@@ -6,6 +6,7 @@ to the oldest one; a header is used once in a connection's life. Whatever doesn'
 
 from __future__ import annotations
 
+from binascii import hexlify
 from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
@@ -142,12 +143,15 @@ class Conversation:
 
     def request(self, command: bytes, body: bytes) -> tuple[bytes, bytes]:
         """(header, frame to send). Raises Exhausted."""
-        header = self._fresh_header()
-        size = len(header) + len(command) + len(body)
+        size = self._header_bytes + len(command) + len(body)
         if len(command) != CODE_BYTES or size > MOST_FRAME_BYTES:
             raise ValueError(f"a request of {size} bytes can't be framed")
-        self._open[header] = response_code(command)
-        return header, b"".join((size.to_bytes(LENGTH_BYTES), header, command, body))
+        if self.headers_left <= 0:
+            raise Exhausted
+        self.headers_left -= 1
+        header = bytes(next(self._headers))
+        self._open[header] = _RESPONSE_CODES.get(command) or response_code(command)
+        return header, size.to_bytes(LENGTH_BYTES) + header + command + body
 
     def receive(self, data: bytes) -> Iterator[Reply]:
         """Replies that are whole now. Raises ProtocolAnomaly; replies yielded before are good."""
@@ -156,46 +160,49 @@ class Conversation:
         if self._buffer:  # the beginning of a reply: rarely
             data = bytes(self._buffer + data)
             self._buffer.clear()
-        at, shortest = 0, LENGTH_BYTES + self._header_bytes + 2 * CODE_BYTES
-        while len(data) - at >= LENGTH_BYTES:
+        at, held, shortest = 0, len(data), LENGTH_BYTES + self._header_bytes + 2 * CODE_BYTES
+        while held - at >= LENGTH_BYTES:
             size = LENGTH_BYTES + (data[at] << 8 | data[at + 1])
             if size < shortest:
                 raise self._anomaly("a reply too short for header, code and error")
-            if len(data) - at < size:
+            if held - at < size:
                 break
-            reply = self._reply(data[at + LENGTH_BYTES : at + size])
-            at += size
-            yield reply
-        self._buffer += data[at:]
+            start, at = at + LENGTH_BYTES, at + size
+            yield self._reply(data, start, at)
+        if at < held:
+            self._buffer += data[at:]
 
-    def _reply(self, frame: bytes) -> Reply:
-        at = self._header_bytes
-        header, code = frame[:at], frame[at : at + CODE_BYTES]
+    def _reply(self, data: bytes, start: int, end: int) -> Reply:
+        code = start + self._header_bytes
+        header = data[start:code]
         expected = self._open.pop(header, None)
         if expected is None:
             raise self._anomaly("a reply to no open request")
-        if code != expected:
+        error = code + CODE_BYTES
+        if data[code:error] != expected:
             raise self._anomaly("a reply to another command")
-        error = frame[at + CODE_BYTES : at + 2 * CODE_BYTES]
-        if not (error.isascii() and error.isalnum()):
+        body = error + CODE_BYTES
+        told = data[error:body]
+        if told == _OK:
+            return Reply(header, OK, data[body:end])
+        if not (told.isascii() and told.isalnum()):
             raise self._anomaly("an error code that is none")
-        return Reply(header, error.decode("ascii"), frame[at + 2 * CODE_BYTES :])
+        return Reply(header, told.decode("ascii"), data[body:end])
 
     def _anomaly(self, what: str) -> ProtocolAnomaly:
         self._dead = True
         self._buffer.clear()
         return ProtocolAnomaly(what)
 
-    def _fresh_header(self) -> bytes:
-        if self.headers_left <= 0:
-            raise Exhausted
-        self.headers_left -= 1
-        return bytes(next(self._headers))
-
 
 def response_code(command: bytes) -> bytes:
     """The code a reply carries: the command's with its last character one further."""
     return command[:1] + bytes((command[1] + 1,))
+
+
+_OK = OK.encode("ascii")
+# Of the commands of every transaction, made once.
+_RESPONSE_CODES = {command: response_code(command) for command in (b"XA", b"XK", b"CY", b"M6", b"M8")}
 
 
 # ---------------------------------------------------------------- request bodies
@@ -210,7 +217,7 @@ _ALGORITHMS = {
     KeyAlgorithm.TDES_3: b"T3",
     KeyAlgorithm.HMAC_256: b"H5",
 }
-_DIRECTIONS = {Direction.REQUEST: b"1", Direction.RESPONSE: b"2"}
+_REQUEST_DIRECTION = Direction.REQUEST  # looked up once: every MAC asks for it
 _GENERATE, _VERIFY = b"4", b"1"
 _ENCRYPT, _DECRYPT = b"0", b"1"
 # Mode whole message, binary input, 16 hex digits out; algorithm and padding digit by kind.
@@ -271,16 +278,18 @@ def dukpt_mac(
     base_key: str, serial: bytes, data: bytes, direction: Direction, verified: bytes | None = None
 ) -> bytes:
     """XA."""
-    mode = _GENERATE if verified is None else _VERIFY
-    shown = b"" if verified is None else _hex(verified)
-    head = mode + _DIRECTIONS[direction] + _ascii(base_key)
-    return head + _hex(serial) + shown + _counted(data)
+    way = b"1" if direction is _REQUEST_DIRECTION else b"2"
+    if verified is None:
+        return b"%b%b%b%b%04X%b" % (_GENERATE, way, _ascii(base_key), _hex(serial), len(data), data)
+    shown = _hex(serial + verified)
+    return b"%b%b%b%b%04X%b" % (_VERIFY, way, _ascii(base_key), shown, len(data), data)
 
 
 def dukpt_data(base_key: str, serial: bytes, data: bytes, direction: Direction, decrypt: bool) -> bytes:
     """XC."""
     mode = _DECRYPT if decrypt else _ENCRYPT
-    return mode + _DIRECTIONS[direction] + _ascii(base_key) + _hex(serial) + _counted(data)
+    way = b"1" if direction is _REQUEST_DIRECTION else b"2"
+    return mode + way + _ascii(base_key) + _hex(serial) + _counted(data)
 
 
 def pin_translate(pin: EncipheredPin, card: str, to: str, to_format: str) -> bytes:
@@ -342,7 +351,7 @@ def _counted(data: bytes) -> bytes:
 
 
 def _hex(data: bytes) -> bytes:
-    return data.hex().upper().encode("ascii")
+    return hexlify(data).upper()
 
 
 def _ascii(text: str) -> bytes:
