@@ -17,7 +17,8 @@ from switch.hsm import KeyState, KeyStore
 from switch.keys import KeysError, open_store
 from switch.partners import MappingError, PartnerMapping, Source, load, shipped
 from switch.partners.mapping import Unit
-from switch.server.partners import BLOCKED, mapping_of
+from switch.server.partner_files import mapping_of
+from switch.server.partners import BLOCKED
 from switch.settings import Partner, Settings, SettingsError, load_for
 from tools.cli import CommandError, ExitCode
 from tools.ledger_options import Config, Data

@@ -86,7 +86,7 @@ def check_config(config: Config = None, data: Data = None) -> None:
 
 
 def _effective(settings: Settings) -> list[str]:
-    from switch.server.partners import mapping_of  # here, for `vafa --help` needs nothing of it
+    from switch.server.partner_files import mapping_of  # here, for `vafa --help` needs nothing of it
 
     lines = [
         f"settings        {settings.source}",

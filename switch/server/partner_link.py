@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
@@ -50,6 +51,10 @@ PIN_FORMATS: Mapping[str, PinFormat] = {
 }
 
 
+# Of a partner's settings what its listener and its lines are made of.
+OF_A_START = ("listener", "framing")
+
+
 class Clock(Protocol):
     """What a partner's link needs to know of time."""
 
@@ -81,9 +86,13 @@ class Malformed(Message):
 
 
 class PartnerCodec:
-    """A dialect whose undecodable requests come through as `Malformed`, so that they are answered."""
+    """A dialect whose undecodable requests come through as `Malformed`, so that they are answered. use: what
+    is decoded and encoded from now on is of this dialect."""
 
     def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+
+    def use(self, dialect: Dialect) -> None:
         self._dialect = dialect
 
     def encode(self, message: Message) -> bytes:
@@ -125,6 +134,8 @@ class PartnerLink:
         self._is_blocked = partner.blocked
         self.peers: Callable[[], Sequence[Peer]] = tuple
         self.mapping = mapping
+        self.codec = PartnerCodec(mapping.dialect)
+        self._ours = ours
         self._translator = Translator(mapping, ours)
         self._decider = decider
         self._program = program
@@ -132,10 +143,29 @@ class PartnerLink:
         self._clock = clock
         self._log = log.bind(partner=partner.name)
         self._allowance = Allowance()
-        self._operations = {REVERSAL, *(partner.operations or (one.name for one in mapping.operations))}
+        self._operations = _operations(partner, mapping)
         self._is_private = partner.listener.tls_certificate is not None
         self._stan = random.randrange(LAST_STAN)
         self._change_again_at: dict[Kind, float] = {}
+
+    def use(self, partner: Partner, mapping: PartnerMapping, others: Others) -> None:
+        """From the next message on these count, but for what needs a start, see `waits_for_a_start`."""
+        self._others = others
+        kept = {name: getattr(self.partner, name) for name in OF_A_START}
+        self.partner = replace(partner, **kept)
+        if mapping.network == self.mapping.network:
+            self.mapping = mapping
+            self.codec.use(mapping.dialect)
+            self.keys.use(mapping.dialect)
+            self._translator = Translator(mapping, self._ours)
+        self._operations = _operations(self.partner, self.mapping)
+
+    def waits_for_a_start(self, partner: Partner, mapping: PartnerMapping) -> tuple[str, ...]:
+        """Names of what differs from these and can't be changed under lines that stand."""
+        waiting = [name for name in OF_A_START if getattr(partner, name) != getattr(self.partner, name)]
+        if mapping.network != self.mapping.network:
+            waiting.append("mapping (its [network])")
+        return tuple(waiting)
 
     @property
     def is_blocked(self) -> bool:
@@ -376,6 +406,11 @@ class PartnerLink:
 
     def _alarm(self, what: str, **details: str | int) -> None:
         self._log.error(what, alarm=True, **details)
+
+
+def _operations(partner: Partner, mapping: PartnerMapping) -> frozenset[str]:
+    """What the partner may ask for. It may always take back."""
+    return frozenset({REVERSAL, *(partner.operations or (one.name for one in mapping.operations))})
 
 
 class _Block:

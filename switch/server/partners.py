@@ -11,14 +11,13 @@ import json
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from switch import iso8583
 from switch.defaults import write_private
 from switch.handshakes import Allowance, Handshakes
+from switch.hsm import KeyStoreError
 from switch.hsm.port import Hsm
-from switch.iso8583 import Dialect, DialectError
 from switch.keys import open_store
 from switch.link.framing import framing_named
 from switch.link.matching import MatchKey
@@ -26,10 +25,10 @@ from switch.link.network import NetworkMessages
 from switch.link.server import ServerSettings
 from switch.link.stream import Peer as LinePeer
 from switch.link.stream import Server
-from switch.partners import MappingError, PartnerMapping, load
 from switch.partners.mapping import ACQUIRER, SENT, STAN
 from switch.server.log import Log
-from switch.server.partner_link import Clock, Decider, Others, PartnerCodec, PartnerLink
+from switch.server.partner_files import PartnerFiles, Served, stamp
+from switch.server.partner_link import Clock, Decider, Others, PartnerLink
 from switch.server.zone_keys import KINDS, ZoneKeyError, ZoneKeys, ZoneProfile
 from switch.settings import Partner, Settings, SettingsError
 from switch.tls import Role, peer_of
@@ -58,32 +57,13 @@ class _Open(NamedTuple):
     handshakes: Handshakes | None
 
 
-def mapping_of(partner: Partner) -> PartnerMapping:
-    """A partner's mapping with its dialect. Raises SettingsError with every mistake in it."""
-    try:
-        return load(partner.mapping, _dialect_of(partner))
-    except MappingError as error:
-        raise SettingsError(f"partner {partner.name}: its mapping can't be used\n{error}") from None
-
-
-def _dialect_of(partner: Partner) -> Dialect | None:
-    if not partner.dialect:
-        return None
-    try:
-        if partner.dialect in iso8583.shipped():
-            return iso8583.load(partner.dialect)
-        return Dialect.load(Path(partner.dialect))
-    except DialectError as error:
-        raise SettingsError(f"partner {partner.name}: its dialect can't be used\n{error}") from None
-
-
 class Partners:
-    """The partners of the settings, with their mappings. Raises KeysError."""
+    """The partners of the settings. files: what these say. Raises KeysError."""
 
     def __init__(
         self,
         settings: Settings,
-        mappings: Sequence[PartnerMapping],
+        files: PartnerFiles,
         hsm: Hsm,
         decider: Decider,
         clock: Clock,
@@ -96,18 +76,14 @@ class Partners:
         ours = iso8583.load("vafa")
         program = settings.program.rules
         self._links: list[PartnerLink] = []
-        for partner, mapping in zip(settings.partners, mappings, strict=True):
+        self._files = files
+        self._key_store = settings.hsm.key_store
+        self._key_store_seen = stamp(self._key_store)
+        for partner, mapping in files.served:
             network = mapping.network
             profile = ZoneProfile(network.key_change, network.code_field, network.key_field)
             keys = ZoneKeys(partner.name, mapping.dialect, hsm, open_store(settings), profile)
-            others = Others(
-                frozenset(
-                    acceptor
-                    for other in settings.partners
-                    if other is not partner
-                    for acceptor in other.acceptors
-                )
-            )
+            others = _others(partner, files.served)
             self._links.append(
                 PartnerLink(partner, mapping, keys, ours, decider, program, others, clock, log)
             )
@@ -147,11 +123,13 @@ class Partners:
                 self._log.error("key missing", alarm=True, partner=partner.name, key=name)
 
     async def run(self) -> None:
-        """For ever: changes of keys, by the clock and as an operator asks."""
+        """For ever: what files say now; changes of keys, by the clock and as an operator asks."""
         if not self._links:
             return
         while True:
             await asyncio.sleep(INTERVAL_S)
+            await self._follow_files()
+            self._follow_key_store()
             for link in self._links:
                 link.block((self._blocked / link.partner.name).exists())
                 await self._change_as_asked(link)
@@ -165,6 +143,43 @@ class Partners:
             if one.handshakes is not None:
                 one.handshakes.close()
         await asyncio.gather(*(one.server.stop() for one in self._open))
+
+    async def _follow_files(self) -> None:
+        """Take what the settings and mappings say now into use: all of it, or nothing."""
+        if not self._files.has_changed():
+            return
+        before = {one.partner.name: one for one in self._files.served}
+        try:
+            served = await asyncio.to_thread(self._files.read)
+        except SettingsError as error:
+            self._log.error("partners' settings not usable", alarm=True, reason=str(error))
+            return
+        by_name = {one.partner.name: one for one in served}
+        for name in before.keys() ^ by_name.keys():
+            self._log.warning("partner's settings wait for a start", partner=name, what="name")
+        for link in self._links:
+            now = by_name.get(link.partner.name)
+            if now is None:
+                continue
+            link.use(*now, _others(now.partner, served))
+            waiting = link.waits_for_a_start(*now)
+            if waiting:
+                what = ", ".join(waiting)
+                self._log.warning("partner's settings wait for a start", partner=now.partner.name, what=what)
+        self._log.info("partners' settings in force", partners=[link.partner.name for link in self._links])
+
+    def _follow_key_store(self) -> None:
+        """Take keys that `vafa keys` made or ended into use."""
+        seen = stamp(self._key_store)
+        if seen == self._key_store_seen:
+            return
+        self._key_store_seen = seen
+        for link in self._links:
+            try:
+                link.keys.reload()
+            except KeyStoreError as error:
+                self._log.error("key store not usable", alarm=True, reason=str(error))
+                return
 
     async def _change_as_asked(self, link: PartnerLink) -> None:
         for kind in KINDS:
@@ -186,12 +201,23 @@ class Partners:
                 self._log.error("outcome not written", partner=link.partner.name, error=error.strerror)
 
 
+def _others(partner: Partner, served: Sequence[Served]) -> Others:
+    return Others(
+        frozenset(
+            acceptor
+            for one in served
+            if one.partner.name != partner.name
+            for acceptor in one.partner.acceptors
+        )
+    )
+
+
 def _link_settings(link: PartnerLink) -> ServerSettings:
     partner, mapping = link.partner, link.mapping
     limits = partner.listener
     codes = mapping.response_codes
     return ServerSettings(
-        codec=PartnerCodec(mapping.dialect),
+        codec=link.codec,
         framing=framing_named(partner.framing),
         network=NetworkMessages(
             code_field=mapping.network.code_field, unavailable=codes["91"], failed=codes["96"]
@@ -228,9 +254,7 @@ def _admission(link: PartnerLink, log: Log) -> Callable[[LinePeer], bool]:
     return admit
 
 
-def _handshakes(
-    context: ssl.SSLContext, partner: Partner, server: Server, log: Log
-) -> Handshakes:
+def _handshakes(context: ssl.SSLContext, partner: Partner, server: Server, log: Log) -> Handshakes:
     lines = Allowance()
 
     def failed(peer: str, reason: str) -> None:

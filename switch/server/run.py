@@ -37,7 +37,8 @@ from switch.server.connection import Connections
 from switch.server.corrections import CorrectionsJob
 from switch.server.jobs import DueJob
 from switch.server.log import Log
-from switch.server.partners import Entrance, Partners, mapping_of
+from switch.server.partner_files import PartnerFiles
+from switch.server.partners import Entrance, Partners
 from switch.server.past_rules import FILE_NAME as PAST_RULES
 from switch.server.past_rules import with_past
 from switch.server.pipeline import Pipeline, where_of
@@ -121,7 +122,7 @@ async def run(settings: Settings, log: Log) -> int:
     lock = _lock(settings)
     try:
         registered = Registered(settings, log)
-        mappings = [mapping_of(one) for one in settings.partners]
+        partner_files = PartnerFiles(settings)
         hsm = await open_hsm(settings, _hsm_teller(log))
         check_capable(settings, hsm)
         keys = SwitchKeys.of(
@@ -181,7 +182,7 @@ async def run(settings: Settings, log: Log) -> int:
         if beside is not None:
             await beside.begin(pipeline, clock.now_ms, search, log)
         decider = pipeline if placing is None else placing.for_partners()
-        partners = Partners(settings, mappings, hsm, decider, clock, log)
+        partners = Partners(settings, partner_files, hsm, decider, clock, log)
         connections = Connections(pipeline, settings.listener, log)
         handshakes = _handshakes(context, settings.listener, connections, log)
         server = None
@@ -266,9 +267,7 @@ async def run(settings: Settings, log: Log) -> int:
     return code
 
 
-def _log_pacer(
-    engine: Engine, checkpointer: Executor, log: Log
-) -> Callable[[], None]:
+def _log_pacer(engine: Engine, checkpointer: Executor, log: Log) -> Callable[[], None]:
     """What is called after each commit: SQLite's write-ahead log is copied beside the commits, so that no
     answer waits for all of it."""
     if not isinstance(engine, SqliteEngine):
@@ -421,9 +420,7 @@ async def _sweep(connections: Connections) -> None:
         connections.sweep()
 
 
-async def _watch_certificates(
-    settings: Settings, clock: SystemClock, log: Log
-) -> None:
+async def _watch_certificates(settings: Settings, clock: SystemClock, log: Log) -> None:
     """Say once a day which of our certificates end soon."""
     listeners = [settings.listener, *(one.listener for one in settings.partners)]
     files = [file for one in listeners for file in (one.tls_certificate, one.tls_clients)]
@@ -439,9 +436,7 @@ async def _watch_certificates(
         await asyncio.sleep(CERTIFICATE_INTERVAL_S)
 
 
-async def _watch_day(
-    pipeline: Pipeline, confirmed: Path, clock: SystemClock, log: Log
-) -> None:
+async def _watch_day(pipeline: Pipeline, confirmed: Path, clock: SystemClock, log: Log) -> None:
     """While the clock is not believed: say so, and look whether an operator says that it is right."""
     told_s = -float(DAY_ALARM_INTERVAL_S)
     while True:

@@ -85,6 +85,14 @@ class ZoneKeys:
         self._came: dict[str, dict[int, tuple[float, float]]] = {}
         self._known: dict[str, dict[int, float]] = {}
 
+    def use(self, dialect: Dialect) -> None:
+        """From the next message on messages are of this dialect."""
+        self._dialect = dialect
+
+    def reload(self) -> None:
+        """Take what others changed in the store. Raises KeyStoreError, and nothing is changed."""
+        self._store = KeyStore.load(self._store.path)
+
     # ------------------------------------------------------------ what there is
 
     def has(self, kind: Kind, direction: str) -> bool:

@@ -14,13 +14,13 @@ import pytest
 from simulators.partner import ACCEPTOR, ACQUIRER, DIALECT, HERE, Bank
 from switch import iso8583
 from switch.authorizer import Origin
-from switch.hsm import InProcessHsm, KeyStore
+from switch.hsm import InProcessHsm, KeyStore, KeyStoreError
 from switch.hsm.port import Fault, HsmError, KeyAlgorithm, KeyUse
 from switch.iso8583 import Message
 from switch.link.errors import LinkTimeout
 from switch.link.stream import Peer
 from switch.loyalty.program import Program, Rules
-from switch.partners import load
+from switch.partners import Network, load
 from switch.server.log import open_log
 from switch.server.partner_link import CHANGE_AGAIN_S, Others, PartnerLink
 from switch.server.pipeline import Decision, ZoneBlock
@@ -105,7 +105,8 @@ class Place:
         [partner] = load_settings(path).partners
         self.partner: Partner = replace(partner, **changes)
         self.hsm = Ill(bytes(32))
-        store = KeyStore.load(directory / "keys.json")
+        self.keys_path = directory / "keys.json"
+        store = KeyStore.load(self.keys_path)
         zone = self.hsm.form_key(COMPONENTS, KeyUse.ZONE, KeyAlgorithm.AES_256)
         store.add(f"zone/{BANK}/zmk", zone, KeyAlgorithm.AES_256, ("A", "B"))
         store.save()
@@ -270,6 +271,53 @@ def test_a_key_can_not_be_changed_without_a_line_or_for_a_blocked_partner(place:
         place.link.peers = lambda: nobody
         with pytest.raises(ZoneKeyError, match="no line to it is up"):
             await place.link.change_key(MAC)
+
+    asyncio.run(play())
+
+
+def test_keys_that_others_put_into_the_store_count_when_it_is_read_again(place: Place) -> None:
+    """As `vafa keys import` does beside a running switch."""
+
+    async def play() -> None:
+        place.decider.decision = Decision("00", stored())
+        beside = ZoneKeys(BANK, DIALECT, place.hsm, KeyStore.load(place.keys_path))
+
+        class Beside:
+            async def request(_self, message: Message, timeout_s: float | None = None) -> Message:
+                return await beside.take(message, 0.0)
+
+        await place.bank.keys.change(MAC, Beside(), {"7": "0101000000", "11": "000002"}, 0.0)
+        earn = place.bank.earn(CARD, 10_000)
+        assert await place.ask_signed(earn) == ("63", False)
+        place.keys.reload()
+        assert await place.ask_signed(earn) == ("00", True)
+        place.keys_path.write_text("{}", encoding="utf-8")
+        with pytest.raises(KeyStoreError):
+            place.keys.reload()
+        assert await place.ask_signed(earn) == ("00", True)
+
+    asyncio.run(play())
+
+
+def test_what_counts_from_the_next_message_and_what_needs_a_start(place: Place) -> None:
+    mapping, limited = load("iso87-ascii"), replace(place.partner, operations=("balance",), framing="ascii4")
+    other = replace(
+        mapping, network=Network(echo="302"), response_codes={**mapping.response_codes, "58": "03"}
+    )
+    none = Others(frozenset())
+
+    async def play() -> None:
+        place.decider.decision = Decision("00", stored())
+        earn = place.bank.earn(CARD, 10_000)
+        place.link.use(limited, mapping, none)
+        assert place.link.waits_for_a_start(limited, mapping) == ("framing",)
+        assert (await place.ask_signed(earn))[0] == "58"
+        place.link.use(place.partner, other, none)
+        assert place.link.waits_for_a_start(place.partner, other) == ("mapping (its [network])",)
+        assert (await place.ask_signed(earn))[0] == "00"
+        assert (await place.ask_signed(Message("0200", {**earn.fields, "32": "627412"})))[0] == "58"
+        place.link.use(replace(place.partner, acquirers=("627412",)), replace(other, network=Network()), none)
+        assert (await place.ask_signed(earn))[0] == "03"
 
     asyncio.run(play())
 

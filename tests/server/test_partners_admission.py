@@ -12,6 +12,7 @@ import pytest
 from simulators.partner import ACCEPTOR, DIALECT, Bank
 from switch.iso8583 import Message
 from switch.link.framing import FrameReader, frame
+from switch.partners.mapping_file import SHIPPED
 from switch.tls import Peer, Role
 from tests.server.partner_kit import BANK, COMPONENTS, UP_S, PartneredSwitch, exchange_keys, played
 from tests.server.running_switch import ANSWER_DEADLINE_S, TerminalSide
@@ -39,8 +40,10 @@ name = "STRICT"
 port = 0
 acquirers = ["627003"]
 mac = "off"
+mapping = "strict.toml"
 operations = ["balance"]
 """
+MAPPING = (SHIPPED / "iso87-ascii.toml").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,9 @@ def switch(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory)
         "tls_clients": certificates.ca,
     }
     lines = "\n".join(f'{name} = "{path}"' for name, path in tls.items())
-    running = PartneredSwitch(tmp_path_factory.mktemp("switch"), lines + OTHERS)
+    directory = tmp_path_factory.mktemp("switch")
+    (directory / "strict.toml").write_text(MAPPING, encoding="utf-8")
+    running = PartneredSwitch(directory, lines + OTHERS)
     yield running
     assert running.stop() == 0
 
@@ -219,6 +224,45 @@ def test_a_partner_asks_for_what_it_may_and_takes_back_what_it_asked(
     assert line.ask(bank.earn(card, 10_000, f42="700000000000007"))["39"] == "58"
     line.close()
     assert switch.events("problem", "operation earn")[0]["partner"] == STRICT
+
+
+def test_settings_and_mappings_change_while_the_switch_runs_and_a_mistake_changes_nothing(
+    switch: PartneredSwitch, bank: Bank
+) -> None:
+    card = TerminalSide(switch).activated_card()
+    line = Plain(switch, bank, STRICT, "627003", ascii4=False)
+    settings, mapping = switch.settings.source, switch.directory / "strict.toml"
+    text = settings.read_text(encoding="utf-8")
+
+    def changed(path: Path, content: str, event: str) -> None:
+        told = len([line for line in switch.log if line["event"] == event])
+        path.write_text(content, encoding="utf-8")
+        switch.events("event", event, told + 1)
+
+    in_force, unusable = "partners' settings in force", "partners' settings not usable"
+    assert line.ask(bank.earn(card, 10_000))["39"] == "58"
+    changed(settings, text.replace('operations = ["balance"]', 'operations = ["earn"]'), in_force)
+    assert line.ask(bank.earn(card, 10_000))["39"] == "00"
+    assert line.ask(bank.balance(card))["39"] == "58"
+    other = MAPPING.replace('["21****"]', '["22****"]')
+    changed(mapping, other.replace('"14" = "14"', '"14" = "14141"'), unusable)
+    assert "strict.toml" in switch.events("event", unusable)[-1]["reason"]
+    assert line.ask(bank.earn(card, 10_000))["39"] == "00", "nothing of it counts"
+    changed(
+        mapping, MAPPING.replace('"14" = "14"', '"14" = "15"').replace('["21****"]', '["22****"]'), in_force
+    )
+    assert line.ask(bank.earn(card, 10_000))["39"] == "12"
+    assert line.ask(bank.earn(CARD, 10_000, f3="220000"))["39"] == "15"
+    assert line.ask(bank.earn(card, 10_000, f3="220000"))["39"] == "00"
+    changed(settings, "[[partners]]\n", unusable)
+    assert line.ask(bank.earn(card, 10_000, f3="220000"))["39"] == "00"
+    mapping.write_text(MAPPING, encoding="utf-8")
+    changed(settings, text.replace('framing = "ascii4"', 'framing = "2be"'), in_force)
+    [told] = switch.events("event", "partner's settings wait for a start")
+    assert (told["partner"], told["what"]) == (PLAIN, "framing")
+    assert line.ask(bank.earn(card, 10_000))["39"] == "58"
+    line.close()
+    assert TerminalSide(switch).points(card) == 4
 
 
 def test_each_listener_serves_its_own_partner(switch: PartneredSwitch, bank: Bank) -> None:
