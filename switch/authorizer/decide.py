@@ -25,7 +25,7 @@ from switch.authorizer.identity import (
     parse_rrn,
     rrn_of,
 )
-from switch.authorizer.limits import check, counters
+from switch.authorizer.limits import check, counters, earned_beside, taken_back
 from switch.authorizer.outcome import (
     ALREADY_ACTIVE,
     APPROVED,
@@ -318,7 +318,8 @@ class Authorizer:
 
     def due(self, state: State, member: Member, business_date: str, now_ms: int) -> Entry | None:
         """The entry of all that has ended or begun for a member by the business date and the clock: holds
-        that have run out, lots that become spendable, lots whose last day is over. None: nothing."""
+        that have run out, lots that become spendable, lots whose last day is over. None: nothing. Raises
+        NotLoaded."""
         today = day_number(business_date)
         over = [hold for hold in member.holds if hold.expires_ms <= now_ms] if member.holds else []
         if member.due > today and not over:
@@ -338,6 +339,9 @@ class Authorizer:
             wallet = after.wallet(held.program, held.unit)
             take(movements.release(after, wallet, held, today, self._program.on(today).reopen_days))
             sides.append(HoldClosed(member.id, held.id))
+            opening = state.entry_of_id(held.id, member.id >> 40)
+            assert opening is not None, "a hold has the id of the entry that opened it"
+            sides += taken_back(opening)
         for wallet in member.wallets:
             take(movements.activate(after, after.wallet(wallet.program, wallet.unit), today))
             take(movements.expire(after, after.wallet(wallet.program, wallet.unit), today))
@@ -521,7 +525,8 @@ class Authorizer:
             if wallet.balance - points + wallet.pending + _gained(earned) > LARGEST_BALANCE:
                 return refused(INVALID_AMOUNT, sides=proof.sides)
         checks = self._terms.checks
-        declined = check(state, request, member, points, checks, now_ms, proof.sides, _gained(earned))
+        beside = 0 if request.operation == "hold" else _gained(earned)  # a hold earns nothing
+        declined = check(state, request, member, points, checks, now_ms, proof.sides, beside, money)
         if declined is not None:
             return declined
         tags = {"01": f"{points:012d}", "04": REASON_REDEEMED, "05": f"{ratio:012d}"}
@@ -532,7 +537,11 @@ class Authorizer:
         if not money:
             return Outcome(APPROVED, tags | balances(wallet, spent), (spent,), proof.sides)
         tags["0E"] = f"{_gained(earned):012d}"
-        sides = (*proof.sides, PaidInMoney(member.id, money))
+        sides = (
+            *proof.sides,
+            PaidInMoney(member.id, money),
+            *earned_beside(request, member.id, money, _gained(earned)),
+        )
         return Outcome(APPROVED, tags | balances(wallet, spent, *earned), (spent, *earned), sides)
 
     def _permission(
@@ -616,6 +625,8 @@ class Authorizer:
         # A hold that has run out: what it kept is the member's again.
         transfers, ended = undone or ((), (BackBefore(member.id, units_moved(original)),))
         sides: list[Side] = [reversed_mark, *ended]
+        if undone is not None:
+            sides += taken_back(original)
         namings: list[Naming] = []
         for side in original.sides:
             if isinstance(side, MemberAdded):

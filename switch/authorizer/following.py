@@ -12,6 +12,7 @@ from datetime import date
 from typing import NamedTuple
 
 from switch.authorizer import movements
+from switch.authorizer.limits import part_back, taken_back
 from switch.authorizer.outcome import (
     APPROVED,
     INVALID_AMOUNT,
@@ -43,6 +44,7 @@ from switch.ledger import (
 )
 from switch.ledger.book import moved
 from switch.ledger.counting import units_moved
+from switch.loyalty.limits import EARN, REDEEM
 
 FOLLOWS = frozenset({"capture", "refund", "return", "void"})  # operations that name an original by DE 37
 VOIDABLE = {"earn": "0060", "redeem": "6000", "hold": "6000"}  # with the account types of DE 3
@@ -99,7 +101,8 @@ def _capture(request: Request, member: Member, original: Entry, terms: Terms) ->
         transfers += (released,)
     tags = {"01": f"{points:012d}", **balances(wallet, *transfers)}
     followed = Followed(original.id, request.amount, points, ended=False)
-    return Outcome(APPROVED, tags, transfers, (HoldClosed(member.id, held.id), followed))
+    sides: tuple[Side, ...] = (HoldClosed(member.id, held.id), followed, *taken_back(original))
+    return Outcome(APPROVED, tags, transfers, sides)
 
 
 def _void(request: Request, member: Member, original: _Original, terms: Terms) -> Outcome:
@@ -116,7 +119,7 @@ def _void(request: Request, member: Member, original: _Original, terms: Terms) -
     if undone is None:
         return refused(INVALID_TRANSACTION, REASON_HOLD_ENDED)
     transfers, sides = undone
-    sides += (Followed(entry.id, entry.amount, units_followed(entry, entry), ended=True),)
+    sides += (Followed(entry.id, entry.amount, units_followed(entry, entry), ended=True), *taken_back(entry))
     reason = REASON_TAKEN_BACK if entry.operation == "earn" else REASON_GIVEN_BACK
     return _outcome(member, entry, transfers, sides, reason)._replace(receipt=entry.receipt)
 
@@ -138,7 +141,9 @@ def _refund(request: Request, member: Member, original: _Original, terms: Terms)
     units = max(units_followed(entry, entry) * amount // entry.amount, original.units)
     given = _given_back(request, member, original, spent, units - original.units, terms)
     followed = Followed(entry.id, amount, units, ended=False)
-    return _outcome(member, entry, given, (followed,), REASON_GIVEN_BACK)
+    points = units - original.units
+    counts = part_back(entry, REDEEM, points * _ratio(entry), points)
+    return _outcome(member, entry, given, (followed, *counts), REASON_GIVEN_BACK)
 
 
 def _return(request: Request, member: Member, original: _Original, terms: Terms) -> Outcome:
@@ -164,7 +169,8 @@ def _return(request: Request, member: Member, original: _Original, terms: Terms)
             wallet = member.wallet(earned.program, earned.unit)
             transfers = (movements.take_back(member, wallet, entry, earned, original.units, points),)
     followed = Followed(entry.id, amount, units, ended=False)
-    return _outcome(member, entry, transfers, (followed,), REASON_TAKEN_BACK)
+    counts = part_back(entry, EARN, request.amount, units - original.units)
+    return _outcome(member, entry, transfers, (followed, *counts), REASON_TAKEN_BACK)
 
 
 def _of_split_sale(
@@ -177,7 +183,7 @@ def _of_split_sale(
     """
     entry = original.entry
     whole, spent_points = entry.amount + money, units_followed(entry, entry)
-    ratio = entry.amount // spent_points
+    ratio = _ratio(entry)
     amount = original.amount + request.amount
     units = original.units + request.amount // ratio
     of_points = original.units * ratio + request.amount
@@ -190,6 +196,7 @@ def _of_split_sale(
     points = units - original.units
     transfers = _given_back(request, member, original, spent, points, terms)
     tags: dict[str, str] = {}
+    counts = part_back(entry, REDEEM, points * ratio, points)
     earned = next((t for t in entry.transfers if t.kind is TransferKind.EARN), None)
     if earned is not None:
         award = terms.program.version(earned.rules).award
@@ -202,9 +209,10 @@ def _of_split_sale(
             wallet = after.wallet(earned.program, earned.unit)
             transfers += (movements.take_back(after, wallet, entry, earned, before, taken),)
             tags = {"0E": f"{taken:012d}"} if points else {}
+        counts += part_back(entry, EARN, request.amount - points * ratio, taken)
     followed = Followed(entry.id, amount, units, ended=False)
     reason = REASON_GIVEN_BACK if points else REASON_TAKEN_BACK
-    outcome = _outcome(member, entry, transfers, (followed,), reason)
+    outcome = _outcome(member, entry, transfers, (followed, *counts), reason)
     return outcome._replace(tags=outcome.tags | tags)
 
 
@@ -220,7 +228,7 @@ def _given_back(
     for no points. What a refund says beyond is the acceptor's own money."""
     if not points:
         return ()
-    amount = points * (original.entry.amount // units_followed(original.entry, original.entry))
+    amount = points * _ratio(original.entry)
     today = _day(request.business_date)
     wallet = member.wallet(spent.program, spent.unit)
     reopen_days = terms.program.on(today).reopen_days
@@ -282,6 +290,11 @@ def units_followed(original: Entry, entry: Entry) -> int:
         for posting in transfer.postings
         if posting.kind is kind
     )
+
+
+def _ratio(entry: Entry) -> int:
+    """Rial that an entry's points paid each."""
+    return entry.amount // units_followed(entry, entry)
 
 
 def _paid_in_money(entry: Entry) -> int:

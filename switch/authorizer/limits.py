@@ -1,19 +1,34 @@
 """What is too often, too much, or looks like the same sale again. Pure; all counts come from the ledger.
 
 A queued earn (an advice) is a sale that is over: of these checks only its terminal's limits a day hold it.
+What is taken back counts no more, in the periods and for all whom it was counted for: whoever decides that
+puts `taken_back` or `part_back` into the entry.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
+from datetime import date
+
+from msgspec import structs
 
 from switch.authorizer.outcome import APPROVED, DUPLICATE, OUT_OF_RANGE, Outcome
 from switch.authorizer.proof import TOO_MANY
 from switch.authorizer.request import Request
-from switch.ledger import Count, Counter, Followed, Member, OriginalReversed, Scope, Side, State
-from switch.ledger.book import REVERSED, month_start, usage_on
-from switch.ledger.counting import NOTHING
+from switch.ledger import (
+    Count,
+    Counter,
+    Entry,
+    Followed,
+    Member,
+    OriginalReversed,
+    Recounted,
+    Scope,
+    Side,
+    State,
+)
+from switch.ledger.book import REVERSED, first_id, usage_on
+from switch.ledger.counting import AGAIN, BACK, NOTHING, PART, month_period, month_start, units_moved
 from switch.ledger.model import ENTRY_ID_EPOCH_MS, ENTRY_IDS_PER_MS
 from switch.loyalty.limits import (
     AMOUNT,
@@ -43,10 +58,18 @@ _REASONS = {
     (CASHIER, DAY): "0507",
     (CASHIER, MONTH): "0508",
 }
-# What a limit judges, and what counts towards it: a hold is judged, its capture counts.
-JUDGED = {"earn": EARN, "redeem": REDEEM, "hold": REDEEM}
-_COUNTED = {EARN: ("earn",), REDEEM: ("redeem", "capture")}
-_SCOPES = {TERMINAL: Scope.TERMINAL, MERCHANT: Scope.ACCEPTOR, CASHIER: Scope.CASHIER}
+# What a limit judges, and what counts towards it: a hold while it is open, then its capture.
+HOLD = "hold"
+JUDGED = {"earn": EARN, "redeem": REDEEM, HOLD: REDEEM}
+_COUNTED = {EARN: ("earn",), REDEEM: ("redeem", "capture", HOLD)}
+_COUNTED_AS = {"earn": EARN, "redeem": REDEEM, "capture": REDEEM, HOLD: HOLD}  # in `Recounted`
+_RECOUNTED = {EARN: (EARN,), REDEEM: (REDEEM, HOLD)}
+_SCOPES = {
+    TERMINAL: (Scope.TERMINAL, Scope.RECOUNTED_TERMINAL),
+    MERCHANT: (Scope.ACCEPTOR, Scope.RECOUNTED_ACCEPTOR),
+    CASHIER: (Scope.CASHIER, Scope.RECOUNTED_CASHIER),
+}
+_PLACES = {COUNT: 0, AMOUNT: 1, POINTS: 2}  # in a Count
 # Fields of a member's usage.
 _USAGE: Mapping[tuple[str, str, str], str] = {
     (DAY, EARN, COUNT): "earns",
@@ -73,10 +96,11 @@ def check(
     now_ms: int,
     sides: tuple[Side, ...] = (),
     earned: int = 0,
+    money: int = 0,
 ) -> Outcome | None:
     """The decline of an earn, redemption or hold of so many points by these checks; None when they let it
-    pass. sides: what deciding changed so far; earned: points that the money part of a split sale earns, which
-    count for its card. Raises NotLoaded."""
+    pass. sides: what deciding changed so far; earned: points that the money part of a split sale earns, so
+    many rial. Raises NotLoaded."""
     is_advice = request.mti[2] == "2"
     if not is_advice:
         if checks.double_swipe_ms and _is_again(state, request, member, checks.double_swipe_ms, now_ms):
@@ -84,14 +108,16 @@ def check(
         if checks.unique_receipts and request.receipt and _is_used(state, request):
             return Outcome(DUPLICATE, {"04": REASON_RECEIPT}, sides=sides)
     for limit in checks.limits:
-        units = points
+        units, amount = points, request.amount
         if limit.operation != JUDGED[request.operation]:
-            if not earned or limit.scope != CARD:
+            if not earned:
                 continue
-            units = earned
+            units, amount = earned, money
         if is_advice and (limit.scope, limit.period) != (TERMINAL, DAY):
             continue
-        more = {COUNT: 1, POINTS: units, AMOUNT: request.amount}[limit.measure]
+        if limit.scope == CASHIER and not request.cashier:
+            continue  # nobody to count for
+        more = {COUNT: 1, POINTS: units, AMOUNT: amount}[limit.measure]
         if more and _used(state, request, member, limit) + more > limit.most:
             code = TOO_MANY if limit.measure == COUNT else OUT_OF_RANGE
             return _declined(code, _REASONS[limit.scope, limit.period], limit.most, sides)
@@ -107,29 +133,59 @@ def _declined(code: str, reason: str, number: int, sides: tuple[Side, ...]) -> O
 
 def _used(state: State, request: Request, member: Member, limit: Limit) -> int:
     """What of a limit is used up before this request."""
-    today = date.fromisoformat(request.business_date)
+    today = date.fromisoformat(request.business_date).toordinal()
     if limit.scope == CARD:
-        usage = usage_on(member, today.toordinal())
-        return int(getattr(usage, _USAGE[limit.period, limit.operation, limit.measure]))
-    counts = (net(state, *name) for name in _counters(request, limit, today))
-    place = {COUNT: 0, AMOUNT: 1, POINTS: 2}[limit.measure]
-    return max(sum(count[place] for count in counts), 0)
+        usage = usage_on(member, today)
+        used = int(getattr(usage, _USAGE[limit.period, limit.operation, limit.measure]))
+        return used + (_kept(member, limit, today) if limit.operation == REDEEM else 0)
+    place = _PLACES[limit.measure]
+    used = sum(state.counter(counter)[place] for counter in _counters(request, limit, today))
+    for counter in _recounted(request, limit, today):
+        count = state.counter(counter)
+        if counter.operation.endswith(AGAIN):
+            used += count[place]
+        elif place or counter.operation.endswith(BACK):  # parts of one are none
+            used -= count[place]
+    return used
 
 
-def _counters(request: Request, limit: Limit, today: date) -> Iterable[Counter]:
+def _kept(member: Member, limit: Limit, today: int) -> int:
+    """What of a card's limit its open holds use."""
+    since = first_id(today if limit.period == DAY else month_start(today))
+    holds = [hold for hold in member.holds if hold.id >= since]
+    if limit.measure == COUNT:
+        return len(holds)
+    return sum(part.amount for hold in holds for part in hold.lots)
+
+
+def _holder(request: Request, limit: Limit) -> str:
+    """Whose counters a limit looks at; empty: nobody's."""
+    if limit.scope == CASHIER:
+        return f"{request.acceptor}/{request.cashier}" if request.cashier else ""
+    return request.terminal if limit.scope == TERMINAL else request.acceptor
+
+
+def _counters(request: Request, limit: Limit, today: int) -> Iterable[Counter]:
     """What a limit adds up, but for a card's."""
-    if limit.scope == CASHIER and not request.cashier:
-        return ()  # nobody to count for
-    holder = {
-        TERMINAL: request.terminal,
-        MERCHANT: request.acceptor,
-        CASHIER: f"{request.acceptor}/{request.cashier}",
-    }[limit.scope]
-    days = [today] if limit.period == DAY else _month_until(today)
+    holder = _holder(request, limit)
+    first = today if limit.period == DAY else month_start(today)
     return (
-        Counter(_SCOPES[limit.scope], holder, day.isoformat(), operation)
-        for day in days
+        Counter(_SCOPES[limit.scope][0], holder, date.fromordinal(day).isoformat(), operation)
+        for day in range(first, today + 1)
         for operation in _COUNTED[limit.operation]
+        if holder
+    )
+
+
+def _recounted(request: Request, limit: Limit, today: int) -> Iterable[Counter]:
+    """What counts otherwise than when it was booked, but for a card."""
+    holder = _holder(request, limit)
+    period = month_period(today) if limit.period == MONTH else date.fromordinal(today).isoformat()
+    return (
+        Counter(_SCOPES[limit.scope][1], holder, period, operation + kind)
+        for operation in _RECOUNTED[limit.operation]
+        for kind in (BACK, AGAIN, PART)
+        if holder
     )
 
 
@@ -138,28 +194,62 @@ def counters(request: Request, checks: Checks) -> list[Counter]:
     judged = JUDGED.get(request.operation)
     if judged is None:
         return []
-    today = date.fromisoformat(request.business_date)
-    found = [
-        counter
-        for limit in checks.limits
-        if limit.operation == judged and limit.scope != CARD
-        for counter in _counters(request, limit, today)
-    ]
+    today = date.fromisoformat(request.business_date).toordinal()
+    found: list[Counter] = []
+    for limit in checks.limits:
+        if limit.scope != CARD and (limit.operation == judged or request.sale_amount):
+            found += (*_counters(request, limit, today), *_recounted(request, limit, today))
     if checks.unique_receipts and request.receipt:
-        found += (
+        receipts = [
             Counter(Scope.RECEIPT, request.acceptor, request.receipt, operation)
             for operation in (*_USES_RECEIPT, "void")
-        )
-    return found + [one._replace(operation=one.operation + REVERSED) for one in found]
+        ]
+        found += receipts
+        found += (one._replace(operation=one.operation + REVERSED) for one in receipts)
+    return found
 
 
-def _month_until(day: date) -> Iterable[date]:
-    ordinal = day.toordinal()
-    return (day - timedelta(days=back) for back in range(ordinal - month_start(ordinal) + 1))
+# ---------------------------------------------------------------- what counts no more
+
+
+def taken_back(original: Entry) -> tuple[Recounted, ...]:
+    """All that an entry made limits count, or count no more, the other way round. A captured hold stays
+    captured."""
+    operation = _COUNTED_AS.get(original.operation, "")
+    own = (_back(original, operation, 1, original.amount, units_moved(original)),) if operation else ()
+    if original.operation == "capture":
+        return own
+    return (*own, *(again(side) for side in original.sides if isinstance(side, Recounted)))
+
+
+def again(side: Recounted) -> Recounted:
+    """The same the other way round."""
+    return structs.replace(side, entries=-side.entries, amount=-side.amount, units=-side.units)
+
+
+def part_back(original: Entry, operation: str, amount: int, units: int) -> tuple[Recounted, ...]:
+    """A part of what an entry made limits count, given or taken back."""
+    return (_back(original, operation, 0, amount, units),) if amount or units else ()
+
+
+def earned_beside(request: Request, member: int, money: int, earned: int) -> tuple[Recounted, ...]:
+    """What the money part of a split sale makes limits count, as an earn."""
+    if not earned:
+        return ()
+    holders = (request.business_date, request.terminal, request.acceptor, request.cashier)
+    return (Recounted(member, EARN, *holders, -1, -money, -earned),)
+
+
+def _back(original: Entry, operation: str, entries: int, amount: int, units: int) -> Recounted:
+    holders = (original.business_date, original.terminal, original.acceptor, original.cashier)
+    return Recounted(original.member, operation, *holders, entries, amount, units)
+
+
+# ---------------------------------------------------------------- till receipts
 
 
 def net(state: State, scope: Scope, holder: str, period: str, operation: str) -> Count:
-    """What was counted of an operation, less what was reversed of it in the same period. Raises NotLoaded."""
+    """What was counted of an operation, less what was reversed of it. Raises NotLoaded."""
     count = state.counter(Counter(scope, holder, period, operation))
     back = state.counter(Counter(scope, holder, period, operation + REVERSED))
     return (

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from switch.ledger.counting import units_moved
+from switch.ledger.counting import month_start, units_moved
 from switch.ledger.lots import first_due, fund_change, order_of_use, reopened, value
 from switch.ledger.model import (
     ENTRY_ID_EPOCH_MS,
@@ -44,6 +44,7 @@ from switch.ledger.model import (
     OriginalReversed,
     PinSet,
     PinTried,
+    Recounted,
     Side,
     SpendingDelayed,
     Transfer,
@@ -52,16 +53,15 @@ from switch.ledger.model import (
     Wallet,
     bucket_of_member,
 )
-from terminal.text import jalali
 
 APPROVED = "00"
 # A member that does one of these on a day was active on it (sliding lots live on), and what limits count: as
 # an earn or as a redemption.
-EARNS = frozenset({"earn"})
-REDEMPTIONS = frozenset({"redeem", "capture"})
+EARN, REDEEM = "earn", "redeem"
+EARNS = frozenset({EARN})
+REDEMPTIONS = frozenset({REDEEM, "capture"})
 ACTIVITIES = EARNS | REDEMPTIONS
 REVERSED = ".reversal"  # what follows the original's operation in a reversal's
-TAKING_BACK = frozenset({"void", "refund", "return"})  # what was used before isn't any more
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _TEHRAN_OFFSET_S = 12_600  # since 2022 without summer time
 _MEMBER, _PENDING, _HELD = AccountKind.MEMBER, AccountKind.PENDING, AccountKind.HELD
@@ -93,10 +93,8 @@ def member_after(member: Member | None, entry: Entry) -> Member:
                 wallets = tuple([_sorted(wallet, active_day) for wallet in wallets])
                 due = 0
         usage = _used(usage, entry.operation, units_moved(entry))
-        if entry.sides and (earned := _posted(entry, AccountKind.ISSUED)) and entry.operation != "earn":
-            usage = _used(usage, "earn", -earned)  # the money part of a split sale
-    elif entry.operation in TAKING_BACK or entry.operation.endswith(REVERSED):
-        usage = _unused(usage, active_day, entry)
+    if entry.sides and active_day:
+        usage = _recounted(usage, active_day, entry.sides)
     for transfer in entry.transfers:
         wallets, holds = _moved(wallets, holds, entry.id, transfer, active_day)
         due = 0
@@ -169,45 +167,30 @@ def _used(usage: Usage, operation: str, units: int) -> Usage:
     )
 
 
-def _unused(usage: Usage, active_day: int, entry: Entry) -> Usage:
-    """The usage less what an entry takes back (more, when that is reversed), if that was done on the active
-    day or in its month. A refund or return takes points back, the sale stays counted."""
-    operation = entry.operation.removesuffix(REVERSED)
-    original = next((side.original for side in entry.sides if isinstance(side, Followed)), 0)
-    if entry.transfers and operation not in TAKING_BACK:
-        original = entry.transfers[0].reverses
-    if not active_day or not original:
-        return usage
-    earned = -_posted(entry, AccountKind.ISSUED)
-    redeemed = _posted(entry, AccountKind.REDEEMED)
-    is_whole = operation in ACTIVITIES or operation == "void"
-    one = 1 if operation in TAKING_BACK and operation != entry.operation else -1
-    earns = one if is_whole and (operation in EARNS or earned) else 0
-    redemptions = one if is_whole and (operation in REDEMPTIONS or redeemed) else 0
-    of_day = original >= _first_id(active_day)
-    of_month = original >= _first_id(month_start(active_day))
-    left = Usage(
-        usage.earns + earns * of_day,
-        usage.earned + earned * of_day,
-        usage.redemptions + redemptions * of_day,
-        usage.redeemed + redeemed * of_day,
-        usage.month_earns + earns * of_month,
-        usage.month_earned + earned * of_month,
-        usage.month_redemptions + redemptions * of_month,
-        usage.month_redeemed + redeemed * of_month,
-    )
-    # What was decided as one day became the next has an id of the next.
-    return Usage(*(max(count, 0) for count in msgspec.structs.astuple(left)))
-
-
-def _posted(entry: Entry, kind: AccountKind) -> int:
-    """What an entry adds to accounts of this kind."""
-    return sum(
-        posting.amount
-        for transfer in entry.transfers
-        for posting in transfer.postings
-        if posting.kind is kind
-    )
+def _recounted(usage: Usage, active_day: int, sides: tuple[Side, ...]) -> Usage:
+    """The usage less what isn't counted any more of the active day or of its month. Holds count while they
+    are open, not here."""
+    for side in sides:
+        if type(side) is not Recounted or side.operation not in (EARN, REDEEM):
+            continue
+        day = day_number(side.day)
+        of_day, of_month = day == active_day, month_start(day) == month_start(active_day)
+        if not of_month:
+            continue
+        earns, earned = (side.entries, side.units) if side.operation == EARN else (0, 0)
+        redemptions, redeemed = (0, 0) if side.operation == EARN else (side.entries, side.units)
+        usage = Usage(
+            usage.earns - earns * of_day,
+            usage.earned - earned * of_day,
+            usage.redemptions - redemptions * of_day,
+            usage.redeemed - redeemed * of_day,
+            usage.month_earns - earns,
+            usage.month_earned - earned,
+            usage.month_redemptions - redemptions,
+            usage.month_redeemed - redeemed,
+        )
+        assert min(msgspec.structs.astuple(usage)) >= 0, "what counts no more was counted before"
+    return usage
 
 
 def usage_on(member: Member, day: int) -> Usage:
@@ -231,14 +214,7 @@ def _begun(usage: Usage, before: int, day: int) -> Usage:
     return Usage()
 
 
-@lru_cache(maxsize=2048)
-def month_start(day: int) -> int:
-    """The first day of a day's month, as limits count: of the Jalali calendar, as all months of a program."""
-    of_day = date.fromordinal(day)
-    return day - int(jalali(of_day.year, of_day.month, of_day.day)[2]) + 1
-
-
-def _first_id(day: int) -> int:
+def first_id(day: int) -> int:
     """The first entry id of a day, Asia/Tehran."""
     seconds = (day - _EPOCH_DAY) * 86_400 - _TEHRAN_OFFSET_S
     return (seconds * 1000 - ENTRY_ID_EPOCH_MS) * ENTRY_IDS_PER_MS

@@ -4,11 +4,13 @@ till receipts. Pure; all of it can be counted again from the entries."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple, Protocol, TypeVar
 
-from switch.ledger.model import OF_MEMBER, AccountKind, BackBefore, Entry, Side, Transfer
+from switch.ledger.model import OF_MEMBER, AccountKind, BackBefore, Entry, Recounted, Side, Transfer
+from terminal.text import jalali
 
 APPROVED = "00"
 COUNTERS_KEPT = 8_192  # names of what terminals of a busy hour count in, about 8 MB
@@ -19,13 +21,17 @@ Key = TypeVar("Key")
 
 class Scope(IntEnum):
     """What a counter counts over. holder and period: BATCH terminal and batch number, TERMINAL, ACCEPTOR,
-    CASHIER (acceptor and cashier) and business date, RECEIPT acceptor and receipt number."""
+    CASHIER (acceptor and cashier) and business date, RECEIPT acceptor and receipt number. RECOUNTED_…: the
+    same holders; what limits count otherwise since, of a business date or of a month (see `month_period`)."""
 
     BATCH = 1
     TERMINAL = 2
     ACCEPTOR = 3
     CASHIER = 4
     RECEIPT = 5
+    RECOUNTED_TERMINAL = 6
+    RECOUNTED_ACCEPTOR = 7
+    RECOUNTED_CASHIER = 8
 
 
 DAILY = frozenset({Scope.TERMINAL, Scope.ACCEPTOR, Scope.CASHIER})  # of a business date each
@@ -53,6 +59,9 @@ class Count(NamedTuple):
 
 
 NOTHING = Count(0, 0, 0)
+# What follows the operation in a counter of what was recounted: whole ones that limits count no more, or
+# again; parts of one.
+BACK, AGAIN, PART = ".back", ".again", ".part"
 
 
 class Moving(Protocol):
@@ -94,9 +103,14 @@ class Tally:
     def __init__(self) -> None:
         self._shared: dict[tuple[str, str, str, str, int, str], list[int]] = {}
         self._receipts: dict[tuple[str, str, str], list[int]] = {}
+        self._recounted: dict[Counter, list[int]] = {}
 
     def add(self, entry: Entry) -> None:
         """Count an entry."""
+        for side in entry.sides:
+            if type(side) is Recounted:
+                for counter, count in _recounted(side):
+                    _add(self._recounted, counter, count.amount, count.units)
         if entry.response_code != APPROVED or not entry.batch:
             return
         units = units_moved(entry)
@@ -113,12 +127,15 @@ class Tally:
             _add(self._receipts, (entry.operation, entry.acceptor, entry.receipt), entry.amount, units)
 
     def __len__(self) -> int:
-        return len(self._shared) + len(self._receipts)
+        return len(self._shared) + len(self._receipts) + len(self._recounted)
 
     def take(self) -> Iterator[tuple[Counter, Count]]:
         """What has been counted, some counters more than once; counting begins anew."""
         shared, self._shared = self._shared, {}
         receipts, self._receipts = self._receipts, {}
+        recounted, self._recounted = self._recounted, {}
+        for counter, numbers in recounted.items():
+            yield counter, Count(*numbers)
         for (operation, terminal, acceptor, day, batch, cashier), numbers in shared.items():
             count = Count(*numbers)
             for counter in _counters(operation, terminal, acceptor, day, batch, cashier):
@@ -150,3 +167,29 @@ def _counters(
     if cashier:
         counters.append(Counter(Scope.CASHIER, f"{acceptor}/{cashier}", day, operation))
     return tuple(counters)
+
+
+def _recounted(side: Recounted) -> Iterator[tuple[Counter, Count]]:
+    """The counters of what is counted otherwise. Of whole ones and parts apart, so that a counter's entries
+    only rise and a row of it is never worth nothing."""
+    kind = {1: BACK, 0: PART, -1: AGAIN}[side.entries]
+    sign = side.entries or 1
+    count = Count(1, sign * side.amount, sign * side.units)
+    holders = [(Scope.RECOUNTED_TERMINAL, side.terminal), (Scope.RECOUNTED_ACCEPTOR, side.acceptor)]
+    if side.cashier:
+        holders.append((Scope.RECOUNTED_CASHIER, f"{side.acceptor}/{side.cashier}"))
+    for scope, holder in holders:
+        for period in (side.day, month_period(date.fromisoformat(side.day).toordinal())):
+            yield Counter(scope, holder, period, side.operation + kind), count
+
+
+def month_period(day: int) -> str:
+    """The period of counters of a day's month: its first day and `/month`."""
+    return f"{date.fromordinal(month_start(day)).isoformat()}/month"
+
+
+@lru_cache(maxsize=2048)
+def month_start(day: int) -> int:
+    """The first day of a day's month, as limits count: of the Jalali calendar, as all months of a program."""
+    of_day = date.fromordinal(day)
+    return day - int(jalali(of_day.year, of_day.month, of_day.day)[2]) + 1

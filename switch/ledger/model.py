@@ -327,6 +327,24 @@ class BackBefore(Struct, frozen=True, array_like=True, tag=18):
     units: int
 
 
+class Recounted(Struct, frozen=True, array_like=True, tag=19):
+    """What limits count of a card, terminal, acceptor and cashier on a business day (YYYY-MM-DD) is so much
+    less since this entry; below zero: more.
+
+    operation: earn, redeem (captures, too) or hold. entries: 1 or -1 for a whole one, 0 for a part of one.
+    """
+
+    member: int
+    operation: str
+    day: str
+    terminal: str
+    acceptor: str
+    cashier: str
+    entries: int
+    amount: int
+    units: int
+
+
 class Corrected(Struct, frozen=True, array_like=True, tag=23):
     """What this entry moves is a correction that people decided. correction: its number in their list;
     approved_by: the second person, empty when none was needed."""
@@ -399,6 +417,7 @@ Side = (
     | CodesCounted
     | PaidInMoney
     | BackBefore
+    | Recounted
     | Corrected
     | BatchClosed
     | ItemUploaded

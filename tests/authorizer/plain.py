@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FOR_EVER = 10**9
+FIRST_MONTH_ENDS = 739_695  # 29 Esfand 1404; the next six months of the Jalali calendar have 31 days
 OPEN, WAITING = "open", "waiting"
 
 
@@ -34,6 +35,21 @@ class Version:
     def award(self, amount: int) -> int:
         points = amount // self.step * self.per_step if amount >= self.smallest else 0
         return min(points, self.cap) if self.cap else points
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most so many transactions (count), points or rial (amount) of a scope in a period."""
+
+    scope: str
+    period: str
+    operation: str
+    measure: str
+    most: int
+
+
+def month_of(day: int) -> int:
+    return -1 if day <= FIRST_MONTH_ENDS else (day - FIRST_MONTH_ENDS - 1) // 31
 
 
 @dataclass(eq=False)
@@ -187,6 +203,8 @@ class Sale:
     acceptor: str
     amount: int = 0
     batch: int = 1
+    day: int = 0
+    cashier: str = ""
     version: Version = field(default_factory=Version)
     spent: int = 0
     took: Took = field(default_factory=list)
@@ -195,6 +213,7 @@ class Sale:
     opened: int = 0  # of it, what came into the lot
     lot: Lot | None = None
     money: int = 0
+    earned_back: int = 0  # of a split sale
     back_rial: int = 0
     back_points: int = 0
     ended: bool = False
@@ -211,8 +230,10 @@ class Sale:
 class Town:
     """Everybody's cards and all sales."""
 
-    def __init__(self, versions: list[Version], hold_ms: int) -> None:
+    def __init__(self, versions: list[Version], hold_ms: int, limits: list[Limit] | None = None) -> None:
         self.versions = versions
+        self.limits = limits or []
+        self.counted: list[Sale] = []
         self.hold_ms = hold_ms
         self.cards: dict[str, Card] = {}
         self.sales: dict[int, Sale] = {}
@@ -221,6 +242,56 @@ class Town:
 
     def on(self, day: int) -> Version:
         return [version for version in self.versions if version.starts <= day or version.number == 1][-1]
+
+    # ------------------------------------------------------------ limits
+
+    def counts(self, sale: Sale, operation: str) -> tuple[int, int, int]:
+        """Transactions, points and rial that a sale is worth to limits as it stands now."""
+        if sale.ended or sale.reversed:
+            return 0, 0, 0
+        if sale.kind == "earn" and operation == "earn":
+            return 1, sale.earned - sale.back_points, sale.amount - sale.back_rial
+        if sale.kind == "hold" and operation == "redeem":
+            is_open = sale.number in self.cards[sale.card].holds
+            return (1, sale.spent, sale.amount) if is_open else (0, 0, 0)
+        if sale.kind not in ("redeem", "capture"):
+            return 0, 0, 0
+        paid = sale.back_points * (sale.amount // sale.spent)
+        if operation == "redeem":
+            return 1, sale.spent - sale.back_points, sale.amount - paid
+        if not sale.earned:
+            return 0, 0, 0
+        return 1, sale.earned - sale.earned_back, sale.money - (sale.back_rial - paid)
+
+    def above_limit(self, sale: Sale, asked: dict[str, tuple[int, int]], *, advice: bool = False) -> str:
+        """The decline of a sale; asked: points and rial by operation."""
+        for limit in self.limits:
+            if limit.operation not in asked or (
+                advice and (limit.scope, limit.period) != ("terminal", "day")
+            ):
+                continue
+            if limit.scope == "cashier" and not sale.cashier:
+                continue
+            place = ("count", "points", "amount").index(limit.measure)
+            used = 0
+            for other in self.counted:
+                holders = {
+                    "card": other.card == sale.card,
+                    "terminal": True,
+                    "merchant": other.acceptor == sale.acceptor,
+                    "cashier": (other.acceptor, other.cashier) == (sale.acceptor, sale.cashier),
+                }
+                if limit.period == "day":
+                    is_then = other.day == sale.day
+                else:
+                    is_then = month_of(other.day) == month_of(sale.day)
+                if holders[limit.scope] and is_then:
+                    used += self.counts(other, limit.operation)[place]
+            points, rial = asked[limit.operation]
+            more = (1, points, rial)[place]
+            if more and used + more > limit.most:
+                return "65" if limit.measure == "count" else "61"
+        return ""
 
     # ------------------------------------------------------------ time
 
@@ -248,7 +319,13 @@ class Town:
             return "62"
         if not sale.amount:
             return "13"
+        declined = self.above_limit(
+            sale, {"earn": (self.on(day).award(sale.amount), sale.amount)}, advice=advice
+        )
+        if declined:
+            return declined
         self._award(sale, card, sale.amount, day)
+        self.counted.append(sale)
         card.active = today
         return "00"
 
@@ -279,6 +356,12 @@ class Town:
             return "13"
         if points > card.balance:
             return "51"
+        asked = {"redeem": (points, sale.amount)}
+        if award := self.on(day).award(sale.money) if sale.money else 0:
+            asked["earn"] = award, sale.money
+        if declined := self.above_limit(sale, asked):
+            return declined
+        self.counted.append(sale)
         sale.spent = points
         sale.took = card.take(card.ordered(), points)
         if sale.kind == "redeem":
@@ -303,6 +386,7 @@ class Town:
         if points > hold.spent:
             return "12"
         _, kept = card.holds.pop(hold.number)
+        self.counted.append(sale)
         sale.spent, sale.took, sale.card = points, fewer(kept, points), hold.card
         card.active = today
         hold.back_points = points
@@ -389,6 +473,7 @@ class Town:
             self._give_back(sale, original, points, points * ratio, today, before=sale.before[1])
         if taken > 0:
             self._claw(sale, original, taken)
+            original.earned_back += taken
 
     def _give_back(
         self, sale: Sale, original: Sale, points: int, rial: int, today: int, before: int | None = None
@@ -515,6 +600,7 @@ class Town:
             self.totals["payable", original.acceptor] += rial
         if original.kind == "redeem" or original.kind == "capture":
             original.back_points -= points
+            original.earned_back -= taken_points
         else:
             original.back_points -= taken_points
         original.back_rial -= sale.amount

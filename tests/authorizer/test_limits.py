@@ -135,25 +135,7 @@ def test_what_was_used_before_is_not_freed_by_what_comes_back_of_it_later() -> N
     assert shop.redeem(CARD, 10).response_code == "00"
 
 
-def test_what_the_money_part_of_a_split_sale_earns_counts_for_its_card() -> None:
-    shop = limited(Limit("card", "day", "earn", "points", 150))
-    shop.earn(CARD, 100)
-    assert said(shop.redeem(CARD, 10, sale_amount=511_000)) == ("61", "0501")
-    sale = shop.redeem(CARD, 10, sale_amount=501_000)
-    assert sale.response_code == "00"
-    assert shop.earn(CARD, 1).response_code == "61"
-    assert shop.reverse(sale, CARD).response_code == "00"
-    assert shop.earn(CARD, 50).response_code == "00"
-
-
-def test_a_reversal_frees_its_cashier_without_naming_him() -> None:
-    shop = limited(Limit("cashier", "day", "earn", "count", 1))
-    earned = shop.earn(CARD, 10, cashier="00000007")
-    shop.reverse(earned, CARD)
-    assert shop.earn(CARD, 10, cashier="00000007").response_code == "00"
-
-
-def test_captures_count_and_holds_are_judged() -> None:
+def test_captures_and_open_holds_count() -> None:
     shop = limited(
         Limit("card", "day", "redeem", "points", 30), Limit("terminal", "day", "redeem", "count", 2)
     )
@@ -162,6 +144,9 @@ def test_captures_count_and_holds_are_judged() -> None:
     assert held.response_code == "00"
     assert shop.follow("capture", held, 2_500, points=25).response_code == "00"
     assert said(shop.redeem(CARD, 10, "hold")) == ("61", "0501")
+    shop.redeem(CARD, 1, "hold", terminal="10000002")
+    assert said(shop.redeem(CARD, 5)) == ("61", "0501")
+    shop.later(ms=3_600_000)
     assert shop.redeem(CARD, 5).response_code == "00"
     shop.earn(FRIEND, 5)
     assert said(shop.redeem(FRIEND, 5)) == ("65", "0503")
@@ -179,6 +164,177 @@ def test_a_queued_earn_is_held_by_its_terminals_day_only() -> None:
     for _ in range(5):
         assert shop.earn(CARD, 10, mti="0220", receipt="r").response_code == "00"
     assert said(shop.earn(CARD, 1, mti="0220")) == ("61", "0503")
+
+
+def test_a_cashiers_limit_holds_nobody_without_a_name() -> None:
+    shop = limited(Limit("cashier", "day", "earn", "points", 10))
+    assert shop.earn(CARD, 11).response_code == "00"
+    assert said(shop.earn(CARD, 11, cashier="00000007")) == ("61", "0507")
+
+
+# ---------------------------------------------------------------- what is taken back
+
+SCOPES = ("card", "terminal", "merchant", "cashier")
+HERE = {"cashier": "00000007"}
+ELSEWHERE = {"cashier": "00000008", "terminal": "10000002"}
+
+
+def alone(scope: str, operation: str, measure: str, most: int, period: str = "day") -> Shop:
+    return limited(Limit(scope, period, operation, measure, most))
+
+
+def earns(shop: Shop, points: int) -> str:
+    return shop.earn(CARD, points, **HERE).response_code
+
+
+def spends(shop: Shop, points: int) -> str:
+    return shop.redeem(CARD, points, **HERE).response_code
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("how", ["reversal", "void"])
+def test_a_sale_that_was_taken_back_is_free_for_all(scope: str, how: str) -> None:
+    for measure, most in (("count", 1), ("points", 10)):
+        shop = alone(scope, "earn", measure, most)
+        earned = shop.earn(CARD, 10, **HERE)
+        assert earns(shop, 10) in ("61", "65")
+        taken = shop.reverse(earned, CARD) if how == "reversal" else shop.follow("void", earned, **HERE)
+        assert taken.response_code == "00"
+        assert earns(shop, 10) == "00"
+        assert earns(shop, 10) in ("61", "65")
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_reversed_void_counts_again(scope: str) -> None:
+    shop = alone(scope, "redeem", "points", 30)
+    shop.earn(CARD, 100, **HERE)
+    sale = shop.redeem(CARD, 30, **HERE)
+    void = shop.follow("void", sale, **ELSEWHERE | {"terminal": "10000001"})
+    assert shop.reverse(void, follows=rrn(sale)).response_code == "00"
+    assert spends(shop, 1) == "61"
+    assert shop.follow("void", sale).response_code == "00"
+    assert spends(shop, 30) == "00"
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_refund_frees_points_where_they_were_spent_and_no_count(scope: str) -> None:
+    shop = limited(Limit(scope, "day", "redeem", "points", 30), Limit(scope, "day", "redeem", "count", 2))
+    shop.earn(CARD, 100)
+    sale = shop.redeem(CARD, 30, **HERE)
+    refund = shop.follow("refund", sale, 2_000, **ELSEWHERE)
+    assert spends(shop, 21) == "61"
+    assert shop.reverse(refund, follows=rrn(sale), terminal="10000002").response_code == "00"
+    assert spends(shop, 1) == "61"
+    shop.follow("refund", sale, 2_000, **ELSEWHERE)
+    assert spends(shop, 20) == "00"
+    assert spends(shop, 1) in ("61", "65")
+
+
+@pytest.mark.parametrize("scope", ["terminal", "merchant", "cashier"])
+def test_rial_is_free_again_as_points_are(scope: str) -> None:
+    shop = alone(scope, "earn", "amount", 1_000_000)
+    earned = shop.earn(CARD, 100, **HERE)
+    assert shop.follow("return", earned, 250_000, **ELSEWHERE).response_code == "00"
+    assert earns(shop, 26) == "61"
+    assert earns(shop, 25) == "00"
+    assert earns(shop, 1) == "61"
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_day_is_not_freed_by_what_comes_back_of_another(scope: str) -> None:
+    shop = alone(scope, "redeem", "points", 60)
+    shop.earn(CARD, 100, **HERE)
+    old = shop.redeem(CARD, 40, **HERE)
+    older = shop.redeem(CARD, 10, **HERE)
+    shop.later(days=1)
+    assert spends(shop, 30) == "00"
+    assert shop.reverse(old, CARD).response_code == "00"
+    assert shop.follow("refund", older, **HERE).response_code == "00"
+    assert spends(shop, 31) == "61"
+    assert spends(shop, 30) == "00"
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_month_is_freed_by_what_comes_back_of_its_other_days(scope: str) -> None:
+    shop = alone(scope, "redeem", "points", 60, "month")
+    shop.earn(CARD, 200, **HERE)
+    old = shop.redeem(CARD, 60, **HERE)
+    shop.later(days=1)
+    assert spends(shop, 1) == "61"
+    assert shop.follow("refund", old, 4_000, **ELSEWHERE).response_code == "00"
+    assert spends(shop, 41) == "61"
+    assert spends(shop, 40) == "00"
+    shop.later(days=18)
+    assert spends(shop, 1) == "61"
+    shop.later(days=1)  # 1 Farvardin 1405
+    assert shop.follow("refund", old, 1_000, **HERE).response_code == "00"
+    assert spends(shop, 61) == "61"
+    assert spends(shop, 60) == "00"
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("how", ["reversal", "void", "running out"])
+def test_an_open_hold_counts_until_it_ends(scope: str, how: str) -> None:
+    shop = limited(Limit(scope, "day", "redeem", "count", 1), Limit(scope, "day", "redeem", "points", 30))
+    shop.earn(CARD, 100, **HERE)
+    held = shop.redeem(CARD, 25, "hold", **HERE)
+    assert spends(shop, 5) == "65"
+    assert shop.redeem(CARD, 5, "hold", **HERE).response_code == "65"
+    if how == "reversal":
+        shop.reverse(held, CARD)
+    elif how == "void":
+        shop.follow("void", held, **HERE)
+    else:
+        shop.later(ms=3_600_000)
+    assert spends(shop, 31) == "61"
+    assert spends(shop, 30) == "00"
+    assert spends(shop, 1) == "65"
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_capture_counts_in_the_place_of_its_hold(scope: str) -> None:
+    shop = alone(scope, "redeem", "points", 30)
+    shop.earn(CARD, 100, **HERE)
+    held = shop.redeem(CARD, 25, "hold", **HERE)
+    captured = shop.follow("capture", held, 1_000, points=10, **HERE)
+    assert spends(shop, 21) == "61"
+    assert shop.reverse(captured, follows=rrn(held)).response_code == "00"
+    assert spends(shop, 31) == "61"
+    assert spends(shop, 30) == "00"
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_split_sale_counts_as_an_earn_too(scope: str) -> None:
+    for measure, most in (("points", 150), ("count", 2)):
+        shop = alone(scope, "earn", measure, most)
+        shop.earn(CARD, 100, **HERE)
+        sale = shop.redeem(CARD, 10, sale_amount=501_000, **HERE)
+        assert sale.response_code == "00"
+        assert shop.redeem(CARD, 1, sale_amount=20_000, **HERE).response_code in ("61", "65")
+        assert earns(shop, 1) in ("61", "65")
+        assert spends(shop, 1) == "00"
+        assert shop.reverse(sale, CARD).response_code == "00"
+        assert earns(shop, 50) == "00"
+        assert earns(shop, 1) in ("61", "65")
+
+
+@pytest.mark.parametrize("scope", ["terminal", "merchant", "cashier"])
+def test_goods_of_a_split_sale_free_what_each_part_counted(scope: str) -> None:
+    shop = limited(
+        Limit(scope, "day", "redeem", "amount", 1_000),
+        Limit(scope, "day", "earn", "amount", 10_500_000),
+        Limit(scope, "day", "earn", "points", 1_050),
+    )
+    shop.earn(CARD, 1_000, **HERE)
+    sale = shop.redeem(CARD, 10, sale_amount=500_000, **HERE)  # 1 000 rial in points, 499 000 in money: 49
+    assert sale.response_code == "00"
+    half = shop.follow("return", sale, 250_000, **ELSEWHERE)  # 5 points; 249 500 rial earn 24, 25 are taken
+    assert (tag(half, "01"), tag(half, "0E")) == (f"{5:012d}", f"{25:012d}")
+    assert spends(shop, 6) == "61"
+    assert spends(shop, 5) == "00"
+    assert earns(shop, 27) == "61"  # 10 249 500 rial, 1 024 points
+    assert shop.decide(shop.request("earn", CARD, amount=250_501, **HERE)).response_code == "61"
+    assert shop.decide(shop.request("earn", CARD, amount=250_500, **HERE)).response_code == "00"
 
 
 # ---------------------------------------------------------------- double swipe

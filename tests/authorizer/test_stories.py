@@ -8,13 +8,15 @@ from __future__ import annotations
 import random
 import sys
 from collections import Counter
+from dataclasses import astuple
 from typing import Any
 
 import pytest
 
 from switch.ledger import NEVER, AccountKind, Entry, LotPart, Unit
+from switch.loyalty import limits as program_limits
 from switch.loyalty.program import NONE, ROLLING, SLIDING, Rules
-from tests.authorizer.plain import FOR_EVER, Card, Sale, Town, Version
+from tests.authorizer.plain import FOR_EVER, Card, Limit, Sale, Town, Version
 from tests.authorizer.shop import ACCEPTOR, FIRST_DAY, OTHER_ACCEPTOR, Shop, rrn, tag
 
 HOLD_MS = 3_600_000
@@ -66,14 +68,27 @@ def versions_of(chooser: random.Random) -> list[Version]:
     return versions
 
 
+def limits_of(chooser: random.Random) -> list[Limit]:
+    found = []
+    for _ in range(chooser.choice([0, 1, 2, 4])):
+        scope = chooser.choice(program_limits.SCOPES)
+        measure = chooser.choice(["count", "points", "points" if scope == "card" else "amount"])
+        period, operation = chooser.choice(["day", "month"]), chooser.choice(["earn", "redeem"])
+        most = {"count": 3, "points": 150, "amount": 700_000 if operation == "earn" else 9_000}[measure]
+        found.append(Limit(scope, period, operation, measure, most * (4 if period == "month" else 1)))
+    return found
+
+
 class Story:
     """One seed: a shop and a town that hear the same requests, compared after each."""
 
     def __init__(self, seed: int) -> None:
         self.chooser = random.Random(seed)
         versions = versions_of(self.chooser)
-        self.shop = Shop(*map(rules_of, versions))
-        self.town = Town(versions, HOLD_MS)
+        limits = limits_of(self.chooser)
+        of_program = tuple(program_limits.Limit(*astuple(limit)) for limit in limits)
+        self.shop = Shop(*map(rules_of, versions), checks=program_limits.Checks(of_program))
+        self.town = Town(versions, HOLD_MS, limits)
         self.sales: list[Sale] = []
         self.entries: dict[int, Entry] = {}
         self.blocks: dict[str, Entry] = {}
@@ -90,6 +105,8 @@ class Story:
     def sale(self, kind: str, card: str, **more: Any) -> Sale:
         sale = Sale(len(self.sales) + 1, kind, card, self.acceptor(), **more)
         sale.batch = self.chooser.choice([1, 1, 1, 2])
+        sale.day = self.today
+        sale.cashier = self.chooser.choice(["", "00000007", "00000008"])
         self.sales.append(sale)
         return sale
 
@@ -162,6 +179,7 @@ class Story:
                 amount=amount,
                 acceptor=sale.acceptor,
                 batch=sale.batch,
+                cashier=sale.cashier,
                 mti="0220" if advice else "0200",
                 transaction_day=self.today - back,
             )
@@ -192,6 +210,7 @@ class Story:
                 points=points,
                 acceptor=sale.acceptor,
                 batch=sale.batch,
+                cashier=sale.cashier,
                 sale_amount=amount + money if split else 0,
             )
         )
@@ -219,6 +238,7 @@ class Story:
             amount,
             acceptor=sale.acceptor,
             batch=more.pop("batch", sale.batch),
+            cashier=sale.cashier,
             **more,
         )
         return sale, entry
@@ -378,7 +398,7 @@ def play(seed: int, steps: int) -> Counter[tuple[str, str]]:
         for _ in range(steps):
             story.step()
     except BaseException:
-        print(f"seed {seed}", *story.town.versions, *story.told, sep="\n")
+        print(f"seed {seed}", *story.town.versions, *story.town.limits, *story.told, sep="\n")
         raise
     return story.codes
 

@@ -37,6 +37,7 @@ from switch.ledger import (
     NotLoaded,
     OriginalReversed,
     Posting,
+    Recounted,
     Side,
     State,
     Transfer,
@@ -453,7 +454,23 @@ def _moving(state: State, request: Request, member: Member, now_ms: int, today: 
     else:
         return REFUSED
     side = Followed(original.id, followed.amount + request.amount, followed.units + points, ended=False)
-    return Outcome(APPROVED, (back,), (side,))
+    return Outcome(APPROVED, (back,), (side, recounted(original, 0, request.amount, points)))
+
+
+def recounted(original: Entry, entries: int, amount: int, points: int) -> Recounted:
+    """What limits count of an entry no more."""
+    operation = "earn" if original.operation == "earn" else "redeem"
+    return Recounted(
+        original.member,
+        operation,
+        original.business_date,
+        original.terminal,
+        original.acceptor,
+        original.cashier,
+        entries,
+        amount,
+        points,
+    )
 
 
 def _of_hold(request: Request, member: Member, original: Entry, entry_id: int, today: int) -> Outcome:
@@ -511,7 +528,8 @@ def _reversed(state: State, request: Request, member: Member | None, today: int)
         amount = original.amount - followed.amount
         given = given_back(member, original, followed.units, points, amount, today, 30, TransferKind.REVERSAL)
         transfers = (given,)
-    return Outcome(APPROVED, transfers, (mark, over), (), operation)
+    counts = recounted(original, 1, original.amount - followed.amount, points)
+    return Outcome(APPROVED, transfers, (mark, over, counts), (), operation)
 
 
 _UNDONE = frozenset({"activate", "earn", "redeem", "hold", "capture"})

@@ -22,6 +22,7 @@ from switch.ledger import (
     MemberStatus,
     MemberStatusSet,
     Posting,
+    Recounted,
     Transfer,
     TransferKind,
     Unit,
@@ -323,7 +324,7 @@ class History:
         self.member = member_after(None, ADDED)
         self.now_ms = START_MS
 
-    def add(self, operation: str, points: int = 0, reverses: int = 0) -> int:
+    def add(self, operation: str, points: int = 0, *sides: Recounted) -> int:
         by_clock = (self.now_ms - ENTRY_ID_EPOCH_MS) * ENTRY_IDS_PER_MS
         id_ = max(by_clock, self.member.last_entry + 1)
         transfers: tuple[Transfer, ...] = ()
@@ -331,9 +332,9 @@ class History:
             moves = award(id_, points, price=0).lots if points > 0 else spend(self.wallet, -points)
             other = ISSUED if operation.startswith("earn") else REDEEMED
             legs = [(OWN, points), (other, -points)]
-            transfers = (transfer(TransferKind.REDEEM, legs, list(moves), reverses=reverses),)
+            transfers = (transfer(TransferKind.REDEEM, legs, list(moves)),)
         day = date.fromordinal(day_of(self.now_ms)).isoformat()
-        entry = entry_of(id_, *transfers, operation=operation, business_date=day)
+        entry = entry_of(id_, *transfers, operation=operation, business_date=day, sides=sides)
         self.member = member_after(self.member, changed(entry, previous=self.member.last_entry))
         return id_
 
@@ -363,40 +364,44 @@ def test_usage_counts_what_was_done_on_the_active_day_and_in_its_month() -> None
     assert history.member.active_day == day_of(history.now_ms)
 
 
-def test_a_reversal_takes_back_what_its_original_used() -> None:
+def less(day: int, operation: str, entries: int, points: int) -> Recounted:
+    """So much that was done on the history's day `day` counts no more."""
+    iso = date.fromordinal(day_of(START_MS) + day).isoformat()
+    return Recounted(ADDED.member, operation, iso, "10000001", "100000000000001", "", entries, 0, points)
+
+
+def test_what_was_taken_back_is_used_no_more() -> None:
     history = History()
     history.now_ms += 2 * DAY_MS
-    earlier = history.add("earn", 100)
+    history.add("earn", 100)
     history.now_ms += DAY_MS
-    first, second = history.add("earn", 40), history.add("redeem", -20)
-    history.add("earn.reversal", -40, reverses=first)
+    history.add("earn", 40)
+    history.add("redeem", -20)
+    history.add("test", 0, less(3, "earn", 1, 40))
     assert history.usage == Usage(0, 0, 1, 20, 1, 100, 1, 20)
     history.now_ms += DAY_MS
-    history.add("redeem.reversal", 20, reverses=second)
+    history.add("test", 0, less(3, "redeem", 1, 20))
     assert history.usage == Usage(0, 0, 0, 0, 1, 100, 0, 0)
-    history.add("earn.reversal", -50, reverses=earlier)
-    assert history.usage == Usage(0, 0, 0, 0, 0, 50, 0, 0)
-    assert history.member.active_day == day_of(history.now_ms) - 1  # a reversal is no activity
+    history.add("test", 0, less(2, "earn", 0, 50), less(3, "hold", 1, 7))
+    assert history.usage == Usage(0, 0, 0, 0, 1, 50, 0, 0)
+    history.add("test", 0, less(3, "redeem", -1, -20))
+    assert history.usage == Usage(0, 0, 1, 20, 1, 50, 1, 20)
+    assert history.member.active_day == day_of(history.now_ms) - 1  # that is no activity
 
 
-def test_a_reversal_of_last_month_counts_nowhere() -> None:
+def test_what_was_done_last_month_counts_nowhere() -> None:
     history = History()
-    earlier = history.add("earn", 100)
+    history.add("earn", 100)
     history.now_ms += 30 * DAY_MS
-    history.add("earn", 1)
-    history.add("earn.reversal", -100, reverses=earlier)
+    history.add("earn", 1, less(0, "earn", 1, 100))
     assert history.usage == Usage(1, 1, 0, 0, 1, 1, 0, 0)
 
 
 def test_usage_never_falls_below_nothing() -> None:
-    """A request of one day, decided as the next began, has an id of the next."""
     history = History()
-    history.now_ms += DAY_MS
-    earlier = history.add("test", 100)
-    history.add("earn", 5)
-    history.add("earn.reversal", -50, reverses=earlier)
-    history.add("earn.reversal", -50, reverses=earlier)
-    assert history.usage == Usage()
+    history.add("earn", 100)
+    with pytest.raises(AssertionError, match="was counted before"):
+        history.add("test", 0, less(0, "earn", 0, 101))
 
 
 # ---------------------------------------------------------------- accounts
