@@ -33,6 +33,7 @@ from switch.ledger import (
     NotLoaded,
     OriginalReversed,
     PaidInMoney,
+    Recounted,
     Side,
     State,
     Transfer,
@@ -287,5 +288,7 @@ def _other_transfer(transfer: Transfer, number: int) -> Transfer:
 def _other_side(side: Side, member: int, terminal: str) -> Side:
     if isinstance(side, OriginalReversed):
         return OriginalReversed(_other_identity(side.original, terminal))
+    if isinstance(side, Recounted):
+        return replace(side, member=member, terminal=terminal)
     assert isinstance(side, MemberAdded | Identified | PaidInMoney), "visits make no other"
     return replace(side, member=member)
