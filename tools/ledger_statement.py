@@ -33,7 +33,7 @@ from switch.ledger.history import (
     moment_text,
 )
 from switch.ledger.lots import last_day
-from switch.ledger.model import IdentifierKind, LotPart, Member, Wallet
+from switch.ledger.model import BookedLate, Entry, IdentifierKind, LotPart, Member, Wallet
 from switch.ledger.reading import Reading
 from switch.settings import Settings
 from terminal.text import card_number, digits_of
@@ -123,6 +123,9 @@ _PERSIAN = {
     "pin_change": "تغییر رمز",
     "code": "رمز یکبارمصرف",
     "transfer": "انتقال",
+    "take_in": "دریافت انتقال",
+    "correction": "اصلاح",
+    "late, of": "دیر ثبت‌شده، فروش",
 }
 
 
@@ -362,7 +365,7 @@ def _text(member: Member, names: Sequence[FoundBy], shown: Sequence[Event], word
         entry = event.entry
         start = (
             words.moment(entry.decided_ms),
-            words.operation(entry.operation),
+            _operation_text(entry, words),
             words.number(entry.response_code),
             words.number(entry.terminal),
         )
@@ -375,6 +378,17 @@ def _text(member: Member, names: Sequence[FoundBy], shown: Sequence[Event], word
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _operation_text(entry: Entry, words: _Words) -> str:
+    sold = _sold_before(entry)
+    name = words.operation(entry.operation)
+    return f"{name} ({words.of('late, of')} {words.day(sold)})" if sold else name
+
+
+def _sold_before(entry: Entry) -> str:
+    """The day of a sale that was booked on a later one; empty for all else."""
+    return next((side.sold for side in entry.sides if isinstance(side, BookedLate)), "")
 
 
 def _change_text(change: Change, words: _Words) -> str:
@@ -397,6 +411,7 @@ _CSV = (
     "terminal",
     "acceptor",
     "amount",
+    "sold",
     "program",
     "unit",
     "change",
@@ -420,6 +435,7 @@ def _csv_rows(event: Event) -> Iterator[tuple[Any, ...]]:
         entry.terminal,
         entry.acceptor,
         entry.amount,
+        _sold_before(entry),
     )
     for change in event.changes:
         yield (*start, change.program, change.unit.name.lower(), *_numbers(change))
@@ -445,6 +461,7 @@ def _event_document(event: Event) -> dict[str, Any]:
         "terminal": entry.terminal,
         "acceptor": entry.acceptor,
         "amount": str(entry.amount),
+        "sold": _sold_before(entry),
         "changes": [
             {
                 "program": change.program,

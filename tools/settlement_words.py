@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from terminal.text import grouped
 from tools.ledger_options import Language, jalali_text
 
-_REVERSAL = ".reversal"
 WORDS: dict[str, tuple[str, str]] = {
     "terminal": ("terminal", "پایانه"),
     "merchant": ("merchant", "پذیرنده"),
@@ -59,6 +58,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "void": ("void", "ابطال"),
     "transfer": ("transfer", "انتقال"),
     "reversal": ("reversal", "برگشت"),
+    "late": ("booked late, of", "دیر ثبت‌شده از"),
     "balance": ("balance", "مانده"),
     "activate": ("activation", "فعال‌سازی"),
 }
@@ -75,9 +75,9 @@ class Words:
         return WORDS.get(name, (name, name))[self._persian]
 
     def operation(self, name: str) -> str:
-        """An operation, or what reversed it."""
-        of = name.removesuffix(_REVERSAL)
-        return self.of(of) if of == name else f"{self.of('reversal')} {self.of(of)}"
+        """An operation, what reversed it, or those of it that were booked late."""
+        of, _, kind = name.partition(".")
+        return f"{self.of(kind)} {self.of(of)}" if kind else self.of(of)
 
     def number(self, value: int) -> str:
         """A whole number in groups of three."""

@@ -81,6 +81,7 @@ from switch.ledger import (
     LOTS_PER_ENTRY,
     AccountKind,
     BackBefore,
+    BookedLate,
     Counter,
     Entry,
     Followed,
@@ -484,7 +485,10 @@ class Authorizer:
             "04": REASON_PENDING if earned and rules.pending_days else REASON_EARNED,
             "05": f"{max(rules.rial_per_earned_point // rules.points_per_step, 1):012d}",
         }
-        return Outcome(APPROVED, tags, earned)
+        sides: tuple[Side, ...] = ()
+        if request.mti[2] == "2" and request.transaction_day < day_number(request.business_date):
+            sides = (BookedLate(member.id, date.fromordinal(request.transaction_day).isoformat()),)
+        return Outcome(APPROVED, tags, earned, sides)
 
     def _award(
         self, state: State, request: Request, member: Member, amount: int, now_ms: int

@@ -9,7 +9,16 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple, Protocol, TypeVar
 
-from switch.ledger.model import OF_MEMBER, AccountKind, BackBefore, Entry, Recounted, Side, Transfer
+from switch.ledger.model import (
+    OF_MEMBER,
+    AccountKind,
+    BackBefore,
+    BookedLate,
+    Entry,
+    Recounted,
+    Side,
+    Transfer,
+)
 from terminal.text import jalali
 
 APPROVED = "00"
@@ -62,6 +71,7 @@ NOTHING = Count(0, 0, 0)
 # What follows the operation in a counter of what was recounted: whole ones that limits count no more, or
 # again; parts of one.
 BACK, AGAIN, PART = ".back", ".again", ".part"
+LATE = ".late"  # and in one of those that were booked late, beside that of all
 
 
 class Moving(Protocol):
@@ -103,14 +113,17 @@ class Tally:
     def __init__(self) -> None:
         self._shared: dict[tuple[str, str, str, str, int, str], list[int]] = {}
         self._receipts: dict[tuple[str, str, str], list[int]] = {}
-        self._recounted: dict[Counter, list[int]] = {}
+        self._beside: dict[Counter, list[int]] = {}
 
     def add(self, entry: Entry) -> None:
         """Count an entry."""
         for side in entry.sides:
             if type(side) is Recounted:
                 for counter, count in _recounted(side):
-                    _add(self._recounted, counter, count.amount, count.units)
+                    _add(self._beside, counter, count.amount, count.units)
+            elif type(side) is BookedLate:
+                for counter in _counters_of_late(entry):
+                    _add(self._beside, counter, entry.amount, units_moved(entry))
         if entry.response_code != APPROVED or not entry.batch:
             return
         units = units_moved(entry)
@@ -127,14 +140,14 @@ class Tally:
             _add(self._receipts, (entry.operation, entry.acceptor, entry.receipt), entry.amount, units)
 
     def __len__(self) -> int:
-        return len(self._shared) + len(self._receipts) + len(self._recounted)
+        return len(self._shared) + len(self._receipts) + len(self._beside)
 
     def take(self) -> Iterator[tuple[Counter, Count]]:
         """What has been counted, some counters more than once; counting begins anew."""
         shared, self._shared = self._shared, {}
         receipts, self._receipts = self._receipts, {}
-        recounted, self._recounted = self._recounted, {}
-        for counter, numbers in recounted.items():
+        beside, self._beside = self._beside, {}
+        for counter, numbers in beside.items():
             yield counter, Count(*numbers)
         for (operation, terminal, acceptor, day, batch, cashier), numbers in shared.items():
             count = Count(*numbers)
@@ -167,6 +180,11 @@ def _counters(
     if cashier:
         counters.append(Counter(Scope.CASHIER, f"{acceptor}/{cashier}", day, operation))
     return tuple(counters)
+
+
+def _counters_of_late(entry: Entry) -> Iterator[Counter]:
+    for scope, holder in ((Scope.TERMINAL, entry.terminal), (Scope.ACCEPTOR, entry.acceptor)):
+        yield Counter(scope, holder, entry.business_date, entry.operation + LATE)
 
 
 def _recounted(side: Recounted) -> Iterator[tuple[Counter, Count]]:

@@ -356,6 +356,14 @@ class Corrected(Struct, frozen=True, array_like=True, tag=23):
     approved_by: str
 
 
+class BookedLate(Struct, frozen=True, array_like=True, tag=24):
+    """The sale of this entry was on an earlier business day (YYYY-MM-DD) than it is booked on: it waited in
+    its terminal's queue."""
+
+    member: int
+    sold: str
+
+
 class BatchTotal(Struct, frozen=True, array_like=True):
     """How many of an operation a batch holds, their rial and their units."""
 
@@ -418,6 +426,7 @@ Side = (
     | PaidInMoney
     | BackBefore
     | Recounted
+    | BookedLate
     | Corrected
     | BatchClosed
     | ItemUploaded

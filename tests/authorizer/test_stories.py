@@ -9,11 +9,12 @@ import random
 import sys
 from collections import Counter
 from dataclasses import astuple
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from switch.ledger import NEVER, AccountKind, Entry, LotPart, Unit
+from switch.ledger import NEVER, AccountKind, BookedLate, Entry, LotPart, Unit
 from switch.loyalty import limits as program_limits
 from switch.loyalty.program import NONE, ROLLING, SLIDING, Rules
 from tests.authorizer.plain import FOR_EVER, Card, Limit, Sale, Town, Version
@@ -186,6 +187,9 @@ class Story:
         )
         self.done(sale, entry)
         self.check(f"earn {sale.number} {card} {amount} back {back}", entry, expected)
+        late = [side.sold for side in entry.sides if isinstance(side, BookedLate)]
+        sold = FIRST_DAY + timedelta(days=self.shop.day - back)
+        assert late == ([sold.isoformat()] if back and expected == "00" else [])
 
     def done(self, sale: Sale, entry: Entry) -> None:
         if entry.response_code == "00":

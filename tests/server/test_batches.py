@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import pytest
 from switch.iso8583 import Message
 from switch.ledger.verify import verify
 from tests.server.bench import Bench, pin
+from tests.server.moment import local_moment
 from tests.server.running_switch import new_card
 from tools.cli import run
 
@@ -209,6 +211,36 @@ def test_a_days_totals(day: Day, capsys: Capture, holder: str) -> None:
     assert counts["redeem"] == ("1", "2000", "20")
     if holder == "merchant":  # 130 points of 100 rial each, less 20 taken for 2,000 rial
         assert one["rial_to_date"] == {"owes": "13000", "is_owed": "2000", "net": "-11000"}
+
+
+def test_earns_that_come_after_their_day_are_told_apart(tmp_path: Path, capsys: Capture) -> None:
+    data, card, today = tmp_path / "data", new_card(), local_moment().date()
+
+    async def story() -> tuple[str, list[str]]:
+        bench = Bench(data)
+        await bench.one(bench.activation(card))
+        told = []
+        for mti, days in (("0220", 0), ("0220", 1), ("0220", 6), ("0200", 1), ("0220", 40)):
+            sold = {"13": f"{today - timedelta(days=days):%m%d}"}
+            answer = await bench.one(Message(mti, {**bench.earn(card, 10 + days).fields, **sold}))
+            told.append(answer.text("39"))
+        balance = await bench.one(bench.balance(card))
+        await bench.close()
+        assert verify(bench.settings.ledger_path, bench.settings.seal_key).problems == []
+        return balance.text("37"), told
+
+    rrn, told = asyncio.run(story())
+    assert told == ["00", "00", "00", "00", "12"]  # the last one is older than the horizon
+    day = Day(data, "", "", card, {}, {})
+    [merchant] = day.document(capsys, "settlement totals")["merchants"]
+    counts = {entry["operation"]: tuple(entry.values())[1:] for entry in merchant["operations"]}
+    assert counts["earn"][0] == "4"
+    assert counts["earn.late"] == ("2", "270000", "27")
+    assert "booked late, of earn" in day.printed(capsys, "settlement totals")
+    entries = day.document(capsys, f"ledger statement --rrn {rrn}")["entries"]
+    sold_on = [entry["sold"] for entry in entries if entry["operation"] == "earn"]
+    assert sold_on == ["", *(str(today - timedelta(days=back)) for back in (1, 6)), ""]
+    assert "earn (late, of " in day.printed(capsys, f"ledger statement --rrn {rrn}")
 
 
 def test_totals_of_another_day_or_nobody(day: Day, capsys: Capture) -> None:
