@@ -151,7 +151,7 @@ class Conversation:
         self.headers_left -= 1
         header = bytes(next(self._headers))
         self._open[header] = _RESPONSE_CODES.get(command) or response_code(command)
-        return header, size.to_bytes(LENGTH_BYTES) + header + command + body
+        return header, b"".join((size.to_bytes(LENGTH_BYTES), header, command, body))
 
     def receive(self, data: bytes) -> Iterator[Reply]:
         """Replies that are whole now. Raises ProtocolAnomaly; replies yielded before are good."""
