@@ -59,7 +59,7 @@ from switch.ledger.model import (
     OriginalReversed,
     bucket_of_member,
 )
-from switch.ledger.postgres_connection import ALL, Connection, Reader, Row, Server, open_ledger
+from switch.ledger.postgres_connection import ALL, Connection, Reader, Row, Server, open_ledger, sealed_owner
 from switch.ledger.postgres_newest import NEWEST, Newest
 from switch.ledger.postgres_statements import (
     FENCED,
@@ -128,6 +128,7 @@ class PostgresEngine:
         self._reader = Reader(self._server)
         self._searcher = Reader(self._server)
         self._range = ALL
+        self._name = ""
         self._epoch: int | None = None  # of the last claim
         self._writer_number = 0
         self._owned: _Owned | None = None
@@ -165,6 +166,7 @@ class PostgresEngine:
             else:
                 raise self._contradiction("the owners' rows don't cover all buckets")
         self._range = (first_bucket, last_bucket)
+        self._name = owner
         self._epoch, self._writer_number = taken
         return self._epoch
 
@@ -188,7 +190,8 @@ class PostgresEngine:
         return epoch, writer
 
     def _set_owner(self, connection: Connection, row: tuple[int, int, str, int], writer: int) -> None:
-        connection.execute(statements.SET_OWNER, (*row, writer, self._sealer.row("owner", row)))
+        seal = self._sealer.row("owner", sealed_owner(*row, writer))
+        connection.execute(statements.SET_OWNER, (*row, writer, seal))
 
     def start(self) -> Start:
         """See `Engine.start`. What a lost connection has under way is over before this looks."""
@@ -513,9 +516,13 @@ class PostgresEngine:
         """Fence what an earlier connection of this owner has under way, waiting for it when it has begun."""
         if self._epoch is None:
             return
-        row = connection.execute(statements.NEXT_WRITER, (*self._range, self._epoch)).fetchone()
-        # Without a row another owner took over: the next batch finds that out.
-        self._writer_number = row[0] if row else 0
+        with connection.transaction():
+            row = connection.execute(statements.WRITER, (*self._range, self._epoch)).fetchone()
+            # Without a row another owner took over: the next batch finds that out.
+            writer = row[0] + 1 if row else 0
+            if row:
+                self._set_owner(connection, (*self._range, self._name, self._epoch), writer)
+        self._writer_number = writer
 
     def _drop_writer(self) -> None:
         writer, self._writer = self._writer, None

@@ -193,6 +193,12 @@ class Reader:
         self._drop()
 
 
+def sealed_owner(first: int, last: int, name: str, epoch: int, writer: int) -> tuple[int, int, str, int]:
+    """What the seal of an owner's row is made over: its columns as they are on every engine, the connection
+    that writes behind the name. No text of the database holds a NUL."""
+    return first, last, f"{name}\0{writer}" if writer else name, epoch
+
+
 # ---------------------------------------------------------------- a ledger's beginning
 
 # Rows of meta in bucket 0, as in every engine: see `switch.ledger.sqlite.META_NAMES`.

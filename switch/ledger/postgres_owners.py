@@ -12,7 +12,7 @@ from typing import NamedTuple
 from switch.ledger import postgres_statements as statements
 from switch.ledger.engine import LedgerUnavailable
 from switch.ledger.model import BUCKETS, Entry
-from switch.ledger.postgres_connection import ALL, Reader, Row, Server
+from switch.ledger.postgres_connection import ALL, Reader, Row, Server, sealed_owner
 from switch.ledger.postgres_statements import Numbers, Strings
 from switch.ledger.rows import UNREADABLE, entry_of
 from switch.ledger.seal import Sealer
@@ -79,9 +79,9 @@ class PostgresOwners:
     def _owner(self, row: Row) -> Owner:
         owner = self._known.get(row)
         if owner is None:
-            *values, seal = row
+            *values, writer, seal = row
             owner = Owner(*values)
-            if self._sealer.row("owner", owner) != seal:
+            if self._sealer.row("owner", sealed_owner(*owner, writer)) != seal:
                 raise self._contradiction(f"the owner row of bucket {owner.first_bucket} was changed")
             if len(self._known) >= BUCKETS:
                 self._known.clear()

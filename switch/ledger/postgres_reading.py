@@ -7,7 +7,7 @@ any of it may have been edited. It never writes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, suppress
 from itertools import count
 from typing import NamedTuple
@@ -16,9 +16,10 @@ import psycopg
 
 from switch.ledger.engine import LedgerUnavailable
 from switch.ledger.model import BUCKETS, ENTRY_IDS_PER_MS
-from switch.ledger.postgres_connection import ALL, SWITCH_NAME, Connection, Server, tables_of
+from switch.ledger.postgres_connection import ALL, SWITCH_NAME, Connection, Server, sealed_owner, tables_of
 from switch.ledger.postgres_schema import BUCKET_COLUMNS, VERSIONS
-from switch.ledger.reading import TABLES, Damaged, Row
+from switch.ledger.postgres_statements import Array, Numbers, Strings
+from switch.ledger.reading import TABLES, Damaged, Row, Value
 from switch.ledger.rows import ENTRY_COLUMNS, MEMBER_COLUMNS
 
 AT_ONCE = 2_000  # rows that a cursor fetches: some 2 MB
@@ -72,11 +73,8 @@ _TABLES = {
         " ORDER BY terminal, number, entry DESC, ended DESC"
     ),
     "key_mark": "SELECT initial_key, max(counter) FROM key_mark GROUP BY 1 ORDER BY 1",
-    "owner": (
-        "SELECT first_bucket, last_bucket, name, epoch, seal FROM owner WHERE first_bucket <= last_bucket"
-        " ORDER BY first_bucket"
-    ),
 }
+_OWNERS = "SELECT first_bucket, last_bucket, name, epoch, writer, seal FROM owner ORDER BY first_bucket"
 
 
 class PostgresStore(NamedTuple):
@@ -152,6 +150,16 @@ class PostgresReading:
                 yield name, "was changed" if name in found else "is missing"
 
     def table(self, name: str) -> Iterator[Row]:
+        if name == "owner":
+            return self._owners()
+        return self._table(name)
+
+    def _owners(self) -> Iterator[Row]:
+        for *owner, seal in self._rows(_OWNERS):
+            first, last, named, epoch = sealed_owner(*owner)
+            yield first, last, named.encode(), epoch, seal
+
+    def _table(self, name: str) -> Iterator[Row]:
         table = TABLES[name]
         statement = _TABLES.get(name)
         if statement is None:
@@ -164,14 +172,29 @@ class PostgresReading:
                 values[place] = values[place].encode()
             yield tuple(values)
 
+    def beside(self, name: str, bucket: int, keys: Collection[Value]) -> Iterator[Row]:
+        table = TABLES[name]
+        columns = ", ".join(table.columns)
+        wanted: Array = (
+            Strings.of([key for key in keys if isinstance(key, bytes)])
+            if name == "reversed"
+            else Numbers.of([key for key in keys if isinstance(key, int)])
+        )
+        statement = (
+            f"SELECT {columns} FROM unnest(%s) AS q(key)"
+            f" JOIN {name} t ON t.bucket = %s AND t.{table.columns[0]} = q.key"
+        )
+        with self._failures():
+            yield from self._connection.execute(statement.encode(), (wanted, bucket), binary=True).fetchall()
+
     def newest(self) -> int:
         row = self._row(_NEWEST, ALL)
         return row[0] or 0 if row else 0
 
-    def entries(self, first: int, last: int, after: int = 0) -> Iterator[Row]:
-        if after:
+    def entries(self, first: int, last: int, after: int | None = None) -> Iterator[Row]:
+        if after is not None:
             return self._rows(_ENTRIES_AFTER, (first, last, after))
-        return self._rows(f"{_ENTRY} WHERE bucket BETWEEN %s AND %s AND id > 0 ORDER BY id", (first, last))
+        return self._rows(f"{_ENTRY} WHERE bucket BETWEEN %s AND %s ORDER BY id", (first, last))
 
     def entries_back(self) -> Iterator[Row]:
         last, window = self.newest(), _FIRST_WINDOW
@@ -179,8 +202,10 @@ class PostgresReading:
             yield from self._rows(_ENTRIES_BETWEEN, (*ALL, last - window, last))
             last, window = last - window, window * 2
 
-    def entry(self, entry_id: int) -> Row | None:
-        return self._row(f"{_ENTRY} WHERE {_ANY_BUCKET} AND id = %s", (entry_id,))
+    def entry(self, entry_id: int, bucket: int | None = None) -> Row | None:
+        if bucket is None:
+            return self._row(f"{_ENTRY} WHERE {_ANY_BUCKET} AND id = %s", (entry_id,))
+        return self._row(f"{_ENTRY} WHERE bucket = %s AND id = %s", (bucket, entry_id))
 
     def strays(self) -> Iterator[Row]:
         return self._rows(f"{_ENTRY} WHERE bucket < 0 OR bucket > 255 ORDER BY id")

@@ -387,7 +387,7 @@ SENT_AWAY = (
     " ORDER BY d.id LIMIT %s"
 )
 OWNERS = (
-    "SELECT o.first_bucket, o.last_bucket, o.name, o.epoch, o.seal FROM owner o"
+    "SELECT o.first_bucket, o.last_bucket, o.name, o.epoch, o.writer, o.seal FROM owner o"
     " WHERE o.first_bucket <= o.last_bucket ORDER BY o.first_bucket"
 )
 # The highest counter of each initial key, whoever answered.
@@ -459,10 +459,7 @@ SET_OWNER = (
     " epoch = excluded.epoch, writer = excluded.writer, seal = excluded.seal"
 )
 # A later connection of the same owner: what an earlier one may still have under way is fenced.
-NEXT_WRITER = (
-    "UPDATE owner SET writer = writer + 1 WHERE first_bucket = %s AND last_bucket = %s AND epoch = %s"
-    " RETURNING writer"
-)
+WRITER = "SELECT writer FROM owner WHERE first_bucket = %s AND last_bucket = %s AND epoch = %s FOR UPDATE"
 ADD_HEADS = (
     "INSERT INTO bucket_head (bucket, sequence, seal, members) SELECT r.* FROM unnest(%s, %s, %s, %s) AS r"
 )

@@ -6,7 +6,7 @@ it may have been edited. It never writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -19,7 +19,9 @@ from switch.ledger.schema import VERSIONS
 from switch.ledger.sqlite import failures_at, open_connection
 
 Row = tuple[Any, ...]  # values straight from a store that may have been edited
+Value = int | str | bytes
 MEMBER_NUMBER_BITS = 40
+LOWEST, HIGHEST = -(2**63), 2**63 - 1  # of a number that a table can hold
 # What SQLite says about pages that it didn't write so.
 DAMAGED = (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.TooBigError, apsw.IOError)
 
@@ -88,18 +90,22 @@ class Reading(Protocol):
     def table(self, name: str) -> Iterator[Row]:
         """All rows of one of `TABLES`, in the order of the key; texts as bytes."""
 
+    def beside(self, name: str, bucket: int, keys: Collection[Value]) -> Iterator[Row]:
+        """Rows of `reversed`, `followed` or `hold` with these keys, of entries of this bucket, in any
+        order."""
+
     def newest(self) -> int:
         """The highest id of an entry, 0 for none."""
 
-    def entries(self, first: int, last: int, after: int = 0) -> Iterator[Row]:
-        """`ENTRY_COLUMNS` of the entries of these buckets above an id, by id. Text that isn't UTF-8 comes
-        with lone surrogates, which no seal fits."""
+    def entries(self, first: int, last: int, after: int | None = None) -> Iterator[Row]:
+        """`ENTRY_COLUMNS` of the entries of these buckets above an id, or all, by id. Text that isn't UTF-8
+        comes with lone surrogates, which no seal fits."""
 
     def entries_back(self) -> Iterator[Row]:
         """All entries, the newest first."""
 
-    def entry(self, entry_id: int) -> Row | None:
-        """One entry's `ENTRY_COLUMNS`."""
+    def entry(self, entry_id: int, bucket: int | None = None) -> Row | None:
+        """One entry's `ENTRY_COLUMNS`. bucket: where it is known, which may be quicker."""
 
     def strays(self) -> Iterator[Row]:
         """Entries that are in none of the 256 buckets."""
@@ -232,37 +238,43 @@ class SqliteReading:
         key = ", ".join(table.columns[: table.key])
         return self._rows(f"SELECT {columns} FROM {name} NOT INDEXED ORDER BY {key}")
 
+    def beside(self, name: str, bucket: int, keys: Collection[Value]) -> Iterator[Row]:
+        columns = TABLES[name].columns
+        for key in keys:
+            yield from self._rows(f"SELECT {', '.join(columns)} FROM {name} WHERE {columns[0]} = ?", (key,))
+
     def newest(self) -> int:
         row = self._row("SELECT max(id) FROM entry NOT INDEXED", ())
         return row[0] or 0 if row else 0
 
-    def entries(self, first: int, last: int, after: int = 0) -> Iterator[Row]:
-        return self._entries(f"{_OF_BUCKETS} AND id > ? ORDER BY id", (first, last), after)
+    def entries(self, first: int, last: int, after: int | None = None) -> Iterator[Row]:
+        at = LOWEST if after is None else after + 1
+        return self._entries(f"{_OF_BUCKETS} AND id >= ? ORDER BY id", (first, last), at)
 
     def strays(self) -> Iterator[Row]:
-        return self._entries(f"({_OF_BUCKETS}) IS NOT 1 AND id > ? ORDER BY id", (0, BUCKETS - 1), -(2**63))
+        return self._entries(f"({_OF_BUCKETS}) IS NOT 1 AND id >= ? ORDER BY id", (0, BUCKETS - 1), LOWEST)
 
-    def _entries(self, where: str, values: tuple[Any, ...], after: int) -> Iterator[Row]:
+    def _entries(self, where: str, values: tuple[Any, ...], at: int) -> Iterator[Row]:
         row: Row | None = None
-        while True:
+        while at <= HIGHEST:
             try:
                 # Not through another generator: this is read ten million times.
-                for row in self._connection.execute(f"{_ENTRY_SELECT} WHERE {where}", (*values, after)):
+                for row in self._connection.execute(f"{_ENTRY_SELECT} WHERE {where}", (*values, at)):
                     yield row
                 return
             except DAMAGED as error:
                 raise Damaged(str(error)) from error
             except UnicodeDecodeError:
-                after = after if row is None else row[0]
-                raw = self._row(f"{_ENTRY_AS_BYTES} WHERE {where} LIMIT 1", (*values, after))
+                at = at if row is None else row[0] + 1
+                raw = self._row(f"{_ENTRY_AS_BYTES} WHERE {where} LIMIT 1", (*values, at))
                 assert raw is not None, "the row that could not be read as text"
                 row = _with_text(raw)
                 yield row
-                after = row[0]
+                at = row[0] + 1
 
     def entries_back(self) -> Iterator[Row]:
-        at = 2**63 - 1
-        while True:
+        at = HIGHEST
+        while at >= LOWEST:
             try:
                 for row in self._rows(f"{_ENTRY_SELECT} WHERE id <= ? ORDER BY id DESC", (at,)):
                     yield row
@@ -274,7 +286,7 @@ class SqliteReading:
                 yield _with_text(raw)
                 at = raw[0] - 1
 
-    def entry(self, entry_id: int) -> Row | None:
+    def entry(self, entry_id: int, bucket: int | None = None) -> Row | None:
         try:
             return self._row(f"{_ENTRY_SELECT} WHERE id = ?", (entry_id,))
         except NotText:

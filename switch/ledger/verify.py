@@ -57,7 +57,7 @@ from switch.ledger.model import (
     Unit,
     bucket_of_member,
 )
-from switch.ledger.reading import Damaged, Reading, Row, SqliteStore, Store, text_of
+from switch.ledger.reading import Damaged, Reading, Row, SqliteStore, Store, Value, text_of
 from switch.ledger.rows import entry_of, packed_row
 from switch.ledger.schema import SCHEMA_VERSION
 from switch.ledger.seal import SEAL_BYTES, Sealer
@@ -399,7 +399,8 @@ class _Run:
                 what = "its seal does not match: the row was changed"
                 self._findings.add("owner", row[0], f"of bucket {row[0]}", what)
         following = 0
-        for first, last, *_ in sorted(rows):
+        # Where the owned ranges were divided otherwise before, a row of no bucket is left.
+        for first, last in sorted((first, last) for first, last, *_ in rows if last != first - 1):
             following = last + 1 if first == following <= last else BUCKETS + 1
         if following != BUCKETS:
             self._findings.add("owner", 0, "", "its rows don't give every bucket one owner")
@@ -602,7 +603,7 @@ class _Run:
         """The member's entries, newest first."""
         entry, after = newest, None
         while entry:
-            row = reading.entry(entry)
+            row = reading.entry(entry, bucket_of_member(member))
             if row is None:
                 follower = "the member's row" if after is None else f"entry {after}"
                 self._findings.add("entry", entry, entry, f"is missing, {follower} follows it")
@@ -628,14 +629,12 @@ class _Run:
             return False
 
     def _check_found_by(self, reading: Reading, member: int, entries: list[Entry]) -> None:
-        bucket = bucket_of_member(member)
         there = dict.fromkeys(IdentifierKind, 0)
-        for row in reading.directory(bucket, bucket):
-            if row[1] == member:
-                if not row_fits(self._sealer, "directory", row):
-                    what = "its seal does not match: it was changed or added"
-                    self._findings.add("directory", member, f"of member {member}", what)
-                there[IdentifierKind(row[2])] += 1
+        for row in reading.found_by(member):
+            if not row_fits(self._sealer, "directory", row):
+                what = "its seal does not match: it was changed or added"
+                self._findings.add("directory", member, f"of member {member}", what)
+            there[IdentifierKind(row[2])] += 1
         should = dict.fromkeys(IdentifierKind, 0)
         for entry in entries:
             for side in entry.sides:
@@ -646,26 +645,40 @@ class _Run:
             self._findings.add("directory", member, f"of member {member}", what)
 
     def _check_beside(self, reading: Reading, member: int, entries: list[Entry]) -> None:
-        """What its entries reversed, followed and hold."""
-        reversed_by = {}
-        followed = {}
-        holds = {}
+        """What its entries reversed, followed and hold; and that nothing else follows or is held."""
+        reversed_by: dict[Value, Row] = {}
+        followed: dict[Value, Row] = {}
+        holds: dict[Value, Row] = {}
         for entry in entries:
             for side in entry.sides:
                 if isinstance(side, OriginalReversed):
-                    reversed_by[(side.original,)] = (entry.id,)
+                    reversed_by[side.original] = (entry.id,)
                 elif isinstance(side, Followed):
-                    followed[(side.original,)] = (side.amount, side.units, int(side.ended))
+                    followed[side.original] = (side.amount, side.units, int(side.ended))
                 elif isinstance(side, HoldOpened):
-                    holds[(entry.id,)] = (side.member, side.expires_ms)
+                    holds[entry.id] = (side.member, side.expires_ms)
                 elif isinstance(side, HoldClosed):
-                    holds.pop((side.hold,), None)
-        for table, should in (("reversed", reversed_by), ("followed", followed), ("hold", holds)):
-            there = {row[:1]: row[1:] for row in reading.table(table) if row[:1] in should}
-            for key, values in should.items():
-                if there.get(key) != values:
-                    what = "is missing" if key not in there else f"is {there[key]}, by the entries {values}"
-                    self._findings.add(table, 0, _row_name(table, key), what)
+                    holds.pop(side.hold, None)
+        own: set[Value] = {entry.id for entry in entries}
+        for table, should, others in (
+            ("reversed", reversed_by, set()),  # an early reversal may be nobody's
+            ("followed", followed, own),
+            ("hold", holds, own),
+        ):
+            keys = should.keys() | others
+            there = {row[0]: row[1:] for row in reading.beside(table, bucket_of_member(member), keys)}
+            for key in sorted(keys, key=str):
+                stored, values = there.get(key), should.get(key)
+                if stored != values:
+                    self._findings.add(table, 0, _row_name(table, (key,)), _told_beside(stored, values))
+
+
+def _told_beside(stored: Row | None, values: Row | None) -> str:
+    if stored is None:
+        return "is missing"
+    if values is None:
+        return "was added: no entry made it"
+    return f"is {stored}, by the entries {values}"
 
 
 def _begin_process() -> None:
