@@ -9,11 +9,9 @@ from __future__ import annotations
 import io
 import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from importlib import import_module
-from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Annotated, Any, NamedTuple
 
@@ -136,6 +134,8 @@ def _named_only() -> None:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # here and not above, for it reads mails and archives too
+
         typer.echo(f"vafa {version('vafa')}")
         raise typer.Exit
 
@@ -161,6 +161,8 @@ def run(arguments: Sequence[str], make: Callable[[str | None], Any] = command_li
         return ExitCode.INTERRUPTED
     except Exception as error:
         if "--debug" in options:
+            import traceback  # here, for hardly any command fails like this
+
             _echo_masked("".join(traceback.format_exception(error)))
         return _explain(error)
     return ended if isinstance(ended, int) else ExitCode.OK
