@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from switch.iso8583 import Message
+from switch.loyalty.program import Rules
 from switch.server.business_day import ABSENCE_DAYS, LEAP_DAYS, BusinessDay
 from tests.server.bench import Bench
 from tests.server.running_switch import RunningSwitch, TerminalSide, new_card
@@ -107,6 +108,24 @@ def test_a_clock_that_is_set_back_books_and_takes_back_on_the_ledgers_day(tmp_pa
         bench.start()
         assert (await bench.one(bench.earn(card, 3)))["39"] == "00", "nor after a start"
         assert await bench.points(card) == 7
+        await bench.close()
+
+    asyncio.run(play())
+
+
+def test_points_end_on_the_business_date_whatever_the_clock_says(tmp_path: Path) -> None:
+    """What time entries have runs on beside the date: only the date ends points."""
+
+    async def play() -> None:
+        bench = Bench(tmp_path, versions=(Rules(expiry="rolling", expiry_days=1),))
+        card = new_card()
+        await bench.ask([bench.activation(card)])
+        await bench.ask([bench.earn(card, 5)])
+        bench.clock.ahead_ms = 40 * 86_400_000
+        assert await bench.points(card) == 5
+        local = bench.clock.local
+        bench.clock.local = lambda: local() + timedelta(days=2)  # type: ignore[method-assign]
+        assert await bench.points(card) == 0
         await bench.close()
 
     asyncio.run(play())
