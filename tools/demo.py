@@ -23,7 +23,7 @@ from simulators.drawing import Watcher, heading
 from simulators.faults import FaultProxy
 from simulators.firmware import Options, Place, Terminal, prepare_micropython
 from simulators.hsm_process import HsmProcess
-from simulators.issuing import issued
+from simulators.issuing import issue_of, issued
 from simulators.process import VAFA, Process, ProcessEnded
 from simulators.switch_process import SwitchProcess
 from simulators.visit import Step, play
@@ -144,8 +144,10 @@ async def _demo(data: Path, port: int, once: bool, as_json: bool, show: _Show) -
 
 
 async def _visit(stack: Stack, as_json: bool, show: _Show) -> int:
-    [card] = await issued(load_for(stack.switch.data, None), [Deck().draw()])
-    Wallet(stack.switch.data).put(card)
+    settings, wallet = load_for(stack.switch.data, None), Wallet(stack.switch.data)
+    [card] = await issued(settings, [Deck().draw()])
+    wallet.put(card)
+    wallet.keep(card, issue_of(settings))
     show.line(f"card {card.masked}")
     steps = await play(stack.terminal, stack.line, card, lambda name: show.line(heading(TITLES[name])))
     show.line(heading("the ledger audits itself"))

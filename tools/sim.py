@@ -18,7 +18,7 @@ from simulators.cards import Card, Deck, is_luhn_valid
 from simulators.control import ControlError, JsonObject, ask
 from simulators.drawing import Watcher
 from simulators.firmware import INTERPRETERS, NoSuchTerminal, Options, Place, Terminal, TerminalInUse
-from simulators.issuing import issued
+from simulators.issuing import issue_of, issued
 from simulators.keypad import checked
 from simulators.process import ProcessEnded
 from simulators.readers import magstripe
@@ -207,17 +207,24 @@ def _card_to_swipe(number: str | None, new: bool, data: Path) -> Card:
 
 
 def _issued(card: Card, value: str | None, data: Path) -> Card:
-    """The card as the installation of this data directory issues it, or with another value; where there is no
-    installation, as it is."""
+    """The card as the installation of this data directory issued it, or with another value; where there is no
+    installation, as it is. The HSM is asked for the value of a card's first swipe only."""
     if not (data / SETTINGS_FILE).exists():
         return card if value is None else card.with_value(value, 0)
     settings = load_for(data, None)
     if value is not None:
         return card.with_value(value, settings.program.card_value_offset)
+    wallet = Wallet(data)
     try:
+        issue = issue_of(settings)
+        kept = wallet.written(card, issue)
+        if kept is not None:
+            return kept
         [written] = asyncio.run(issued(settings, [card]))
     except (KeysError, HsmError) as error:
         raise CommandError(str(error), ExitCode.CONFIGURATION, "vafa sim swipe --value 000") from None
+    if issue:
+        wallet.keep(written, issue)
     return written
 
 
