@@ -174,6 +174,10 @@ REASONS = {
     ),
     "0305": ("The other card can't be used for this", "کارت دیگر برای این کار پذیرفته نیست"),
     "0306": ("Card replaced: no spending for {0} hours", "کارت تعویض شده: {0} ساعت بدون خرج"),
+    "0307": (
+        "The new card stays: it was used, or another one was replaced",
+        "کارت تازه می‌ماند: به کار رفته یا کارت دیگری تعویض شده",
+    ),
     "0401": ("The switch doesn't have this item", "سوییچ این قلم را ندارد"),
     "0402": ("The switch has this item in another batch", "سوییچ این قلم را در دستهٔ دیگری دارد"),
     "0403": ("The switch declined this item", "سوییچ این قلم را نپذیرفته است"),

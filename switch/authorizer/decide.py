@@ -23,6 +23,7 @@ from switch.authorizer.identity import (
     bucket_of_terminal,
     internal_identity,
     parse_rrn,
+    replaced_proof,
     rrn_of,
 )
 from switch.authorizer.limits import check, counters, earned_beside, taken_back
@@ -48,6 +49,7 @@ from switch.authorizer.outcome import (
     REASON_PENDING,
     REASON_REDEEMED,
     REASON_REPLACED,
+    REASON_REPLACEMENT_STAYS,
     UNKNOWN_CARD,
     Outcome,
     Terms,
@@ -122,8 +124,10 @@ STATUS_BEFORE = {
     "activate": MemberStatus.INACTIVE,
     "block": MemberStatus.ACTIVE,
     "unblock": MemberStatus.BLOCKED,
+    "replace": MemberStatus.BLOCKED,
 }
-# Entries of a member looked back at for what set its status; a reversal comes long before so many more.
+# Entries of a member looked back at for what set its status, or was done with its new card; a reversal comes
+# long before so many more.
 STATUS_LOOK = 64
 # What a blocked card may still be asked for.
 WHILE_BLOCKED = frozenset({"balance", "unblock", "replace", "code"})
@@ -597,11 +601,13 @@ class Authorizer:
         sides: list[Side] = [*proof.sides]
         namings: list[Naming] = []
         for identifier, _ in state.cards(member.id):
-            sides.append(Identified(member.id, IdentifierKind.CARD, added=False))
+            proof = replaced_proof(identifier, request.identity, self._key)
+            sides.append(Identified(member.id, IdentifierKind.CARD, added=False, proof=proof))
             namings.append(Unnamed(identifier, member.id, IdentifierKind.CARD))
         sides.append(Identified(member.id, IdentifierKind.CARD, added=True))
         namings.append(Named(request.other, member.id, IdentifierKind.CARD, request.masked_other))
-        sides.append(SpendingDelayed(member.id, now_ms + self._terms.replaced_ms))
+        until_ms, before_ms = now_ms + self._terms.replaced_ms, member.credential.spend_from_ms
+        sides.append(SpendingDelayed(member.id, until_ms, before_ms))
         if member.status is MemberStatus.BLOCKED:
             sides.append(MemberStatusSet(member.id, MemberStatus.ACTIVE))
         return Outcome(APPROVED, balances(self._wallet(member)), sides=tuple(sides), namings=tuple(namings))
@@ -622,10 +628,10 @@ class Authorizer:
         if not self._may_undo(state, request, original):
             return refused(INVALID_TRANSACTION)
         assert member is not None, "what was approved has a member"
+        if original.operation == "replace":
+            return self._bring_back(state, request, member, original)
         today = date.fromisoformat(request.business_date).toordinal()
         undone = undo(member, original, self._terms, today)
-        if original.operation == "replace":
-            return refused(INVALID_TRANSACTION)
         # A hold that has run out: what it kept is the member's again.
         transfers, ended = undone or ((), (BackBefore(member.id, units_moved(original)),))
         sides: list[Side] = [reversed_mark, *ended]
@@ -660,6 +666,34 @@ class Authorizer:
             cashier=original.cashier,
         )
 
+    def _bring_back(self, state: State, request: Request, member: Member, original: Entry) -> Outcome:
+        """The old card instead of the one that replaced it, which is free again; while nothing was done with
+        that one, and the reversal names the old one by its number."""
+        proofs = [side.proof for side in original.sides if isinstance(side, Identified) and not side.added]
+        proof = replaced_proof(request.identifier, original.identity, self._key)
+        is_known = len(proofs) == 1 and same(proofs[0], proof)
+        if not is_known or state.member_of(request.identifier) or not _is_untouched(state, member, original):
+            return refused(INVALID_TRANSACTION, REASON_REPLACEMENT_STAYS)
+        sides: list[Side] = [OriginalReversed(request.original)]
+        namings: list[Naming] = []
+        for identifier, _ in state.cards(member.id):
+            sides.append(Identified(member.id, IdentifierKind.CARD, added=False))
+            namings.append(Unnamed(identifier, member.id, IdentifierKind.CARD))
+        sides.append(Identified(member.id, IdentifierKind.CARD, added=True))
+        namings.append(Named(request.identifier, member.id, IdentifierKind.CARD, request.masked_card))
+        for side in original.sides:
+            if isinstance(side, SpendingDelayed):
+                sides.append(SpendingDelayed(member.id, side.before_ms, side.until_ms))
+            elif isinstance(side, MemberStatusSet):
+                sides.append(MemberStatusSet(member.id, STATUS_BEFORE[original.operation]))
+        return Outcome(
+            APPROVED,
+            self._known_balances(member),
+            sides=tuple(sides),
+            namings=tuple(namings),
+            operation=f"{original.operation}.reversal",
+        )
+
     def _may_undo(self, state: State, request: Request, original: Entry) -> bool:
         """Whether taking this back gives nobody a hand on what has become somebody's.
 
@@ -669,7 +703,7 @@ class Authorizer:
         without points or debt, his PIN not changed. What blocked a card, or let it go, is undone while it is
         the last that did.
         """
-        followed = state.followed(original.id)
+        followed = state.followed(original.id, original.bucket)
         if request.original_operation == "pin_change" or followed.amount or followed.units:
             return False
         if original.operation == "void" and any(transfer.hold for transfer in original.transfers):
@@ -768,6 +802,11 @@ def _place(state: State, request: Request) -> tuple[int, int | None, Entry | Non
             return bucket, followed.member or None, followed
     member = state.member_of(request.identifier) if request.identifier else None
     bucket = request.bucket_without_member if member is None else member >> 40
+    if request.original_operation == "replace" and request.operation == "reversal" and member is None:
+        # The card that it names is nobody's now, and may have led to another bucket before.
+        replaced = state.entry_of_any_owner(request.original)
+        if replaced is not None and replaced.operation == "replace" and replaced.member:
+            return replaced.bucket, replaced.member, None
     if request.original:
         original = state.entry(request.original)
         if original is not None and original.bucket != bucket:  # its card leads elsewhere since
@@ -788,9 +827,24 @@ def _is_last_status(state: State, member: Member, setting: Entry) -> bool:
     return False
 
 
+def _is_untouched(state: State, member: Member, since: Entry) -> bool:
+    """Whether nothing was done for the member after an entry, but for what time brought; False when that is
+    too far back to be seen."""
+    entry_id = member.last_entry
+    for _ in range(STATUS_LOOK):
+        entry = state.entry_of_id(entry_id, since.bucket)
+        if entry is None or entry.id == since.id:
+            return entry is not None
+        if entry.operation != "due" and (entry.transfers or entry.sides):
+            return False
+        entry_id = entry.previous
+    return False
+
+
 def _unfollowed(state: State, follower: Entry, side: Followed) -> Followed:
     """What had followed an original before `follower` did."""
-    now, original = state.followed(side.original), state.entry_of_id(side.original)
+    bucket = follower.bucket
+    now, original = state.followed(side.original, bucket), state.entry_of_id(side.original, bucket)
     assert original is not None, "what was followed is there"
     units = now.units - units_followed(original, follower)
     return Followed(side.original, now.amount - follower.amount, units, ended=False)

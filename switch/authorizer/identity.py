@@ -102,6 +102,12 @@ def card_identifier(card: str, key: bytes) -> bytes:
     return blake2b(b"card:" + card.encode("ascii"), digest_size=IDENTIFIER_BYTES, key=key).digest()
 
 
+def replaced_proof(identifier: bytes, identity: bytes, key: bytes) -> bytes:
+    """What an entry (by its identity) keeps of a card that it replaced: enough to know the card again, of no
+    use to find it."""
+    return blake2b(b"replaced:" + identity + identifier, digest_size=CODE_HASH_BYTES, key=key).digest()
+
+
 def code_hash(code: str, member: int, expires_ms: int, key: bytes) -> bytes:
     """The keyed hash (16 bytes) of a member's one-time code: a plain one is found by trying."""
     data = f"code:{member}:{expires_ms}:{code}".encode("ascii")

@@ -273,7 +273,7 @@ def _is_again(state: State, request: Request, member: Member, within_ms: int, no
     ended: dict[int, bool] = {}
     entry_id = member.last_entry
     for _ in range(LONGEST_LOOK):
-        entry = state.entry_of_id(entry_id) if entry_id >= oldest else None
+        entry = state.entry_of_id(entry_id, member.id >> 40) if entry_id >= oldest else None
         if entry is None:
             return False
         for side in entry.sides:

@@ -248,11 +248,13 @@ class CodeSpent(Struct, frozen=True, array_like=True, tag=8):
 
 
 class Identified(Struct, frozen=True, array_like=True, tag=9):
-    """The member got (or lost) a card or mobile number; which one stands in the entry's `Names`."""
+    """The member got (or lost) a card or mobile number; which one stands in the entry's `Names`. proof: of a
+    card that was replaced, a keyed hash by which it is known when it is to come back."""
 
     member: int
     kind: int  # IdentifierKind
     added: bool
+    proof: bytes = b""
 
 
 class HoldOpened(Struct, frozen=True, array_like=True, tag=10):
@@ -280,10 +282,12 @@ class Followed(Struct, frozen=True, array_like=True, tag=12):
 
 
 class SpendingDelayed(Struct, frozen=True, array_like=True, tag=13):
-    """The member can't spend before `until_ms`: its card was replaced."""
+    """The member can't spend before `until_ms`: its card was replaced. before_ms: until when it couldn't
+    already."""
 
     member: int
     until_ms: int
+    before_ms: int = 0
 
 
 class SentTo(Struct, frozen=True, array_like=True, tag=14):

@@ -11,8 +11,8 @@ from switch.ledger import AccountKind, Count, Scope, Unit
 from switch.ledger.reading import Reading, text_of
 
 Totals = dict[str, dict[str, Count]]
-"""By terminal or merchant, then by operation. Reversals stand for themselves: `earn.reversal`. A part of `earn`
-is `earn.late`."""
+"""By terminal or merchant, then by operation. Reversals stand for themselves: `earn.reversal`. A part of
+`earn` is `earn.late`."""
 
 
 class Standing(NamedTuple):

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from switch.authorizer import NewCode
+from switch.authorizer.identity import card_identifier
 from switch.ledger import AccountKind, Entry, MemberStatus, Mobile, Unit, lots
 from switch.ledger.counting import units_moved
 from switch.ledger.lots import LOTS_APART
 from switch.loyalty.program import Rules
-from tests.authorizer.shop import FIRST_DAY, OTHER_ACCEPTOR, Shop, rrn, tag
+from tests.authorizer.shop import FIRST_DAY, KEY, OTHER_ACCEPTOR, Shop, rrn, tag
 
 CARD, FRIEND, NEW = "9364000000000001", "9364000000000019", "9364000000000027"
 
@@ -651,3 +652,95 @@ def test_a_blocked_card_does_nothing_and_a_proof_unblocks_it() -> None:
     shop.reverse(block, CARD)
     assert shop.member(CARD).status is MemberStatus.ACTIVE
     assert shop.redeem(CARD, 1).response_code == "00"
+
+
+# ---------------------------------------------------------------- replaced cards
+
+MOBILE = Mobile(b"mobile", "98912***0001", b"sealed")
+
+
+def replaced(shop: Shop, old: str = CARD, new: str = NEW, code: str = "123456") -> Entry:
+    sent = shop.decide(shop.request("code", old), {NewCode(shop.member(old).id): code})
+    assert sent.response_code == "00"
+    other = {"other": card_identifier(new, KEY), "masked_other": "936400******0027", "other_valid": True}
+    entry = shop.decide(shop.request("replace", old, code=code, **other))
+    assert entry.response_code == "00"
+    return entry
+
+
+def shop_with_mobile() -> Shop:
+    shop = Shop()
+    shop.decide(shop.request("activate", CARD, mobile=MOBILE))
+    shop.earn(CARD, 100)
+    return shop
+
+
+def found(shop: Shop, card: str) -> bool:
+    return shop.state.member_of(card_identifier(card, KEY)) is not None
+
+
+def test_a_reversed_replacement_brings_the_old_card_back() -> None:
+    shop = shop_with_mobile()
+    before = shop.member(CARD)
+    replacement = replaced(shop)
+    assert shop.member(NEW).credential.spend_from_ms > 0
+    assert shop.decide(shop.request("balance", CARD)).response_code == "14"
+    shop.decide(shop.request("balance", NEW))
+    reversal = shop.reverse(replacement, CARD)
+    assert (reversal.response_code, tag(reversal, "02")) == ("00", f"{100:012d}")
+    assert not found(shop, NEW)
+    assert (shop.member(CARD).id, shop.wallet(CARD)) == (before.id, before.wallets[0])
+    assert shop.redeem(CARD, 100).response_code == "00", "no delay is left"
+    assert shop.reverse(replacement, CARD).response_code == "00"
+    shop.activate(NEW)
+    assert shop.member(NEW).id != before.id
+
+
+def test_a_blocked_card_comes_back_blocked_and_an_earlier_delay_stays() -> None:
+    shop = shop_with_mobile()
+    shop.reverse(replaced(shop), CARD)
+    replaced(shop, CARD, FRIEND)
+    until_ms = shop.member(FRIEND).credential.spend_from_ms
+    sent = shop.decide(shop.request("code", FRIEND), {NewCode(shop.member(FRIEND).id): "654321"})
+    assert sent.response_code == "00"
+    shop.decide(shop.request("block", FRIEND))
+    shop.later(ms=60_000)
+    other = {"other": card_identifier(NEW, KEY), "masked_other": "936400******0027", "other_valid": True}
+    second = shop.decide(shop.request("replace", FRIEND, code="654321", **other))
+    assert shop.member(NEW).credential.spend_from_ms == until_ms + 60_000
+    assert shop.reverse(second, FRIEND).response_code == "00"
+    member = shop.member(FRIEND)
+    assert (member.status, member.credential.spend_from_ms) == (MemberStatus.BLOCKED, until_ms)
+
+
+def test_time_alone_is_no_reason_to_keep_the_new_card() -> None:
+    shop = Shop(expiry="rolling", expiry_days=3)
+    shop.decide(shop.request("activate", CARD, mobile=MOBILE))
+    shop.earn(CARD, 100)
+    replacement = replaced(shop)
+    shop.later(days=5)
+    assert shop.reverse(replacement, CARD).response_code == "00"
+    assert shop.wallet(CARD).balance == 0
+
+
+@pytest.mark.parametrize("since", ["earn", "block", "code"])
+def test_a_new_card_that_was_used_stays(since: str) -> None:
+    shop = shop_with_mobile()
+    replacement = replaced(shop)
+    shop.decide(shop.request(since, NEW, amount=10_000), {NewCode(shop.member(NEW).id): "111111"})
+    declined = shop.reverse(replacement, CARD)
+    assert (declined.response_code, tag(declined, "04")) == ("12", "0307")
+    assert found(shop, NEW)
+    assert not found(shop, CARD)
+
+
+def test_nobody_elses_card_comes_back() -> None:
+    shop = shop_with_mobile()
+    replacement = replaced(shop)
+    for card in (FRIEND, NEW, ""):
+        declined = shop.reverse(replacement, card)
+        assert (declined.response_code, tag(declined, "04")) == ("12", "0307"), card
+    assert not found(shop, FRIEND)
+    shop.activate(CARD)  # the old number is somebody else's by now
+    assert shop.reverse(replacement, CARD).response_code == "12"
+    assert shop.wallet(NEW).balance == 100

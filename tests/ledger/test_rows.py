@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from switch.ledger import (
     NEVER,
     AccountKind,
+    BookedLate,
     CodeSent,
     CodeSpent,
     CodeTried,
@@ -36,6 +37,7 @@ from switch.ledger import (
     PinSet,
     PinTried,
     Posting,
+    Recounted,
     Side,
     SpendingDelayed,
     Transfer,
@@ -111,11 +113,15 @@ sides: st.SearchStrategy[Side] = st.one_of(
     st.builds(CodeSent, numbers, blobs, numbers, numbers),
     st.builds(CodeTried, numbers, numbers),
     st.builds(CodeSpent, numbers),
-    st.builds(Identified, numbers, st.sampled_from([int(kind) for kind in IdentifierKind]), st.booleans()),
+    st.builds(
+        Identified, numbers, st.sampled_from([int(kind) for kind in IdentifierKind]), st.booleans(), blobs
+    ),
     st.builds(HoldOpened, numbers, numbers),
     st.builds(HoldClosed, numbers, numbers),
     st.builds(Followed, numbers, signed, signed, st.booleans()),
-    st.builds(SpendingDelayed, numbers, numbers),
+    st.builds(SpendingDelayed, numbers, numbers, numbers),
+    st.builds(Recounted, numbers, texts, texts, texts, texts, texts, signed, signed, signed),
+    st.builds(BookedLate, numbers, texts),
 )
 entries = st.builds(
     Entry,
