@@ -5,17 +5,18 @@ Keys stay references; nothing here sees a clear one. Who makes keys is `switch.d
 
 from __future__ import annotations
 
-import asyncio
-import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from switch import tls
-from switch.hsm import InProcessHsm, KeyState, KeyStore, KeyStoreError, PayShieldHsm
+from switch.hsm import KeyState, KeyStore, KeyStoreError
 from switch.hsm.port import Capability, Hsm, HsmError, Key
 from switch.settings import IN_PROCESS, OFF, PAYSHIELD, REQUIRED, HsmSettings, Settings, Terminal
+
+if TYPE_CHECKING:
+    import ssl
 
 PIN_VERIFIER = "pin/verifier"
 CARD_VALUE = "card/value"
@@ -133,9 +134,14 @@ def check_capable(settings: Settings, hsm: Hsm) -> None:
 
 
 async def _connected(settings: HsmSettings, on_change: Callable[[str], None]) -> Hsm:
+    # Adapters, and what they stand on, are imported where one is opened: most commands open none.
     if settings.adapter == IN_PROCESS:
+        from switch.hsm import InProcessHsm
+
         return InProcessHsm(read_master_key(settings.master_key_file))
     if settings.adapter == PAYSHIELD:
+        from switch.hsm import PayShieldHsm
+
         hsm = PayShieldHsm(
             settings.host,
             settings.port,
@@ -155,7 +161,6 @@ async def _connected(settings: HsmSettings, on_change: Callable[[str], None]) ->
 
 
 def _token(settings: HsmSettings) -> Hsm:
-    # python-pkcs11 is needed by this adapter alone.
     from switch.hsm.pkcs11 import Pkcs11Hsm
 
     assert settings.module is not None
@@ -167,6 +172,8 @@ def _token(settings: HsmSettings) -> Hsm:
 def _tls(settings: HsmSettings) -> ssl.SSLContext | None:
     if settings.tls_ca is None:
         return None
+    from switch import tls
+
     try:
         return tls.client_context(settings.tls_ca, settings.tls_certificate, settings.tls_key)
     except tls.TlsError as error:
@@ -177,6 +184,8 @@ def _tls(settings: HsmSettings) -> ssl.SSLContext | None:
 def checkpoint_mac(settings: Settings) -> Iterator[Callable[[bytes], bytes]]:
     """What the HSM does with the bytes of a checkpoint, for a tool without a running loop. Raises KeysError;
     the function raises HsmError."""
+    import asyncio
+
     with asyncio.Runner() as runner:
         hsm = runner.run(open_hsm(settings))
         try:

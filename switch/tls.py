@@ -13,8 +13,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cryptography import x509
-
 # RFC 9325, 4.2: with TLS 1.2 only suites with ephemeral keys and AEAD; those of TLS 1.3 all are.
 TLS_1_2_SUITES = "ECDHE+AESGCM:ECDHE+CHACHA20"
 URI_PREFIX = "urn:vafa:"
@@ -87,6 +85,8 @@ def peer_uri(peer: Peer) -> str:
 def expiry_warning(certificate: Path, now: datetime) -> str | None:
     """What to tell an operator about the end of a certificate (the first of a PEM file): None while it is
     far. Raises TlsError."""
+    from cryptography import x509  # here, for most who import this read no certificate
+
     try:
         end = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
     except (OSError, ValueError) as error:

@@ -18,13 +18,9 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from switch import iso8583
 from switch.authorizer.identity import parse_rrn, rrn_of
 from switch.ledger import NotLoaded, State, bucket_of_member
 from switch.ledger.history import member_of_entry
-from switch.server.clock import SystemClock
-from switch.server.corrections import correction_of
-from switch.server.pipeline import authorizer_of
 from switch.settings import Settings, load_for
 from switch.settlement.corrections import (
     APPROVED,
@@ -230,6 +226,8 @@ def _path(settings: Settings) -> Path:
 
 
 def _now_ms() -> int:
+    from switch.server.clock import SystemClock  # the server's parts: not needed to read a ledger
+
     return SystemClock().now_ms()
 
 
@@ -254,6 +252,12 @@ def _booked(settings: Settings, one: Listed) -> Listed:
 
 
 def _book(settings: Settings, one: Listed) -> Listed:
+    # The switch's own parts: no other command of a ledger decides anything.
+    from switch import iso8583
+    from switch.server.clock import SystemClock
+    from switch.server.corrections import correction_of
+    from switch.server.pipeline import authorizer_of
+
     correction = correction_of(one)
     authorizer = authorizer_of(iso8583.load("vafa"), settings.program, settings.directory_key)
     clock = SystemClock()

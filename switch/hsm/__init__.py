@@ -4,9 +4,19 @@ Nothing above this package is imported here, and no key leaves it: callers name 
 The operations and their types are in `port`; Pkcs11Hsm, which needs an optional package, in `pkcs11`.
 """
 
-from switch.hsm.in_process import InProcessHsm
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from switch.hsm.key_store import KeyNotFound, KeyReused, KeyState, KeyStore, KeyStoreError, KeyVersion
-from switch.hsm.payshield import PayShieldHsm
+
+if TYPE_CHECKING:
+    from switch.hsm.in_process import InProcessHsm
+    from switch.hsm.payshield import PayShieldHsm
+
+# An adapter is imported when it is asked for: most commands need a key's name or a cipher, and no connection.
+_ADAPTERS = {"InProcessHsm": "switch.hsm.in_process", "PayShieldHsm": "switch.hsm.payshield"}
 
 __all__ = [
     "InProcessHsm",
@@ -18,3 +28,10 @@ __all__ = [
     "KeyVersion",
     "PayShieldHsm",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """An adapter by its name."""
+    if name not in _ADAPTERS:
+        raise AttributeError(name)
+    return getattr(import_module(_ADAPTERS[name]), name)
