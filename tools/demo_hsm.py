@@ -101,7 +101,8 @@ async def running(data: Path) -> AsyncIterator[HsmProcess]:
         await _make_keys(data, box.port)
         yield box
     finally:
-        await box.stop()
+        if box.is_running:
+            await box.stop()
 
 
 def _place(data: Path, name: str) -> Path:

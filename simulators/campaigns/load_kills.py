@@ -441,14 +441,14 @@ class LoadedShop:
         self.up.clear()
         await self.switch.kill()
         self.summary.kills += 1
-        await self.switch.restart()
+        await self.switch.start()
         self.up.set()
 
     async def started_again(self) -> int:
         """Wait until it has ended by itself, then start it; its exit code."""
         code = await self.switch.ended()
         self.up.clear()
-        await self.switch.restart()
+        await self.switch.start()
         self.up.set()
         return code
 

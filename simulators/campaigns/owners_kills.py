@@ -135,7 +135,7 @@ class OwnersShop(LoadedShop):
                 self.up.clear()
             await asyncio.gather(*(one.kill() for one in killed))
             await asyncio.sleep(self._chance.uniform(0, LONGEST_AWAY_SECONDS))
-            await asyncio.gather(*(one.restart() for one in killed))
+            await asyncio.gather(*(one.start() for one in killed))
             self.up.set()
         return []
 

@@ -69,7 +69,7 @@ class _Plant:
             self.line.cut_in_next_request(self.choice.choice(SHARES))
         else:
             await self.shop.switch.kill()
-            await self.shop.switch.restart()
+            await self.shop.switch.start()
 
 
 async def run(

@@ -77,7 +77,7 @@ async def run(
                 await shop.switch.kill()
                 summary.kills += 1
                 tell(f"kill {summary.kills}: {shop.records.finished} transactions so far")
-                await shop.switch.restart()
+                await shop.switch.start()
             stopped.set()
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await finish(trading)
