@@ -151,11 +151,20 @@ def tables_of(mapping: PartnerMapping) -> str:
                 one.name,
                 ", ".join(sorted(one.mtis)),
                 ", ".join(one.codes),
-                ", ".join(f"our {path} = {_words(source)}" for path, source in _own(mapping, one.request)),
+                ", ".join(
+                    [f"our {path} = {_words(source)}" for path, source in _own(mapping, one.request)]
+                    + ([f"DE 39 of an approval {one.approved}"] if one.approved else [])
+                ),
             )
             for one in mapping.operations
         ),
     )
+    identity = mapping.identity
+    lines += [
+        f"A transaction is known by DE 32, 11, {identity.sent} ({identity.clock.value} time) and the class of"
+        f" its MTI; a reversal names it in DE {identity.original}.",
+        "",
+    ]
     lines += _table(
         ("our field", "comes from", "which is"),
         (
@@ -196,7 +205,9 @@ def _own(mapping: PartnerMapping, request: Any) -> list[tuple[str, Source]]:
 
 
 def _words(source: Source) -> str:
-    words = [source.path]
+    words = [f"{source.path}, place {source.at}" if source.at else source.path]
+    if source.values is not None:
+        words.append("as " + " ".join(f"{theirs}={ours}" for theirs, ours in source.values.items()))
     if source.unit in _WORDS:
         words.append(_WORDS[source.unit])
     if source.last:

@@ -7,13 +7,23 @@ answer = translator.answer(message, ours)
 Nothing here knows keys, MACs, sockets or what a request comes to.
 """
 
-from switch.partners.mapping import AmountRow, Mapped, Network, PartnerMapping, Source
+from switch.partners.mapping import (
+    AmountRow,
+    Clock,
+    Identity,
+    Mapped,
+    Network,
+    PartnerMapping,
+    Source,
+)
 from switch.partners.mapping_file import MappingError, load, shipped
 from switch.partners.translation import Asked, Translator, Untranslatable
 
 __all__ = [
     "AmountRow",
     "Asked",
+    "Clock",
+    "Identity",
     "Mapped",
     "MappingError",
     "Network",

@@ -13,9 +13,8 @@ from typing import NamedTuple
 
 from switch.iso8583 import Dialect, Text
 
-# Theirs, of ISO 8583:1987, the same in every mapping: they make a transaction's identity.
-PROCESSING_CODE, SENT, STAN, ACQUIRER = "3", "7", "11", "32"
-RESPONSE_CODE, PIN_BLOCK, ORIGINAL = "39", "52", "90"
+# Theirs, the same in every version of ISO 8583.
+PROCESSING_CODE, STAN, ACQUIRER, RESPONSE_CODE, PIN_BLOCK = "3", "11", "32", "39", "52"
 REVERSAL = "reversal"
 
 
@@ -30,12 +29,14 @@ class Unit(Enum):
 class Source(NamedTuple):
     """Where a value comes from.
 
-    path: of the other side; default: when nothing stands there; values: what stands there -> the value,
-    nothing else may; last: only so many characters of its end, 0 all; only_approved: only in an approval.
+    path: of the other side; default: when nothing stands there; at: only the character at this place, from 1,
+    0 all; values: what stands there -> the value, nothing else may; last: only so many characters of its end,
+    0 all; only_approved: only in an approval.
     """
 
     path: str
     default: str | None = None
+    at: int = 0
     values: Mapping[str, str] | None = None
     last: int = 0
     unit: Unit = Unit.SAME
@@ -45,13 +46,15 @@ class Source(NamedTuple):
 class Mapped(NamedTuple):
     """One of our operations as the partner asks for it.
 
-    mtis: theirs -> ours; codes: of DE 3, "*" for any digit; request: our path -> where it comes from.
+    mtis: theirs -> ours; codes: of DE 3, "*" for any digit; request: our path -> where it comes from;
+    approved: their DE 39 of an approval, where it isn't that of all others.
     """
 
     name: str
     mtis: Mapping[str, str]
     codes: tuple[str, ...]
     request: Mapping[str, Source]
+    approved: str = ""
 
     def fits(self, mti: str, code: str) -> bool:
         """Whether a message of this MTI and DE 3 asks for it."""
@@ -71,9 +74,31 @@ class AmountRow(NamedTuple):
     sign: str
 
 
-class Network(NamedTuple):
-    """Network management: the field that says what a message is for, its values, the field of a new key."""
+class Clock(Enum):
+    """Whose clock a time is of."""
 
+    UTC = "UTC"
+    LOCAL = "local"
+
+
+class Identity(NamedTuple):
+    """What tells transactions apart, beside STAN (DE 11), acquirer (DE 32) and the class of the MTI.
+
+    sent: the field of the time, MMDDhhmmss or YYMMDDhhmmss; clock: whose it is; original: the field where a
+    reversal names its original: MTI, STAN, that time, then the acquirer, in 11 digits before a forwarder's
+    (1987) or with two digits of length before it (1993).
+    """
+
+    sent: str = "7"
+    clock: Clock = Clock.UTC
+    original: str = "90"
+
+
+class Network(NamedTuple):
+    """Network management: MTI, the field that says what a message is for, its values, the field of a new
+    key."""
+
+    mti: str = "0800"
     code_field: str = "70"
     sign_on: str = "001"
     sign_off: str = "002"
@@ -102,6 +127,12 @@ class PartnerMapping:
     amounts: tuple[AmountRow, ...]
     response_codes: Mapping[str, str]
     network: Network
+    identity: Identity
+
+    @property
+    def sent_digits(self) -> int:
+        """Of the time that tells transactions apart."""
+        return self.dialect.dictionary.fields[int(self.identity.sent)].length.maximum
 
     def operation(self, mti: str, code: str) -> Mapped | None:
         """What a message of this MTI and DE 3 asks for."""

@@ -6,7 +6,7 @@ dialect demands of a request is mapped, what an answer can say has a place. Noth
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -19,13 +19,13 @@ from switch.iso8583.dictionary_keys import DIALECT_NAME, PROCESSING_CODE, Form, 
 from switch.iso8583.dictionary_tables import Findings, Table, did_you_mean
 from switch.partners.mapping import (
     ACQUIRER,
-    ORIGINAL,
     PIN_BLOCK,
     RESPONSE_CODE,
     REVERSAL,
-    SENT,
     STAN,
     AmountRow,
+    Clock,
+    Identity,
     Mapped,
     Network,
     PartnerMapping,
@@ -45,13 +45,19 @@ REQUEST_PATHS = (
 )
 # Made without a mapping: identity, operation, what belongs to a terminal's sending or batch.
 MADE_HERE = frozenset({"3", "7", "11", "52", "53", "60", "64", "90", "128"})
+FROM_SENT = frozenset({"12", "13"})  # out of the time of sending, where a mapping doesn't fill them
 PIN_FORMATS = ("iso-0", "iso-3", "iso-4")
 PIN_BYTES = {"iso-0": 8, "iso-3": 8, "iso-4": 16}
 # Fields of a partner that identity and answers need, and how long they are.
-NEEDED = {SENT: 10, STAN: 6, ACQUIRER: 11, RESPONSE_CODE: 2, ORIGINAL: 42}
+NEEDED = {STAN: (6,), ACQUIRER: (11,), RESPONSE_CODE: (2, 3, 4)}
+SENT_DIGITS = (10, 12)  # MMDDhhmmss, YYMMDDhhmmss
+# Of the field that names an original, by the digits of its time: ISO 8583:1987 DE 90, 1993 DE 56.
+ORIGINAL_DIGITS = {10: 42, 12: 35}
 ROW_CHARACTERS = 20  # of an additional amount
+ROW_PARTS = 4  # account, kind, currency, sign and value
 
-MTI = Form(r"0[1-8][0-9]{2}", "four digits, a version 0 and a class first")
+MTI = Form(r"[0-2][1-8][0-9]{2}", "four digits, version and class first")
+FIELD_NUMBER = Form(r"[0-9]{1,3}", "a field's number")
 FIELD_PATH = Form(r"[0-9A-Za-z]{1,8}(\.[0-9A-Za-z]{1,8}){0,4}", 'a path, like "48" or "48.01"')
 TWO = Form(r"[0-9]{2}", "two digits")
 CURRENCY = Form(r"[0-9]{3}", "three digits")
@@ -64,6 +70,7 @@ ROOT: Keys = {
     "request": "[request]",
     "answer": "[answer]",
     "response_codes": "[response_codes]",
+    "identity": "[identity]",
     "network": "[network]",
 }
 HEAD: Keys = {
@@ -77,10 +84,12 @@ OPERATION: Keys = {
     "mti": 'mti = { "0200" = "0200" }',
     "processing_code": 'processing_code = ["00****"]',
     "request": 'request = { "48.01" = "63" }',
+    "approved": 'approved = "400"',
 }
 SOURCE: Keys = {
     "from": 'from = "4"',
     "default": 'default = "012"',
+    "at": "at = 7",
     "values": 'values = { "IRR" = "364" }',
     "last": "last = 6",
     "unit": 'unit = "points"',
@@ -99,7 +108,13 @@ ROW: Keys = {
     "currency": 'currency = "999"',
     "sign": 'sign = "C"',
 }
+IDENTITY: Keys = {
+    "sent": 'sent = "7"',
+    "clock": 'clock = "UTC"',
+    "original": 'original = "90"',
+}
 NETWORK: Keys = {
+    "mti": 'mti = "0800"',
     "code_field": 'code_field = "70"',
     "sign_on": 'sign_on = "001"',
     "sign_off": 'sign_off = "002"',
@@ -159,11 +174,12 @@ class _Reader:
         head.close()
         if theirs is None:
             return None
+        identity = self._identity(root.table("identity", IDENTITY, required=False), theirs)
         self._check_needed(head, theirs, pin_format)
         common = self._sources(root.table("request", None), theirs)
         operations = self._operations(root, theirs, common)
         answer = root.table("answer", ANSWER)
-        echo = self._echo(answer, theirs)
+        echo = self._echo(answer, theirs, identity)
         fields = self._answers(answer.table("fields", None, required=False), theirs)
         amounts_field, amounts = self._amounts(answer.table("amounts", AMOUNTS, required=False), theirs)
         answer.close()
@@ -182,6 +198,7 @@ class _Reader:
             amounts,
             MappingProxyType(codes),
             network,
+            identity,
         )
 
     # ------------------------------------------------------------ the dialect
@@ -203,17 +220,40 @@ class _Reader:
         return None
 
     def _check_needed(self, head: Table, theirs: Dialect, pin_format: str) -> None:
-        for path, size in NEEDED.items():
+        for path, sizes in NEEDED.items():
             field = theirs.dictionary.fields.get(int(path))
-            if field is None or field.length.maximum != size:
-                what = f"dialect {theirs.name} has no field {path} of {size} digits"
-                head.refuse("dialect", what, "a partner's dialect follows ISO 8583:1987")
+            if field is None or field.length.maximum not in sizes:
+                what = f"dialect {theirs.name} has no field {path} of {_words(sizes)} digits"
+                head.refuse("dialect", what, "a partner's dialect follows ISO 8583")
         if theirs.dictionary.mac is None:
             head.refuse("dialect", f"dialect {theirs.name} has no MAC", "add mac to its [dialect]")
         pin = theirs.dictionary.fields.get(int(PIN_BLOCK))
         if pin_format and (pin is None or pin.length.maximum != PIN_BYTES[pin_format]):
             what = f"field {PIN_BLOCK} of dialect {theirs.name} isn't {PIN_BYTES[pin_format]} bytes"
             head.refuse("pin_format", what, "choose the format that fits, or the dialect")
+
+    def _identity(self, table: Table, theirs: Dialect) -> Identity:
+        usual = Identity()
+        sent = table.text("sent", FIELD_NUMBER, usual.sent)
+        clock = table.choice("clock", [each.value for each in Clock], default=usual.clock.value)
+        original = table.text("original", FIELD_NUMBER, usual.original)
+        where = table if "sent" in table or "original" in table else None
+        digits = _digits_of(theirs, sent)
+        if digits not in SENT_DIGITS:
+            what = f"dialect {theirs.name} has no field {sent} of {_words(SENT_DIGITS)} digits"
+            self._refuse_identity(where, "sent", what, "name the one with month, day and time")
+        elif _digits_of(theirs, original) != ORIGINAL_DIGITS[digits]:
+            size = ORIGINAL_DIGITS[digits]
+            what = f"dialect {theirs.name} has no field {original} of {size} digits"
+            self._refuse_identity(where, "original", what, "name the one with MTI, STAN, time and acquirer")
+        table.close()
+        return Identity(sent, Clock(clock or usual.clock.value), original)
+
+    def _refuse_identity(self, table: Table | None, key: str, what: str, remedy: str) -> None:
+        if table is not None and key in table:
+            table.refuse(key, what, remedy)
+        else:
+            self._findings.refuse(("mapping", "dialect"), what, f"{remedy}, in [identity]")
 
     # ------------------------------------------------------------ requests
 
@@ -236,6 +276,7 @@ class _Reader:
         table = holder.table(key, SOURCE)
         path = self._path(table, "from", side)
         default = table.text("default") if "default" in table else None
+        at = table.integer("at", 1, 999) if "at" in table else 0
         values = None
         if "values" in table:
             listed = table.table("values", None)
@@ -244,7 +285,7 @@ class _Reader:
         unit = table.choice("unit", [each.value for each in Unit], default=Unit.SAME.value)
         only_approved = table.flag("only_approved")
         table.close()
-        return Source(path, default, values, last, Unit(unit or Unit.SAME.value), only_approved)
+        return Source(path, default, at, values, last, Unit(unit or Unit.SAME.value), only_approved)
 
     def _path(self, table: Table, key: str, side: Dialect) -> str:
         path = table.text(key, FIELD_PATH)
@@ -268,9 +309,11 @@ class _Reader:
             own = self._sources(table.table("request", None, required=False), theirs)
             mtis = self._mtis(table.table("mti", None), name)
             codes = self._patterns(table)
+            approved = table.text("approved", CODE) if "approved" in table else ""
+            self._check_code(table, "approved", approved, theirs)
             table.close()
             request = {**common, **own}
-            found.append(Mapped(name, MappingProxyType(mtis), codes, MappingProxyType(request)))
+            found.append(Mapped(name, MappingProxyType(mtis), codes, MappingProxyType(request), approved))
             for path in self._lacking(name, request):
                 what = f"our {path} ({_ours().dictionary.title_of(path)}) comes from nowhere"
                 self._findings.refuse(("operations", name), what, f'add "{path}" to [request]')
@@ -308,7 +351,7 @@ class _Reader:
     def _lacking(self, name: str, request: dict[str, Source]) -> Iterator[str]:
         """Our mandatory fields that nothing fills."""
         rule = _rule(name)
-        given = {*request, *MADE_HERE}
+        given = {*request, *MADE_HERE, *FROM_SENT}
         for path in rule.mandatory:
             if path not in given:
                 yield path
@@ -325,14 +368,14 @@ class _Reader:
 
     # ------------------------------------------------------------ answers
 
-    def _echo(self, table: Table, theirs: Dialect) -> tuple[str, ...]:
+    def _echo(self, table: Table, theirs: Dialect, identity: Identity) -> tuple[str, ...]:
         paths = table.texts("echo")
         for path in paths:
             if not path.isdecimal() or int(path) not in theirs.dictionary.fields:
                 table.refuse("echo", f"dialect {theirs.name} has no field {path!r}", "name fields by number")
             elif path in ("35", "52", "53", "64", "128", RESPONSE_CODE):
                 table.refuse("echo", f"field {path} is never brought back", "take it away")
-        for path in (STAN, ACQUIRER, SENT):
+        for path in (STAN, ACQUIRER, identity.sent):
             if path not in paths and "echo" in table:
                 table.refuse("echo", f"field {path} is missing", "partners know the answer by it: add it")
         return paths
@@ -341,9 +384,9 @@ class _Reader:
         found = {}
         for path in table:
             field = theirs.dictionary.field_at(path)
-            if field is None or field.is_composite or "." in path:
+            if field is None or field.is_composite or path.count(".") > 1:
                 table.refuse(path, f"dialect {theirs.name} has no plain field {path!r}", "name one it has")
-            elif path in (RESPONSE_CODE, SENT, STAN, ACQUIRER):
+            elif path in (RESPONSE_CODE, STAN, ACQUIRER):
                 table.refuse(path, f"field {path} is made by the switch", "take it away")
             else:
                 found[path] = self._source(table, path, _ours())
@@ -372,31 +415,32 @@ class _Reader:
             )
             inner.close()
         table.close()
-        if path and (
-            field is None or field.is_composite or field.length.maximum < ROW_CHARACTERS * len(rows)
-        ):
+        is_for_rows = field is not None and (not field.is_composite or _row_parts(field) is not None)
+        if path and (field is None or not is_for_rows or field.length.maximum < ROW_CHARACTERS * len(rows)):
             what = f"{path} of dialect {theirs.name} can't carry {len(rows)} amounts"
             table.refuse("field", what, f"it takes {ROW_CHARACTERS} characters for each")
         return path, tuple(rows)
 
     def _codes(self, table: Table, theirs: Dialect) -> dict[str, str]:
         ours = _ours().response_codes
-        field = theirs.dictionary.fields.get(int(RESPONSE_CODE))
         codes = {}
         for code in table:
             value = table.text(code, CODE)
             if code not in ours:
                 table.refuse(code, f"no response code {code!r} of ours", did_you_mean(code, list(ours)))
-            elif field is not None and value and not _carries(field, value):
-                table.refuse(
-                    code, f"{value!r} doesn't fit their field {RESPONSE_CODE}", "write one that does"
-                )
+            else:
+                self._check_code(table, code, value, theirs)
             codes[code] = value
         missing = [code for code in ours if code not in codes]
         if missing and not self._findings.is_missing_known(table.path):
             what = f"nothing for our {', '.join(missing)}"
             self._findings.refuse(table.path, what, f'add "{missing[0]}" = "{missing[0]}"')
         return codes
+
+    def _check_code(self, table: Table, key: str, value: str, theirs: Dialect) -> None:
+        field = theirs.dictionary.fields.get(int(RESPONSE_CODE))
+        if field is not None and value and not _carries(field, value):
+            table.refuse(key, f"{value!r} doesn't fit their field {RESPONSE_CODE}", "write one that does")
 
     def _network(self, table: Table, theirs: Dialect) -> Network:
         usual = Network()
@@ -406,6 +450,7 @@ class _Reader:
             if path and theirs.dictionary.field_at(path) is None:
                 table.refuse(key, f"dialect {theirs.name} has no {path}", "name a field that it has")
         network = Network(
+            table.text("mti", MTI, usual.mti),
             code_field,
             table.text("sign_on", NETWORK_CODE, usual.sign_on),
             table.text("sign_off", NETWORK_CODE, usual.sign_off),
@@ -423,7 +468,22 @@ def _rule(name: str) -> MessageRule:
 
 
 def _is_request(mti: str) -> bool:
-    return len(mti) == 4 and mti.isdecimal() and mti[0] == "0" and mti[1] in "1234" and mti[2] in "02"
+    return len(mti) == 4 and mti.isdecimal() and mti[0] in "012" and mti[1] in "1234" and mti[2] in "02"
+
+
+def _digits_of(theirs: Dialect, path: str) -> int:
+    field = theirs.dictionary.fields.get(int(path)) if path else None
+    return 0 if field is None else field.length.maximum
+
+
+def _words(sizes: Sequence[int]) -> str:
+    return " or ".join(map(str, sizes))
+
+
+def _row_parts(field: Field) -> tuple[str, ...] | None:
+    """The names of a row's parts, where a field of repeated parts can carry such rows; see `translation`."""
+    parts = tuple(field.subfields) if field.content == "positional" and field.repeat else ()
+    return parts if len(parts) == ROW_PARTS else None
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -15,13 +15,13 @@ from switch.iso8583.dictionary import Field, MessageRule
 from switch.link.matching import answer_mti
 from switch.partners.mapping import (
     ACQUIRER,
-    ORIGINAL,
     PIN_BLOCK,
     PROCESSING_CODE,
     RESPONSE_CODE,
     REVERSAL,
-    SENT,
     STAN,
+    Clock,
+    Identity,
     Mapped,
     PartnerMapping,
     Source,
@@ -40,8 +40,11 @@ NO_MESSAGE = "0200"  # and its MTI
 INSTEAD: Mapping[str, Value] = {"52": bytes(16), "53": bytes(13), "60": "000001"}
 # Behind an answer as it is stored, where our codec looks for its MAC.
 NO_MAC = bytes(8)
-# DE 90: MTI 4, STAN 6, DE 7 of the original 10, its acquirer 11, its forwarder 11.
-_MTI, _STAN, _SENT, _ACQUIRER = slice(4), slice(4, 10), slice(10, 20), slice(20, 31)
+# What names an original: MTI 4, STAN 6, its time; then the acquirer in 11 digits (1987), or with two digits
+# of length before it (1993).
+_MTI, _STAN, _TIME_AT = slice(4), slice(4, 10), 10
+_SENT_DIGITS = 10  # MMDDhhmmss; a year before it counts for nothing
+_ACQUIRER_DIGITS, _LENGTH_DIGITS = 11, 2
 
 
 class Untranslatable(ValueError):
@@ -93,11 +96,12 @@ class Translator:
         """What a message asks for. now: local time with its zone; ratio: rial that a point pays on a local
         date (MMDD). Raises Untranslatable."""
         mapped = self._mapped(theirs)
-        sent, stan, acquirer = (_digits(theirs, path) for path in (SENT, STAN, ACQUIRER))
+        stan, acquirer = _digits(theirs, STAN), _digits(theirs, ACQUIRER)
+        sent = _sent(theirs, self._mapping.identity)
         fields: dict[str, Value] = {"11": stan, "53": INSTEAD["53"]}
         original = None
         if mapped.name == REVERSAL:
-            original = _original(theirs, acquirer)
+            original = _original(theirs, self._mapping, acquirer)
             fields |= self._reversed(original, _code_of(theirs))
         else:
             code = self._rules[mapped.name].processing_code
@@ -165,7 +169,8 @@ class Translator:
         if mapped.name == REVERSAL and not flat.keys().isdisjoint((CARD, TRACK)):
             flat.pop(FOLLOWED, None)  # the card says whose it is
         if LOCAL_DATE not in flat or LOCAL_TIME not in flat:
-            local_date, local_time = _local(_digits(theirs, SENT), now)
+            identity = self._mapping.identity
+            local_date, local_time = _local(_sent(theirs, identity), now, identity)
             flat.setdefault(LOCAL_DATE, local_date)
             flat.setdefault(LOCAL_TIME, local_time)
         for path, source in numbers:
@@ -206,8 +211,14 @@ class Translator:
         fields: dict[str, Value] = dict(answer.fields)
         for path, source in self._mapping.answer.items():
             value = None if source.only_approved and code != APPROVED else _taken(ours, source)
-            if value is not None and path not in fields:
-                fields[path] = value
+            number, _, part = path.partition(".")
+            if value is None or (number in fields and not part):
+                continue
+            if part:
+                inner = fields.get(number)
+                fields[number] = {**(inner if isinstance(inner, dict) else {}), part: value}
+            else:
+                fields[number] = value
         amounts = self._amounts(ours)
         if amounts:
             fields[self._mapping.amounts_field] = amounts
@@ -218,16 +229,32 @@ class Translator:
         fields = {
             path: value for path in self._mapping.echo if (value := theirs.fields.get(path)) is not None
         }
-        fields[RESPONSE_CODE] = self._mapping.response_codes[code]
+        fields[RESPONSE_CODE] = self._code(theirs, code)
         return Message(answer_mti(theirs.mti), fields)
 
-    def _amounts(self, ours: Message) -> str:
-        shown = ""
+    def _code(self, theirs: Message, code: str) -> str:
+        """Their DE 39 of a code of ours."""
+        if code == APPROVED:
+            asked = theirs.get(PROCESSING_CODE)
+            mapped = self._mapping.operation(theirs.mti, asked if isinstance(asked, str) else "")
+            if mapped is not None and mapped.approved:
+                return mapped.approved
+        return self._mapping.response_codes[code]
+
+    def _amounts(self, ours: Message) -> Value | None:
+        rows = []
         for row in self._mapping.amounts:
             value = ours.get(row.source)
             if isinstance(value, str):
-                shown += f"{row.account}{row.kind}{row.currency}{row.sign}{int(value):0{AMOUNT_DIGITS}d}"
-        return shown
+                signed = f"{row.sign}{int(value):0{AMOUNT_DIGITS}d}"
+                rows.append((row.account, row.kind, row.currency, signed))
+        if not rows:
+            return None
+        field = self._mapping.dialect.dictionary.field_at(self._mapping.amounts_field)
+        if field is not None and field.is_composite:
+            parts = tuple(field.subfields)
+            return {str(place): dict(zip(parts, row, strict=True)) for place, row in enumerate(rows, 1)}
+        return "".join(part for row in rows for part in row)
 
 
 def _allowed(rule: MessageRule) -> frozenset[str]:
@@ -262,14 +289,29 @@ def _digits(theirs: Message, path: str) -> str:
     return value
 
 
-def _original(theirs: Message, acquirer: str) -> OriginalWords:
-    data = theirs.get(ORIGINAL)
+def _sent(theirs: Message, identity: Identity) -> str:
+    """MMDDhhmmss."""
+    return _digits(theirs, identity.sent)[-_SENT_DIGITS:]
+
+
+def _original(theirs: Message, mapping: PartnerMapping, acquirer: str) -> OriginalWords:
+    path = mapping.identity.original
+    data = theirs.get(path)
     if isinstance(data, Mapping):
         data = "".join(part for part in data.values() if isinstance(part, str))
     if not isinstance(data, str):
-        raise Untranslatable(ORIGINAL, "mandatory, missing")
-    named = data[_ACQUIRER].lstrip("0")
-    return OriginalWords(data[_MTI], data[_STAN], data[_SENT], named or acquirer)
+        raise Untranslatable(path, "mandatory, missing")
+    end = _TIME_AT + mapping.sent_digits
+    rest = data[end:]
+    if mapping.sent_digits == _SENT_DIGITS:
+        named = rest[:_ACQUIRER_DIGITS]
+    else:
+        named = rest[_LENGTH_DIGITS:]
+        if len(data) < end or rest[:_LENGTH_DIGITS] not in ("", f"{len(named):0{_LENGTH_DIGITS}d}"):
+            raise Untranslatable(path, "expected MTI, STAN, time and acquirer")
+    return OriginalWords(
+        data[_MTI], data[_STAN], data[end - _SENT_DIGITS : end], named.lstrip("0") or acquirer
+    )
 
 
 def _taken(side: Message, source: Source) -> str | None:
@@ -277,6 +319,8 @@ def _taken(side: Message, source: Source) -> str | None:
     value = side.get(source.path)
     if not isinstance(value, str):
         return source.default
+    if source.at:
+        value = value[source.at - 1 : source.at]
     if source.values is not None:
         if value not in source.values:
             raise Untranslatable(source.path, "none of the values that the mapping knows")
@@ -297,8 +341,10 @@ def _fitted(field: Field, value: str) -> str:
     return value.zfill(field.length.maximum) if field.content == "n" and is_fixed else value
 
 
-def _local(sent: str, now: datetime) -> tuple[str, str]:
-    """Date (MMDD) and time (hhmmss) here of a DE 7 (UTC), with the year nearest to now."""
+def _local(sent: str, now: datetime, identity: Identity) -> tuple[str, str]:
+    """Date (MMDD) and time (hhmmss) here of a MMDDhhmmss; of a UTC one with the year nearest to now."""
+    if identity.clock is Clock.LOCAL:
+        return sent[:4], sent[4:]
     moments = []
     for year in (now.year - 1, now.year, now.year + 1):
         try:
@@ -306,6 +352,6 @@ def _local(sent: str, now: datetime) -> tuple[str, str]:
         except ValueError:
             continue
     if not moments:
-        raise Untranslatable(SENT, "no date and time")
+        raise Untranslatable(identity.sent, "no date and time")
     moment = min(moments, key=lambda each: abs(each - now)).astimezone(now.tzinfo)
     return moment.strftime("%m%d"), moment.strftime("%H%M%S")

@@ -23,7 +23,8 @@ from switch.link.matching import answer_mti, wants_answer
 from switch.link.stream import Peer
 from switch.loyalty.program import Program
 from switch.partners import Asked, PartnerMapping, Translator, Untranslatable
-from switch.partners.mapping import ACQUIRER, RESPONSE_CODE, REVERSAL, SENT, STAN
+from switch.partners.mapping import ACQUIRER, RESPONSE_CODE, REVERSAL, STAN
+from switch.partners.mapping import Clock as PartnersClock
 from switch.server.log import Log
 from switch.server.pipeline import (
     APPROVED,
@@ -153,7 +154,7 @@ class PartnerLink:
         self._others = others
         kept = {name: getattr(self.partner, name) for name in OF_A_START}
         self.partner = replace(partner, **kept)
-        if mapping.network == self.mapping.network:
+        if not self._of_a_start(mapping):
             self.mapping = mapping
             self.codec.use(mapping.dialect)
             self.keys.use(mapping.dialect)
@@ -163,9 +164,14 @@ class PartnerLink:
     def waits_for_a_start(self, partner: Partner, mapping: PartnerMapping) -> tuple[str, ...]:
         """Names of what differs from these and can't be changed under lines that stand."""
         waiting = [name for name in OF_A_START if getattr(partner, name) != getattr(self.partner, name)]
-        if mapping.network != self.mapping.network:
-            waiting.append("mapping (its [network])")
-        return tuple(waiting)
+        return (*waiting, *self._of_a_start(mapping))
+
+    def _of_a_start(self, mapping: PartnerMapping) -> tuple[str, ...]:
+        """What of a mapping is another than now, and told when the lines were made."""
+        now = self.mapping
+        is_known_otherwise = (mapping.identity, mapping.sent_digits) != (now.identity, now.sent_digits)
+        identity = ("mapping (its [identity])",) if is_known_otherwise else ()
+        return identity + (("mapping (its [network])",) if mapping.network != now.network else ())
 
     @property
     def is_blocked(self) -> bool:
@@ -203,7 +209,8 @@ class PartnerLink:
 
     def _short(self, message: Malformed) -> Message:
         """Bytes out of step may stand in any field: told back is only what the partner knows it by."""
-        fields = {path: value for path in (SENT, STAN, ACQUIRER) if (value := message.fields.get(path))}
+        known_by = (self.mapping.identity.sent, STAN, ACQUIRER)
+        fields = {path: value for path in known_by if (value := message.fields.get(path))}
         code = self.mapping.response_codes[FORMAT_ERROR]
         return Message(answer_mti(message.mti), {**fields, RESPONSE_CODE: code})
 
@@ -330,7 +337,7 @@ class PartnerLink:
             self._hsm_failed(error)
             return None
         code = answer.text(RESPONSE_CODE)
-        if code == APPROVED:
+        if code == self.mapping.response_codes[APPROVED]:
             told = answer.text(self.mapping.network.key_field)
             self._log.info("zone key taken", check_value=told)
         else:
@@ -348,11 +355,9 @@ class PartnerLink:
             name = f"zone/{self.partner.name}/zmk"
             raise ZoneKeyError(f"{where}: there is no {name}; vafa keys ceremony {name}")
         self._stan = self._stan % LAST_STAN + 1
-        sent = self._clock.local().astimezone(UTC).strftime("%m%d%H%M%S")
+        stamp = {**sent_at(self._clock.local(), self.mapping), STAN: f"{self._stan:06d}"}
         try:
-            added = await self.keys.change(
-                kind, peers[-1], {SENT: sent, STAN: f"{self._stan:06d}"}, self._clock.monotonic()
-            )
+            added = await self.keys.change(kind, peers[-1], stamp, self._clock.monotonic())
         except (LinkError, HsmError, KeyStoreError, ValueError) as error:
             raise ZoneKeyError(f"{where}: {error}; the key so far stays in use") from None
         self._log.info(
@@ -406,6 +411,12 @@ class PartnerLink:
 
     def _alarm(self, what: str, **details: str | int) -> None:
         self._log.error(what, alarm=True, **details)
+
+
+def sent_at(now: datetime, mapping: PartnerMapping) -> dict[str, str]:
+    """The time of sending as the partner's messages have it. now: with its zone."""
+    at = now if mapping.identity.clock is PartnersClock.LOCAL else now.astimezone(UTC)
+    return {mapping.identity.sent: at.strftime("%y%m%d%H%M%S")[-mapping.sent_digits :]}
 
 
 def _operations(partner: Partner, mapping: PartnerMapping) -> frozenset[str]:

@@ -25,7 +25,7 @@ from switch.link.network import NetworkMessages
 from switch.link.server import ServerSettings
 from switch.link.stream import Peer as LinePeer
 from switch.link.stream import Server
-from switch.partners.mapping import ACQUIRER, SENT, STAN
+from switch.partners.mapping import ACQUIRER, STAN
 from switch.server.log import Log
 from switch.server.partner_files import PartnerFiles, Served, stamp
 from switch.server.partner_link import Clock, Decider, Others, PartnerLink
@@ -81,7 +81,13 @@ class Partners:
         self._key_store_seen = stamp(self._key_store)
         for partner, mapping in files.served:
             network = mapping.network
-            profile = ZoneProfile(network.key_change, network.code_field, network.key_field)
+            profile = ZoneProfile(
+                network.key_change,
+                network.code_field,
+                network.key_field,
+                network.mti,
+                mapping.response_codes,
+            )
             keys = ZoneKeys(partner.name, mapping.dialect, hsm, open_store(settings), profile)
             others = _others(partner, files.served)
             self._links.append(
@@ -220,9 +226,14 @@ def _link_settings(link: PartnerLink) -> ServerSettings:
         codec=link.codec,
         framing=framing_named(partner.framing),
         network=NetworkMessages(
-            code_field=mapping.network.code_field, unavailable=codes["91"], failed=codes["96"]
+            mti=mapping.network.mti,
+            code_field=mapping.network.code_field,
+            echoed=("7", "11", "12", "24", "32", "33", "41", mapping.network.code_field),
+            approved=(codes["00"],),
+            unavailable=codes["91"],
+            failed=codes["96"],
         ),
-        key=MatchKey((ACQUIRER, STAN, SENT), (STAN, SENT)),
+        key=MatchKey((ACQUIRER, STAN, mapping.identity.sent), (STAN, mapping.identity.sent)),
         max_frame_bytes=limits.max_frame_bytes,
         max_at_handler=limits.max_in_flight,
         idle_timeout_s=float(limits.idle_timeout_s),

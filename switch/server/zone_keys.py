@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -55,11 +55,18 @@ class ZoneKeyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ZoneProfile:
-    """How a partner changes keys: DE 70 of the message, and the field that carries check value and block."""
+    """How a partner changes keys: DE 70 of the message, and the field that carries check value and block.
+    mti: of the message; codes: ours -> their DE 39."""
 
     code: str = "161"
     code_field: str = "70"
     key_field: str = "120"
+    mti: str = "0800"
+    codes: Mapping[str, str] = field(default_factory=dict)
+
+    def said(self, code: str) -> str:
+        """Their DE 39 of a code of ours."""
+        return self.codes.get(code, code)
 
 
 class Requester(Protocol):
@@ -188,13 +195,16 @@ class ZoneKeys:
                 profile.code_field: profile.code,
                 profile.key_field: exported.check_value + exported.block,
             }
-            request = Message("0800", {**stamp, **brought})
+            request = Message(profile.mti, {**stamp, **brought})
             signed = await self.sign(request) if self.has(MAC, "send") else request
             answer = await link.request(signed, timeout_s)
             where = f"partner {self.partner}, new {kind.name} key"
             if self.has(MAC, "receive") and not await self.verify(answer, now):
                 raise ZoneKeyError(f"{where}: the answer's MAC is wrong; the key so far stays in use")
-            if answer.get("39") != APPROVED or answer.get(profile.key_field) != exported.check_value:
+            if (
+                answer.get("39") != profile.said(APPROVED)
+                or answer.get(profile.key_field) != exported.check_value
+            ):
                 del self._offered[kind.name]  # refused for good; the next call makes another one
                 code = answer.text("39") if "39" in answer else "none"
                 raise ZoneKeyError(f"{where}: not taken, DE 39 {code}; the key so far stays in use")
@@ -226,7 +236,9 @@ class ZoneKeys:
 
     def is_change(self, message: Message) -> bool:
         """Whether a received message brings a key."""
-        return message.mti == "0800" and message.get(self._profile.code_field) == self._profile.code
+        return (
+            message.mti == self._profile.mti and message.get(self._profile.code_field) == self._profile.code
+        )
 
     async def take(self, message: Message, now: float) -> Message:
         """Install the key that a message brings; returns the answer, under a MAC where there are MACs. The
@@ -237,7 +249,7 @@ class ZoneKeys:
             for path in ("7", "11", "12", "13", "32", "41", "42", self._profile.code_field)
             if (value := message.get(path)) is not None
         }
-        fields["39"] = code
+        fields["39"] = self._profile.said(code)
         if code == APPROVED:
             fields[self._profile.key_field] = check_value
         answer = Message(answer_mti(message.mti), fields)

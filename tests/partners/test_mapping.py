@@ -55,6 +55,12 @@ def test_a_partners_own_dialect_may_take_the_place_of_the_mappings(tmp_path: Pat
         ('name = "iso87-ascii"', 'name = "Mine!"', "can't stand here"),
         ('dialect = "iso87-ascii"', 'dialect = "iso87-asci"', "there is no dialect 'iso87-asci'"),
         ('dialect = "iso87-ascii"', 'dialect = "vafa"', "dialect vafa has no field 32 of 11 digits"),
+        ('sent = "7"', 'sent = "4"', "no field 90 of 35 digits"),
+        ('sent = "7"', 'sent = "11"', "has no field 11 of 10 or 12 digits"),
+        ('clock = "UTC"', 'clock = "utc"', "'utc' is unknown"),
+        ('"22" = { from = "22",', '"22" = { at = 0, from = "22",', "at"),
+        ('mti = "0800"', 'mti = "80"', "can't stand here"),
+        ("[operations.refund]", '[operations.refund]\napproved = "400"', "'400' doesn't fit their field 39"),
         ('pin_format = "iso-0"', 'pin_format = "iso-9"', "'iso-9' is unknown"),
         ('pin_format = "iso-0"', 'pin_format = "iso-4"', "field 52 of dialect iso87-ascii isn't 16 bytes"),
         ("[operations.balance]", "[operations.activate]", "no operation 'activate' for partners"),
@@ -68,7 +74,7 @@ def test_a_partners_own_dialect_may_take_the_place_of_the_mappings(tmp_path: Pat
         ('default = "000"', 'defualt = "000"', "unknown key 'defualt'"),
         ('unit = "points"', 'unit = "point"', "'point' is unknown"),
         ('echo = ["2",', 'echo = ["52",', "field 52 is never brought back"),
-        ('"7", "11"', '"7"', "field 11 is missing"),
+        ('"4", "7", "11"', '"4", "7"', "field 11 is missing"),
         ('"37" = "37"', '"39" = "39"', "field 39 is made by the switch"),
         ('"44" = "48.04"', '"44" = "48.99"', "dialect vafa has no 48.99"),
         ('field = "54"', 'field = "39"', "39 of dialect iso87-ascii can't carry 3 amounts"),
@@ -89,6 +95,26 @@ def test_a_mistake_is_told_with_its_line(tmp_path: Path, found: str, instead: st
     if instead and "operations." not in instead and "comes from nowhere" not in what:
         at = line_of(text, instead.split("\n")[-1])
         assert any(what in each[1] and abs((each[0] or 0) - at) <= 2 for each in told), (told, at)
+
+
+def test_what_tells_transactions_apart_may_be_left_out_where_the_dialect_has_it(tmp_path: Path) -> None:
+    text = TEXT.replace('[identity]\nsent = "7"\nclock = "UTC"\noriginal = "90"\n', "")
+    assert text != TEXT
+    file = tmp_path / "mine.toml"
+    file.write_text(text, encoding="utf-8")
+    assert load(file).identity == load("iso87-ascii").identity
+    told = mistakes(tmp_path, text.replace('dialect = "iso87-ascii"', 'dialect = "iso93-ascii"'))
+    assert told[0][0] == line_of(text, 'dialect = "iso')
+    assert "iso93-ascii has no field 90 of 42 digits" in told[0][1]
+
+
+def test_a_newer_version_names_its_own_time_and_original(tmp_path: Path) -> None:
+    text = (SHIPPED / "iso93-bcd.toml").read_text(encoding="utf-8")
+    told = mistakes(tmp_path, text.replace('original = "56"', 'original = "90"').replace('"400"', '"4000"'))
+    whats = [what for _, what, _ in told]
+    expected = ("dialect iso93-bcd has no field 90 of 35 digits", "'4000' doesn't fit their field 39")
+    assert len(whats) == len(expected)
+    assert all(what.endswith(end) for what, end in zip(whats, expected, strict=True)), whats
 
 
 def test_every_mistake_is_told_in_one_run(tmp_path: Path) -> None:

@@ -226,6 +226,62 @@ def test_a_refusal_says_no_more_than_why() -> None:
     assert {"37", "38", "54"}.isdisjoint(answer.fields)
 
 
+# ---------------------------------------------------------------- other versions of the standard
+
+NEWER = Translator(load("iso93-bcd"), OURS)
+OF_93 = {
+    **{path: BASIC[path] for path in ("2", "4", "11", "32", "41", "42", "49")},
+    "3": "210000",
+    "12": "260310120000",
+    "22": "000000200000",
+    "24": "200",
+}
+
+
+def newer(mti: str = "1200", **changes: Any) -> Message:
+    fields = OF_93 | {name[1:]: value for name, value in changes.items()}
+    return Message(mti, {path: value for path, value in fields.items() if value is not None})
+
+
+def test_a_newer_message_is_known_by_its_local_time() -> None:
+    found = NEWER.asked(newer(), NOW, lambda _day: 100)
+    assert (found.operation, found.message.mti, found.sent) == ("earn", "0200", "0310120000")
+    assert [found.message[path] for path in ("12", "13", "22")] == ["120000", "0310", "020"]
+    assert NEWER.asked(newer(f22=None), NOW, lambda _day: 100).message["22"] == "000"
+    with pytest.raises(Untranslatable, match="22: none of the values"):
+        NEWER.asked(newer(f22="000000900000"), NOW, lambda _day: 100)
+
+
+def test_a_newer_reversal_names_its_original_and_is_accepted() -> None:
+    data = "1200" + "000007" + "260310120000"
+    for named in ("", "09581672031", "1100581672031"):
+        found = NEWER.asked(newer("1420", f56=data + named), NOW, lambda _day: 100)
+        assert found.original == ("1200", "000007", "0310120000", "581672031")
+        assert found.message["90"] == "0200" + "0000070310120000" + "0" * 22
+    for broken in (data[:-1], data + "08581672031", data + "9"):
+        with pytest.raises(Untranslatable, match="56: expected MTI, STAN, time and acquirer"):
+            NEWER.asked(newer("1420", f56=broken), NOW, lambda _day: 100)
+    assert NEWER.answer(newer("1420"), stored())["39"] == "400"
+    assert NEWER.answer(newer("1420"), stored("12"))["39"] == "902"
+    assert NEWER.answer(newer(), stored())["39"] == "000"
+
+
+def test_newer_additional_amounts_are_rows_of_parts() -> None:
+    answer = NEWER.answer(newer(), stored(t02="000000000000", t03="000000000040"))
+    assert answer.mti == "1210"
+    owed = {"1": "60", "2": "03", "3": "999", "4": "D000000000040"}
+    assert answer["54"] == {"1": {"1": "60", "2": "02", "3": "999", "4": "C000000000000"}, "2": owed}
+    dialect = load("iso93-bcd").dialect
+    assert dialect.decode(dialect.encode(answer))["54"] == answer["54"]
+
+
+def test_a_concentrator_gets_the_balance_as_a_table_and_our_reference_as_its_own() -> None:
+    mapping = load("pos-host-1987")
+    answer = Translator(mapping, OURS).answer(theirs(f37="606912000007"), stored(t02="000000000075"))
+    assert (answer["37"], answer["63"]) == ("1A00000ABCDE", {"PB": "000000000075"})
+    assert mapping.dialect.decode(mapping.dialect.encode(answer))["63.PB"] == "000000000075"
+
+
 FIELDS = {path: st.sampled_from([value, None, "", "0" * len(value), "x"]) for path, value in BASIC.items()}
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -24,12 +25,19 @@ UP_S = 30.0  # only a hanging switch is this slow
 Result = TypeVar("Result")
 
 
+def components_of(partner: str) -> list[bytes]:
+    """Of the zone key that a partner shares with the switch."""
+    return [hashlib.sha256(f"{partner} {number}".encode()).digest() for number in range(3)]
+
+
 class Partnered(RunningSwitch):
     """What a switch with partners has beside."""
 
-    def told_of(self, kind: str) -> None:
+    def told_of(self, kind: str, partner: str = BANK) -> None:
         """Returns when the switch says that its sending key of this kind has changed."""
-        self.events("kind", kind)
+        told = self.events("kind", kind)
+        while not any(line["partner"] == partner for line in told):
+            told = self.events("kind", kind, len(told) + 1)
 
     @property
     def partner_port(self) -> int:
@@ -44,7 +52,7 @@ class Partnered(RunningSwitch):
 
 class PartneredSwitch(Partnered):
     """A switch whose settings name one partner, with a zone key. more: lines of its [[partners]]; port: where
-    the partner connects, 0 for any."""
+    the partner connects, 0 for any; zones: other partners in `more` that have zone keys."""
 
     def __init__(
         self,
@@ -53,9 +61,12 @@ class PartneredSwitch(Partnered):
         changes: dict[str, str] | None = None,
         module: str = "tools.cli",
         port: int = 0,
+        zones: Iterable[str] = (),
     ) -> None:
         create_defaults(directory)
         add_partner(directory / "switch.toml", more, port)
+        for partner in zones:
+            share_zone_key(load(directory / "switch.toml"), partner, components_of(partner))
         super().__init__(directory, changes, module)
 
 
@@ -81,7 +92,7 @@ def free_port() -> int:
 @asynccontextmanager
 async def connected(bank: Bank, switch: Partnered) -> AsyncIterator[Client]:
     """A line of the bank, up."""
-    async with bank.client(switch.partner_port) as client:
+    async with bank.client(switch.port_of(bank.name)) as client:
         await client.up(UP_S)
         yield client
 
@@ -90,15 +101,15 @@ async def exchange_keys(bank: Bank, switch: Partnered, link: Client) -> None:
     """First keys both ways: ours by 0800, the switch's as an operator asks for them."""
     await bank.first_keys(link)
     for kind in ("mac", "pin"):
-        ask_for_change(switch, kind)
-        await asyncio.to_thread(switch.told_of, kind)
+        ask_for_change(switch, kind, bank.name)
+        await asyncio.to_thread(switch.told_of, kind, bank.name)
 
 
-def ask_for_change(switch: RunningSwitch, kind: str) -> None:
+def ask_for_change(switch: RunningSwitch, kind: str, partner: str = BANK) -> None:
     """What `vafa keys change` leaves in the data directory."""
     directory = switch.directory / "zone-changes"
     directory.mkdir(exist_ok=True)
-    (directory / f"{BANK}.{kind}").touch()
+    (directory / f"{partner}.{kind}").touch()
 
 
 def played(story: Callable[[], Awaitable[Result]]) -> Result:

@@ -1,4 +1,5 @@
-"""A bank's link end to end: a real switch process, a real client of the link, messages of iso87-ascii."""
+"""A bank's link end to end: a real switch process, a real client of the link, messages of every shipped
+mapping."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from simulators.partner import DIALECT, Bank, next_stan, points_of, sent_now
+from simulators.partner import DIALECT, SPEECHES, Bank, next_stan, points_of, sent_now
 from switch.hsm.crypto.master_keys import BlockMasterKey
 from switch.iso8583 import Message
 from switch.keys import open_store, read_master_key
@@ -19,9 +20,20 @@ from switch.ledger.verify import verify
 from switch.link.framing import FrameReader, frame
 from switch.link.stream import Client
 from switch.server.zone_keys import PIN
-from tests.server.partner_kit import BANK, COMPONENTS, PartneredSwitch, connected, exchange_keys, played
+from tests.server.partner_kit import (
+    BANK,
+    COMPONENTS,
+    PartneredSwitch,
+    components_of,
+    connected,
+    exchange_keys,
+    played,
+)
 from tests.server.running_switch import ANSWER_DEADLINE_S, TerminalSide, new_card
 
+USUAL = "iso87-ascii"
+# By mapping: the other banks of the town, and their DE 32.
+OTHERS = {"iso93-bcd": ("NEWER", "627093"), "pos-host-1987": ("SHOPS", "627087")}
 OWN_ACCEPTOR = "100000000000001"
 SECRET_PIN, WRONG_PIN = "4711", "1147"
 RATIO, RATE = 100, 10_000  # rial: a redeemed point pays, an earned one costs
@@ -63,21 +75,45 @@ class Town:
 
 
 @pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+def towns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Town]]:
+    """One switch; by mapping, the town of the bank that speaks it."""
     directory = tmp_path_factory.mktemp("town")
-    switch = PartneredSwitch(directory / "switch", changes={"program.unique_receipts": "true"})
-    bank = Bank(directory, BANK, COMPONENTS)
+    more = "".join(
+        f'[[partners]]\nname = "{name}"\nport = 0\nacquirers = ["{acquirer}"]\nmapping = "{mapping}"\n'
+        f'framing = "{SPEECHES[mapping].framing}"\n'
+        for mapping, (name, acquirer) in OTHERS.items()
+    )
+    switch = PartneredSwitch(
+        directory / "switch",
+        more,
+        {"program.unique_receipts": "true"},
+        zones=[name for name, _ in OTHERS.values()],
+    )
+    banks = {USUAL: Bank(directory, BANK, COMPONENTS)}
+    for mapping, (name, acquirer) in OTHERS.items():
+        banks[mapping] = Bank(directory, name, components_of(name), acquirer, mapping)
 
     async def keys() -> None:
-        async with connected(bank, switch) as link:
-            await exchange_keys(bank, switch, link)
+        for bank in banks.values():
+            async with connected(bank, switch) as link:
+                await exchange_keys(bank, switch, link)
 
     played(keys)
-    place = Town(switch, bank)
-    yield place
-    place.terminal.line.close()
+    places = {mapping: Town(switch, bank) for mapping, bank in banks.items()}
+    yield places
+    for place in places.values():
+        place.terminal.line.close()
     assert switch.stop() == 0
     assert verify(switch.settings.ledger_path, switch.settings.seal_key).problems == []
+
+
+@pytest.fixture
+def town(request: pytest.FixtureRequest, towns: dict[str, Town]) -> Town:
+    """The usual bank's, or the one of the mapping that a test is played with."""
+    return towns[getattr(request, "param", USUAL)]
+
+
+in_every_mapping = pytest.mark.parametrize("town", list(SPEECHES), indirect=True)
 
 
 def bare(message: Message) -> Message:
@@ -88,6 +124,7 @@ def bare(message: Message) -> Message:
 # ---------------------------------------------------------------- what a bank asks for
 
 
+@in_every_mapping
 def test_balance_earn_redeem_and_reversal(town: Town) -> None:
     card = town.card()
     bank = town.bank
@@ -113,6 +150,7 @@ def test_balance_earn_redeem_and_reversal(town: Town) -> None:
     assert town.terminal.points(card) == 25
 
 
+@in_every_mapping
 def test_an_advice_earns_and_its_repeat_does_not_earn_again(town: Town) -> None:
     card = town.card()
 
@@ -126,6 +164,7 @@ def test_an_advice_earns_and_its_repeat_does_not_earn_again(town: Town) -> None:
     assert town.terminal.points(card) == 5
 
 
+@in_every_mapping
 def test_hold_capture_and_refund_follow_the_switchs_reference(town: Town) -> None:
     card = town.card(100)
     bank = town.bank
@@ -147,6 +186,7 @@ def test_hold_capture_and_refund_follow_the_switchs_reference(town: Town) -> Non
     town.play(story)
 
 
+@in_every_mapping
 def test_an_amount_that_is_no_whole_number_of_points_is_declined(town: Town) -> None:
     card = town.card(10)
 
@@ -163,6 +203,7 @@ def test_an_amount_that_is_no_whole_number_of_points_is_declined(town: Town) -> 
 # ---------------------------------------------------------------- who may spend
 
 
+@in_every_mapping
 def test_a_typed_number_needs_a_pin_and_a_swipe_its_card_value(town: Town) -> None:
     card = town.card(50, SECRET_PIN)
     bank = town.bank
@@ -197,6 +238,7 @@ def test_wrong_pins_lock_and_a_bad_block_looks_the_same(town: Town) -> None:
     town.play(story)
 
 
+@in_every_mapping
 def test_a_pin_block_under_the_key_before_is_understood_while_it_is_under_way(town: Town) -> None:
     card = town.card(50, SECRET_PIN)
     bank = town.bank
@@ -234,6 +276,7 @@ def test_the_same_message_gets_the_same_answer_and_is_booked_once(town: Town) ->
     assert town.terminal.points(card) == 40
 
 
+@in_every_mapping
 def test_two_lines_that_send_the_same_at_once_hear_the_same(town: Town) -> None:
     card = town.card(50)
     bank = town.bank
@@ -252,6 +295,7 @@ def test_two_lines_that_send_the_same_at_once_hear_the_same(town: Town) -> None:
     assert town.terminal.points(card) == 40
 
 
+@in_every_mapping
 def test_a_decline_stays_one(town: Town) -> None:
     card = town.card(5)
     bank = town.bank
@@ -265,6 +309,7 @@ def test_a_decline_stays_one(town: Town) -> None:
     town.play(story)
 
 
+@in_every_mapping
 def test_a_reversal_that_comes_first_declines_its_original(town: Town) -> None:
     card = town.card(50)
     bank = town.bank
@@ -284,6 +329,7 @@ def test_a_reversal_that_comes_first_declines_its_original(town: Town) -> None:
     assert town.terminal.points(card) == 50
 
 
+@in_every_mapping
 def test_a_reversal_of_another_card_or_operation_takes_nothing_back(town: Town) -> None:
     card, other = town.card(50), town.card(50)
     bank = town.bank
