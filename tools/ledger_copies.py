@@ -34,7 +34,9 @@ from switch.ledger.history import TEHRAN, moment_text
 from switch.ledger.opening import EngineKind, Place
 from switch.ledger.reading import SqliteStore, Store
 from switch.ledger.verify import verify
-from switch.settings import Settings, load_for
+from switch.server.past_rules import FILE_NAME as PAST_RULES
+from switch.server.past_rules import bring_over
+from switch.settings import Settings, SettingsError, load_for
 from tools.cli import CommandError, ExitCode
 from tools.ledger_options import Config, Data, parse_moment, told, without_switch
 
@@ -80,7 +82,7 @@ def backup(
     data: Data = None,
     config: Config = None,
 ) -> None:
-    """Copy the ledger and its checkpoints as they are at this moment, beside a running switch or without.
+    """Copy ledger, checkpoints and remembered rules as they are at this moment; a switch may run.
 
     Keys are not in it: keep the settings and the key files elsewhere. Exit code 1: the copy was made and has
     problems. A ledger in PostgreSQL is backed up with PostgreSQL's own tools.
@@ -91,10 +93,12 @@ def backup(
             raise CommandError(
                 "this ledger is in PostgreSQL, which has tools of its own for that",
                 ExitCode.USAGE,
-                "pg_dump --format=custom, or pg_basebackup; and copy ledger.checkpoints",
+                "pg_dump --format=custom, or pg_basebackup; and copy ledger.checkpoints and program.rules",
             )
         with checkpoint_mac(settings) as mac:
             summary = back_up(settings.ledger_path, settings.checkpoint_path, directory, mac)
+            # After the ledger: rules are in the file before an award is made under them.
+            bring_over(directory / PAST_RULES, settings.data / PAST_RULES)
             typer.echo(f"{_of(summary)} copied to {directory}")
             if check:
                 _check(SqliteStore(directory / LEDGER_NAME), directory / CHECKPOINTS_NAME, settings, mac)
@@ -168,7 +172,9 @@ def _restore(settings: Settings, source: Path, wanted: _Wanted, mac: Mac) -> lis
         prepare_checkpoints(target, source, summary, mac)
         if wanted.check:
             _check(SqliteStore(target.making), target.making_checkpoints, settings, mac)
-        aside = put_in_place(target, _stamp())
+        stamp = _stamp()
+        aside = _bring_rules(settings, source, wanted, stamp)
+        aside += put_in_place(target, stamp)
     except BaseException:
         abandon(target)
         raise
@@ -184,9 +190,29 @@ def _go_on(settings: Settings, wanted: _Wanted, mac: Mac) -> list[Path]:
     if wanted.until_ms is not None and summary.newest_ms > wanted.until_ms:
         raise RestoreError("the ledger is of a later time than --until; restore an older backup")
     summary = _forward(place, settings, summary, wanted)
-    aside = cut_checkpoints(settings.checkpoint_path, summary, mac, _stamp(), force=wanted.force)
+    stamp = _stamp()
+    aside = _bring_rules(settings, None, wanted, stamp)
+    aside += cut_checkpoints(settings.checkpoint_path, summary, mac, stamp, force=wanted.force)
     if wanted.check:
         _check(place.store(), settings.checkpoint_path, settings, mac)
+    return aside
+
+
+def _bring_rules(settings: Settings, backup: Path | None, wanted: _Wanted, stamp: str) -> list[Path]:
+    """Add the rules that the restored awards were made under to those that are known. Returns what was kept
+    aside: with --force the file that is there, when it is of another ledger. Raises RestoreError."""
+    path, aside = settings.data / PAST_RULES, []
+    sources = [place / PAST_RULES for place in (backup, wanted.archive) if place is not None]
+    for again in (False, True):
+        try:
+            for source in sources:
+                bring_over(path, source)
+            break
+        except SettingsError as error:
+            if again or not wanted.force or not path.exists():
+                raise RestoreError(f"{error}; nothing was put in place; --force keeps it aside") from None
+            aside.append(path.with_name(f"{path.name}.before-{stamp}"))
+            path.rename(aside[0])
     return aside
 
 

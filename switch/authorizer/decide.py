@@ -601,8 +601,8 @@ class Authorizer:
         sides: list[Side] = [*proof.sides]
         namings: list[Naming] = []
         for identifier, _ in state.cards(member.id):
-            proof = replaced_proof(identifier, request.identity, self._key)
-            sides.append(Identified(member.id, IdentifierKind.CARD, added=False, proof=proof))
+            known_by = replaced_proof(identifier, request.identity, self._key)
+            sides.append(Identified(member.id, IdentifierKind.CARD, added=False, proof=known_by))
             namings.append(Unnamed(identifier, member.id, IdentifierKind.CARD))
         sides.append(Identified(member.id, IdentifierKind.CARD, added=True))
         namings.append(Named(request.other, member.id, IdentifierKind.CARD, request.masked_other))

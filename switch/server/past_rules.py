@@ -41,6 +41,21 @@ def with_past(path: Path, versions: Sequence[Rules]) -> tuple[Rules, ...]:
     return (*now.values(), *(replace(rules, starts=NEVER + place) for place, rules in enumerate(past)))
 
 
+def bring_over(path: Path, source: Path) -> None:
+    """Add to a file what another one knows and it doesn't; durable before this returns. Nothing when there is
+    no other one. Raises SettingsError, also when a number means other rules there; then nothing is added."""
+    known = {rules.number: rules for rules in _read(path)}
+    added = []
+    for rules in _read(source):
+        if rules.number not in known:
+            added.append(rules)
+        elif _award(known[rules.number]) != _award(rules):
+            raise SettingsError(
+                f"{path}: version {rules.number} has other rules than in {source}: they are of two ledgers"
+            )
+    _append(path, added)
+
+
 def _award(rules: Rules) -> tuple[int, ...]:
     return tuple(getattr(rules, name) for name in OF_AN_AWARD)
 

@@ -40,7 +40,7 @@ from switch.server.log import Log
 from switch.server.partner_files import PartnerFiles
 from switch.server.partners import Entrance, Partners
 from switch.server.past_rules import FILE_NAME as PAST_RULES
-from switch.server.past_rules import with_past
+from switch.server.past_rules import bring_over, with_past
 from switch.server.pipeline import Pipeline, where_of
 from switch.server.quarantine import Quarantine, QuarantineError
 from switch.server.registered import Registered
@@ -149,6 +149,7 @@ async def run(settings: Settings, log: Log) -> int:
         if archiving is not None:
             await asyncio.to_thread(archiving.begin)
             engine = archiving.engine
+            _archive_rules(settings, log)
     except (ArchiveAhead, KeysError, LedgerUnavailable, QuarantineError, SettingsError) as error:
         raise StartError(str(error)) from error
     except HsmError as error:
@@ -295,6 +296,15 @@ def _beside(settings: Settings) -> Beside | None:
     from switch.server.forwarding_process import Beside  # here: it needs PostgreSQL's driver
 
     return Beside(settings)
+
+
+def _archive_rules(settings: Settings, log: Log) -> None:
+    """Copy what says how awards are taken back to the archive of the entries; the ledger isn't concerned."""
+    assert settings.ledger.archive is not None, "there is an archive"
+    try:
+        bring_over(settings.ledger.archive / PAST_RULES, settings.data / PAST_RULES)
+    except SettingsError as error:
+        log.error("rules not archived", error=str(error), alarm=True)
 
 
 def _archiving(settings: Settings, engine: Engine, log: Log) -> Archiving | None:

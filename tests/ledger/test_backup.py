@@ -15,6 +15,9 @@ from switch.keys import checkpoint_mac
 from switch.ledger.backup import back_up, summary_of
 from switch.ledger.checkpoint import CheckpointFile, read_checkpoints
 from switch.ledger.history import TEHRAN
+from switch.loyalty.program import Rules
+from switch.server.past_rules import FILE_NAME as PAST_RULES
+from switch.server.past_rules import with_past
 from switch.settings import Settings
 from tests.ledger.archived import Archived
 from tests.ledger.book import Request
@@ -140,6 +143,39 @@ def test_a_backup_is_verified_and_put_back(shop: Shop, capsys: Capture) -> None:
     assert {
         path.stat().st_mode & 0o777 for path in (shop.settings.ledger_path, shop.backup / "ledger.sqlite")
     } == {0o600}
+
+
+def test_rules_that_awards_are_taken_back_by_come_with_the_backup_and_the_archive(shop: Shop) -> None:
+    rules = shop.settings.data / PAST_RULES
+    first, second, third = Rules(), Rules(number=2, points_per_step=2), Rules(number=3, points_per_step=3)
+    with_past(rules, [first, second])
+    shop.run("backup", str(shop.backup))
+    assert (shop.backup / PAST_RULES).read_bytes() == rules.read_bytes()
+    archive = shop.owner.place
+    with_past(archive / PAST_RULES, [first, second, third])
+    shop.stop()
+    for path in (rules, shop.settings.ledger_path, shop.settings.checkpoint_path):
+        path.unlink()
+    shop.run("restore", "--from", str(shop.backup))
+    assert rules.read_bytes() == (shop.backup / PAST_RULES).read_bytes()
+    shop.run("restore", "--from", str(shop.backup), "--archive", str(archive))
+    assert rules.read_bytes() == (archive / PAST_RULES).read_bytes()
+
+
+def test_rules_of_another_ledger_are_not_mixed_in_unless_forced(shop: Shop, capsys: Capture) -> None:
+    rules = shop.settings.data / PAST_RULES
+    with_past(rules, [Rules()])
+    shop.run("backup", str(shop.backup))
+    rules.unlink()
+    with_past(rules, [Rules(points_per_step=9)])
+    shop.stop()
+    before, ledger = rules.read_bytes(), digest(shop.settings.ledger_path)
+    shop.run("restore", "--from", str(shop.backup), code=4)
+    assert "version 1 has other rules than in" in capsys.readouterr().err
+    assert (rules.read_bytes(), digest(shop.settings.ledger_path)) == (before, ledger)
+    shop.run("restore", "--from", str(shop.backup), "--force")
+    assert "kept aside: program.rules.before-" in capsys.readouterr().out
+    assert rules.read_bytes() == (shop.backup / PAST_RULES).read_bytes()
 
 
 def test_each_backup_has_a_directory_of_its_own(shop: Shop, capsys: Capture) -> None:

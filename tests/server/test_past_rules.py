@@ -9,7 +9,7 @@ import pytest
 
 from switch.ledger import NEVER
 from switch.loyalty.program import Program, Rules
-from switch.server.past_rules import FILE_NAME, with_past
+from switch.server.past_rules import FILE_NAME, bring_over, with_past
 from switch.settings import SettingsError
 from tests.server.moment import local_moment
 from tests.server.running_switch import RunningSwitch, TerminalSide
@@ -55,6 +55,29 @@ def test_versions_that_are_changed_to_say_the_same_stay_apart(tmp_path: Path) ->
     program = Program(with_past(path, alike))
     assert [program.on(day).rial_per_redeemed_point for day in (1, 200)] == [100, 7]
     assert (program.version(1).points_per_step, program.version(2).points_per_step) == (1, 2)
+
+
+def test_what_another_file_knows_is_added_once(tmp_path: Path) -> None:
+    path, other = tmp_path / FILE_NAME, tmp_path / "other"
+    bring_over(path, other)
+    assert not path.exists()
+    with_past(other, [ONE, TWO])
+    with_past(path, [ONE])
+    for _ in range(2):
+        bring_over(path, other)
+    assert path.read_bytes() == other.read_bytes()
+    bring_over(tmp_path / "new", path)
+    assert (tmp_path / "new").read_bytes() == path.read_bytes()
+
+
+def test_files_of_two_ledgers_are_not_mixed(tmp_path: Path) -> None:
+    path, other = tmp_path / FILE_NAME, tmp_path / "other"
+    with_past(path, [ONE])
+    with_past(other, [replace(TWO, starts=1), replace(ONE, starts=2, points_per_step=9)])
+    before = path.read_bytes()
+    with pytest.raises(SettingsError, match=r"version 1 has other rules than in .*other: they are of two"):
+        bring_over(path, other)
+    assert path.read_bytes() == before
 
 
 def test_a_version_that_was_taken_out_is_known_still(tmp_path: Path) -> None:
