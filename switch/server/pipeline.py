@@ -65,7 +65,7 @@ from switch.server.card_values import CardValues
 from switch.server.codes import CodeCarrier, CodeCarrierError
 from switch.server.enciphered import CODE, ENCIPHERED, MOBILE, EncipheredError, opened
 from switch.server.log import Log
-from switch.server.prefetch import first_loads, member_loads
+from switch.server.prefetch import first_loads, late_loads, member_loads, unseen
 from switch.server.quarantine import DIGEST_BYTES, Quarantine
 from switch.server.sending import INITIAL_KEY_BYTES, KEY_SET, KeyMarks, Sending, Standing
 from switch.settings import NEVER_POINTS, Program, Terminal
@@ -295,6 +295,23 @@ class _Batch:
     in_doubt: bool = False
     sends_away: bool = False
     partners: list[_PartnerWork] = field(default_factory=list)  # decided, to be told
+    # How far deciding came, when the memory lacked something that a ledger behind a network has.
+    at: int = 0
+    answers: list[_Answer] = field(default_factory=list)
+    marks: dict[bytes, int] = field(default_factory=dict)
+    begun: Entry | None = None  # applied, and what has to follow it is not
+
+    def begin_anew(self) -> None:
+        """Nothing of it is decided."""
+        self.at, self.begun, self.sends_away = 0, None, False
+        for gathered in (self.partners, self.answers, self.marks):
+            gathered.clear()
+
+    def part_with_parked(self) -> None:
+        """What waits for the HSM leaves: it comes again by itself."""
+        decided = [item for item in self.work[: self.at] if not _is_parked(item)]
+        self.work = decided + [item for item in self.work[self.at :] if not _is_parked(item)]
+        self.at = len(decided)
 
 
 class _Delivery(NamedTuple):
@@ -791,7 +808,13 @@ class Pipeline:
         self._wake()
         if not await portion.done or self._state is None:
             raise LedgerError("the correction isn't booked yet; it is tried again")
-        return self._loading(self._state, partial(self._state.entry, correction.identity))
+        try:
+            return self._state.entry(correction.identity)
+        except NotLoaded as missing:
+            ask = partial(self._engine.load, missing.load)
+            found = await self._remotely(ask) if self._is_remote else ask()
+        assert found is None or isinstance(found, Entry)
+        return found
 
     async def take_in(self, member: int, bucket: int, entry: int) -> bool:
         """End what this entry of another owner has begun at a member of ours; harmless when that is done.
@@ -828,13 +851,15 @@ class Pipeline:
         return work
 
     def _begin(self, batch: _Batch) -> None:
+        batch.begin_anew()
         if self._is_remote and not self._stopped:
             eager.start(self._fetch(batch), self._tasks)
         else:
             self._try(batch)
 
     async def _fetch(self, batch: _Batch) -> None:
-        """Ask a ledger behind a network for what the batch will look at, in two round trips, then try it."""
+        """Ask a ledger behind a network for what the batch will look at, in three round trips at most, then
+        try it."""
         try:
             if self._state is None:
                 self._state = State(await self._remotely(self._engine.start))
@@ -844,11 +869,41 @@ class Pipeline:
             due = [item.member for item in batch.work if isinstance(item, _Due)]
             loads = first_loads(self._state, requests) + self._counter_loads(self._state, requests)
             await self._fill(self._state, loads)
+            requests = unseen(self._state, requests)
             await self._fill(self._state, member_loads(self._state, requests, due))
+            again_ms = self._program.checks.double_swipe_ms
+            late = late_loads(self._state, requests, due, self._clock.now_ms(), again_ms)
+            await self._fill(self._state, late)
         except LedgerError as error:
             self._failed(batch, error)
             return
         self._try(batch)
+
+    async def _fetch_lacking(self, batch: _Batch, load: Load) -> None:
+        """Ask for what deciding the batch came upon, and what its other requests would come upon, then go on
+        with it."""
+        assert self._state is not None
+        try:
+            await self._fill(self._state, [load, *self._lacking(self._state, batch, load)])
+        except LedgerError as error:
+            self._failed(batch, error)
+            return
+        self._try(batch)
+
+    def _lacking(self, state: State, batch: _Batch, known: Load) -> Iterable[Load]:
+        """What else the requests behind the one that stopped would look up next. Deciding changes nothing."""
+        loads: dict[tuple[type[Load], Load], Load] = {}
+        now_ms = self._clock.now_ms()
+        for item in batch.work[batch.at + 1 :]:
+            if isinstance(item, _Work | _PartnerWork) and not item.only_stored:
+                try:
+                    self._authorizer.decide(state, item.request, now_ms, item.found)
+                except NotLoaded as missing:
+                    loads[type(missing.load), missing.load] = missing.load
+                except Exception:
+                    continue  # told when its turn comes
+        loads.pop((type(known), known), None)
+        return loads.values()
 
     def _counter_loads(self, state: State, requests: Iterable[Request]) -> list[Load]:
         counters = {one: None for asked in requests for one in self._authorizer.counters_of(asked)}
@@ -873,6 +928,11 @@ class Pipeline:
             self._quarantine.nothing_under_way()
             if changes is not None:
                 self._engine.stage(changes, self._epoch)
+        except NotLoaded as missing:
+            self._quarantine.nothing_under_way()
+            batch.part_with_parked()
+            eager.start(self._fetch_lacking(batch, missing.load), self._tasks)
+            return
         except LedgerError as error:
             self._quarantine.nothing_under_way()
             self._failed(batch, error)
@@ -890,15 +950,14 @@ class Pipeline:
 
     def _decide(self, batch: _Batch) -> tuple[Batch | None, list[_Answer]]:
         """What to store (None: nothing) and the answers of what can be decided now; what waits for the HSM
-        leaves the batch."""
+        leaves the batch. Raises NotLoaded where a ledger is behind a network: fill it in and go on."""
         if self._state is None:
             self._state = State(self._engine.start())
-        answers: list[_Answer] = []
-        marks: dict[bytes, int] = {}
+        answers, marks = batch.answers, batch.marks
         now_ms = self._clock.now_ms()
-        waiting = batch.sends_away = False
-        batch.partners.clear()
-        for item in batch.work:
+        waiting = False
+        for place, item in enumerate(batch.work[batch.at :], batch.at):
+            batch.at = place
             if isinstance(item, _Unstored):
                 answers.append(_Answer(item.sending, item.body))
                 _raise(marks, item.sending)
@@ -906,7 +965,7 @@ class Pipeline:
             if isinstance(item, _Due):
                 self._decide_due(self._state, item, now_ms)
                 continue
-            outcome = self._decide_one(self._state, item, now_ms)
+            outcome = self._decide_one(self._state, batch, item, now_ms)
             batch.sends_away |= _sends_away(outcome)
             if isinstance(item, _PartnerWork):
                 waiting |= outcome is None
@@ -932,9 +991,7 @@ class Pipeline:
                 body = self._unauthenticated(item.message, SECURITY_ERROR)
                 answers.append(_Answer(item.sending, body, replayed=item.peer))
         if waiting:
-            batch.work = [
-                item for item in batch.work if not (isinstance(item, _Work | _PartnerWork) and item.parked)
-            ]
+            batch.part_with_parked()
         changes = self._state.batch(marks)
         return (changes if changes.entries or marks else None), answers
 
@@ -959,12 +1016,14 @@ class Pipeline:
         partners.append(item)
 
     def _decide_one(
-        self, state: State, item: _Work | _PartnerWork, now_ms: int
+        self, state: State, batch: _Batch, item: _Work | _PartnerWork, now_ms: int
     ) -> Entry | Repeat | Refusal | Elsewhere | _Replay | None:
         """Decide one request, loading what the memory lacks, and let the next ones see its entry. None: it
-        waits for the HSM."""
+        waits for the HSM. Begun again after NotLoaded it goes on where it was."""
         request = item.request
         self._quarantine.begin(request.fingerprint)
+        if batch.begun is not None:
+            return self._followed(state, batch, batch.begun, now_ms)
         while True:
             try:
                 if item.only_stored:
@@ -975,7 +1034,7 @@ class Pipeline:
                     return Refusal(item.refused)
                 outcome = self._authorizer.decide(state, request, now_ms, item.found)
             except NotLoaded as missing:
-                state.fill(missing.load, self._engine.load(missing.load))
+                self._supply(state, missing)
                 continue
             except AssertionError:
                 raise
@@ -989,7 +1048,7 @@ class Pipeline:
             if isinstance(outcome, Entry):
                 self._apply(state, outcome)
                 if outcome.sides:  # else there is nothing that another entry would have to follow
-                    self._follow(state, outcome, now_ms)
+                    return self._followed(state, batch, outcome, now_ms)
                 return outcome
             if isinstance(outcome, Due):
                 self._apply(state, outcome.entry)
@@ -997,6 +1056,12 @@ class Pipeline:
                 return outcome
             elif not self._asked(item, outcome):
                 return None
+
+    def _followed(self, state: State, batch: _Batch, entry: Entry, now_ms: int) -> Entry:
+        batch.begun = entry
+        self._follow(state, entry, now_ms)
+        batch.begun = None
+        return entry
 
     def _follow(self, state: State, entry: Entry, now_ms: int) -> None:
         """Let what has to follow an entry at another member of ours do so."""
@@ -1035,7 +1100,7 @@ class Pipeline:
             try:
                 state.apply(entry)
             except NotLoaded as missing:
-                state.fill(missing.load, self._engine.load(missing.load))
+                self._supply(state, missing)
             else:
                 return
 
@@ -1045,7 +1110,14 @@ class Pipeline:
             try:
                 return ask()
             except NotLoaded as missing:
-                state.fill(missing.load, self._engine.load(missing.load))
+                self._supply(state, missing)
+
+    def _supply(self, state: State, missing: NotLoaded) -> None:
+        """What the memory lacks, from a ledger that answers at once. One behind a network is never waited for
+        on the event loop: the batch comes back when it is known."""
+        if self._is_remote:
+            raise missing
+        state.fill(missing.load, self._engine.load(missing.load))
 
     def _synced(self, done: asyncio.Future[None], batch: _Batch, stored: int, answers: list[_Answer]) -> None:
         error = done.exception()
@@ -1355,6 +1427,11 @@ def authorizer_of(dialect: Dialect, program: Program, key: bytes) -> Authorizer:
         ),
         key,
     )
+
+
+def _is_parked(item: _Item) -> bool:
+    """Whether it waits for the HSM, which will bring it back."""
+    return isinstance(item, _Work | _PartnerWork) and item.parked
 
 
 def _sends_away(outcome: object) -> bool:
