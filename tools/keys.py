@@ -509,6 +509,12 @@ def certificates(
     ]
     if address and not any(peer.role is not Role.TERMINAL for peer in wanted):
         raise CommandError("--address without a server", ExitCode.USAGE, "add --switch, --hsm or --partner")
+    if address and partner and len(partner) + len(switch or []) + len(hsm or []) > 1:
+        raise CommandError(
+            "--address would be of several parties' servers: a partner could stand in for the others",
+            ExitCode.USAGE,
+            "issue each partner's certificate with its own addresses",
+        )
     servers = [keys_authority.check_address(one) for one in address or ["localhost", "127.0.0.1"]]
     authority, made = keys_authority.open_authority(directory, now)
     if made:
