@@ -1364,8 +1364,9 @@ def authorizer_of(dialect: Dialect, program: Program, key: bytes) -> Authorizer:
 
 def _sends_away(outcome: object) -> bool:
     """Whether a decision was of a transfer between members, just now or before."""
-    entry = outcome.entry if isinstance(outcome, Repeat) else outcome
-    return isinstance(entry, Entry) and entry.operation.startswith("transfer")
+    if type(outcome) is Repeat:
+        outcome = outcome.entry
+    return type(outcome) is Entry and outcome.operation.startswith("transfer")
 
 
 @lru_cache(maxsize=8)
