@@ -314,8 +314,8 @@ _ONCE: Final = (
     PlantedBug(
         "a key serial counts twice",
         "switch/server/sending.py",
-        "        return Standing.AT_OR_BELOW\n",
-        "        return Standing.FRESH\n",
+        "        return _AT_OR_BELOW\n",
+        "        return _FRESH\n",
         f"{_SERIALS}test_an_old_serial_is_refused_with_an_alarm",
     ),
     PlantedBug(

@@ -12,6 +12,7 @@ from functools import lru_cache
 from hashlib import blake2b
 
 IDENTITY_BYTES = 19
+FINGERPRINT_BYTES = 16
 IDENTIFIER_BYTES = 16  # keyed hash of a card or mobile number
 CODE_HASH_BYTES = 16
 ACQUIRER_DIGITS = 11  # ISO 8583:1987, DE 32: up to so many; shorter ones count as with zeros before them
@@ -21,6 +22,7 @@ DUE_CLASS = b"X"  # what expires and begins; letters stand for what no message a
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _PAIRS = tuple(left + right for left in _DIGITS for right in _DIGITS)
 _TWO_DIGITS, _FOUR_DIGITS = 36**2, 36**4
+_WITHOUT_LAST_DIGIT = tuple(bytes((byte & 0xF0,)) for byte in range(256))  # of two digits as BCD
 
 
 @lru_cache(maxsize=512)  # a few dates are alive at a time; the local date comes from outside, so bounded
@@ -44,13 +46,15 @@ def dated(local_date: str, business_date: date) -> date:
 def identity_of(day: date, local_time: str, mti_class: str, terminal: str, stan: str) -> bytes:
     """The identity of a transaction. local_time: hhmmss; stan: 6 digits; terminal: 8 ASCII characters."""
     identity = (
-        _day_as_bcd(day)
-        + bytes.fromhex(local_time)
-        + (mti_class + terminal).encode("ascii")
-        + bytes.fromhex(stan)
+        _day_as_bcd(day) + bytes.fromhex(local_time) + _asked_by(mti_class, terminal) + bytes.fromhex(stan)
     )
     assert len(identity) == IDENTITY_BYTES
     return identity
+
+
+@lru_cache(maxsize=4096)  # some thousand terminals are at work in an hour, each with two or three classes
+def _asked_by(mti_class: str, terminal: str) -> bytes:
+    return (mti_class + terminal).encode("ascii")
 
 
 def partner_identity(day: date, sent_time: str, mti_class: str, acquirer: str, stan: str) -> bytes:
@@ -93,13 +97,26 @@ def fingerprint_of(body: bytes, key: bytes) -> bytes:
     The MTI's last digit (it tells a repeat) is left out. Keyed, because a plain hash of a card number can be
     searched.
     """
-    told = body[:1] + bytes((body[1] & 0xF0,)) + body[2:]
-    return blake2b(told, digest_size=16, key=key).digest()
+    hashed = _keyed(key, FINGERPRINT_BYTES)
+    hashed.update(body[:1] + _WITHOUT_LAST_DIGIT[body[1]] + body[2:])
+    return hashed.digest()
 
 
 def card_identifier(card: str, key: bytes) -> bytes:
     """The keyed hash (16 bytes) under which the directory knows a card number."""
-    return blake2b(b"card:" + card.encode("ascii"), digest_size=IDENTIFIER_BYTES, key=key).digest()
+    hashed = _keyed(key, IDENTIFIER_BYTES)
+    hashed.update(b"card:" + card.encode("ascii"))
+    return hashed.digest()
+
+
+def _keyed(key: bytes, size: int) -> blake2b:
+    """A hash to go on with; taking in the key anew each time is half of it."""
+    return _begun(key, size).copy()
+
+
+@lru_cache(maxsize=8)  # of a process's one directory key
+def _begun(key: bytes, size: int) -> blake2b:
+    return blake2b(digest_size=size, key=key)
 
 
 def replaced_proof(identifier: bytes, identity: bytes, key: bytes) -> bytes:

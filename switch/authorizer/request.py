@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from functools import lru_cache
 from types import MappingProxyType
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -46,7 +46,8 @@ class TooOld(ValueError):
     """The transaction's date lies outside the horizon, or is no date: refused before any look-up."""
 
 
-class Request(NamedTuple):
+# Not a tuple: made and read in half the time.
+class Request(msgspec.Struct, frozen=True, gc=False):
     """One transaction request.
 
     operation: the message's name in the dictionary (balance, earn, redeem, activate, reversal, pin_change,
@@ -101,6 +102,10 @@ class Request(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Request({self.operation} {self.stan} of terminal {self.terminal})"
+
+    def _replace(self, **changes: Any) -> Request:
+        """The same with other values, as a named tuple does it."""
+        return msgspec.structs.replace(self, **changes)
 
     @property
     def bucket_without_member(self) -> int:
@@ -247,7 +252,9 @@ class RequestReader:
     def _of_transaction(self, message: Message) -> bytes:
         """MTI and fields without those of the transmission and the MAC, so that two messages have the same
         bytes only when they say the same."""
-        kept = {number: value for number, value in message.fields.items() if number not in OF_A_TRANSMISSION}
+        kept = dict(message.fields)
+        for number in OF_A_TRANSMISSION:
+            kept.pop(number, None)
         tags = kept.get("48")
         if type(tags) is dict and NEW_PIN_BLOCK in tags:
             kept["48"] = {tag: value for tag, value in tags.items() if tag != NEW_PIN_BLOCK}

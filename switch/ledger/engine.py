@@ -210,8 +210,8 @@ class Batch:
     """What one commit stores. `State.batch` makes it.
 
     entries: in the order of their ids. The rest follows from them: what these members and counters came to,
-    what is added to accounts, counters and marks. answered: the highest counter of each initial key (8 bytes)
-    among the sendings that get an answer and make no entry.
+    what is added to accounts (of `OWNERS_BUCKETS`), counters and marks. answered: the highest counter of each
+    initial key (8 bytes) among the sendings that get an answer and make no entry.
     """
 
     entries: Sequence[Entry]

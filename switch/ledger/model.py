@@ -13,6 +13,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 BUCKETS = 256  # fixed for ever: the bucket is part of every member id and RRN
+OWNERS_BUCKETS = -1  # in an account's name: the sum over the buckets of one owner
 LOTS_PER_ENTRY = 64  # lot ids are entry id * 64 + number; entry ids end below 2**51
 # 2024-01-01 UTC in milliseconds since 1970, where entry ids begin: 2**41 ms then reach to 2093.
 ENTRY_ID_EPOCH_MS = 1_704_067_200_000
@@ -30,6 +31,9 @@ class Unit(IntEnum):
     CASH = 62  # cash credit, in rial
     TICKETS = 63
     RIAL = 364
+
+
+_RIAL = Unit.RIAL  # looked up once: an enum's member costs as much as a call
 
 
 class AccountKind(IntEnum):
@@ -168,15 +172,17 @@ class Transfer(Struct, frozen=True, array_like=True, gc=False):
     rules: int = 0
 
     def __post_init__(self) -> None:
-        assert len(self.postings) >= 2, "a transfer has at least two postings"
+        unit, postings = self.unit, self.postings
+        assert len(postings) >= 2, "a transfer has at least two postings"
         total = of_unit = 0
-        for posting in self.postings:
-            assert posting.amount != 0, "a posting moves something"
-            total += posting.amount
-            if posting.unit is self.unit:
-                of_unit += posting.amount
+        for posting in postings:
+            amount = posting.amount
+            assert amount != 0, "a posting moves something"
+            total += amount
+            if posting.unit is unit:
+                of_unit += amount
             else:
-                assert posting.unit is Unit.RIAL, "beside its own unit a transfer moves rial only"
+                assert posting.unit is _RIAL, "beside its own unit a transfer moves rial only"
         assert of_unit == 0, "a transfer balances per unit"
         assert total == 0, "a transfer's rial balances too"
 

@@ -45,6 +45,7 @@ from switch.ledger.model import (
     ENTRY_ID_LIMIT,
     ENTRY_IDS_PER_MS,
     OF_NO_MEMBER,
+    OWNERS_BUCKETS,
     Account,
     BatchClosed,
     CodeCount,
@@ -387,7 +388,7 @@ class State:
             self._apply_sides(entry, batch)
         if entry.namings:
             self._name(entry)
-        add_to_accounts(batch.accounts, entry)
+        add_to_accounts(batch.accounts, entry, OWNERS_BUCKETS)
         batch.tally.add(entry)
         self._last_entry_id = entry.id
         self._business_date = entry.business_date

@@ -106,7 +106,8 @@ class Program:
 
     def on(self, day: int) -> Rules:
         """The version in force on a day; before the first one's, the first."""
-        return self._versions[max(bisect_right(self._starts, day) - 1, 0)]
+        place = bisect_right(self._starts, day)
+        return self._versions[place - 1 if place else 0]
 
     def version(self, number: int) -> Rules:
         """The version with this number; the first one's rules for a number that there isn't."""

@@ -19,6 +19,8 @@ from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import NamedTuple, Protocol, TypeGuard, TypeVar
 
+from msgspec import Struct
+
 from switch.authorizer import (
     Authorizer,
     CardCheck,
@@ -109,6 +111,7 @@ _DAMAGE = (Fault.KEY_DAMAGED, Fault.UNKNOWN_KEY, Fault.KEY_USE)
 
 # Looked up once: an enum's member costs as much as a call.
 _REQUEST, _RESPONSE = Direction.REQUEST, Direction.RESPONSE
+_JOINED, _AT_OR_BELOW = Standing.JOINED, Standing.AT_OR_BELOW
 
 Found = TypeVar("Found")
 
@@ -181,20 +184,22 @@ class Placing(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Work:
+class _Work(Struct):
     """A request on its way. message: with enciphered tags opened. only_stored: a frame at or below the mark,
     answered only when the ledger has just this sending. found: what the HSM said; refused: it couldn't."""
 
     sending: Sending
     request: Request
-    message: Message = field(repr=False)
+    message: Message
     peer: Peer
-    frame: Frame = field(repr=False)
+    frame: Frame
     only_stored: bool = False
-    found: dict[Need, object] = field(default_factory=dict, repr=False)
+    found: dict[Need, object] = {}  # each gets its own
     refused: str = ""
     parked: bool = False
+
+    def __repr__(self) -> str:
+        return f"_Work({self.request!r})"
 
 
 class ZoneBlock(Protocol):
@@ -329,7 +334,7 @@ class _Replay:
     """A decision: neither fresh nor stored."""
 
 
-class _Answer(NamedTuple):
+class _Answer(Struct, frozen=True):
     """body: encoded, without its MAC. delivery: what goes out before it. replayed: the peer whose frame is
     refused without a MAC. is_bare: no MAC comes to it."""
 
@@ -493,10 +498,10 @@ class Pipeline:
     ) -> None:
         """The frame belongs here: its key serial counts from now on."""
         standing = self._marks.place(sending)
-        if standing is Standing.JOINED:
+        if standing is _JOINED:
             return
         peer.known()
-        if standing is Standing.AT_OR_BELOW and operation in (None, "network"):
+        if standing is _AT_OR_BELOW and operation in (None, "network"):
             self._replayed(peer, frame, message)
         elif operation is None:
             self._refuse(sending, message, INVALID_TRANSACTION)
@@ -506,8 +511,8 @@ class Pipeline:
     def _sender(self, peer: Peer, frame: Frame, message: Message, mac: bytes) -> Sending | None:
         """Who sends, when key serial, DE 41, DE 42 and certificate name one terminal in service; else None,
         and the frame is refused."""
-        name = message.text("41")
-        key_serial = message.fields.get("53")
+        fields = message.fields
+        name, key_serial = str(fields["41"]), fields.get("53")
         if not isinstance(key_serial, bytes):
             peer.report("message incomplete", terminal=name, path="53", problem="mandatory, missing")
             self._refuse_unauthenticated(peer, frame, message, FORMAT_ERROR)
@@ -520,7 +525,7 @@ class Pipeline:
             problem = "blocked"
         elif terminal.acceptor_blocked:
             problem = "acceptor blocked"
-        elif message.fields.get("42") not in (None, terminal.acceptor):
+        elif fields.get("42") not in (None, terminal.acceptor):
             problem = "another acceptor's"
         elif key_serial[0] != KEY_SET or serial[:INITIAL_KEY_BYTES] != terminal.initial_key_id:
             problem = "another terminal's key serial"
@@ -612,7 +617,7 @@ class Pipeline:
     ) -> None:
         """Refuse with this code, unless the frame's key serial was used before: that says nothing under a
         MAC."""
-        if standing is Standing.AT_OR_BELOW:
+        if standing is _AT_OR_BELOW:
             self._replayed(peer, frame, message)
         else:
             self._refuse(sending, message, code)
@@ -658,7 +663,7 @@ class Pipeline:
         now = self._clock.local()
         today = now.date()
         if today != self._day.believed and not self._day.is_believed(today, self._clock.monotonic()):
-            if standing is Standing.AT_OR_BELOW:
+            if standing is _AT_OR_BELOW:
                 self._refuse_unauthenticated(peer, frame, message, UNAVAILABLE)
             else:
                 self._refuse(sending, message, UNAVAILABLE)
@@ -675,7 +680,7 @@ class Pipeline:
         if not self._quarantine.is_empty and self._is_quarantined(request):
             self._refuse(sending, message, MALFUNCTION)
             return
-        work = _Work(sending, request, message, peer, frame, standing is Standing.AT_OR_BELOW)
+        work = _Work(sending, request, message, peer, frame, standing is _AT_OR_BELOW)
         if operation == "redeem" and request.has_card and self._card_values.is_known(message.text("35")):
             work.found[CardCheck()] = True  # or every redemption would be decided twice
         self._enqueue(work)
@@ -1436,8 +1441,9 @@ def _is_parked(item: _Item) -> bool:
 
 def _sends_away(outcome: object) -> bool:
     """Whether a decision was of a transfer between members, just now or before."""
-    entry = outcome.entry if isinstance(outcome, Repeat) else outcome
-    return isinstance(entry, Entry) and entry.operation.startswith("transfer")
+    if type(outcome) is Repeat:
+        outcome = outcome.entry
+    return type(outcome) is Entry and outcome.operation.startswith("transfer")
 
 
 @lru_cache(maxsize=8)
@@ -1465,6 +1471,7 @@ def _is_of(entry: Entry | None, sending: Sending) -> TypeGuard[Entry]:
     return entry is not None and sending.is_same(entry.key_serial, entry.request_mac)
 
 
+@lru_cache(maxsize=256)  # a dialect has some thirty; what else comes is refused
 def _is_request(mti: str) -> bool:
     return mti[0] == "0" and mti[1] in "123458" and mti[2] in "02" and mti[3] in "01"
 

@@ -91,6 +91,10 @@ class Standing(Enum):
     AT_OR_BELOW = "at or below"  # a replay, unless the ledger has just this one
 
 
+# Looked up once: an enum's member costs as much as a call.
+_FRESH, _JOINED, _AT_OR_BELOW = Standing.FRESH, Standing.JOINED, Standing.AT_OR_BELOW
+
+
 class KeyMarks:
     """The highest counter of each initial key, and its sending. One for a ledger's single owner."""
 
@@ -109,8 +113,8 @@ class KeyMarks:
         if counter > self._counters.get(initial_key, 0):
             self._counters[initial_key] = counter
             self._latest[initial_key] = sending
-            return Standing.FRESH
+            return _FRESH
         latest = self._latest.get(initial_key)
         if latest is not None and latest.is_same(sending.serial, sending.mac) and latest.joined(sending):
-            return Standing.JOINED
-        return Standing.AT_OR_BELOW
+            return _JOINED
+        return _AT_OR_BELOW

@@ -50,7 +50,7 @@ from switch.ledger import (
     Unnamed,
 )
 from switch.ledger.book import member_after
-from switch.ledger.model import ENTRY_ID_EPOCH_MS, ENTRY_ID_LIMIT
+from switch.ledger.model import ENTRY_ID_EPOCH_MS, ENTRY_ID_LIMIT, OWNERS_BUCKETS
 from tests.ledger.book import changed
 
 EMPTY = Start(0, b"", b"", "", {})
@@ -398,7 +398,9 @@ def test_a_batch_is_all_that_was_applied_since_the_last() -> None:
     assert [one.id for one in batch.entries] == [entry.previous, entry.id]
     assert batch.members == {MEMBER: state.member(MEMBER)}
     assert batch.followed == {5: FollowUp(1, 2, True)}
-    assert batch.accounts == {Account(BUCKET, AccountKind.ADJUSTED, "test", "vafa", Unit.POINTS): 5}
+    assert batch.accounts == {
+        Account(OWNERS_BUCKETS, AccountKind.ADJUSTED, "test", "vafa", Unit.POINTS): 5
+    }
     assert batch.counters[BATCH_EARNS] == Count(2, 14, 5)
     assert batch.answered == {b"initial1": 7}
     state.committed()
