@@ -1,7 +1,7 @@
 """An NTAG 424 DNA as a reader meets it: its NDEF file says at each tap anew who it is (SUN).
 
-NXP AN12196: file 2 holds a link whose `e=` are the enciphered UID and read counter and whose `m=` is a MAC under a
-key of this card. Keys are made by the switch's own rules. It knows no reader and no serial line.
+NXP AN12196: file 2 holds a link whose `e=` are the enciphered UID and read counter and whose `m=` is a MAC
+under a key of this card. Keys are made by the switch's own rules. It knows no reader and no serial line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ATS: Final = bytes.fromhex("067777710280")
 APPLICATION: Final = bytes.fromhex("D2760000850101")
 CAPABILITY_FILE: Final = 0xE103
 NDEF_FILE: Final = 0xE104
-# Version 2.0, at most 256 bytes a command, file E104 of 256 bytes, read free, written never (NFC Forum Type 4).
+# Version 2.0, 256 bytes a command, file E104 of 256 bytes, read free, written never (NFC Forum Type 4).
 _CAPABILITIES: Final = bytes.fromhex("001720010000FF0406E104010000FF0506E10500808283")
 
 OK: Final = b"\x90\x00"

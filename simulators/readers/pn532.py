@@ -1,7 +1,7 @@
 """A PN532 on a serial line: the chip's frames and commands, and the cards that are laid on it.
 
-NXP UM0701-02. `Pn532Chip` is pure: bytes in, bytes out; `Pn532Reader` plays it on a pty. It wrongs its host on
-demand, by `ChipFaults`. It never logs what a card says.
+NXP UM0701-02. `Pn532Chip` is pure: bytes in, bytes out; `Pn532Reader` plays it on a pty. It wrongs its host
+on demand, by `ChipFaults`. It never logs what a card says.
 """
 
 from __future__ import annotations

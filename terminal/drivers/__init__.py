@@ -8,6 +8,6 @@ tick(now_ms)         -> list of events; when deadline_ms() has come
 deadline_ms()        when tick() has something to do, None while nothing is waited for
 to_send()            bytes for the device, each once; b"" when there are none
 
-A device that is unplugged, silent, babbling or lying is an event, never an exception. Buffers are bounded, and
-wiped when they held what a card said.
+A device that is unplugged, silent, babbling or lying is an event, never an exception. Buffers are bounded,
+and wiped when they held what a card said.
 """

@@ -1,7 +1,7 @@
 """What is said to a card that takes APDUs, whatever reader it lies in. ISO/IEC 7816-4.
 
-Each conversation is a generator: it yields a command, is sent the card's answer (with its two status bytes), and
-returns what it wanted to know. Raises CardError. It knows no reader, no time and no keys.
+Each conversation is a generator: it yields a command, is sent the card's answer (with its two status bytes),
+and returns what it wanted to know. Raises CardError. It knows no reader, no time and no keys.
 """
 
 OK = 0x9000
@@ -54,7 +54,8 @@ def transmit(command):
         if high == _MORE:
             answer = yield b"\x00\xc0\x00\x00" + bytes((low,))
         elif high == _OTHER_LENGTH and not data:
-            answer = yield command[:4] + (command[4:5 + command[4]] if len(command) > 5 else b"") + bytes((low,))
+            sent = command[: 5 + command[4]] if len(command) > 5 else command[:4]
+            answer = yield sent + bytes((low,))
         else:
             return data, high << 8 | low
     raise CardError("more")

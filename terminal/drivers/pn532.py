@@ -319,7 +319,7 @@ def frame_of(command):
 
 
 def card_of(told):
-    """NoCard, the Card that an answer to InListPassiveTarget tells of (7.3.5), or None when it can't be one."""
+    """NoCard, or the Card that an answer to InListPassiveTarget tells of (7.3.5); None: it can't be one."""
     if told == b"\x00":
         return NoCard()
     if len(told) < 6 or told[0] != 1:
