@@ -24,10 +24,10 @@ EMPTY, LETTERS, LONG, KIND, CHECK, VERSION, FOREIGN = (
     "foreign",  # a card of somebody else's
 )
 
-# AIM code identifiers (ISO/IEC 15424), which a scanner may set before a text: letter -> what it may be.
+# AIM code identifiers (ISO/IEC 15424), which a scanner may set before a text: EAN, Code 128, QR, Code 39.
 _GOODS, _CARD, _MEMBER, _TEXT = 1, 2, 4, 8
 _ANY = _GOODS | _CARD | _MEMBER | _TEXT
-_AIM = {"E": _GOODS, "C": _CARD | _TEXT, "Q": _CARD | _MEMBER, "A": _CARD | _TEXT}
+_AIM = {"E": _GOODS, "C": _CARD | _MEMBER | _TEXT, "Q": _CARD | _MEMBER, "A": _CARD | _TEXT}
 _AIM_LETTERS = 3
 _AIM_EAN_13 = "]E0"
 
@@ -95,11 +95,18 @@ def _code(text, may_be, prefixes):
             return _card(text, prefixes)
         if len(text) == EAN_DIGITS and may_be & _GOODS:
             return Goods(text) if ean_valid(text) else Refused(CHECK)
-        if len(text) > EAN_DIGITS:
-            return Refused(KIND)  # of a length that cards have: it may be somebody's
-    if not may_be & _TEXT or "://" in text:
-        return Refused(KIND)
+    if not may_be & _TEXT or "://" in text or _longest_number(text) > EAN_DIGITS:
+        return Refused(KIND)  # a link, or maybe somebody's card number
     return Text(text) if len(text) <= LONGEST_TEXT else Refused(LONG)
+
+
+def _longest_number(text):
+    """How many digits stand together in it, at most."""
+    longest = count = 0
+    for letter in text:
+        count = count + 1 if "0" <= letter <= "9" else 0
+        longest = max(longest, count)
+    return longest
 
 
 def _card(number, prefixes, is_member_code=False):
@@ -123,8 +130,8 @@ def _member_code(text, prefixes):
 
 
 def member_code(number):
-    """The text of a member code: `VAFA1:`, the card number, and two check digits of ISO/IEC 7064 MOD 97-10."""
-    assert len(number) == CARD_DIGITS and is_digits(number), "a card number has 16 digits"
+    """The text of a member code: `VAFA1:`, the card number, two check digits (ISO/IEC 7064 MOD 97-10)."""
+    assert luhn_valid(number), "no card number"
     check = 98 - _remainder(number + "00")
     return "%s%s:%s%02d" % (MEMBER_CODE, MEMBER_CODE_VERSION, number, check)
 
@@ -138,7 +145,7 @@ def _remainder(digits):
 
 
 def ean_valid(number):
-    """Whether the last digit is the check digit of the others: weights 1 and 3, from the left, of 13 digits."""
+    """Whether the last of 13 digits is the check digit of the others: weights 1 and 3, from the left."""
     total = 0
     for place, digit in enumerate(number):
         total += (ord(digit) - 0x30) * (3 if place % 2 else 1)

@@ -4,13 +4,13 @@ Modules of three families and scanners that take no commands; a table each. What
 No I/O, no clock, no exception here; the buffer is bounded, and wiped after each text.
 """
 
-LONGEST_TEXT = 256  # bytes of one scan: no code of ours has more than 48, a link or an address is refused anyway
+LONGEST_TEXT = 256  # bytes of one scan: no code of ours has more than 48
 GAP_MS = 300  # a text or an answer that stops for this long is over; at 9600 baud a byte takes 1 ms
 WAKE_MS = 50  # from the wake byte to the command, where a family needs one
 ANSWER_MS = 250  # these modules answer within 100 ms
 TRIES = 4  # of each command: one that sleeps ignores the first
 BOOT_TRIES = 12  # of begin()'s first: after power-on or reset nothing is heard for two seconds
-WATCH_MS = 3000  # while it should scan it is told so again: one that was unplugged or started anew is found out
+WATCH_MS = 3000  # while it should scan it is told so again: so one that was unplugged is found out
 NOISE_BYTES = 512  # so many bytes instead of an answer: this is no scanner
 GLITCH_BYTES = 4  # fewer bytes that are no text are a glitch of the line
 _LONGEST_ANSWER = 64  # a version is the longest
@@ -27,7 +27,7 @@ SILENT, REFUSED, NOISE, DAMAGED, LONG = (
 _LINE_ENDS = b"\r\n"
 _TABULATOR, _GROUP_SEPARATOR, _SPACE, _DELETE = 0x09, 0x1D, 0x20, 0x7F  # GS: what GS1 codes say for FNC1
 _MORE, _NO_FRAME = 0, -1  # instead of the length of an answer
-_ACCEPTED, _REJECTED, _AGAIN = range(3)  # what an answer says
+_ACCEPTED, _REJECTED, _AGAIN, _ALREADY = range(4)  # what an answer says
 _PROBE, _BEGIN, _START, _STOP, _WATCH, _HUSH = range(1, 7)  # what is asked for
 
 
@@ -110,7 +110,10 @@ def _m3y_answer(frame):
     return _ACCEPTED, str(body, "ascii")
 
 
-# ---------------------------------------------------------------- family "gm72": Grow GM67, GM72, GM73, SSI-like
+# ---------------------------------------------------------------- family "gm72": Grow GM67, GM72, GM73
+
+
+_GM72_CAUSES = {0x01: _AGAIN, 0x02: _ALREADY}  # its check was wrong; not now
 
 
 def gm72_command(body):
@@ -131,15 +134,16 @@ def _gm72_answer(frame):
         return None
     if frame[1] == 0xD0:
         return _ACCEPTED, ""
-    return (_AGAIN if frame[0] == 5 and frame[4] == 0x01 else _REJECTED), ""
+    return (_GM72_CAUSES.get(frame[4], _REJECTED) if frame[0] == 5 else _REJECTED), ""
 
 
 # ---------------------------------------------------------------- the table
 
 
 class Family:
-    """How scanners of one kind are spoken to. probe: asks who is there; set_up: after it, one after the other;
-    once, stop_once: one scan on command; many, stop_many: one after the other; wake: before each command."""
+    """How scanners of one kind are spoken to. length, answer: of what they say; probe: asks who is there;
+    set_up: sent after it; once, stop_once: for one scan; many, stop_many: for one after the other; wake: sent
+    before each command."""
 
     def __init__(self, length, answer, probe, set_up, once, stop_once, many, stop_many, wake=b""):
         self.length = length
@@ -272,6 +276,8 @@ class Scanner:
         self._what = None
         self._left = ()
         self._version = ""
+        self._held = None
+        self._tries = TRIES
         self._answer_ms = None
         self._watch_ms = None
         self._last_ms = 0
@@ -318,7 +324,7 @@ class Scanner:
         return out
 
     def deadline_ms(self):
-        deadline = self._last_ms + GAP_MS if self._frame_count or self._seen else None
+        deadline = self._last_ms + GAP_MS if self._is_receiving() else None
         for other in (self._answer_ms, self._watch_ms):
             if other is not None and (deadline is None or other < deadline):
                 deadline = other
@@ -334,7 +340,7 @@ class Scanner:
 
     def tick(self, now_ms):
         events = []
-        if (self._frame_count or self._seen) and now_ms >= self._last_ms + GAP_MS:
+        if self._is_receiving() and now_ms >= self._last_ms + GAP_MS:
             self._silence(now_ms, events)
         if self._answer_ms is not None and now_ms >= self._answer_ms:
             self._timed_out(now_ms, events)
@@ -355,6 +361,7 @@ class Scanner:
         self._left = commands if self._family.length else ()
         self._tries = tries
         self._noise = 0
+        self._held = None
         self._watch_ms = None
         self._put(now_ms)
 
@@ -390,14 +397,14 @@ class Scanner:
             return  # late, of a command that was given up
         if verdict == _AGAIN and self._tries:
             self._put(now_ms)
-        elif verdict != _ACCEPTED:
+        elif verdict != _ACCEPTED and not (verdict == _ALREADY and self._what == _WATCH):
             self._failed(REFUSED, events)
         else:
             if self._left[0] is self._family.probe:
                 self._version = told
             self._left = self._left[1:]
-            self._tries = TRIES
             if self._left:
+                self._tries = TRIES
                 self._put(now_ms)
             else:
                 self._done(now_ms, events)
@@ -412,12 +419,16 @@ class Scanner:
             events.append(Ready(self._version))
         elif what == _START:
             events.append(Started())
+            held, self._held = self._held, None
+            if held:
+                self._scan_over(held, now_ms, events)
         elif what == _STOP:
             events.append(Stopped())
 
     def _failed(self, reason, events):
         what, self._what, self._answer_ms = self._what, None, None
         self._left = ()
+        self._held = None
         if what != _PROBE:
             self._scanning = False
         if what != _HUSH:
@@ -425,8 +436,11 @@ class Scanner:
 
     # ---------------------------------------------------------------- bytes
 
+    def _is_receiving(self):
+        return self._frame_count > 0 or self._seen > 0 or self._spoilt
+
     def _take(self, byte, now_ms, events):
-        """Into an answer, when it may be of one, else into the text: each may come in the midst of the other."""
+        """Into an answer when it may be of one, else into a text: each may come in the midst of the other."""
         if not self._family.length:
             self._into_line(byte, now_ms, events)
             return
@@ -444,9 +458,9 @@ class Scanner:
             self._frame_count = 0
             answer = self._family.answer(bytes(frame[:count]))
             if answer is None:
-                self._spoilt = True  # what it swallowed may have been of the text
-                self._seen += count
+                self._spoilt = True  # what it swallowed may have been of a text
             else:
+                self._spoilt = self._spoilt and self._seen > 0
                 self._answered(answer[0], answer[1], now_ms, events)
 
     def _silence(self, now_ms, events):
@@ -462,6 +476,7 @@ class Scanner:
             self._line_over(now_ms, events)
             return
         if self._what is not None:
+            self._of_answer = True
             self._noise += 1
             if self._noise > NOISE_BYTES:
                 self._failed(NOISE, events)
@@ -479,8 +494,9 @@ class Scanner:
     def _line_over(self, now_ms, events):
         text = bytes(memoryview(self._line)[: self._length])
         seen, spoilt, muted = self._seen, self._spoilt, self._muted
+        is_noise = seen < GLITCH_BYTES or self._of_answer  # or a damaged answer: its command comes again
         self._clear_line()
-        if muted or not seen or (spoilt and seen < GLITCH_BYTES):
+        if muted or not seen or (spoilt and is_noise):
             return
         if spoilt or not text.startswith(self._prefix):
             self._scan_over(Failed(DAMAGED), now_ms, events)
@@ -491,12 +507,13 @@ class Scanner:
         if not self._scanning:
             return  # of a scan that nobody waits for
         if self._what == _START:
-            self._done(now_ms, events)  # its answer was lost; this is one, too
+            self._held = event  # until it is known to be of a scanner
+            return
         if not self._continuous:
             self._scanning = False
             self._watch_ms = None
-            if self._what == _WATCH:
-                self._ask(_HUSH, (self._stopping(),), TRIES, now_ms)  # it may just have begun again
+            if self._what == _WATCH or self._tries < TRIES - 1:
+                self._ask(_HUSH, (self._stopping(),), TRIES, now_ms)  # told twice, it may have begun again
         events.append(event)
 
     def _clear_line(self):
@@ -506,3 +523,4 @@ class Scanner:
         self._seen = 0
         self._spoilt = False
         self._muted = False
+        self._of_answer = False  # bytes came while an answer was waited for
