@@ -124,7 +124,7 @@ def test_silence_is_asked_again_and_told():
 def test_noise_says_nothing():
     bench = Bench()
     bench.begun([LINE])
-    assert bench.says(b"\x00\xff\x80Z\x01") == []
+    assert bench.says(b"\x00\xff\x80A\x01") == []
     bench.says(OFFLINE_OK)
     bench.says(PAPER_OK)
     bench.waits()
