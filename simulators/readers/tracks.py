@@ -41,6 +41,7 @@ class Alphabet:
 
 TRACK_1: Final = Alphabet("%", " ", 64, 79, bits_per_inch=210, leading_zeros=61)
 TRACK_2: Final = Alphabet(";", "0", 16, 40, bits_per_inch=75, leading_zeros=22)
+TRACK_3: Final = Alphabet(";", "0", 16, 107, bits_per_inch=210, leading_zeros=61)
 STRIPE_INCHES: Final = 3.375
 
 # Levels of a head's lines, one bit each; the card's line is low while it passes, a data line is inverted.
@@ -99,6 +100,21 @@ def stripe_of(alphabet: Alphabet, text: str) -> list[int]:
     """The bits of `text` with clocking zeros before and after it, as long as the stripe is."""
     bits = [0] * alphabet.leading_zeros + bits_of(alphabet, text)
     return bits + [0] * (int(STRIPE_INCHES * alphabet.bits_per_inch) - len(bits))
+
+
+def text_of(alphabet: Alphabet, bits: list[int]) -> str | None:
+    """The text that bits from the start sentinel on hold, without LRC; None: something is wrong with it."""
+    text = ""
+    for at in range(0, len(bits) - alphabet.bits + 1, alphabet.bits):
+        group = bits[at : at + alphabet.bits]
+        if sum(group) % 2 == 0:
+            return None
+        value = sum(bit << place for place, bit in enumerate(group[:-1]))
+        text += chr(ord(alphabet.first) + value)
+        if len(text) > 2 and text[-2] == END_SENTINEL:
+            good = text[0] == alphabet.start_sentinel and lrc(alphabet, text) == alphabet.first
+            return text[:-1] if good else None
+    return None
 
 
 def packed(bits: list[int]) -> bytes:
