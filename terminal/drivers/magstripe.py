@@ -1,7 +1,8 @@
 """Magnetic stripe reader on a serial line: bytes in, swipes out. ISO/IEC 7811 tracks 1 and 2 as ASCII.
 
 The reader sends `%...?L;...?L` and CR: each track with start and end sentinel and LRC; `%E?` or `;E?` stands
-for a track it could not read. No I/O, no clock, no exception here; buffers are bounded and wiped after use.
+for a track it could not read. A track 3 after them, which begins with `;` or `+`, is let pass.
+No I/O, no clock, no exception here; buffers are bounded and wiped after use.
 """
 
 TRACK_1_LONGEST = 79  # characters with sentinels and LRC (ISO/IEC 7811-2)
@@ -19,6 +20,8 @@ _TRACKS = {
     ord("%"): (0, TRACK_1_LONGEST - 3, 0x20, 0x5F),
     ord(";"): (1, TRACK_2_LONGEST - 3, 0x30, 0x3F),
 }
+_SECOND, _SECOND_SLOT = ord(";"), 1
+_TRACK_3 = (2, TRACK_1_LONGEST - 3, 0x30, 0x3F)  # nothing of it is used
 
 # What the next byte is taken for.
 _OUTSIDE, _INSIDE, _CHECK, _MUTE = range(4)
@@ -99,7 +102,7 @@ class MagneticStripe:
             self._inside(byte)
 
     def _start(self, byte):
-        self._track = _TRACKS[byte]
+        self._track = _TRACK_3 if byte == _SECOND and self._second_was else _TRACKS[byte]
         self._length = 0
         self._lrc = byte - self._track[2]
         self._state = _INSIDE
@@ -126,6 +129,7 @@ class MagneticStripe:
 
     def _check(self, byte):
         slot, _, lowest, _ = self._track
+        self._second_was = self._second_was or slot == _SECOND_SLOT
         if byte - lowest == self._lrc:
             self._texts[slot] = str(bytes(memoryview(self._buffer)[: self._length]), "ascii")
             self._state = _OUTSIDE
@@ -136,6 +140,8 @@ class MagneticStripe:
             self._fail("lrc")
 
     def _fail(self, reason):
+        if self._length or reason != "end":  # a start sentinel alone is noise
+            self._second_was = self._second_was or self._track[0] == _SECOND_SLOT
         self._reasons[self._track[0]] = reason
         self._state = _OUTSIDE
 
@@ -145,10 +151,10 @@ class MagneticStripe:
             return
         if self._state != _OUTSIDE:
             self._fail("end")
-        track1, track2 = self._texts
+        track1, track2, _ = self._texts
         if track2 is not None:
             events.append(Swipe(track1, track2))
-        elif track1 is not None or self._reasons != [None, None]:
+        elif track1 is not None or self._reasons != [None, None, None]:
             events.append(BadSwipe(self._reasons[1] or self._reasons[0] or "missing"))
         elif self._count >= NOISE_BYTES:
             events.append(BadSwipe("noise"))
@@ -165,5 +171,6 @@ class MagneticStripe:
         self._track = None
         self._length = 0
         self._lrc = 0
-        self._texts = [None, None]
-        self._reasons = [None, None]
+        self._second_was = False
+        self._texts = [None, None, None]
+        self._reasons = [None, None, None]

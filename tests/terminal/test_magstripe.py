@@ -75,7 +75,7 @@ def test_a_pause_in_the_middle_makes_two_bad_halves():
 
 
 def test_every_table_row():
-    one, two = track_1(), track_2()
+    one, two, three = track_1(), track_2(), track_2("0159364001234567890=77")
     rows = (
         # what comes, what it is
         (two + "\r", [(None, TRACK2)]),
@@ -88,6 +88,19 @@ def test_every_table_row():
         ("\x00\xff!x" + one + "zz" + two + "yy\r\nqq", [(TRACK1, TRACK2)]),
         ("%%;" + one + ";" + two + "%\r", [(TRACK1, TRACK2)]),
         (one + two + "\r\n" + one + two + "\r\n", [(TRACK1, TRACK2)] * 2),
+        (one + two + three + "\r", [(TRACK1, TRACK2)]),
+        (one + two + "+" + three[1:] + "\r", [(TRACK1, TRACK2)]),
+        (one + two + track_2("1" * 104) + "\r", [(TRACK1, TRACK2)]),
+        (one + two + three[:-1] + "\r", [(TRACK1, TRACK2)]),
+        (one + two + ";E?\r", [(TRACK1, TRACK2)]),
+        # A track 3 never stands for a track 2 that is bad.
+        (one + two[:-1] + ":" + three + "\r", ["lrc"]),
+        (one + two[:-1] + three + "\r", ["end"]),
+        (one + two[:9] + three + "\r", ["end"]),
+        (one + two.replace("9", "A") + three + "\r", ["parity"]),
+        (one + ";E?" + three + "\r", ["unreadable"]),
+        (one + ";?4" + three + "\r", ["empty"]),
+        (one + track_2("1" * 38) + three + "\r", ["long"]),
         (one + "\r", ["missing"]),
         (one + ";E?\r", ["unreadable"]),
         ("%E?;E?\r", ["unreadable"]),

@@ -1,0 +1,160 @@
+"""A cash register beside the terminal: the other end of `terminal.drivers.till`, in either profile.
+
+Pure: bytes in, bytes out, its own rules of when to repeat. What it never does is send a sale again
+whose message was acknowledged: it asks for the last result. Faults are how it, or the cable, goes
+wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+STX, ETX, SOH, EOT, ACK, NAK = b"\x02", b"\x03", b"\x01", b"\x04", b"\x06", b"\x15"
+TRIES: Final = 3
+
+
+class Checks(NamedTuple):
+    """How its check byte is made; long_acknowledgements: ACK and NAK have one as well."""
+
+    base: int
+    start: bool
+    end: bool
+    long_acknowledgements: bool
+
+    def of(self, message: bytes) -> bytes:
+        value = self.base
+        for byte in (STX if self.start else b"") + message + (ETX if self.end else b""):
+            value ^= byte
+        return bytes((value,))
+
+
+ECR17: Final = {
+    "message": Checks(0x7F, False, False, True),
+    "message, end": Checks(0x7F, False, True, True),
+    "start, message, end": Checks(0x7F, True, True, True),
+    "start, message": Checks(0x7F, True, False, True),
+}
+FIELDS: Final = Checks(0x00, False, True, False)
+
+
+@dataclass
+class Till:
+    """One register. heard: messages that came whole; progress: what it was told meanwhile; deaf: acknowledges
+    nothing so often; mishears: says NAK to good messages so often; loses_acks: doesn't hear them so
+    often."""
+
+    checks: Checks
+    deaf: int = 0
+    mishears: int = 0
+    loses_acks: int = 0
+    heard: list[bytes] = field(default_factory=list)
+    progress: list[str] = field(default_factory=list)
+    is_acknowledged: bool = False
+    _received: bytearray = field(default_factory=bytearray)
+    _asked: bytes = b""
+    _tries: int = 0
+
+    def ask(self, message: bytes) -> bytes:
+        """What goes out to ask this."""
+        assert message.isascii(), "tills speak ASCII"
+        self._asked = STX + message + ETX + self.checks.of(message)
+        self._tries = TRIES - 1
+        self.is_acknowledged = False
+        return self._asked
+
+    def repeat(self) -> bytes:
+        """What goes out when no acknowledgement came in time; nothing once it did, or after the last try."""
+        if self.is_acknowledged or not self._tries:
+            return b""
+        self._tries -= 1
+        return self._asked
+
+    def hear(self, data: bytes) -> bytes:
+        """Bytes of the terminal; what goes out to them."""
+        self._received += data
+        return b"".join(self._said())
+
+    def _said(self) -> Iterator[bytes]:
+        received = self._received
+        while received:
+            first = received[:1]
+            if first in (ACK, NAK):
+                length = 3 if self.checks.long_acknowledgements else 1
+                if len(received) < length:
+                    return
+                del received[:length]
+                if first == NAK:
+                    yield self.repeat()
+                elif self.loses_acks:
+                    self.loses_acks -= 1
+                else:
+                    self.is_acknowledged = True
+            elif first == SOH:
+                end = received.find(EOT)
+                if end < 0:
+                    return
+                self.progress.append(received[1:end].decode("ascii"))
+                del received[: end + 1]
+            elif first == STX:
+                end = received.find(ETX)
+                if end < 0 or len(received) < end + 2:
+                    return
+                message, check = bytes(received[1:end]), bytes(received[end + 1 : end + 2])
+                del received[: end + 2]
+                yield self._acknowledgement(message, check)
+            else:
+                del received[:1]
+
+    def _acknowledgement(self, message: bytes, check: bytes) -> bytes:
+        if self.deaf:
+            self.deaf -= 1
+            return b""
+        if check != self.checks.of(message) or self.mishears:
+            self.mishears = max(0, self.mishears - 1)
+            return self._control(NAK)
+        self.is_acknowledged = True  # who answers has heard
+        if not self.heard or self.heard[-1] != message:
+            self.heard.append(message)
+        return self._control(ACK)
+
+    def _control(self, byte: bytes) -> bytes:
+        return byte + ETX + self.checks.of(byte) if self.checks.long_acknowledgements else byte
+
+
+def sale(terminal: str, register: str, amount: int, text: str = "", code: str = "P") -> bytes:
+    """ECR17's payment (P) or payment with extended result (X)."""
+    columns = f"{terminal:0>8}0{code}{register:0>8}00000{amount:08d}{text:>128}00000000"
+    assert len(columns) == 167, "a payment has 167 columns"
+    return columns.encode("ascii")
+
+
+class Result(NamedTuple):
+    """ECR17's result, by its published columns."""
+
+    code: str
+    card: str
+    entry: str
+    authorization: str
+    moment: str
+    reason: str
+    stan: str
+    amount: str
+
+    @classmethod
+    def of(cls, message: bytes) -> Result:
+        """Raises AssertionError for what is no result."""
+        text = message.decode("ascii")
+        assert text[9] == "E", "a result"
+        good = text[10:12] == "00"
+        return cls(
+            text[10:12],
+            text[12:31] if good else "",
+            text[31:34] if good else "",
+            text[34:40] if good else "",
+            text[40:47] if good else "",
+            "" if good else text[12:36].rstrip(),
+            text[59:65],
+            text[74:82],
+        )

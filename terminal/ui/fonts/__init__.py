@@ -1,0 +1,1 @@
+"""Letters as dots, made by tools/fonts.py: data only."""

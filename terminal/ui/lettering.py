@@ -1,0 +1,78 @@
+"""Text as dots: how wide it is, where it breaks, and its letters put on a canvas. Knows no display
+and no printer.
+
+A canvas is of `terminal.hal.canvas`. A font is one of terminal.ui.fonts; its letters have their own
+widths.
+"""
+
+from terminal.ui.shaping import visual
+
+_HEAD_BYTES = 5
+UNKNOWN = 0x3F  # drawn for what a font lacks
+
+
+def width(font, text):
+    """Dots that a text takes. Its letters' order doesn't matter for that, their forms do."""
+    dots = 0
+    for point in visual(text, False):
+        dots += font.GLYPHS[_place(font, point)]
+    return dots
+
+
+def draw(canvas, font, text, x, y, is_rtl, right=None):
+    """Put a line of text on the canvas, its top at y. It begins at x, or ends before `right`."""
+    points = visual(text, is_rtl)
+    glyphs = font.GLYPHS
+    places = [_place(font, point) for point in points]
+    if right is not None:
+        x = right - sum([glyphs[place] for place in places])
+    view = memoryview(glyphs)
+    for place in places:
+        advance, left, top, across, down = view[place : place + _HEAD_BYTES]
+        if across:
+            at = place + _HEAD_BYTES
+            bits = view[at : at + (across + 7) // 8 * down]
+            canvas.blit(bits, across, down, x + (left - 256 if left > 127 else left), y + top)
+        x += advance
+    return x
+
+
+def wrapped(font, text, dots):
+    """The text broken between words into lines of at most so many dots; a longer word is broken
+    anywhere."""
+    lines = []
+    line = ""
+    for word in text.split(" "):
+        longer = line + " " + word if line else word
+        if width(font, longer) <= dots:
+            line = longer
+            continue
+        if line:
+            lines.append(line)
+        while width(font, word) > dots:
+            count = 1
+            while width(font, word[: count + 1]) <= dots:
+                count += 1
+            lines.append(word[:count])
+            word = word[count:]
+        line = word
+    if line:
+        lines.append(line)
+    return lines
+
+
+def _place(font, point):
+    """Where a form's dots begin; binary search, for a table of so many would need four times the
+    memory."""
+    points = font.POINTS
+    low, high = 0, len(points) // 2
+    while low < high:
+        middle = (low + high) // 2
+        if (points[2 * middle] << 8 | points[2 * middle + 1]) < point:
+            low = middle + 1
+        else:
+            high = middle
+    if 2 * low < len(points) and points[2 * low] << 8 | points[2 * low + 1] == point:
+        return font.PLACES[2 * low] << 8 | font.PLACES[2 * low + 1]
+    assert point != UNKNOWN, "every font has a question mark"
+    return _place(font, UNKNOWN)
