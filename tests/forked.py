@@ -49,6 +49,7 @@ def _become(
     try:
         for number, stream in enumerate(streams):
             os.dup2(stream.fileno(), number)
+        os.closerange(len(streams), os.sysconf("SC_OPEN_MAX"))  # a line cut by the test is cut for all
         sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False, errors="backslashreplace")
