@@ -27,6 +27,10 @@ class LedgerUnavailable(LedgerError):
     """
 
 
+class LedgerSilent(LedgerUnavailable):
+    """Where the store is, nobody says anything: whoever asks waits in vain, each time as long."""
+
+
 class NotSynced(LedgerUnavailable):
     """The disk failed to make durable what it had taken, and may never try again: the system's memory and the
     disk differ, and what is read proves nothing. Close, end the process, and start again."""

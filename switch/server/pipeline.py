@@ -59,6 +59,7 @@ from switch.ledger import (
     NotSynced,
     State,
 )
+from switch.ledger.engine import LedgerSilent
 from switch.ledger.model import bucket_of_member
 from switch.link.framing import Frame
 from switch.server import eager
@@ -67,7 +68,7 @@ from switch.server.card_values import CardValues
 from switch.server.codes import CodeCarrier, CodeCarrierError
 from switch.server.enciphered import CODE, ENCIPHERED, MOBILE, EncipheredError, opened
 from switch.server.log import Log
-from switch.server.prefetch import first_loads, late_loads, member_loads, unseen
+from switch.server.prefetch import first_loads, late_loads, member_loads, members_of, unseen
 from switch.server.quarantine import DIGEST_BYTES, Quarantine
 from switch.server.sending import INITIAL_KEY_BYTES, KEY_SET, KeyMarks, Sending, Standing
 from switch.settings import NEVER_POINTS, Program, Terminal
@@ -94,6 +95,8 @@ LARGEST_BATCH = 128
 DUE_PER_BATCH = 16
 # A commit that failed is asked again once: a passing fault costs nothing, a lasting one is not hammered at.
 TRIES = 2
+# A ledger that said nothing is asked again after so long; each time takes as long as a connection may.
+LISTEN_INTERVAL_S = 1.0
 # Requests that wait for their batch; above it the switch says 91 instead of growing. About 10 MB, half a
 # second of work.
 LARGEST_QUEUE = 8192
@@ -409,6 +412,8 @@ class Pipeline:
         self._due: deque[_Due] = deque()
         self._committing = False
         self._stopped = False
+        self._is_silent = False  # nobody answers where the ledger is: who asks is refused at once
+        self._listening: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -461,6 +466,9 @@ class Pipeline:
             self._place(peer, frame, message, sending, operation)
             return
         arrived = Arrived(peer, frame, message, sending, operation)
+        if self._is_silent:
+            self.unplaced(arrived)
+            return
         mark = getattr(peer, "known_mark", None)
         if mark is None:
             peer.known()
@@ -729,7 +737,7 @@ class Pipeline:
         return await told
 
     def _enqueue(self, work: _Work | _PartnerWork | _Unstored) -> None:
-        if self._stopped:
+        if self._stopped or self._is_silent:
             self._say_unavailable(work)
             return
         self._queue.append(work)
@@ -857,7 +865,9 @@ class Pipeline:
 
     def _begin(self, batch: _Batch) -> None:
         batch.begin_anew()
-        if self._is_remote and not self._stopped:
+        if self._is_silent:
+            self._give_up(batch)
+        elif self._is_remote and not self._stopped:
             eager.start(self._fetch(batch), self._tasks)
         else:
             self._try(batch)
@@ -875,9 +885,10 @@ class Pipeline:
             loads = first_loads(self._state, requests) + self._counter_loads(self._state, requests)
             await self._fill(self._state, loads)
             requests = unseen(self._state, requests)
-            await self._fill(self._state, member_loads(self._state, requests, due))
+            members = members_of(self._state, requests)
+            await self._fill(self._state, member_loads(self._state, requests, members, due))
             again_ms = self._program.checks.double_swipe_ms
-            late = late_loads(self._state, requests, due, self._clock.now_ms(), again_ms)
+            late = late_loads(self._state, requests, members, due, self._clock.now_ms(), again_ms)
             await self._fill(self._state, late)
         except LedgerError as error:
             self._failed(batch, error)
@@ -1171,11 +1182,53 @@ class Pipeline:
             self._stopped = True
             self._give_up(batch)
             self._stop("the disk failed to make the ledger durable")
+        elif isinstance(error, LedgerSilent):
+            self._fall_silent(batch)
         elif batch.tries == TRIES:
             self._give_up(batch)
         else:
             batch.tries += 1
             self._begin(batch)
+
+    def _fall_silent(self, batch: _Batch) -> None:
+        """Refuse at once what waits and what comes, until the ledger is heard of again. The batch that found
+        out waits for the first time it is asked."""
+        self._is_silent = True
+        self._log.error("ledger silent: refusing until it answers", alarm=True)
+        waiting: _Batch | None = batch
+        if batch.tries == TRIES:
+            waiting = None
+            self._give_up(batch)
+        batch.tries += 1
+        while self._queue:
+            self._say_unavailable(self._queue.popleft())
+        while self._due:
+            self._due.popleft().portion.failed()
+        self._listening = asyncio.get_running_loop().create_task(self._listen(waiting))
+
+    async def _listen(self, waiting: _Batch | None) -> None:
+        """Ask the ledger again and again, until it says something, whatever that is."""
+        try:
+            while True:
+                try:
+                    self._state = State(await self._remotely(self._engine.start))
+                except LedgerSilent:
+                    if waiting is not None:
+                        self._give_up(waiting)
+                        waiting = None
+                    await asyncio.sleep(LISTEN_INTERVAL_S)
+                except LedgerError:
+                    break  # who asks next is told at once
+                else:
+                    break
+        except asyncio.CancelledError:
+            if waiting is not None:
+                self._give_up(waiting)
+            raise
+        self._is_silent = False
+        self._log.info("ledger heard of again")
+        if waiting is not None:
+            self._begin(waiting)
 
     def _broken(self, batch: _Batch, error: BaseException) -> None:
         """An invariant does not hold: stop this process rather than go on with a ledger it can't trust."""
@@ -1402,6 +1455,8 @@ class Pipeline:
 
     async def drain(self) -> None:
         """Wait until every accepted request is committed and answered."""
+        if self._listening is not None:
+            self._listening.cancel()
         while self._tasks or not self._idle.is_set():
             await self._idle.wait()
             if self._tasks:
