@@ -27,7 +27,7 @@ from switch.loyalty.limits import (
     Checks,
     Limit,
 )
-from switch.loyalty.program import EXPIRIES, NONE, ROLLING, SLIDING, Rules
+from switch.loyalty.program import EXPIRIES, NONE, PROPORTIONAL, ROLLING, SLIDING, SPLIT_RETURNS, Rules
 from switch.loyalty.program import Program as LoyaltyProgram
 
 if TYPE_CHECKING:
@@ -443,6 +443,7 @@ RULES: dict[str, _Key] = {
     "reopen_days": _Key(_integer(0, 36_500), _DAYS, 30),
     "priority": _Key(_integer(0, 1_000), "a whole number from 0 to 1000", 0),
     "correction_price": _Key(_integer(0, 10**9), "rial per 1000 points, 0 to 1000000000", 100_000),
+    "split_return": _Key(_choice(*SPLIT_RETURNS), _one_of(SPLIT_RETURNS), PROPORTIONAL),
 }
 VERSION_KEYS: dict[str, _Key] = {
     "number": _Key(_integer(2, 10**6), "a whole number from 2"),

@@ -66,8 +66,7 @@ def client_context(
 def peer_of(certificate: Mapping[str, Any] | None) -> Peer | None:
     """Whom the verified certificate of a connection (`SSLObject.getpeercert()`) speaks for; None: nobody we
     know, or more than one."""
-    names = (certificate or {}).get("subjectAltName", ())
-    uris = [value for kind, value in names if kind == "URI" and value.startswith(URI_PREFIX)]
+    uris = _uris(certificate)
     if len(uris) != 1:
         return None
     role, _, name = uris[0][len(URI_PREFIX) :].partition(":")
@@ -75,6 +74,16 @@ def peer_of(certificate: Mapping[str, Any] | None) -> Peer | None:
         return Peer(Role(role), name) if name else None
     except ValueError:
         return None
+
+
+def says_whose(certificate: Mapping[str, Any] | None) -> bool:
+    """Whether a certificate names anybody our way, known or not. Those of other authorities don't."""
+    return bool(_uris(certificate))
+
+
+def _uris(certificate: Mapping[str, Any] | None) -> list[str]:
+    names = (certificate or {}).get("subjectAltName", ())
+    return [value for kind, value in names if kind == "URI" and value.startswith(URI_PREFIX)]
 
 
 def peer_uri(peer: Peer) -> str:

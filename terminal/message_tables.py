@@ -178,6 +178,10 @@ REASONS = {
         "The new card stays: it was used, or another one was replaced",
         "کارت تازه می‌ماند: به کار رفته یا کارت دیگری تعویض شده",
     ),
+    "0308": (
+        "Card locked after wrong tries: a new card is needed",
+        "کارت پس از تلاش‌های نادرست قفل شده؛ کارت تازه لازم است",
+    ),
     "0401": ("The switch doesn't have this item", "سوییچ این قلم را ندارد"),
     "0402": ("The switch has this item in another batch", "سوییچ این قلم را در دستهٔ دیگری دارد"),
     "0403": ("The switch declined this item", "سوییچ این قلم را نپذیرفته است"),

@@ -19,6 +19,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+gc.disable()  # until all tests are read: thousands of things are made then and none is dropped
+
 WORKERS_A_CORE = 2  # many tests wait for a process, a line or a timeout; more would only make all wait longer
 MOST_WORKERS = 16  # each reads all tests first, so many cores help no further
 WORKER_BYTES = 512 * 1024 * 1024  # a worker with the processes of its test; most take less than half
@@ -40,6 +42,7 @@ def pytest_collection_finish() -> None:
     """Thousands of tests stay to the end: no search for garbage goes through them again, or pauses for it."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

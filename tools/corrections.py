@@ -275,7 +275,7 @@ def _book(settings: Settings, one: Listed) -> Listed:
         day = max(clock.local().date().isoformat(), state.business_date)
         now_ms = clock.now_ms()
         member = asked(partial(state.member, correction.member))
-        due = authorizer.due(state, member, day, now_ms)
+        due = asked(partial(authorizer.due, state, member, day, now_ms))
         if due is not None:
             asked(partial(state.apply, due))
         entry = asked(partial(authorizer.corrected, state, correction, day, now_ms))

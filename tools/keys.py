@@ -24,7 +24,7 @@ from switch.hsm.port import KeyAlgorithm, KeyUse
 from switch.hsm_sim.process import harden
 from switch.settings import load_for
 from switch.tls import Role
-from tools import keys_authority, keys_cards, keys_ceremony, keys_change, keys_inject, keys_place
+from tools import keys_cards, keys_ceremony, keys_change, keys_inject, keys_place
 from tools.cli import CommandError, ExitCode
 from tools.keys_officers import NotAgreed
 from tools.keys_prompt import StandardPrompt, letter_printer
@@ -48,6 +48,7 @@ Algorithm = Annotated[
 ]
 Use = Annotated[str | None, typer.Option(help="What the key is for, where its name leaves a choice.")]
 
+LONGEST_DAYS = 825  # of a certificate: what TLS stacks still take for a leaf
 SHARED = "zone/"  # these are shared with a partner; all others stay in the HSM for good
 SHARED_WHOLE = (KeyUse.ZONE, KeyUse.TRANSPORT)  # somebody else needs them, and no block can carry them
 PREFERRED = {KeyUse.ZONE: KeyAlgorithm.AES_256}  # it is to outlive the keys under it
@@ -486,7 +487,7 @@ def certificates(
         typer.Option(help="Name or IP address of the servers issued now. Default: localhost, 127.0.0.1."),
     ] = None,
     days: Annotated[
-        int, typer.Option(min=1, max=keys_authority.LONGEST_DAYS, help="How long they live.")
+        int, typer.Option(min=1, max=LONGEST_DAYS, help="How long they live.")
     ] = 90,
 ) -> None:
     """Make a test authority, issue certificates, list them with their ends.
@@ -496,6 +497,8 @@ def certificates(
       vafa keys ca tls --switch main --terminal 10000001 --terminal 10000002
       vafa keys ca tls                   what is there, and what ends soon
     """
+    from tools import keys_authority  # here, for no other command makes certificates
+
     now = datetime.now(UTC)
     wanted = [
         keys_authority.check_name(role, name)
@@ -509,6 +512,12 @@ def certificates(
     ]
     if address and not any(peer.role is not Role.TERMINAL for peer in wanted):
         raise CommandError("--address without a server", ExitCode.USAGE, "add --switch, --hsm or --partner")
+    if address and partner and len(partner) + len(switch or []) + len(hsm or []) > 1:
+        raise CommandError(
+            "--address would be of several parties' servers: a partner could stand in for the others",
+            ExitCode.USAGE,
+            "issue each partner's certificate with its own addresses",
+        )
     servers = [keys_authority.check_address(one) for one in address or ["localhost", "127.0.0.1"]]
     authority, made = keys_authority.open_authority(directory, now)
     if made:

@@ -23,7 +23,6 @@ from switch.tls import Peer, Role, TlsError, expiry_warning, peer_uri
 from tools.cli import CommandError, ExitCode
 
 AUTHORITY_DAYS = 3650
-LONGEST_DAYS = 825  # what TLS stacks still take for a leaf
 CLOCK_SKEW = timedelta(minutes=10)  # a terminal's clock may be behind
 AUTHORITY = "authority"
 _ADDRESS = re.compile(r"[0-9A-Za-z:](?:[0-9A-Za-z.:-]{0,251}[0-9A-Za-z:])?")

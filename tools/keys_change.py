@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from switch.server.partners import CHANGES, DONE
 from switch.settings import Settings
 from tools.cli import CommandError, ExitCode
 
@@ -40,6 +39,9 @@ def check_changeable(settings: Settings, name: str) -> tuple[str, str]:
 
 def asked(settings: Settings, partner: str, kind: str) -> Path:
     """Ask for the change; where the outcome will stand."""
+    # Here, for no other command of keys needs the switch's own parts.
+    from switch.server.partners import CHANGES, DONE
+
     directory = settings.data / CHANGES
     place = directory / f"{partner}.{kind}"
     outcome = place.with_name(place.name + DONE)
@@ -60,6 +62,8 @@ def outcome_of(
     outcome: Path, *, sleep: Callable[[float], None] = time.sleep, now: Callable[[], float] = time.monotonic
 ) -> dict[str, Any]:
     """What became of it. Raises CommandError: it was refused, or nobody took it up."""
+    from switch.server.partners import DONE
+
     until = now() + WAIT_S
     while not outcome.exists():
         if now() > until:

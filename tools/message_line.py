@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import resource
 import signal
@@ -244,7 +243,9 @@ def serve(
       vafa message serve --port 8583 --dialect iso87-ascii --framing ascii4
     """
     with reporting(form):
-        from simulators.bank_host import rules as bank_rules  # only this verb needs them
+        import asyncio  # only this verb needs these
+
+        from simulators.bank_host import rules as bank_rules
         from simulators.bank_host.server import BankHostServer, Place
 
         try:
@@ -268,6 +269,8 @@ def _first(*numbers: int | None) -> int:
 
 
 async def _serve(server: Any, place: Any) -> None:
+    import asyncio
+
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, server.reload)

@@ -12,10 +12,13 @@ import re
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from simulators.terminal_keys import TerminalKeys, Transmission
 from switch.iso8583 import Dialect, EncodeError, Message, Value
 from tools.cli import CommandError, ExitCode
+
+if TYPE_CHECKING:
+    from simulators.terminal_keys import TerminalKeys, Transmission
 
 KEY_SERIAL = "53"
 # Fields that carry the moment: number -> how strftime writes it, by the length of the value that was there.
@@ -82,6 +85,8 @@ def read_terminal(file: Path) -> Terminal:
     """The terminal whose settings a switch wrote as terminals/ID.json."""
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
+        from simulators.terminal_keys import TerminalKeys  # here, for most verbs have no keys
+
         keys = TerminalKeys.of(told)
         return Terminal(
             str(told["terminal_id"]), str(told["acceptor_id"]), keys, file.with_suffix(".counter")

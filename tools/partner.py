@@ -131,7 +131,7 @@ def unblock(partner: Name, data: Data = None, config: Config = None) -> None:
         raise CommandError(
             f"{partner} stays blocked by the settings",
             ExitCode.CONFIGURATION,
-            "set blocked = false there and start the switch again",
+            "set blocked = false there",
         )
     typer.echo(f"{partner} is served")
 

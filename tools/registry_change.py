@@ -5,7 +5,6 @@ All of a command's changes are made in one, or none. What a change means is `swi
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import pwd
@@ -160,6 +159,8 @@ def _keys_for(settings: Settings, done: dict[str, bool], after: InForce) -> list
             if settings.hsm.adapter == IN_PROCESS:
                 make_keys_in_process(settings)
             elif demo_hsm.works_here(settings.source.parent):
+                import asyncio
+
                 asyncio.run(demo_hsm.make_missing(settings, settings.source.parent))
         write_terminal_settings(settings, _running_port(settings))
         store = open_store(settings)

@@ -171,6 +171,11 @@ def _entries_without_receipt(
     return found
 
 
+def _given_back(books: Books) -> set[int]:
+    """The holds whose capture was reversed: what they held is the member's again, not held again."""
+    return {row.hold for row in books.rows.values() if row.hold and row.is_reversed}
+
+
 def _effects_of_undone(books: Books, undone: Iterable[Undone]) -> list[str]:
     by_name: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
     taken_back: defaultdict[int, int] = defaultdict(int)
@@ -179,12 +184,15 @@ def _effects_of_undone(books: Books, undone: Iterable[Undone]) -> list[str]:
         if not row.is_reversed:
             for original in set(row.reverses):
                 taken_back[original] += row.points
+    given_back = _given_back(books)
     found = []
     for request in undone:
         for row in by_name[request.terminal, request.stan]:
             kept = row.points + taken_back[row.id]
-            if row.hold and row.is_reversed:  # what was held is the member's again, not held again
+            if row.hold in given_back:
                 kept += books.rows[row.hold].points
+            if row.id in given_back:
+                kept -= row.points
             if kept:
                 found.append(f"{row} was undone by its terminal and keeps {kept} points")
             if row.response_code == APPROVED and row.mti_class != REVERSAL_CLASS and not row.is_reversed:
@@ -197,9 +205,9 @@ def _wrong_balances(books: Books, outcomes: Sequence[Outcome]) -> list[str]:
     for entry in {parse_rrn(outcome.rrn)[1] for outcome in outcomes}:
         if (row := books.rows.get(entry)) is not None:
             expected[row.member] += row.points
-    for row in books.rows.values():
-        if row.hold and row.is_reversed:
-            expected[row.member] -= books.rows[row.hold].points
+    for hold in map(books.rows.__getitem__, _given_back(books)):
+        if not hold.is_reversed:  # else it has no receipt
+            expected[hold.member] -= hold.points
     return [
         f"member {member} has {books.balances.get(member, 0)} points, its receipts make {expected[member]}"
         for member in sorted(books.balances.keys() | expected.keys())

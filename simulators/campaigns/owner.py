@@ -15,7 +15,7 @@ from switch import iso8583
 from switch.authorizer import CardCheck, Due, Need, Refusal, Repeat, TooOld
 from switch.authorizer.request import RequestReader
 from switch.iso8583 import Message
-from switch.ledger import Engine, Entry, NotLoaded, State
+from switch.ledger import FIRST_DUE, Engine, Entry, NotLoaded, State
 from switch.server.clock import BUSINESS_ZONE
 from switch.server.pipeline import authorizer_of
 from switch.settings import Settings
@@ -62,9 +62,7 @@ class Owner:
             return TOO_OLD
         state, now_ms = self.state, self.clock.now_ms
         while True:
-            outcome = self._loading(
-                lambda: self._authorizer.decide(state, request, now_ms, CARD_IS_RIGHT)
-            )
+            outcome = self._loading(lambda: self._authorizer.decide(state, request, now_ms, CARD_IS_RIGHT))
             if isinstance(outcome, Due):
                 self._apply(outcome.entry)
                 continue
@@ -81,8 +79,8 @@ class Owner:
         """What time brings this member, as the nightly job does it."""
         state = self.state
         today = max(self.clock.local().date().isoformat(), state.business_date)
-        entry = self._authorizer.due(
-            state, self._loading(lambda: state.member(member)), today, self.clock.now_ms
+        entry = self._loading(
+            lambda: self._authorizer.due(state, state.member(member), today, self.clock.now_ms)
         )
         if entry is not None:
             self._apply(entry)
@@ -90,7 +88,8 @@ class Owner:
     def due(self, most: int) -> list[int]:
         """Members that something is due for."""
         today = max(self.clock.local().date().isoformat(), self.state.business_date)
-        return self.engine.due_members(date.fromisoformat(today).toordinal(), 0, most)
+        due = self.engine.due_members(date.fromisoformat(today).toordinal(), FIRST_DUE, most)
+        return [one.member for one in due]
 
     def forget(self) -> None:
         """Begin anew on what is stored, after a commit failed."""

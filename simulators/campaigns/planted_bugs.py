@@ -733,4 +733,38 @@ _SEALED: Final = (
     ),
 )
 
-PLANTED_BUGS: Final = (*_DURABLE, *_POSTGRESQL, *_ONCE, *_TAKEN_BACK, *_LOTS_AND_SUMS, *_SEALED)
+_AT_THE_TERMINAL: Final = (
+    PlantedBug(
+        "an approval is shown before the terminal's storage has it",
+        "terminal/flows/trade.py",
+        "        await keep(app, pending, message)\n        await present(app, pending)\n",
+        "        await present(app, pending)\n        await keep(app, pending, message)\n",
+        "tests/terminal/test_flows_restart.py::test_a_power_cut_at_every_write_of_a_transaction",
+    ),
+    PlantedBug(
+        "a terminal doesn't take back what wasn't answered",
+        "terminal/flows/trade.py",
+        "        return None, await reverse(app, pending)\n",
+        "        app.journal.close(pending.stan, NOT_SENT)\n"
+        '        return None, await tell(app, "no_line")\n',
+        "tests/terminal/test_flows_reversal.py::"
+        "test_no_answer_leads_to_a_reversal_at_once_repeated_until_answered",
+    ),
+    PlantedBug(
+        "a terminal believes any answer, a late one too",
+        "terminal/line.py",
+        "            if not self._transmission.verify(body, mac):\n",
+        "            if mac is None:\n",
+        "tests/terminal/test_flows_reversal.py::test_unverified_and_foreign_answers_are_ignored",
+    ),
+)
+
+PLANTED_BUGS: Final = (
+    *_DURABLE,
+    *_POSTGRESQL,
+    *_ONCE,
+    *_TAKEN_BACK,
+    *_LOTS_AND_SUMS,
+    *_SEALED,
+    *_AT_THE_TERMINAL,
+)

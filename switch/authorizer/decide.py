@@ -41,6 +41,7 @@ from switch.authorizer.outcome import (
     NOT_ENOUGH_POINTS,
     NOT_NOW,
     OUT_OF_RANGE,
+    REASON_CARD_LOCKED,
     REASON_EARNED,
     REASON_MOBILE_TAKEN,
     REASON_NO_MOBILE,
@@ -69,6 +70,7 @@ from switch.authorizer.proof import (
     Proof,
     TooMany,
     answer_to,
+    can_prove,
     counted_code,
     is_code_locked,
     prove,
@@ -562,6 +564,8 @@ class Authorizer:
         card = see_card(state, request, member.id, found, self._limits)
         if card.refusal:  # a PIN beside it isn't looked at: one guess at a time
             return refused(card.refusal, sides=card.sides)
+        if request.has_card and not card.there and not can_prove(state, member.id):
+            return refused(NOT_NOW, REASON_CARD_LOCKED)  # to ask for a PIN would lead nowhere
         # A typed number proves nothing; before the proof nobody hears of the balance.
         needed = not card.there or points > self._pin_from_points
         proof = self._prove(state, request, member.id, now_ms, found, needed=needed)

@@ -2,8 +2,8 @@
 
 Pure. An original is followed only by its acceptor, no further than what is left of it. Partial returns make
 the award again for what remains, under the rules that made it, and take the difference: their sum is exactly
-the award. Goods of a split sale bring points and money back in the proportion in which they paid. A reversal
-undoes whatever its original did, to the lots it came from.
+the award. Goods of a split sale bring points and money back as the program says: as they paid, points first
+or money first. A reversal undoes whatever its original did, to the lots it came from.
 """
 
 from __future__ import annotations
@@ -190,9 +190,11 @@ def _of_split_sale(
     if amount > whole or (request.operation == "refund" and of_points > entry.amount):
         return refused(INVALID_AMOUNT, REASON_MORE_THAN_LEFT)
     if request.operation == "return":
-        # No more points than these goods are worth; the last part brings what is left.
-        share = min(spent_points * amount // whole, units) if amount < whole else spent_points
-        units = max(share, original.units)
+        # No more points than these goods are worth, and no more money than was paid: that comes first, so the
+        # last part brings what is left.
+        rules = terms.program.on(_day(entry.business_date))
+        share = min(rules.points_back(spent_points, ratio, whole, amount), units)
+        units = max(share, -(-max(amount - money, 0) // ratio), original.units)
     points = units - original.units
     transfers = _given_back(request, member, original, spent, points, terms)
     tags: dict[str, str] = {}
@@ -200,16 +202,16 @@ def _of_split_sale(
     earned = next((t for t in entry.transfers if t.kind is TransferKind.EARN), None)
     if earned is not None:
         award = terms.program.version(earned.rules).award
-        before = award(money) - award(max(money - (original.amount - original.units * ratio), 0))
-        taken = award(money) - award(max(money - (amount - units * ratio), 0)) - before
-        if taken:
+        before = award(money) - award(_left_of(money, original.amount - original.units * ratio))
+        taken = award(money) - award(_left_of(money, amount - units * ratio)) - before
+        if taken > 0:
             after = member
             for transfer in transfers:
                 after = moved(after, member.last_entry + 1, transfer)
             wallet = after.wallet(earned.program, earned.unit)
             transfers += (movements.take_back(after, wallet, entry, earned, before, taken),)
             tags = {"0E": f"{taken:012d}"} if points else {}
-        counts += part_back(entry, EARN, request.amount - points * ratio, taken)
+        counts += part_back(entry, EARN, request.amount - points * ratio, max(taken, 0))
     followed = Followed(entry.id, amount, units, ended=False)
     reason = REASON_GIVEN_BACK if points else REASON_TAKEN_BACK
     outcome = _outcome(member, entry, transfers, (followed, *counts), reason)
@@ -290,6 +292,12 @@ def units_followed(original: Entry, entry: Entry) -> int:
         for posting in transfer.postings
         if posting.kind is kind
     )
+
+
+def _left_of(money: int, back: int) -> int:
+    """What is left of the money part of a sale when so much came back. Reversed returns may leave more points
+    given back than goods came back: then nothing of the money did."""
+    return money - min(max(back, 0), money)
 
 
 def _ratio(entry: Entry) -> int:

@@ -148,6 +148,11 @@ def prove(
     return Proof(PROOF_NEEDED if needed else "")
 
 
+def can_prove(state: State, member: int) -> bool:
+    """Whether the member has a PIN, or a mobile number that a code can be sent to. Raises NotLoaded."""
+    return bool(state.member(member).credential.verifier) or state.mobile(member) is not None
+
+
 def answer_to(need: Need, found: Found) -> object:
     """What the HSM said. Raises Needed."""
     if need not in found:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
 from switch.handshakes import Allowance, Handshakes
 from switch.hsm_sim.framing import FrameReader, FramingError
 from switch.hsm_sim.machine import Machine, Refusal
+from switch.tls import Role, peer_of, says_whose
 
 # Requests answered before other connections get their turn: some ms of work.
 BATCH_REQUESTS: Final = 64
@@ -50,27 +51,6 @@ class ServerSettings:
     frame_timeout_s: float = 10.0  # from the first byte of a frame to its last
     write_timeout_s: float = 20.0  # for a peer that reads nothing
     lmk_ports: bool = False
-
-
-class TlsError(Exception):
-    """The certificates can't be used; the text says which file."""
-
-
-def tls_context(certificate: Path, key: Path, clients: Path) -> ssl.SSLContext:
-    """TLS 1.2 with AEAD or 1.3; a client must show a certificate of `clients` (PEM). Raises TlsError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
-    context.verify_mode = ssl.CERT_REQUIRED
-    try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise TlsError(f"{certificate} and {key} can't be used: {error}") from None
-    try:
-        context.load_verify_locations(clients)
-    except (OSError, ssl.SSLError) as error:
-        raise TlsError(f"{clients} can't be used: {error}") from None
-    return context
 
 
 class HsmServer:
@@ -245,6 +225,10 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)  # other loops' transports don't inherit from it
         self._peer = _name_of(transport.get_extra_info("peername"))
+        if self._server.has_tls and not _is_a_hosts(transport.get_extra_info("peercert")):
+            self._server.say("connection closed", peer=self._peer, reason="not a host's certificate")
+            transport.abort()
+            return
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
         self._transport = transport
         self._server.admit(self)
@@ -357,6 +341,15 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
         else:
             self._transport.close()
+
+
+def _is_a_hosts(certificate: Mapping[str, Any] | None) -> bool:
+    """Whether keys may be used by who holds this verified certificate: a switch, or somebody of an authority
+    that names nobody our way. A terminal's is of the same authority, and stands in a shop."""
+    if not says_whose(certificate):
+        return True
+    holder = peer_of(certificate)
+    return holder is not None and holder.role is Role.SWITCH
 
 
 def _name_of(peer: Any) -> str:

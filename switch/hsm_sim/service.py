@@ -18,10 +18,11 @@ from switch.hsm_sim.call import Limits, State
 from switch.hsm_sim.console import AuditPlace, CheckOfficers, Console
 from switch.hsm_sim.machine import Audit, Machine
 from switch.hsm_sim.process import allow_connections, harden
-from switch.hsm_sim.server import HsmServer, Log, ServerSettings, TlsError, tls_context
+from switch.hsm_sim.server import HsmServer, Log, ServerSettings
 from switch.hsm_sim.settings import Settings
 from switch.hsm_sim.slots import TEST_SLOTS, Slot, Slots, block_slot, public_slot
 from switch.hsm_sim.vault import FILE, Officer, OpenedVault, VaultError, check_two, read
+from switch.tls import TlsError, server_context
 
 AUDIT_FILE: Final = "audit.log"
 CONSOLE_FILE: Final = "console.sock"
@@ -179,6 +180,6 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     if settings.tls_certificate is None or settings.tls_key is None or settings.tls_clients is None:
         return None
     try:
-        return tls_context(settings.tls_certificate, settings.tls_key, settings.tls_clients)
+        return server_context(settings.tls_certificate, settings.tls_key, settings.tls_clients)
     except TlsError as error:
         raise StartError(str(error)) from None

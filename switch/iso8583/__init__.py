@@ -13,14 +13,20 @@ shipped(), samples("vafa")            the dialects that come with the kit, and m
 samples_beside(file, name)            messages of a dialect of your own
 """
 
-from switch.iso8583.codec import Span
-from switch.iso8583.dialect import Dialect, load, shipped
-from switch.iso8583.dictionary import Dictionary, Field, ResponseCode, Text
-from switch.iso8583.errors import DecodeError, DialectError, EncodeError, Mistake
-from switch.iso8583.masks import Mask, mask_card_number, mask_text
-from switch.iso8583.message import Message, Scalar, Tags, Value
-from switch.iso8583.presence import Problem
-from switch.iso8583.samples import Sample, samples, samples_beside, samples_file
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from switch.iso8583.codec import Span
+    from switch.iso8583.dialect import Dialect, load, shipped
+    from switch.iso8583.dictionary import Dictionary, Field, ResponseCode, Text
+    from switch.iso8583.errors import DecodeError, DialectError, EncodeError, Mistake
+    from switch.iso8583.masks import Mask, mask_card_number, mask_text
+    from switch.iso8583.message import Message, Scalar, Tags, Value
+    from switch.iso8583.presence import Problem
+    from switch.iso8583.sample_files import Sample, samples, samples_beside, samples_file
 
 __all__ = [
     "DecodeError",
@@ -48,3 +54,24 @@ __all__ = [
     "samples_file",
     "shipped",
 ]
+
+# Where they are. Imported when first asked for: a log needs the masks of here, and no codec.
+_HOMES = {
+    "codec": ("Span",),
+    "dialect": ("Dialect", "load", "shipped"),
+    "dictionary": ("Dictionary", "Field", "ResponseCode", "Text"),
+    "errors": ("DecodeError", "DialectError", "EncodeError", "Mistake"),
+    "masks": ("Mask", "mask_card_number", "mask_text"),
+    "message": ("Message", "Scalar", "Tags", "Value"),
+    "presence": ("Problem",),
+    "sample_files": ("Sample", "samples", "samples_beside", "samples_file"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """One of the above, from its module; kept, so that nobody asks twice."""
+    for module, names in _HOMES.items():
+        if name in names:
+            globals()[name] = value = getattr(import_module(f"{__name__}.{module}"), name)
+            return value
+    raise AttributeError(name)

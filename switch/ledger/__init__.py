@@ -5,12 +5,14 @@ Nothing here knows a message, a network or a rule of a program: callers decide e
 
 from switch.ledger.counting import Count, Counter, Scope
 from switch.ledger.engine import (
+    FIRST_DUE,
     BalanceLoad,
     Batch,
     CardLoad,
     CodeCountLoad,
     ConflictError,
     CounterLoad,
+    DueMember,
     Engine,
     EntryIdLoad,
     EntryLoad,
@@ -93,6 +95,7 @@ from switch.ledger.state import NotLoaded, State
 
 __all__ = [
     "BUCKETS",
+    "FIRST_DUE",
     "LOTS_PER_ENTRY",
     "NEVER",
     "Account",
@@ -117,6 +120,7 @@ __all__ = [
     "Counter",
     "CounterLoad",
     "Credential",
+    "DueMember",
     "Engine",
     "Entry",
     "EntryIdLoad",

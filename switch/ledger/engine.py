@@ -27,6 +27,10 @@ class LedgerUnavailable(LedgerError):
     """
 
 
+class LedgerSilent(LedgerUnavailable):
+    """Where the store is, nobody says anything: whoever asks waits in vain, each time as long."""
+
+
 class NotSynced(LedgerUnavailable):
     """The disk failed to make durable what it had taken, and may never try again: the system's memory and the
     disk differ, and what is read proves nothing. Close, end the process, and start again."""
@@ -187,6 +191,16 @@ class Head(NamedTuple):
     members: int
 
 
+class DueMember(NamedTuple):
+    """A member with the first day on which something of it expires or becomes active."""
+
+    due: int
+    member: int
+
+
+FIRST_DUE = DueMember(0, 0)  # before all
+
+
 class OpenHold(NamedTuple):
     """A hold that nothing has closed yet."""
 
@@ -247,9 +261,10 @@ class Engine(Protocol):
     def load_many(self, loads: Sequence[Load]) -> list[Loaded]:
         """Answer several look-ups, in their order; at most one round trip each kind."""
 
-    def due_members(self, day: int, after: int, limit: int) -> list[int]:
-        """Ids of members above `after` that something of expires or becomes active by `day`, rising, of the
-        owned buckets."""
+    def due_members(self, day: int, after: DueMember, limit: int) -> list[DueMember]:
+        """Members of the owned buckets that something of expires or becomes active by `day`, in an order of
+        the engine's own: the next ones come after the last one, the first after `FIRST_DUE`. Others aren't
+        touched."""
 
     def due_holds(self, now_ms: int, limit: int) -> list[OpenHold]:
         """Open holds of the owned buckets that have run out, oldest first."""

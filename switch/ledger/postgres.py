@@ -23,12 +23,14 @@ from switch.ledger.counting import NOTHING, Count
 from switch.ledger.engine import (
     ANY_BUCKET,
     EVERY_BUCKET,
+    FIRST_DUE,
     BalanceLoad,
     Batch,
     CardLoad,
     CodeCountLoad,
     ConflictError,
     CounterLoad,
+    DueMember,
     EntryIdLoad,
     EntryLoad,
     FencedError,
@@ -478,11 +480,19 @@ class PostgresEngine:
         """The error of a member that must be there."""
         return self._contradiction(f"member {member} is missing")
 
-    def due_members(self, day: int, after: int, limit: int) -> list[int]:
-        """See `Engine.due_members`, of the owned buckets."""
+    def due_members(self, day: int, after: DueMember, limit: int) -> list[DueMember]:
+        """See `Engine.due_members`: by bucket, day and id; a round trip a bucket."""
+        first, last = self._range
+        begin = max(bucket_of_member(after.member), first)
+        found: list[DueMember] = []
         with self._searcher.reading() as connection:
-            values = (*self._range, bucket_of_member(after), after, day, limit)
-            return [row[0] for row in connection.execute(statements.DUE_MEMBERS, values)]
+            for bucket in range(begin, last + 1):
+                least = after if bucket == bucket_of_member(after.member) else FIRST_DUE
+                values = (bucket, day, *least, limit - len(found))
+                found += [DueMember(*row) for row in connection.execute(statements.DUE_MEMBERS, values)]
+                if len(found) == limit:
+                    break
+        return found
 
     def due_holds(self, now_ms: int, limit: int) -> list[OpenHold]:
         """See `Engine.due_holds`, of the owned buckets."""

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import conninfo, errors
 
 from switch.ledger import postgres_statements as statements
-from switch.ledger.engine import LedgerUnavailable
+from switch.ledger.engine import LedgerSilent, LedgerUnavailable
 from switch.ledger.model import BUCKETS
 from switch.ledger.postgres_schema import VERSIONS
 from switch.ledger.postgres_statements import columns, register_arrays
@@ -76,6 +76,9 @@ _FAILURES: Mapping[str, str] = {
     "XX": "is damaged; stop the switch, keep the data, run `vafa ledger verify`, restore a backup",
 }
 
+# What the driver and the system say when nothing came, however long they waited.
+_SILENCE = ("timeout expired", "timed out", "No route to host")
+
 ALL = (0, BUCKETS - 1)
 Row = tuple[Any, ...]
 
@@ -115,10 +118,15 @@ class Server:
 
     def connect(self) -> Connection:
         """A new connection, checked and set up. Raises LedgerUnavailable and psycopg's errors."""
-        connection = Connection.connect(
-            **self._given,  # type: ignore[arg-type]
-            autocommit=True,
-        )
+        try:
+            connection = Connection.connect(
+                **self._given,  # type: ignore[arg-type]
+                autocommit=True,
+            )
+        except psycopg.Error as error:
+            # Its frames hold the socket, and it holds its frames: open until garbage is looked for.
+            error.__traceback__ = None
+            raise
         try:
             self._set_up(connection)
         except BaseException:
@@ -146,7 +154,8 @@ class Server:
         try:
             yield
         except psycopg.Error as error:
-            raise LedgerUnavailable(self._told(error)) from None  # its detail holds values of rows
+            kind = LedgerSilent if _is_silence(error) else LedgerUnavailable
+            raise kind(self._told(error)) from None  # its detail holds values of rows
 
     def _told(self, error: psycopg.Error) -> str:
         state = error.sqlstate or "08"
@@ -155,6 +164,11 @@ class Server:
         for secret in self._secrets:
             said = said.replace(secret, "***")
         return f"{self}: {text} ({type(error).__name__}: {said})"
+
+
+def _is_silence(error: psycopg.Error) -> bool:
+    """Whether it isn't the server that says it, but a clock."""
+    return error.sqlstate is None and any(text in str(error) for text in _SILENCE)
 
 
 class Reader:

@@ -52,6 +52,7 @@ CREATE TABLE member (
     body bytea NOT NULL,
     PRIMARY KEY (bucket, id)
 ) {_ROOM};
+CREATE INDEX member_due ON member (bucket, due, id) WHERE (due < 2147483647);
 CREATE TABLE account (
     bucket integer NOT NULL,
     kind integer NOT NULL,

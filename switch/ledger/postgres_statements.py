@@ -367,9 +367,10 @@ BALANCES = (
     )
     + " GROUP BY q.place"
 )
+# Of one bucket; the number is NEVER: the index has only days that come.
 DUE_MEMBERS = (
-    "SELECT id FROM member WHERE bucket BETWEEN %s AND %s AND (bucket, id) > (%s, %s) AND due <= %s"
-    " ORDER BY bucket, id LIMIT %s"
+    "SELECT due, id FROM member WHERE bucket = %s AND due < 2147483647 AND due <= %s AND (due, id) > (%s, %s)"
+    " ORDER BY due, id LIMIT %s"
 )
 _RANGE = "generate_series(%s::integer, %s::integer) AS b(bucket)"
 DUE_HOLDS = (

@@ -1,9 +1,9 @@
 """The tables of the SQLite ledger. Keys are time-ordered, the bucket a plain column: trees grow at their end.
 
 No foreign keys, triggers, sequences or per-account index: ids are made by the application, and such an index
-would halve the rate. A member's history is found along `entry.previous`. All values are NOT NULL, absent ones
-are 0 or empty. An older ledger is brought forward by the same statements that a new one is made by, so both
-have one schema.
+would halve the rate; what is due changes rarely and has one. A member's history is found along
+`entry.previous`. All values are NOT NULL, absent ones are 0 or empty. An older ledger is brought forward by
+the same statements that a new one is made by, so both have one schema.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ CREATE TABLE member (
     due INTEGER NOT NULL,
     body BLOB NOT NULL
 ) STRICT;
+CREATE INDEX member_due ON member (due, id) WHERE due < 2147483647;
 CREATE TABLE account (
     kind INTEGER NOT NULL,
     holder TEXT NOT NULL,

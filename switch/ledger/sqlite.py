@@ -25,6 +25,7 @@ from switch.ledger.engine import (
     CodeCountLoad,
     ConflictError,
     CounterLoad,
+    DueMember,
     EntryIdLoad,
     EntryLoad,
     FencedError,
@@ -46,6 +47,7 @@ from switch.ledger.engine import (
 )
 from switch.ledger.model import (
     BUCKETS,
+    NEVER,
     Account,
     CodeCount,
     Entry,
@@ -93,6 +95,12 @@ _SET_MEMBER = (
     "UPDATE member SET status = ?, last_entry = ?, active_day = ?, due = ?, body = ?"
     " WHERE id = ? AND last_entry = ?"
 )
+# SQLite writes an index anew for each column that is named, changed or not: twice the time. So the day is set
+# apart, where it is one and another one.
+_SET_MEMBER_BUT_DUE = (
+    "UPDATE member SET status = ?, last_entry = ?, active_day = ?, body = ? WHERE id = ? AND last_entry = ?"
+)
+_SET_DUE = "UPDATE member SET due = ? WHERE id = ? AND due <> ?"
 _ADD_TO_ACCOUNT = (
     "INSERT INTO account VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE SET balance = balance + excluded.balance"
 )
@@ -128,7 +136,11 @@ _MARKS = (
     "SELECT initial_key, max(counter) FROM (SELECT initial_key, counter FROM key_mark"
     " UNION ALL SELECT initial_key, counter FROM answered) GROUP BY 1"
 )
-_DUE_MEMBERS = "SELECT id FROM member WHERE due <= ? AND id > ? ORDER BY id LIMIT ?"
+# The number is NEVER: the index has only days that come.
+DUE_MEMBERS = (
+    "SELECT due, id FROM member WHERE due < 2147483647 AND due <= ? AND (due, id) > (?, ?)"
+    " ORDER BY due, id LIMIT ?"
+)
 _DUE_HOLDS = "SELECT id, member, expires_ms FROM hold WHERE expires_ms <= ? ORDER BY expires_ms, id LIMIT ?"
 
 # What SQLite says -> what the operator reads: what is wrong, what to do next.
@@ -403,18 +415,23 @@ class SqliteEngine:
         before: dict[int, int] = {}  # each member's newest entry before this batch; 0: not there
         for entry in batch.entries:
             before.setdefault(entry.member, entry.previous)
-        added, changed = [], []
+        added, changed, but_due, due = [], [], [], []
         for member in batch.members.values():
             row, last_entry = member_row(member), before[member.id]
-            if last_entry:
+            if last_entry and member.due < NEVER:
+                but_due.append((*row[1:4], row[5], row[0], last_entry))
+                due.append((member.due, member.id, member.due))
+            elif last_entry:
                 changed.append((*row[1:], row[0], last_entry))
             else:
                 added.append(row)
         self._writer.executemany(_ADD_MEMBER, added)
         others = self._writer.total_changes()
         self._writer.executemany(_SET_MEMBER, changed)
-        if self._writer.total_changes() - others != len(changed):
+        self._writer.executemany(_SET_MEMBER_BUT_DUE, but_due)
+        if self._writer.total_changes() - others != len(changed) + len(but_due):
             raise ConflictError(f"{self._path}: a member of the batch is not as it was read")
+        self._writer.executemany(_SET_DUE, due)
 
     def _write_beside(self, entry: Entry) -> None:
         execute = self._writer.execute
@@ -614,10 +631,10 @@ class SqliteEngine:
         assert isinstance(row[0], int)
         return row[0]
 
-    def due_members(self, day: int, after: int, limit: int) -> list[int]:
-        """See `Engine.due_members`."""
+    def due_members(self, day: int, after: DueMember, limit: int) -> list[DueMember]:
+        """See `Engine.due_members`: by day, then by id."""
         with failures_at(self._path):
-            return [int(member) for (member,) in self._searcher.execute(_DUE_MEMBERS, (day, after, limit))]
+            return [DueMember(*row) for row in self._searcher.execute(DUE_MEMBERS, (day, *after, limit))]
 
     def due_holds(self, now_ms: int, limit: int) -> list[OpenHold]:
         """See `Engine.due_holds`."""

@@ -342,6 +342,8 @@ class State:
 
     def knows(self, load: Load) -> bool:
         """Whether the look-up that `load` is about would be answered from memory."""
+        if isinstance(load, EntryLoad | ReversedLoad) and load.bucket == EVERY_BUCKET:
+            return (type(load), load) in self._lent.values
         if isinstance(load, EntryLoad):
             return self._entries.knows(load.identity)
         if isinstance(load, ReversedLoad):
@@ -359,6 +361,14 @@ class State:
                 return (EntryIdLoad, load) in self._lent.values
             is_new = load.entry in self._batch.by_id or load.entry > self._last_entry_id
             return is_new or load.entry in self._by_id
+        if isinstance(load, FollowedLoad):
+            return load.entry in self._followed
+        if isinstance(load, MobileLoad):
+            return load.member in self._mobiles
+        if isinstance(load, CardLoad):
+            return load.member in self._cards
+        if isinstance(load, CodeCountLoad):
+            return load.subject in self._code_counts
         return False
 
     # ---------------------------------------------------------------- changes

@@ -18,6 +18,8 @@ from terminal.text import jalali
 
 NONE, ROLLING, SLIDING, CALENDAR = "none", "rolling", "sliding", "calendar"
 EXPIRIES = (NONE, ROLLING, SLIDING, CALENDAR)
+PROPORTIONAL, POINTS_FIRST, MONEY_FIRST = "proportional", "points_first", "money_first"
+SPLIT_RETURNS = (PROPORTIONAL, POINTS_FIRST, MONEY_FIRST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class Rules:
     expiry_months after the purchase; sliding, expiry_days after the member's last activity; calendar, the end
     of the Jalali month expiry_months later, or with expiry_years of its year (1), of the next (2), … until
     Esfand. reopen_days: how long points that a refund gives back live when their lot is over (0: not at all).
-    correction_price: as price, of points that a correction gives; the program pays it.
+    correction_price: as price, of points that a correction gives; the program pays it. split_return: what
+    comes back first for goods of a sale that was paid in part with points.
     """
 
     number: int = 1
@@ -52,6 +55,7 @@ class Rules:
     reopen_days: int = 30
     priority: int = 0
     correction_price: int = 100_000
+    split_return: str = PROPORTIONAL
 
     def award(self, amount: int) -> int:
         """Points for a purchase of `amount` rial (not negative)."""
@@ -59,6 +63,15 @@ class Rules:
             return 0
         points = amount // self.rial_per_earned_point * self.points_per_step
         return min(points, self.largest_award) if self.largest_award else points
+
+    def points_back(self, spent: int, ratio: int, whole: int, goods: int) -> int:
+        """Of `spent` points that paid a part of a sale of `whole` rial, `ratio` rial each: how many have come
+        back when goods of so many rial have. Rounded down, the rest is money."""
+        if self.split_return == POINTS_FIRST:
+            return min(goods // ratio, spent)
+        if self.split_return == MONEY_FIRST:
+            return max(goods - (whole - spent * ratio), 0) // ratio
+        return spent * goods // whole
 
     def first_day(self, day: int) -> int:
         """The first day on which an award of `day` can be spent."""

@@ -6,7 +6,6 @@ The reading is done off the event loop by whoever runs this; nothing here is cal
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -52,6 +51,8 @@ class Follower(Generic[Found]):
 
     async def run(self, interval_s: float) -> None:
         """For ever."""
+        import asyncio  # here, for most who import this read a registry and have no loop
+
         while True:
             await asyncio.sleep(interval_s)
             await self.step(asyncio.to_thread)

@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 from datetime import date
 from typing import Protocol
 
-from switch.ledger import Engine, LedgerError
+from switch.ledger import FIRST_DUE, Engine, LedgerError
 from switch.server.log import Log
 
 CHUNK = 256  # members looked for at once
@@ -35,7 +35,7 @@ class Settler(Protocol):
 
 
 class DueJob:
-    """Runs through all members once a business day, and after holds all the time.
+    """Looks once a business day for members that something is due of, and after holds all the time.
 
     search: a thread for look-ups that read much, so that no request waits for them.
     """
@@ -81,7 +81,7 @@ class DueJob:
 
     async def _members(self, day: str) -> int | None:
         """How many members had something due by `day`; None when one portion failed."""
-        ordinal, after, settled = date.fromisoformat(day).toordinal(), 0, 0
+        ordinal, after, settled = date.fromisoformat(day).toordinal(), FIRST_DUE, 0
         loop = asyncio.get_running_loop()
         while True:
             members = await loop.run_in_executor(
@@ -89,7 +89,7 @@ class DueJob:
             )
             if not members:
                 return settled
-            if not await self._settler.settle(members):
+            if not await self._settler.settle([due.member for due in members]):
                 return None
             after = members[-1]
             settled += len(members)

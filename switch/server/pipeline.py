@@ -59,6 +59,7 @@ from switch.ledger import (
     NotSynced,
     State,
 )
+from switch.ledger.engine import LedgerSilent
 from switch.ledger.model import bucket_of_member
 from switch.link.framing import Frame
 from switch.server import eager
@@ -67,7 +68,7 @@ from switch.server.card_values import CardValues
 from switch.server.codes import CodeCarrier, CodeCarrierError
 from switch.server.enciphered import CODE, ENCIPHERED, MOBILE, EncipheredError, opened
 from switch.server.log import Log
-from switch.server.prefetch import first_loads, member_loads
+from switch.server.prefetch import first_loads, late_loads, member_loads, unseen
 from switch.server.quarantine import DIGEST_BYTES, Quarantine
 from switch.server.sending import INITIAL_KEY_BYTES, KEY_SET, KeyMarks, Sending, Standing
 from switch.settings import NEVER_POINTS, Program, Terminal
@@ -94,6 +95,8 @@ LARGEST_BATCH = 128
 DUE_PER_BATCH = 16
 # A commit that failed is asked again once: a passing fault costs nothing, a lasting one is not hammered at.
 TRIES = 2
+# A ledger that said nothing is asked again after so long; each time takes as long as a connection may.
+LISTEN_INTERVAL_S = 1.0
 # Requests that wait for their batch; above it the switch says 91 instead of growing. About 10 MB, half a
 # second of work.
 LARGEST_QUEUE = 8192
@@ -300,6 +303,23 @@ class _Batch:
     in_doubt: bool = False
     sends_away: bool = False
     partners: list[_PartnerWork] = field(default_factory=list)  # decided, to be told
+    # How far deciding came, when the memory lacked something that a ledger behind a network has.
+    at: int = 0
+    answers: list[_Answer] = field(default_factory=list)
+    marks: dict[bytes, int] = field(default_factory=dict)
+    begun: Entry | None = None  # applied, and what has to follow it is not
+
+    def begin_anew(self) -> None:
+        """Nothing of it is decided."""
+        self.at, self.begun, self.sends_away = 0, None, False
+        for gathered in (self.partners, self.answers, self.marks):
+            gathered.clear()
+
+    def part_with_parked(self) -> None:
+        """What waits for the HSM leaves: it comes again by itself."""
+        decided = [item for item in self.work[: self.at] if not _is_parked(item)]
+        self.work = decided + [item for item in self.work[self.at :] if not _is_parked(item)]
+        self.at = len(decided)
 
 
 class _Delivery(NamedTuple):
@@ -392,6 +412,8 @@ class Pipeline:
         self._due: deque[_Due] = deque()
         self._committing = False
         self._stopped = False
+        self._is_silent = False  # nobody answers where the ledger is: who asks is refused at once
+        self._listening: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -444,6 +466,9 @@ class Pipeline:
             self._place(peer, frame, message, sending, operation)
             return
         arrived = Arrived(peer, frame, message, sending, operation)
+        if self._is_silent:
+            self.unplaced(arrived)
+            return
         mark = getattr(peer, "known_mark", None)
         if mark is None:
             peer.known()
@@ -712,7 +737,7 @@ class Pipeline:
         return await told
 
     def _enqueue(self, work: _Work | _PartnerWork | _Unstored) -> None:
-        if self._stopped:
+        if self._stopped or self._is_silent:
             self._say_unavailable(work)
             return
         self._queue.append(work)
@@ -796,7 +821,13 @@ class Pipeline:
         self._wake()
         if not await portion.done or self._state is None:
             raise LedgerError("the correction isn't booked yet; it is tried again")
-        return self._loading(self._state, partial(self._state.entry, correction.identity))
+        try:
+            return self._state.entry(correction.identity)
+        except NotLoaded as missing:
+            ask = partial(self._engine.load, missing.load)
+            found = await self._remotely(ask) if self._is_remote else ask()
+        assert found is None or isinstance(found, Entry)
+        return found
 
     async def take_in(self, member: int, bucket: int, entry: int) -> bool:
         """End what this entry of another owner has begun at a member of ours; harmless when that is done.
@@ -833,13 +864,17 @@ class Pipeline:
         return work
 
     def _begin(self, batch: _Batch) -> None:
-        if self._is_remote and not self._stopped:
+        batch.begin_anew()
+        if self._is_silent:
+            self._give_up(batch)
+        elif self._is_remote and not self._stopped:
             eager.start(self._fetch(batch), self._tasks)
         else:
             self._try(batch)
 
     async def _fetch(self, batch: _Batch) -> None:
-        """Ask a ledger behind a network for what the batch will look at, in two round trips, then try it."""
+        """Ask a ledger behind a network for what the batch will look at, in three round trips at most, then
+        try it."""
         try:
             if self._state is None:
                 self._state = State(await self._remotely(self._engine.start))
@@ -849,11 +884,41 @@ class Pipeline:
             due = [item.member for item in batch.work if isinstance(item, _Due)]
             loads = first_loads(self._state, requests) + self._counter_loads(self._state, requests)
             await self._fill(self._state, loads)
+            requests = unseen(self._state, requests)
             await self._fill(self._state, member_loads(self._state, requests, due))
+            again_ms = self._program.checks.double_swipe_ms
+            late = late_loads(self._state, requests, due, self._clock.now_ms(), again_ms)
+            await self._fill(self._state, late)
         except LedgerError as error:
             self._failed(batch, error)
             return
         self._try(batch)
+
+    async def _fetch_lacking(self, batch: _Batch, load: Load) -> None:
+        """Ask for what deciding the batch came upon, and what its other requests would come upon, then go on
+        with it."""
+        assert self._state is not None
+        try:
+            await self._fill(self._state, [load, *self._lacking(self._state, batch, load)])
+        except LedgerError as error:
+            self._failed(batch, error)
+            return
+        self._try(batch)
+
+    def _lacking(self, state: State, batch: _Batch, known: Load) -> Iterable[Load]:
+        """What else the requests behind the one that stopped would look up next. Deciding changes nothing."""
+        loads: dict[tuple[type[Load], Load], Load] = {}
+        now_ms = self._clock.now_ms()
+        for item in batch.work[batch.at + 1 :]:
+            if isinstance(item, _Work | _PartnerWork) and not item.only_stored:
+                try:
+                    self._authorizer.decide(state, item.request, now_ms, item.found)
+                except NotLoaded as missing:
+                    loads[type(missing.load), missing.load] = missing.load
+                except Exception:
+                    continue  # told when its turn comes
+        loads.pop((type(known), known), None)
+        return loads.values()
 
     def _counter_loads(self, state: State, requests: Iterable[Request]) -> list[Load]:
         counters = {one: None for asked in requests for one in self._authorizer.counters_of(asked)}
@@ -878,6 +943,11 @@ class Pipeline:
             self._quarantine.nothing_under_way()
             if changes is not None:
                 self._engine.stage(changes, self._epoch)
+        except NotLoaded as missing:
+            self._quarantine.nothing_under_way()
+            batch.part_with_parked()
+            eager.start(self._fetch_lacking(batch, missing.load), self._tasks)
+            return
         except LedgerError as error:
             self._quarantine.nothing_under_way()
             self._failed(batch, error)
@@ -895,15 +965,14 @@ class Pipeline:
 
     def _decide(self, batch: _Batch) -> tuple[Batch | None, list[_Answer]]:
         """What to store (None: nothing) and the answers of what can be decided now; what waits for the HSM
-        leaves the batch."""
+        leaves the batch. Raises NotLoaded where a ledger is behind a network: fill it in and go on."""
         if self._state is None:
             self._state = State(self._engine.start())
-        answers: list[_Answer] = []
-        marks: dict[bytes, int] = {}
+        answers, marks = batch.answers, batch.marks
         now_ms = self._clock.now_ms()
-        waiting = batch.sends_away = False
-        batch.partners.clear()
-        for item in batch.work:
+        waiting = False
+        for place, item in enumerate(batch.work[batch.at :], batch.at):
+            batch.at = place
             if isinstance(item, _Unstored):
                 answers.append(_Answer(item.sending, item.body))
                 _raise(marks, item.sending)
@@ -911,7 +980,7 @@ class Pipeline:
             if isinstance(item, _Due):
                 self._decide_due(self._state, item, now_ms)
                 continue
-            outcome = self._decide_one(self._state, item, now_ms)
+            outcome = self._decide_one(self._state, batch, item, now_ms)
             batch.sends_away |= _sends_away(outcome)
             if isinstance(item, _PartnerWork):
                 waiting |= outcome is None
@@ -937,9 +1006,7 @@ class Pipeline:
                 body = self._unauthenticated(item.message, SECURITY_ERROR)
                 answers.append(_Answer(item.sending, body, replayed=item.peer))
         if waiting:
-            batch.work = [
-                item for item in batch.work if not (isinstance(item, _Work | _PartnerWork) and item.parked)
-            ]
+            batch.part_with_parked()
         changes = self._state.batch(marks)
         return (changes if changes.entries or marks else None), answers
 
@@ -964,12 +1031,14 @@ class Pipeline:
         partners.append(item)
 
     def _decide_one(
-        self, state: State, item: _Work | _PartnerWork, now_ms: int
+        self, state: State, batch: _Batch, item: _Work | _PartnerWork, now_ms: int
     ) -> Entry | Repeat | Refusal | Elsewhere | _Replay | None:
         """Decide one request, loading what the memory lacks, and let the next ones see its entry. None: it
-        waits for the HSM."""
+        waits for the HSM. Begun again after NotLoaded it goes on where it was."""
         request = item.request
         self._quarantine.begin(request.fingerprint)
+        if batch.begun is not None:
+            return self._followed(state, batch, batch.begun, now_ms)
         while True:
             try:
                 if item.only_stored:
@@ -980,7 +1049,7 @@ class Pipeline:
                     return Refusal(item.refused)
                 outcome = self._authorizer.decide(state, request, now_ms, item.found)
             except NotLoaded as missing:
-                state.fill(missing.load, self._engine.load(missing.load))
+                self._supply(state, missing)
                 continue
             except AssertionError:
                 raise
@@ -994,7 +1063,7 @@ class Pipeline:
             if isinstance(outcome, Entry):
                 self._apply(state, outcome)
                 if outcome.sides:  # else there is nothing that another entry would have to follow
-                    self._follow(state, outcome, now_ms)
+                    return self._followed(state, batch, outcome, now_ms)
                 return outcome
             if isinstance(outcome, Due):
                 self._apply(state, outcome.entry)
@@ -1002,6 +1071,12 @@ class Pipeline:
                 return outcome
             elif not self._asked(item, outcome):
                 return None
+
+    def _followed(self, state: State, batch: _Batch, entry: Entry, now_ms: int) -> Entry:
+        batch.begun = entry
+        self._follow(state, entry, now_ms)
+        batch.begun = None
+        return entry
 
     def _follow(self, state: State, entry: Entry, now_ms: int) -> None:
         """Let what has to follow an entry at another member of ours do so."""
@@ -1040,7 +1115,7 @@ class Pipeline:
             try:
                 state.apply(entry)
             except NotLoaded as missing:
-                state.fill(missing.load, self._engine.load(missing.load))
+                self._supply(state, missing)
             else:
                 return
 
@@ -1050,7 +1125,14 @@ class Pipeline:
             try:
                 return ask()
             except NotLoaded as missing:
-                state.fill(missing.load, self._engine.load(missing.load))
+                self._supply(state, missing)
+
+    def _supply(self, state: State, missing: NotLoaded) -> None:
+        """What the memory lacks, from a ledger that answers at once. One behind a network is never waited for
+        on the event loop: the batch comes back when it is known."""
+        if self._is_remote:
+            raise missing
+        state.fill(missing.load, self._engine.load(missing.load))
 
     def _synced(self, done: asyncio.Future[None], batch: _Batch, stored: int, answers: list[_Answer]) -> None:
         error = done.exception()
@@ -1099,11 +1181,53 @@ class Pipeline:
             self._stopped = True
             self._give_up(batch)
             self._stop("the disk failed to make the ledger durable")
+        elif isinstance(error, LedgerSilent):
+            self._fall_silent(batch)
         elif batch.tries == TRIES:
             self._give_up(batch)
         else:
             batch.tries += 1
             self._begin(batch)
+
+    def _fall_silent(self, batch: _Batch) -> None:
+        """Refuse at once what waits and what comes, until the ledger is heard of again. The batch that found
+        out waits for the first time it is asked."""
+        self._is_silent = True
+        self._log.error("ledger silent: refusing until it answers", alarm=True)
+        waiting: _Batch | None = batch
+        if batch.tries == TRIES:
+            waiting = None
+            self._give_up(batch)
+        batch.tries += 1
+        while self._queue:
+            self._say_unavailable(self._queue.popleft())
+        while self._due:
+            self._due.popleft().portion.failed()
+        self._listening = asyncio.get_running_loop().create_task(self._listen(waiting))
+
+    async def _listen(self, waiting: _Batch | None) -> None:
+        """Ask the ledger again and again, until it says something, whatever that is."""
+        try:
+            while True:
+                try:
+                    self._state = State(await self._remotely(self._engine.start))
+                except LedgerSilent:
+                    if waiting is not None:
+                        self._give_up(waiting)
+                        waiting = None
+                    await asyncio.sleep(LISTEN_INTERVAL_S)
+                except LedgerError:
+                    break  # who asks next is told at once
+                else:
+                    break
+        except asyncio.CancelledError:
+            if waiting is not None:
+                self._give_up(waiting)
+            raise
+        self._is_silent = False
+        self._log.info("ledger heard of again")
+        if waiting is not None:
+            self._begin(waiting)
 
     def _broken(self, batch: _Batch, error: BaseException) -> None:
         """An invariant does not hold: stop this process rather than go on with a ledger it can't trust."""
@@ -1330,6 +1454,8 @@ class Pipeline:
 
     async def drain(self) -> None:
         """Wait until every accepted request is committed and answered."""
+        if self._listening is not None:
+            self._listening.cancel()
         while self._tasks or not self._idle.is_set():
             await self._idle.wait()
             if self._tasks:
@@ -1360,6 +1486,11 @@ def authorizer_of(dialect: Dialect, program: Program, key: bytes) -> Authorizer:
         ),
         key,
     )
+
+
+def _is_parked(item: _Item) -> bool:
+    """Whether it waits for the HSM, which will bring it back."""
+    return isinstance(item, _Work | _PartnerWork) and item.parked
 
 
 def _sends_away(outcome: object) -> bool:

@@ -1,53 +1,165 @@
 """What deciding a batch will look up and the memory lacks: asked for together, before the batch is decided.
 
-Only a saving of round trips: whatever is missed here is looked up when a decision asks for it.
+Only a saving of round trips: whatever is missed here is looked up when a decision asks for it. Each function
+names what the answers to the one before lead to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from switch.authorizer import Request
 from switch.authorizer.identity import parse_rrn
-from switch.ledger import Load, NotLoaded, State
+from switch.authorizer.limits import JUDGED
+from switch.authorizer.transfers import place_of_second
+from switch.ledger import (
+    Entry,
+    Followed,
+    Identified,
+    IdentifierKind,
+    Load,
+    Member,
+    NotLoaded,
+    SentTo,
+    State,
+    of_member,
+    of_terminal,
+)
 from switch.ledger.engine import (
+    EVERY_BUCKET,
+    CardLoad,
+    CodeCountLoad,
     EntryIdLoad,
     EntryLoad,
+    FollowedLoad,
     IdentifierLoad,
     LastBatchLoad,
     MemberLoad,
+    MobileLoad,
     ReversedLoad,
 )
+from switch.ledger.model import (
+    BUCKETS,
+    ENTRY_ID_EPOCH_MS,
+    ENTRY_ID_LIMIT,
+    ENTRY_IDS_PER_MS,
+    bucket_of_member,
+)
+
+# Whose reversal looks whether it is still the last that set a status.
+_OF_STATUS = ("block", "unblock")
 
 
 def first_loads(state: State, requests: Iterable[Request]) -> list[Load]:
-    """Identities seen before, reversed before, who the member is, what is followed or taken back."""
+    """What requests name themselves: identities seen before, reversed before, who the member is, what is
+    followed or taken back."""
+    owns_all = state.owns(0) and state.owns(BUCKETS - 1)
     loads: list[Load] = []
     for request in requests:
-        wanted: list[Load] = [EntryLoad(request.identity), ReversedLoad(request.identity)]
-        wanted.append(LastBatchLoad(request.terminal))
+        loads += (
+            EntryLoad(request.identity),
+            ReversedLoad(request.identity),
+            LastBatchLoad(request.terminal),
+        )
         if request.original:
-            wanted += (EntryLoad(request.original), ReversedLoad(request.original))
-        wanted += (IdentifierLoad(known) for known in (request.identifier, request.other) if known)
+            # An uploaded item may be any owner's.
+            anywhere = request.operation == "batch_upload" and not owns_all
+            bucket = (EVERY_BUCKET,) if anywhere else ()
+            loads += (EntryLoad(request.original, *bucket), ReversedLoad(request.original, *bucket))
+        loads += (IdentifierLoad(known) for known in (request.identifier, request.other) if known)
+        if request.mobile is not None:
+            loads.append(IdentifierLoad(request.mobile.identifier))
         if request.follows:
             with suppress(ValueError):  # no reference number of ours; the decision says so
-                bucket, entry_id = parse_rrn(request.follows)
-                wanted.append(EntryIdLoad(entry_id, bucket))
-        loads += wanted
+                bucket_there, entry_id = parse_rrn(request.follows)
+                loads += (EntryIdLoad(entry_id, bucket_there), FollowedLoad(entry_id, bucket_there))
+        if request.operation == "code":
+            loads.append(CodeCountLoad(of_terminal(request.terminal)))
     return _missing(state, loads)
 
 
+def unseen(state: State, requests: Iterable[Request]) -> list[Request]:
+    """Those that were not decided before: the others only want their answer again."""
+    return [request for request in requests if _entry(state, request.identity) is None]
+
+
 def member_loads(state: State, requests: Sequence[Request], due: Iterable[int]) -> list[Load]:
-    """The members that were found."""
-    members = dict.fromkeys(due)
+    """The members that were found, and what stands beside the entries that were."""
+    loads: list[Load] = [MemberLoad(member) for member in due]
     for request in requests:
-        for identifier in (request.identifier, request.other):
-            if identifier and (member := _known(state, identifier)):
-                members[member] = None
-        if request.follows and (member := _followed_member(state, request.follows)):
-            members[member] = None
-    return _missing(state, [MemberLoad(member) for member in members])
+        if (followed := _followed(state, request)) is not None:
+            loads.append(ReversedLoad(followed.identity, followed.bucket))
+        if request.operation == "reversal" and (original := _entry(state, request.original)) is not None:
+            loads += _of_original(state, original)
+        members = _members(state, request)
+        loads += map(MemberLoad, members)
+        if members:
+            loads += _beside_member(request, members[0])
+    return _missing(state, loads)
+
+
+def late_loads(
+    state: State, requests: Sequence[Request], due: Iterable[int], now_ms: int, again_ms: int
+) -> list[Load]:
+    """Entries that the members lead to: what opened a hold that has run out, the newest one where that may be
+    the same sale or has set a status. again_ms: so long a sale may be the same again; 0: never."""
+    loads: list[Load] = []
+    oldest = (now_ms - again_ms - ENTRY_ID_EPOCH_MS) * ENTRY_IDS_PER_MS if again_ms else ENTRY_ID_LIMIT
+    for member_id in due:
+        loads += _run_out(_member(state, member_id), now_ms)
+    for request in requests:
+        members = [_member(state, member_id) for member_id in _members(state, request)]
+        for member in members:
+            loads += _run_out(member, now_ms)
+        if not members or (newest := members[0]) is None:
+            continue
+        sets_status = request.operation == "reversal" and request.original_operation in _OF_STATUS
+        if sets_status or (newest.last_entry >= oldest and request.operation in JUDGED):
+            loads.append(EntryIdLoad(newest.last_entry, bucket_of_member(newest.id)))
+    return _missing(state, loads)
+
+
+def _of_original(state: State, original: Entry) -> Iterator[Load]:
+    """What taking an entry back looks at."""
+    yield FollowedLoad(original.id, original.bucket)
+    for side in original.sides:
+        if isinstance(side, Followed):
+            yield FollowedLoad(side.original, original.bucket)
+            yield EntryIdLoad(side.original, original.bucket)
+        elif isinstance(side, Identified) and side.kind == IdentifierKind.MOBILE:
+            yield MobileLoad(side.member)
+        elif isinstance(side, SentTo):
+            yield EntryIdLoad(original.id, original.bucket)
+            to, second = place_of_second(original, original)
+            if state.owns(bucket_of_member(to)):
+                yield EntryLoad(second, bucket_of_member(to))
+                yield MemberLoad(to)
+
+
+def _beside_member(request: Request, member: int) -> Iterator[Load]:
+    """What an operation looks at beside its member."""
+    if request.operation == "code":
+        yield MobileLoad(member)
+        yield CodeCountLoad(of_member(member))
+    elif request.operation == "replace":
+        yield CardLoad(member)
+    elif request.mobile is not None:
+        yield MobileLoad(member)
+
+
+def _run_out(member: Member | None, now_ms: int) -> Iterator[Load]:
+    for hold in () if member is None else member.holds:
+        if hold.expires_ms <= now_ms:
+            assert member is not None
+            yield EntryIdLoad(hold.id, bucket_of_member(member.id))
+
+
+def _members(state: State, request: Request) -> list[int]:
+    """Whom a request is about, as far as that is known: its own member first."""
+    followed = _followed(state, request)
+    own = _known(state, request.identifier) if followed is None else followed.member
+    return [member for member in (own, _known(state, request.other)) if member]
 
 
 def _missing(state: State, loads: Iterable[Load]) -> list[Load]:
@@ -56,17 +168,32 @@ def _missing(state: State, loads: Iterable[Load]) -> list[Load]:
     return [load for load in once.values() if not state.knows(load)]
 
 
-def _followed_member(state: State, rrn: str) -> int | None:
+def _entry(state: State, identity: bytes) -> Entry | None:
     try:
-        bucket, entry_id = parse_rrn(rrn)
-        entry = state.entry_of_id(entry_id, bucket)
+        return state.entry(identity)
+    except NotLoaded:
+        return None
+
+
+def _followed(state: State, request: Request) -> Entry | None:
+    if not request.follows:
+        return None
+    try:
+        bucket, entry_id = parse_rrn(request.follows)
+        return state.entry_of_id(entry_id, bucket)
     except (ValueError, NotLoaded):
         return None
-    return None if entry is None else entry.member
 
 
 def _known(state: State, identifier: bytes) -> int | None:
     try:
-        return state.member_of(identifier)
+        return state.member_of(identifier) if identifier else None
+    except NotLoaded:
+        return None
+
+
+def _member(state: State, member: int | None) -> Member | None:
+    try:
+        return state.member(member) if member else None
     except NotLoaded:
         return None

@@ -9,6 +9,8 @@ from binascii import hexlify, unhexlify
 from terminal.flows.member import card_number
 from terminal.message import pack, unpack
 from terminal.message_tables import (
+    REASONS,
+    RESPONSES,
     TAG_BALANCE,
     TAG_DEBT,
     TAG_MOBILE,
@@ -16,7 +18,8 @@ from terminal.message_tables import (
     TAG_REASON,
     TAG_REASON_NUMBER,
 )
-from terminal.text import masked
+from terminal.text import grouped, masked
+from terminal.ui.strings import LOCALES
 
 APPROVED_CODE = "00"
 _MOMENT_BYTES = 7
@@ -83,6 +86,14 @@ class Outcome:
         self.debt = int(tags.get(TAG_DEBT, "0"))
         self.reason = tags.get(TAG_REASON, "")
         self.reason_number = int(tags.get(TAG_REASON_NUMBER, "0"))
+
+    def why(self):
+        """Why it was declined, as (English, Persian): the reason when the switch gives one that the tables
+        know, else what the response code means."""
+        if self.reason not in REASONS:
+            return RESPONSES.get(self.response_code, ("", ""))
+        pair = zip(REASONS[self.reason], LOCALES)
+        return tuple([text.format(grouped(self.reason_number, locale)) for text, locale in pair])
 
     def event(self, flow=None):
         """The `transaction` event. flow: instead of the request's own."""

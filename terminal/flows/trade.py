@@ -9,7 +9,7 @@ from terminal.flows.present import present
 from terminal.flows.reverse import reverse
 from terminal.flows.wait import KEY, Wait
 from terminal.journal import DECLINED, NOT_SENT, JournalError
-from terminal.message_tables import RESPONSES, TAG_POINTS
+from terminal.message_tables import TAG_POINTS
 from terminal.ui.strings import pair_of
 
 CURRENCY = "364"  # rial
@@ -152,7 +152,6 @@ async def declined(app, outcome):
     """Show why; declines are not printed."""
     if outcome.response_code == INVALID_AMOUNT:
         app.sign_on_again()  # the redemption ratio may have changed
-    code = outcome.response_code
-    app.screens.show("declined", pair_of(outcome.flow), code, RESPONSES.get(code, ("", "")))
+    app.screens.show("declined", pair_of(outcome.flow), outcome.response_code, outcome.why())
     app.emit(outcome.event())
     return await hold(RESULT_MS)

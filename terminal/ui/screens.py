@@ -34,10 +34,24 @@ class Screens:
         display.text(lines[0][:COLUMNS], 0, 0)
         display.line(_TITLE_RULE_Y)
         y = _BODY_Y
-        for line in lines[1 : 1 + _BODY_LINES]:
-            display.text(line[:COLUMNS], 0, y)
+        body = [piece for line in lines[1:] for piece in _broken(line)]
+        for piece in body[:_BODY_LINES]:
+            display.text(piece, 0, y)
             y += _LINE_HEIGHT
         return display.show()
+
+
+def _broken(line):
+    """A line broken between words into pieces that fit the display; a longer word is cut."""
+    pieces = []
+    while len(line) > COLUMNS:
+        at = line.rfind(" ", 1, COLUMNS + 1)
+        if at < 0:
+            at = COLUMNS
+        pieces.append(line[:at])
+        line = line[at:].lstrip(" ")
+    pieces.append(line)
+    return pieces
 
 
 def lines_of(text, values, locale):

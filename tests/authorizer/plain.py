@@ -31,6 +31,7 @@ class Version:
     lasts: int = 0
     reopen: int = 30
     priority: int = 0
+    split_return: str = "proportional"
 
     def award(self, amount: int) -> int:
         points = amount // self.step * self.per_step if amount >= self.smallest else 0
@@ -446,10 +447,15 @@ class Town:
         if goods > whole:
             return "13"
         if original.kind == "redeem":
-            most = original.back_points + sale.amount // (original.amount // original.spent)
-            points = min(original.spent * goods // whole, most)
-            if goods == whole:
-                points = original.spent
+            ratio = original.amount // original.spent
+            points = {
+                "proportional": original.spent * goods // whole,
+                "points_first": min(original.spent, goods // ratio),
+                "money_first": 0,  # as few as the money allows
+            }[self.on(original.day).split_return]
+            points = min(points, original.back_points + sale.amount // ratio)
+            while goods - points * ratio > original.money:
+                points += 1
             points = max(points, original.back_points)
             self._give_split(sale, original, points - original.back_points, today)
             return "00"
@@ -467,8 +473,8 @@ class Town:
         original.back_rial += sale.amount
         original.back_points += points
         after = original.back_rial - original.back_points * ratio
-        award = original.version.award
-        taken = award(max(original.money - money, 0)) - award(max(original.money - after, 0))
+        award, most = original.version.award, original.money
+        taken = award(most - min(max(money, 0), most)) - award(most - min(max(after, 0), most))
         if points:
             self._give_back(sale, original, points, points * ratio, today, before=sale.before[1])
         if taken > 0:

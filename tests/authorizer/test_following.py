@@ -254,6 +254,70 @@ def test_partial_returns_of_a_split_sale_sum_to_the_whole(parts: list[int], refu
     assert shop.follow("return", sale, 1).response_code == "13"
 
 
+# Goods of 1 000 rial, paid with 3 points of 100 rial and 700 rial in money, which earn a point each 350 rial.
+# By policy and the rial of each return: points that come back, points that are taken.
+BACK = [
+    ("proportional", (250, 250, 250, 250), (0, 1, 1, 1), (1, 1, 0, 0)),
+    ("points_first", (250, 250, 250, 250), (2, 1, 0, 0), (1, 0, 1, 0)),
+    ("money_first", (250, 250, 250, 250), (0, 0, 1, 2), (1, 1, 0, 0)),
+    ("proportional", (600, 400), (1, 2), (2, 0)),
+    ("points_first", (600, 400), (3, 0), (1, 1)),
+    ("money_first", (600, 400), (0, 3), (2, 0)),
+    ("points_first", (99, 1, 900), (0, 0, 3), (1, 0, 1)),
+    ("money_first", (700, 300), (0, 3), (2, 0)),
+    ("money_first", (701, 299), (1, 2), (2, 0)),
+    ("proportional", (1_000,), (3,), (2,)),
+    ("points_first", (1_000,), (3,), (2,)),
+    ("money_first", (1_000,), (3,), (2,)),
+]
+
+
+@pytest.mark.parametrize(("policy", "goods", "points", "taken"), BACK)
+def test_what_comes_back_first_is_what_the_program_says(
+    policy: str, goods: tuple[int, ...], points: tuple[int, ...], taken: tuple[int, ...]
+) -> None:
+    shop = Shop(rial_per_earned_point=350, split_return=policy)
+    shop.activate(CARD)
+    shop.decide(shop.request("earn", CARD, amount=3_500))
+    sale = shop.redeem(CARD, 3, sale_amount=1_000)
+    balance, redeemed = 10 - 3 + 2, 3
+    for part, back, less in zip(goods, points, taken, strict=True):
+        assert shop.follow("return", sale, part).response_code == "00"
+        balance, redeemed = balance + back - less, redeemed - back
+        assert (shop.wallet(CARD).balance, shop.total(AccountKind.REDEEMED)) == (balance, redeemed)
+    assert (balance, redeemed) == (10, 0)
+    assert shop.total(AccountKind.PAYABLE, Unit.RIAL) == 0
+
+
+def test_the_policy_is_that_of_the_day_of_the_sale() -> None:
+    later = FIRST_DAY.toordinal() + 1
+    shop = Shop(Rules(split_return="points_first"), Rules(number=2, starts=later, split_return="money_first"))
+    shop.activate(CARD)
+    shop.earn(CARD, 100)
+    sale = shop.redeem(CARD, 50, sale_amount=10_000)
+    shop.later(days=1)
+    assert tag(shop.follow("return", sale, 5_000), "01") == f"{50:012d}"
+    new = shop.redeem(CARD, 50, sale_amount=10_000)
+    assert tag(shop.follow("return", new, 5_000), "04") == "0106"
+    assert tag(shop.follow("return", new, 5_000), "01") == f"{50:012d}"
+
+
+@pytest.mark.parametrize("policy", ["proportional", "points_first", "money_first"])
+def test_many_small_goods_bring_no_more_money_back_than_was_paid(policy: str) -> None:
+    """A point is worth more than each of the goods: 9 000 of 10 000 rial were paid with 9."""
+    shop = Shop(rial_per_redeemed_point=1_000, split_return=policy)
+    shop.activate(CARD)
+    shop.earn(CARD, 9)
+    values = {"amount": 9_000, "points": 9, "sale_amount": 10_000}
+    sale = shop.decide(shop.request("redeem", CARD, **values))
+    for number in range(1, 21):
+        assert shop.follow("return", sale, 500).response_code == "00"
+        back = 9 - shop.total(AccountKind.REDEEMED)
+        assert 500 * number - 1_000 * back <= 1_000
+        assert 1_000 * back <= 500 * number + 500, "nor more points than these goods, but for a part of one"
+    assert back == 9
+
+
 def test_a_reversed_return_of_a_split_sale_leaves_what_was_before() -> None:
     shop, sale = split_sale()
     shop.follow("return", sale, 51_000)

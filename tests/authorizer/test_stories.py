@@ -16,7 +16,7 @@ import pytest
 
 from switch.ledger import NEVER, AccountKind, BookedLate, Entry, LotPart, Unit
 from switch.loyalty import limits as program_limits
-from switch.loyalty.program import NONE, ROLLING, SLIDING, Rules
+from switch.loyalty.program import NONE, ROLLING, SLIDING, SPLIT_RETURNS, Rules
 from tests.authorizer.plain import FOR_EVER, Card, Limit, Sale, Town, Version
 from tests.authorizer.shop import ACCEPTOR, FIRST_DAY, OTHER_ACCEPTOR, Shop, rrn, tag
 
@@ -42,6 +42,7 @@ def rules_of(version: Version) -> Rules:
         expiry_days=abs(version.lasts),
         reopen_days=version.reopen,
         priority=version.priority,
+        split_return=version.split_return,
     )
 
 
@@ -64,6 +65,7 @@ def versions_of(chooser: random.Random) -> list[Version]:
                 lasts=lasts,
                 reopen=chooser.choice([0, 3, 30]),
                 priority=chooser.choice([0, 0, 1]),
+                split_return=chooser.choice(SPLIT_RETURNS),
             )
         )
     return versions

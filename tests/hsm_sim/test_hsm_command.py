@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
@@ -18,6 +17,7 @@ import pytest
 
 from switch.hsm_sim.framing import frame
 from switch.hsm_sim.service import TEST_OFFICERS
+from tests import forked
 from tests.hsm_sim.boxes import AES, ODD, tdes_token
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
@@ -32,17 +32,8 @@ EXPORT = f"A8FFF{tdes_token(ODD, 'K0')}{tdes_token(ODD, 'P0')}S%01"
 def vafa(
     *arguments: str, answers: str = "", environment: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    told = {**os.environ, "VAFA_ENVIRONMENT": environment} if environment else None
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=CHECKOUT,
-        input=answers,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        env=told,
-        check=False,
-    )
+    told = {"VAFA_ENVIRONMENT": environment} if environment else {}
+    return forked.vafa("hsm", *arguments, given=answers, environment=told)
 
 
 class Running:

@@ -14,7 +14,8 @@ import pytest
 
 from switch.hsm_sim import machine
 from switch.hsm_sim.framing import frame
-from switch.hsm_sim.server import HsmServer, ServerSettings, TlsError, tls_context
+from switch.hsm_sim.server import HsmServer, ServerSettings
+from switch.tls import TlsError, server_context
 from tests.hsm_sim.boxes import Box, aes_token
 from tests.hsm_sim.certificates import Authority
 
@@ -338,7 +339,7 @@ def authority(tmp_path: Path) -> Authority:
 
 def box_context(authority: Authority) -> ssl.SSLContext:
     certificate, key = authority.issue("box")
-    return tls_context(certificate, key, authority.path)
+    return server_context(certificate, key, authority.path)
 
 
 def host_context(authority: Authority, identity: tuple[Path, Path] | None) -> ssl.SSLContext:
@@ -372,6 +373,7 @@ def test_a_host_with_a_certificate_is_served(authority: Authority) -> None:
         ("foreign", "foreign certificate"),
         ("old TLS", "TLS version too old"),
         ("plain", "no TLS"),
+        ("issued by a host", "certificate refused: invalid CA certificate"),
     ],
 )
 def test_everybody_else_is_refused_with_one_line(
@@ -385,6 +387,8 @@ def test_everybody_else_is_refused_with_one_line(
     if kind == "foreign":
         (tmp_path / "foreign").mkdir()
         identity = Authority(tmp_path / "foreign", "foreign").issue("switch")
+    if kind == "issued by a host":
+        identity = authority.issue_by(authority.issue("shop"), "made up", uris=("urn:vafa:switch:main",))
 
     async def scene() -> None:
         async with serving(tls=box_context(authority)) as (server, log):
@@ -406,12 +410,46 @@ def test_everybody_else_is_refused_with_one_line(
     play(scene)
 
 
+@pytest.mark.parametrize(
+    ("uris", "is_served"),
+    [
+        (("urn:vafa:switch:main",), True),
+        ((), True),
+        (("https://bank.example/hosts/7",), True),
+        (("urn:vafa:terminal:10000001",), False),
+        (("urn:vafa:partner:BANK",), False),
+        (("urn:vafa:hsm:box",), False),
+        (("urn:vafa:switch:",), False),
+        (("urn:vafa:nobody:main",), False),
+        (("urn:vafa:switch:main", "urn:vafa:terminal:10000001"), False),
+    ],
+)
+def test_a_certificate_for_another_role_uses_no_key(
+    authority: Authority, uris: tuple[str, ...], is_served: bool
+) -> None:
+    """A terminal's is of the same authority, and stands in a shop."""
+
+    async def scene() -> None:
+        async with serving(tls=box_context(authority)) as (server, log):
+            context = host_context(authority, authority.issue("somebody", uris=uris))
+            if is_served:
+                await served(server, ssl=context)
+                return
+            with pytest.raises((OSError, asyncio.IncompleteReadError)):
+                await served(server, ssl=context)
+            [fields] = [fields for event, fields in log.lines if event == "connection closed"]
+            assert fields["reason"] == "not a host's certificate"
+            assert server.connections == 0
+
+    play(scene)
+
+
 def test_a_missing_certificate_is_named(tmp_path: Path, authority: Authority) -> None:
     certificate, key = authority.issue("box")
     with pytest.raises(TlsError, match="nowhere"):
-        tls_context(tmp_path / "nowhere", key, authority.path)
+        server_context(tmp_path / "nowhere", key, authority.path)
     with pytest.raises(TlsError, match="nowhere"):
-        tls_context(certificate, key, tmp_path / "nowhere")
+        server_context(certificate, key, tmp_path / "nowhere")
 
 
 def test_a_key_made_by_one_host_works_for_another() -> None:

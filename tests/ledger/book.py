@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import NamedTuple, TypeVar
 
 from switch.ledger import (
+    FIRST_DUE,
     LOTS_PER_ENTRY,
     NEVER,
     AccountKind,
@@ -455,6 +456,11 @@ def _moving(state: State, request: Request, member: Member, now_ms: int, today: 
         return REFUSED
     side = Followed(original.id, followed.amount + request.amount, followed.units + points, ended=False)
     return Outcome(APPROVED, (back,), (side, recounted(original, 0, request.amount, points)))
+
+
+def due_ids(engine: Engine, day: int) -> list[int]:
+    """Ids of all members that something is due of by a day."""
+    return sorted(due.member for due in engine.due_members(day, FIRST_DUE, 1_000))
 
 
 def recounted(original: Entry, entries: int, amount: int, points: int) -> Recounted:

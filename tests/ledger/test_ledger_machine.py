@@ -42,7 +42,7 @@ from switch.ledger import (
     Unit,
     Wallet,
 )
-from tests.ledger.book import HOLD_MS, Book, Request, Terms, business_day, replayed, stored
+from tests.ledger.book import HOLD_MS, Book, Request, Terms, business_day, due_ids, replayed, stored
 from tests.ledger.conftest import ENGINES
 from tests.ledger.reference import Model, Part
 
@@ -222,13 +222,13 @@ class LedgerMachine(RuleBasedStateMachine):
         self.commit()
         book = self.book
         today = business_day(book.state, book.now_ms)
-        due = set(book.engine.due_members(today, 0, 1_000))
+        due = set(due_ids(book.engine, today))
         due |= {hold.member for hold in book.engine.due_holds(book.now_ms, 1_000)}
         for card, member in self._members.items():
             assert (book.due(member) is not None) == (member in due)
             self._model.pass_to(card, today, book.now_ms)
         self.commit()
-        assert book.engine.due_members(today, 0, 1_000) == []
+        assert due_ids(book.engine, today) == []
         assert book.engine.due_holds(book.now_ms, 1_000) == []
 
     # ------------------------------------------------------------ storing
@@ -347,7 +347,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 for member in map(self.book.member, self._members):
                     assert replayed(self.book.engine, member.id) == member
                 due = [member.id for member in map(self.book.member, self._members) if member.due < NEVER]
-                assert self.book.engine.due_members(NEVER - 1, 0, 1_000) == sorted(due)
+                assert due_ids(self.book.engine, NEVER - 1) == sorted(due)
                 for identity, outcome in self._model.outcomes.items():
                     entry = self.book.ask(lambda identity=identity: self.book.state.entry(identity))  # type: ignore[misc]
                     assert entry is not None

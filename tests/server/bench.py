@@ -41,7 +41,7 @@ class FailingEngine:
     """A real engine whose `stage` and `sync` fail as the plan says: "stage", "before", "after" the commit,
     "conflict", or not."""
 
-    def __init__(self, engine: SqliteEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.plan: list[str] = []
         self.fenced = False
@@ -203,7 +203,7 @@ class Bench:
     def start(self) -> None:
         """Open the ledger and begin; again after `close`, as a switch that is started again."""
         self.writer = ThreadPoolExecutor(max_workers=1)
-        self.real = SqliteEngine(self.settings.ledger_path, seal_key=self.settings.seal_key)
+        self.real = self.open_engine()
         self.engine = FailingEngine(self.real)
         engine: Engine = self.engine  # type: ignore[assignment]
         hsm: Hsm = self.hsm  # type: ignore[assignment]
@@ -227,6 +227,9 @@ class Bench:
             after_commit=lambda: None,
             stop=self.stopped.append,
         )
+
+    def open_engine(self) -> Engine:
+        return SqliteEngine(self.settings.ledger_path, seal_key=self.settings.seal_key)
 
     async def close(self) -> None:
         await self.pipeline.drain()

@@ -21,6 +21,7 @@ from tests.server.bench import Bench, OnePeer, pin
 from tests.server.playing import play
 from tests.server.running_switch import new_card
 from tests.server.test_member_proofs import PIN, ledger_bytes, member, typed, with_pin
+from tools.cli import run
 
 VALUE = slice(-8, -5)  # of the tracks made here: first in eight digits of discretionary data
 
@@ -160,6 +161,52 @@ def test_a_locked_card_is_worth_its_number_until_the_member_proves_itself(tmp_pa
         bench.start()
 
     play(tmp_path, story)
+
+
+def test_a_locked_card_of_a_member_that_can_prove_nothing_leads_to_a_new_card(tmp_path: Path) -> None:
+    """To ask for a PIN that there is none of would lead nowhere; two people take the points along."""
+
+    async def story(bench: Bench) -> None:
+        card, new = new_card(), new_card()
+        rrn = (await bench.one(bench.activation(card))).text("37")
+        assert await code(bench, bench.earn(card, 10)) == "00"
+        for _ in range(3):
+            assert await code(bench, swiped(bench, card, wrong_value(bench.track(card)))) == "82"
+        for more in ({}, {"f52": pin(PIN, card)}, {"f52": pin(PIN, card)}):
+            refused = await bench.one(bench.redemption(card, 1, **more))
+            assert (refused["39"], refused.text("48.04")) == ("57", "0308")
+            assert "48.02" not in refused, "nobody hears of the balance"
+        assert await code(bench, bench.redemption(card, 1, **typed(card))) == "1A", "a number says nothing"
+        assert await code(bench, bench.earn(card, 5)) == "00"
+
+        new_rrn = (await bench.one(bench.activation(new, f52=pin(PIN, new)))).text("37")
+        await bench.close()
+        by_two(tmp_path, rrn, -15)
+        by_two(tmp_path, new_rrn, 15)
+        bench.start()
+        assert await bench.points(card) == 0
+        assert await code(bench, bench.redemption(new, 15)) == "00"
+
+    play(tmp_path, story)
+
+
+def test_a_member_with_a_mobile_number_alone_is_asked_for_a_code(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        card = await member(bench, 10, mobile="09123456789", f52=None)
+        for _ in range(3):
+            assert await code(bench, swiped(bench, card, wrong_value(bench.track(card)))) == "82"
+        assert await code(bench, bench.redemption(card, 1)) == "1A"
+
+    play(tmp_path, story)
+
+
+def by_two(directory: Path, rrn: str, points: int) -> None:
+    """A correction that one person asks for and another approves."""
+    place = ["--data", str(directory)]
+    asked = ["--rrn", rrn, "--points", str(points), "--reason", "card-locked", "--by", "Sara Karimi"]
+    assert run(["ledger", "correct", *asked, *place]) == 0
+    number = "1" if points < 0 else "2"
+    assert run(["ledger", "approve", number, "--by", "Reza Ahmadi", *place]) == 0
 
 
 def test_a_right_card_does_not_start_the_count_over(tmp_path: Path) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from simulators.process import VAFA
 from simulators.terminal_keys import TerminalKeys
 from switch.defaults import read_terminal_settings
 from switch.registry import registered_terminals
+from tests.forked import vafa
 from tests.server.running_switch import DIALECT, RunningSwitch, TerminalSide, new_card
 
 SHOP, OTHER, NEW = "100000000000001", "100000000000002", "10000011"
@@ -34,8 +33,7 @@ class Office:
 
     def change(self, *words: str) -> None:
         """A command that changes something; returns when the switch says that it knows."""
-        command = [*VAFA, *words, "--data", str(self._switch.directory)]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        ended = vafa(*words, "--data", str(self._switch.directory))
         assert ended.returncode == 0, ended.stderr
         self._changes += 1
         self._switch.events("changes", self._changes)  # type: ignore[arg-type]
@@ -65,8 +63,7 @@ def refused(side: TerminalSide) -> str:
 
 def not_started(switch: RunningSwitch) -> str:
     """What it says when it can't start, for its configuration."""
-    command = [*VAFA, "switch", "run", "--data", str(switch.directory), "--port", "0"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = vafa("switch", "run", "--data", str(switch.directory), "--port", "0")
     assert ended.returncode == 4
     return ended.stderr
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from switch.authorizer.batches import FINDINGS, Totals
 from switch.iso8583 import load
-from switch.ledger.sqlite import SqliteEngine
+from switch.ledger.model import BUCKETS
+from switch.ledger.reading import SqliteStore
 from switch.settings import load_for
 from tests.server.test_batches import differing_day
 from tools.cli import run
@@ -22,10 +24,9 @@ COMMANDS = re.findall(r"^\$ vafa (.*)$", PAGE, flags=re.MULTILINE)
 
 def first_member(data: Path) -> int:
     settings = load_for(data, None)
-    engine = SqliteEngine(settings.ledger_path, settings.seal_key)
-    [member] = engine.due_members(2**31, 0, 1)
-    engine.close()
-    return member
+    with closing(SqliteStore(settings.ledger_path).open()) as reading:
+        [member] = reading.members(0, BUCKETS - 1)
+    return int(member[0])
 
 
 def test_the_commands_of_the_page_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from simulators.campaigns.books import Books, Outcome, Row, Undone, differences
@@ -163,3 +165,35 @@ def test_every_disagreement_is_told(
 def test_a_debt_is_printed_as_balance_zero() -> None:
     spent = row(101, "000003", -300, -50)
     assert differences(books(EARN, spent, balance=-50), [PAPER[0], receipt(101, "000003", 300, 0)], []) == []
+
+
+HOLD = row(105, "000009", -48, 102, mti_class="1", kinds=[TransferKind.HOLD])
+CAPTURE = row(
+    106,
+    "000010",
+    18,
+    120,
+    hold=105,
+    is_reversed=True,
+    kinds=[TransferKind.CAPTURE, TransferKind.RELEASE],
+    reverses=[105, 105],
+)
+CAPTURE_REVERSED = row(107, "000011", 30, 150, mti_class="4", kinds=[TransferKind.REVERSAL], reverses=[106])
+HOLD_REVERSED = row(108, "000012", 0, 150, mti_class="4")
+TAKEN_BACK = [Undone(TERMINAL, "000010")]
+
+
+def test_a_reversed_capture_gives_back_what_was_held() -> None:
+    held = Outcome(TERMINAL, "hold", "000009", rrn_of(BUCKET, 105), None, 102)
+    ledger = books(EARN, REDEEM, HOLD, CAPTURE, CAPTURE_REVERSED, balance=150)
+    assert differences(ledger, [*PAPER, held], TAKEN_BACK) == []
+
+
+def test_a_hold_that_is_reversed_after_its_capture_was_gives_nothing_more() -> None:
+    hold = replace(HOLD, is_reversed=True)
+    undone = [*TAKEN_BACK, Undone(TERMINAL, "000009")]
+    ledger = books(EARN, REDEEM, hold, CAPTURE, CAPTURE_REVERSED, HOLD_REVERSED, balance=150)
+    assert differences(ledger, PAPER, undone) == []
+    twice = replace(HOLD_REVERSED, points=48, balance=198)
+    ledger = books(EARN, REDEEM, hold, CAPTURE, CAPTURE_REVERSED, twice, balance=198)
+    assert differences(ledger, PAPER, undone) == [f"member {MEMBER} has 198 points, its receipts make 150"]

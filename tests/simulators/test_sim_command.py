@@ -14,14 +14,9 @@ import pytest
 
 from simulators.process import ROOT, VAFA
 from simulators.switch_process import SwitchProcess
+from tests.forked import vafa
 
 GENEROUS_SECONDS = 120
-
-
-def vafa(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*VAFA, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=GENEROUS_SECONDS, check=False
-    )
 
 
 @pytest.mark.parametrize(

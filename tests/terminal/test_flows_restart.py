@@ -1,6 +1,7 @@
 """A terminal on a scripted desk: power cuts, full storage, faults, memory."""
 
 import gc
+import os
 import sys
 
 from terminal.keys import COUNTER_BLOCK
@@ -139,9 +140,12 @@ def test_noise_on_every_port_changes_nothing():
     assert desk.mtis() == ["0800"]
 
 
-def test_memory_does_not_grow_over_a_thousand_sales():
-    # A round is a block of key counters, so that as many key registers are held at the end of each.
-    rounds, sales = (16, COUNTER_BLOCK) if hasattr(gc, "mem_alloc") else (6, 4)
+def test_memory_does_not_grow_over_hundreds_of_sales():
+    # A round is a block of key counters, so that as many key registers are held at its end. What grows
+    # by one block of the heap in ten sales shows within six; when examples are looked for it is a thousand.
+    rounds, sales = (6, COUNTER_BLOCK) if hasattr(gc, "mem_alloc") else (6, 4)
+    if os.getenv("HYPOTHESIS_PROFILE") == "explore":
+        rounds = 16
     desk = Desk()
     used = []
     for _ in range(rounds):

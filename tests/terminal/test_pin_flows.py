@@ -44,6 +44,7 @@ def refusing(code, flow_code):
         mti, answer = approve(mti, fields)
         if fields.get(3) == flow_code:
             answer[39] = code
+            answer[48] = {tag: value for tag, value in answer.get(48, {}).items() if tag != 0x04}
         return mti, answer
 
     return switch
@@ -152,6 +153,25 @@ def test_a_demand_after_a_proof_is_an_end():
     redeem(desk)
     desk.keys(PIN + "#")
     assert desk.screens[-1] == "declined" and desk.lines[1] == "Declined 1A"
+
+
+def test_a_member_that_can_prove_nothing_is_not_asked_and_the_cashier_is_told_what_helps():
+    for locale, said in (
+        ("en", ["Declined 57", "Card locked after wrong tries: a new card is needed"]),
+        ("fa", ["ناموفق ۵۷", "کارت پس از تلاش‌های نادرست قفل شده؛ کارت تازه لازم است"]),
+    ):
+        desk = Desk(switch=locked, locale=locale)
+        redeem(desk)
+        assert desk.screens[-1] == "declined" and desk.lines[1:] == said
+        assert [mti for mti in desk.mtis() if mti == "0200"] == ["0200"]
+
+
+def locked(mti, fields):
+    """A switch that no longer takes the card, of a member without PIN and mobile number."""
+    mti, answer = approve(mti, fields)
+    if fields.get(3) == "006000":
+        answer[39], answer[48] = "57", {0x04: "0308"}
+    return mti, answer
 
 
 def test_what_the_switch_says_of_a_pin():

@@ -227,7 +227,8 @@ def test_a_screen_is_drawn_in_english_and_told_in_the_terminals_language():
         ("Earn points", 0, 0),
         9,
         ("Declined 51", 0, 12),
-        ("Not enough point", 0, 21),
+        ("Not enough", 0, 21),
+        ("points", 0, 30),
     ]
     assert events == [
         {

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from tests.tools.keys_kit import quick_and_open
 from tools.cli import run
@@ -61,11 +62,32 @@ def test_a_short_life_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture
         ("--switch", "a", "--address", "no host"),
         ("--switch", "a", "--address", ""),
         ("--switch", "a", "--address", "سوییچ"),
+        ("--switch", "a", "--partner", "BANK", "--address", "switch.example"),
+        ("--hsm", "a", "--partner", "BANK", "--address", "box.example"),
+        ("--partner", "BANK", "--partner", "OTHER", "--address", "bank.example"),
     ],
 )
 def test_bad_names_make_nothing(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     assert keys(tmp_path / "tls", *arguments) == 2
     assert not (tmp_path / "tls").exists()
+
+
+def test_nobody_can_stand_in_for_a_server_but_who_runs_it(tmp_path: Path) -> None:
+    everybody = ("--terminal", "10000001", "--switch", "main", "--hsm", "box", "--address", "switch.example")
+    assert keys(tmp_path, *everybody) == 0
+    assert keys(tmp_path, "--partner", "BANK", "--address", "bank.example") == 0
+    named = {
+        path.stem: x509.load_pem_x509_certificate(path.read_bytes())
+        .extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        .value.get_values_for_type(x509.DNSName)
+        for path in tmp_path.glob("*-*.crt")
+    }
+    assert named == {
+        "switch-main": ["switch.example"],
+        "hsm-box": ["switch.example"],
+        "partner-BANK": ["bank.example"],
+        "terminal-10000001": [],
+    }
 
 
 def test_half_an_authority_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,13 +17,13 @@ from simulators.cards import Deck
 from simulators.cashier import Cashier
 from simulators.firmware import INTERPRETERS, Options, Terminal
 from simulators.firmware import Place as TerminalPlace
-from simulators.process import VAFA
 from simulators.serial_port import SerialPort
 from simulators.switch_process import SwitchProcess
 from switch.hsm.crypto.check_values import check_value
 from switch.hsm.crypto.dukpt_aes import initial_key
 from switch.hsm.crypto.master_keys import BlockMasterKey
 from switch.keys import base_key_name, read_master_key, transport_key_name
+from tests import forked
 from tests.tools.keys_kit import BOTH, FIRST, FOUNDING, SECOND, Place
 from tests.tools.kit import Told
 from tools import keys_inject
@@ -54,19 +54,11 @@ def without_keys(place: Place) -> None:
 
 async def vafa_keys(place: Place, *arguments: str | Path, answers: tuple[str, ...] = BOTH) -> Told:
     """As a process, so that firmware and lines go on meanwhile."""
-    process = await asyncio.create_subprocess_exec(
-        *VAFA,
-        "keys",
-        *map(str, arguments),
-        "--data",
-        str(place.data),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+    given = "".join(f"{one}\n" for one in answers)
+    ended = await asyncio.to_thread(
+        forked.vafa, "keys", *map(str, arguments), "--data", str(place.data), given=given
     )
-    out, err = await process.communicate("".join(f"{one}\n" for one in answers).encode())
-    assert process.returncode is not None
-    return Told(process.returncode, out, err.decode())
+    return Told(ended.returncode, ended.stdout.encode(), ended.stderr)
 
 
 async def inject(place: Place, port: Path, *options: str, terminal: str = ID) -> Told:

@@ -17,6 +17,7 @@ from switch import iso8583
 from switch.iso8583 import EncodeError, Message, Value, load
 from switch.link.framing import LENGTH_HEADERS, framing_named
 from tests.tools.kit import run
+from tests.whole import WHOLE
 
 DIALECTS = iso8583.shipped()
 
@@ -74,7 +75,7 @@ def values_for(field: iso8583.Field) -> list[Value]:
     return [*texts, *packed]
 
 
-MESSAGES_TRIED = 50  # of each dialect
+MESSAGES_TRIED = 100 if WHOLE else 25  # of each dialect
 LONGEST_RUN = 120  # digits in one field: several times the longest card number
 
 
