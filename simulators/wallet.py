@@ -27,6 +27,9 @@ class _Content(NamedTuple):
     numbers: list[str]
     stripes: dict[str, tuple[str, str]]
 
+    def __repr__(self) -> str:  # card numbers
+        return f"<_Content {len(self.numbers)} cards>"
+
 
 class Wallet:
     """The drawer of the data directory `data`."""

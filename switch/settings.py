@@ -27,7 +27,18 @@ from switch.loyalty.limits import (
     Checks,
     Limit,
 )
-from switch.loyalty.program import EXPIRIES, NONE, PROPORTIONAL, ROLLING, SLIDING, SPLIT_RETURNS, Rules
+from switch.loyalty.program import (
+    CASH,
+    CASH_PRICE,
+    EXPIRIES,
+    NONE,
+    OTHER_UNITS,
+    PROPORTIONAL,
+    ROLLING,
+    SLIDING,
+    SPLIT_RETURNS,
+    Rules,
+)
 from switch.loyalty.program import Program as LoyaltyProgram
 
 if TYPE_CHECKING:
@@ -127,7 +138,7 @@ class Program:
             rial_per_earned_point=self.rial_per_earned_point,
             rial_per_redeemed_point=self.rial_per_redeemed_point,
         )
-        return LoyaltyProgram((first, *later))
+        return LoyaltyProgram((first, *later), dict(self.units))
 
     card_values: str = REQUIRED
     card_value_offset: int = 0
@@ -139,6 +150,7 @@ class Program:
     unique_receipts: bool = False
     correction_alone_points: int = 0
     limits: tuple[Limit, ...] = ()
+    units: tuple[tuple[str, Rules], ...] = ()
 
     @property
     def checks(self) -> Checks:
@@ -445,6 +457,12 @@ RULES: dict[str, _Key] = {
     "correction_price": _Key(_integer(0, 10**9), "rial per 1000 points, 0 to 1000000000", 100_000),
     "split_return": _Key(_choice(*SPLIT_RETURNS), _one_of(SPLIT_RETURNS), PROPORTIONAL),
 }
+# Of [program.units.stamps], .cash and .tickets; they have no versions.
+UNIT_KEYS: dict[str, _Key] = {
+    name: RULES[name]
+    for name in ("expiry", "expiry_days", "expiry_months", "expiry_years", "reopen_days", "priority")
+}
+UNIT_PRICES = {unit: CASH_PRICE if unit == CASH else 0 for unit in OTHER_UNITS}
 VERSION_KEYS: dict[str, _Key] = {
     "number": _Key(_integer(2, 10**6), "a whole number from 2"),
     "starts": _Key(_day, "a day, YYYY-MM-DD"),
@@ -613,12 +631,14 @@ def load(path: Path) -> Settings:
     terminals = document.pop("terminals", [])
     partners = document.pop("partners", [])
     program = document.get("program")
-    versions, limits = (
-        program.pop(name, []) if isinstance(program, dict) else [] for name in ("versions", "limits")
+    versions, limits, units = (
+        program.pop(name, empty) if isinstance(program, dict) else empty
+        for name, empty in (("versions", []), ("limits", []), ("units", {}))
     )
     values = {name: reader.table(name, document, keys) for name, keys in TABLES.items()}
     values["program"]["versions"] = _versions(path, reader, values["program"], versions)
     values["program"]["limits"] = _limits(path, reader, limits)
+    values["program"]["units"] = _units(path, reader, units)
     if not isinstance(terminals, list):
         raise SettingsError(f"{path}: terminals: expected tables, [[terminals]], or none: vafa terminal add")
     registered = [
@@ -684,6 +704,24 @@ def _limits(path: Path, reader: _Reader, tables: Any) -> tuple[Limit, ...]:
             raise SettingsError(f"{path}: {name}: a card's rial isn't counted; limit its points or its count")
         limits.append(limit)
     return tuple(limits)
+
+
+def _units(path: Path, reader: _Reader, tables: Any) -> tuple[tuple[str, Rules], ...]:
+    if not isinstance(tables, dict) or not tables.keys() <= set(OTHER_UNITS):
+        expected = ", ".join(f"[program.units.{name}]" for name in OTHER_UNITS)
+        raise SettingsError(f"{path}: program.units: expected {expected}")
+    found = []
+    for unit, table in tables.items():
+        price = UNIT_PRICES[unit]
+        keys = {**UNIT_KEYS, "correction_price": RULES["correction_price"]._replace(default=price)}
+        rules = Rules(**reader.keys(f"program.units.{unit}", table, keys))
+        problem = _expiry_problem(rules)
+        if not problem and unit == CASH and rules.correction_price != CASH_PRICE:
+            problem = f"correction_price is {CASH_PRICE}: cash credit is worth what it says"
+        if problem:
+            raise SettingsError(f"{path}: program.units.{unit}: {problem}")
+        found.append((unit, rules))
+    return tuple(found)
 
 
 def _expiry_problem(rules: Rules) -> str:

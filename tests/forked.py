@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -22,24 +23,48 @@ from tools import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_S = 120.0
+SHELL_SYNTAX = frozenset("|&;<>()$`*?[]{}~!#=%\\\n")
 
 
 def vafa(
-    *arguments: str, given: str = "", environment: Mapping[str, str] | None = None, directory: Path = ROOT
+    *arguments: str,
+    given: str = "",
+    environment: Mapping[str, str] | None = None,
+    directory: Path = ROOT,
+    together: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; given: its standard input; environment: beside ours."""
+    """Run a command to its end. given: its standard input; environment: beside ours; together: what it says
+    on standard error stands in its output, where it said it."""
     with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         asked.write(given.encode())
         asked.seek(0)
         process = os.fork()
         if process == 0:
-            _become(arguments, (asked, out, err), {**os.environ, **(environment or {})}, directory)
+            streams = (asked, out, out if together else err)
+            _become(arguments, streams, {**os.environ, **(environment or {})}, directory)
         code = _ended(process)
         texts = []
         for file in (out, err):
             file.seek(0)
             texts.append(file.read().decode())
     return subprocess.CompletedProcess(["vafa", *arguments], code, *texts)
+
+
+def shown(command: str, directory: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """A command of a page as a shell runs it, all that it says together; bash runs what needs a shell."""
+    if command.startswith("vafa ") and not SHELL_SYNTAX & set(command):
+        _vafa, *words = shlex.split(command)
+        return vafa(*words, environment=environment, directory=directory, together=True)
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=directory,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
 
 
 def _become(

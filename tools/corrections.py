@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -46,6 +47,17 @@ _POLL_S = 0.1
 _WAIT = "wait for the switch"
 
 Value = TypeVar("Value")
+
+
+class Unit(StrEnum):
+    """What is corrected."""
+
+    POINTS = "points"
+    STAMPS = "stamps"
+    CASH = "cash"
+    TICKETS = "tickets"
+
+
 _By = Annotated[str, typer.Option(help="Who does this: a person's name.", show_default=False)]
 _Number = Annotated[int, typer.Argument(metavar="NUMBER", help="The correction's number.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -53,19 +65,21 @@ _Language = Annotated[Language, typer.Option(help="Of the text.")]
 
 
 def correct(
-    points: Annotated[int, typer.Option(help="Points to give, or with - to take.", show_default=False)],
+    points: Annotated[int, typer.Option(help="How many to give, or with - to take.", show_default=False)],
     reason: Annotated[str, typer.Option(help="A code: letters, digits, - _ or .", show_default=False)],
     by: _By,
     member: Annotated[int | None, typer.Option(help="The member's id.")] = None,
     rrn: Annotated[str | None, typer.Option(help="A reference number (DE 37) of the member.")] = None,
+    unit: Annotated[Unit, typer.Option(help="Of what; cash credit in rial.")] = Unit.POINTS,
     data: Data = None,
     config: Config = None,
     as_json: _Json = False,
     language: _Language = Language.ENGLISH,
 ) -> None:
-    """Ask for a correction of a member's points; a second person has to approve it.
+    """Ask for a correction of a member's points, stamps, cash credit or draw tickets; a second person has to
+    approve it.
 
-    Up to program.correction_alone_points a day one person is enough, and it is booked at once.
+    Up to program.correction_alone_points points a day one person is enough, and it is booked at once.
 
     \b
     Example:
@@ -80,7 +94,9 @@ def correct(
             raise CommandError("no such member", ExitCode.NEGATIVE, "copy the number from the receipt")
     alone = settings.program.correction_alone_points
     with _refused():
-        one = ask(_path(settings), settings.seal_key, member, points, reason, by, _now_ms(), alone)
+        one = ask(
+            _path(settings), settings.seal_key, member, points, reason, by, _now_ms(), alone, unit.value
+        )
     _tell(_booked(settings, one), as_json, Words(language))
 
 
@@ -141,7 +157,7 @@ def corrections(
         typer.echo(json.dumps({"corrections": [_document(one) for one in found]}, ensure_ascii=False))
         return
     words = Words(language)
-    names = ("correction", "member", "points", "reason", "asked_by", "settled_by", "state", "rrn")
+    names = ("correction", "member", "number", "unit", "reason", "asked_by", "settled_by", "state", "rrn")
     rows = []
     for one in found:
         told_of = _document(one)
@@ -150,6 +166,7 @@ def corrections(
                 told_of["correction"],
                 told_of["member"],
                 words.number(one.asked.points),
+                words.of(one.asked.unit),
                 told_of["reason"],
                 told_of["asked_by"],
                 told_of["settled_by"] or "-",
@@ -196,6 +213,7 @@ def _document(one: Listed) -> dict[str, Any]:
         "correction": str(asked.number),
         "member": str(asked.member),
         "points": str(asked.points),
+        "unit": asked.unit,
         "reason": asked.reason,
         "asked_by": asked.by,
         "asked_ms": str(asked.at_ms),

@@ -33,7 +33,7 @@ from switch.ledger.history import (
     moment_text,
 )
 from switch.ledger.lots import last_day
-from switch.ledger.model import BookedLate, Entry, IdentifierKind, LotPart, Member, Wallet
+from switch.ledger.model import BookedLate, Entry, IdentifierKind, LotPart, Member, Unit, Wallet
 from switch.ledger.reading import Reading
 from switch.settings import Settings
 from terminal.text import card_number, digits_of
@@ -342,7 +342,8 @@ def _lots_text(member: Member, words: _Words) -> Iterator[str]:
         for state, parts in (("", wallet.lots), ("pending", wallet.waiting)):
             for part in parts:
                 ends = _last_day(part, member)
-                words_of = [f"  {words.number(part.amount)}", words.of(state)]
+                unit = "" if wallet.unit is Unit.POINTS else words.of(wallet.unit.name.lower())
+                words_of = [f"  {words.number(part.amount)}", unit, words.of(state)]
                 if state:
                     words_of.append(f"{words.of('from')} {words.day(day_text(part.lot.active_from))}")
                 if ends:
@@ -392,10 +393,11 @@ def _sold_before(entry: Entry) -> str:
 
 
 def _change_text(change: Change, words: _Words) -> str:
-    parts = [words.number(f"{change.balance:+d}")] if change.balance else []
+    unit = "" if change.unit is Unit.POINTS else f" {words.of(change.unit.name.lower())}"
+    parts = [words.number(f"{change.balance:+d}") + unit] if change.balance else []
     for name, amount in (("pending", change.pending), ("held", change.held)):
         if amount:
-            parts.append(f"{words.number(f'{amount:+d}')} {words.of(name)}")
+            parts.append(f"{words.number(f'{amount:+d}')}{unit} {words.of(name)}")
     return ", ".join(parts)
 
 

@@ -20,8 +20,8 @@ OPERATION = "correction"
 
 
 class Correction(NamedTuple):
-    """A correction that may be booked. number: in the list it is kept in; points: above or below zero;
-    reason: a code; asked_ms: milliseconds since 1970, UTC."""
+    """A correction that may be booked. number: in the list it is kept in; points: of `unit`, above or below
+    zero; reason: a code; asked_ms: milliseconds since 1970, UTC."""
 
     number: int
     member: int
@@ -30,12 +30,15 @@ class Correction(NamedTuple):
     asked_by: str
     approved_by: str
     asked_ms: int
+    unit: Unit = Unit.POINTS
 
     @property
     def identity(self) -> bytes:
         """19 bytes, see `switch.authorizer.identity`: by when it was asked for, not by when it is booked."""
         asked = datetime.fromtimestamp(self.asked_ms / 1000, UTC) + timedelta(seconds=TEHRAN_OFFSET_S)
         data = f"{self.number}:{self.member}:{self.points}:{self.reason}".encode()
+        if self.unit is not Unit.POINTS:
+            data += f":{self.unit.name}".encode()
         identity = (
             bytes.fromhex(asked.strftime("%Y%m%d%H%M%S"))
             + CORRECTION_CLASS
@@ -53,10 +56,11 @@ def corrected(
     if state.entry(correction.identity) is not None:
         return None
     member = state.member(correction.member)
-    wallet = member.wallet(terms.name, Unit.POINTS)
+    wallet = member.wallet(terms.name, correction.unit)
     if abs(wallet.balance + wallet.pending + correction.points) > LARGEST_BALANCE:
         return None
-    rules = terms.program.on(date.fromisoformat(business_date).toordinal())
+    today = date.fromisoformat(business_date).toordinal()
+    rules = terms.program.of_unit(correction.unit.name.lower(), today)
     entry_id = state.next_entry_id(now_ms)
     moved = adjust(member, wallet, entry_id, correction.points, rules, correction.reason, business_date)
     side = Corrected(

@@ -131,11 +131,13 @@ STATUS_BEFORE = {
     "unblock": MemberStatus.BLOCKED,
     "replace": MemberStatus.BLOCKED,
 }
+# What else than points a balance may be asked of, by the first account type of DE 3.
+_UNITS = {str(int(unit)): unit for unit in (Unit.STAMPS, Unit.CASH, Unit.TICKETS)}
 # Entries of a member looked back at for what set its status, or was done with its new card; a reversal comes
 # long before so many more.
 STATUS_LOOK = 64
 # What a blocked card may still be asked for.
-WHILE_BLOCKED = frozenset({"balance", "unblock", "replace", "code"})
+WHILE_BLOCKED = frozenset({"balance", "unit_balance", "unblock", "replace", "code"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +292,11 @@ class Authorizer:
             return self._spend(state, request, member, now_ms, found)
         if operation == "balance":
             return Outcome(APPROVED, balances(self._wallet(member)))
+        if operation == "unit_balance":
+            unit = _UNITS.get(request.accounts[:2])
+            if unit is None:
+                return refused(INVALID_TRANSACTION)
+            return Outcome(APPROVED, balances(member.wallet(self._terms.name, unit)))
         if operation == "block":
             return Outcome(APPROVED, {}, sides=(MemberStatusSet(member.id, MemberStatus.BLOCKED),))
         if operation == "pin_change":

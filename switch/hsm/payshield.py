@@ -141,19 +141,24 @@ class _Connection(asyncio.Protocol):
     def send(self, command: bytes, body: bytes, deadline: float) -> asyncio.Future[Reply]:
         """The reply, or _Lost. A caller that stops waiting leaves its call open: the reply is still awaited,
         and its absence still closes the connection."""
-        if self.lost:
+        transport = self._transport
+        if self.lost or transport is None or transport.is_closing():
             raise _Lost("the connection is gone")
         try:
             header, frame = self._conversation.request(command, body)
         except Exhausted:
             raise _Lost("the connection is used up") from None
         future: asyncio.Future[Reply] = self._loop.create_future()
+        is_alone = not self._calls
         self._calls[header] = (future, deadline)
         if deadline < self._timer_at:
             self._wait_until(deadline)
-        if not self._outgoing:  # all that is sent in one turn of the loop leaves in one write
-            self._loop.call_soon(self._flush)
-        self._outgoing.append(frame)
+        if is_alone:
+            transport.write(frame)
+        else:  # all others that are sent in one turn of the loop leave in one write
+            if not self._outgoing:
+                self._loop.call_soon(self._flush)
+            self._outgoing.append(frame)
         if self._conversation.headers_left <= self._reserve:
             self.over.set()
         return future
@@ -177,7 +182,7 @@ class _Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         frames, self._outgoing = self._outgoing, []
-        if self._transport is not None and not self.lost:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(frames))
 
     def data_received(self, data: bytes) -> None:

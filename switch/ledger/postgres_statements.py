@@ -63,16 +63,30 @@ class Texts(bytes):
     @classmethod
     def of(cls, values: Sequence[str]) -> Texts:
         """Of texts, which hold no NUL: the server refuses it."""
-        return cls(_packed(_TEXT, [value.encode() for value in values]))
+        different = set(values)
+        if 2 * len(different) > len(values):
+            return cls(_packed(_TEXT, [value.encode() for value in values]))
+        # Most columns hold few different ones: each is made once.
+        pieces = {}
+        for value in different:
+            text = value.encode()
+            pieces[value] = _LENGTH(len(text)) + text
+        header = _HEADER.pack(1, 0, _TEXT, len(values), 1)
+        return cls(header + b"".join(map(pieces.__getitem__, values)))
 
 
 def _packed(element: int, values: Sequence[bytes]) -> bytes:
     if not values:
         return _EMPTY.pack(0, 0, element)
-    parts = [_HEADER.pack(1, 0, element, len(values), 1)]
-    for value in values:
-        parts += (_LENGTH(len(value)), value)
-    return b"".join(parts)
+    header = _HEADER.pack(1, 0, element, len(values), 1)
+    lengths = set(map(len, values))
+    if len(lengths) == 1:  # hashes and serials: as in `Numbers`
+        length = _LENGTH(lengths.pop())
+        return header + length + length.join(values)
+    parts = [b""] * (2 * len(values))
+    parts[::2] = map(_LENGTH, map(len, values))
+    parts[1::2] = values
+    return header + b"".join(parts)
 
 
 Array = Numbers | Strings | Texts

@@ -8,11 +8,12 @@ Months and years are those of the Jalali calendar.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from itertools import pairwise
+from types import MappingProxyType
 
 from terminal.text import jalali
 
@@ -20,6 +21,13 @@ NONE, ROLLING, SLIDING, CALENDAR = "none", "rolling", "sliding", "calendar"
 EXPIRIES = (NONE, ROLLING, SLIDING, CALENDAR)
 PROPORTIONAL, POINTS_FIRST, MONEY_FIRST = "proportional", "points_first", "money_first"
 SPLIT_RETURNS = (PROPORTIONAL, POINTS_FIRST, MONEY_FIRST)
+# What else than points a member may have; cash credit is counted in rial.
+STAMPS, CASH, TICKETS = "stamps", "cash", "tickets"
+OTHER_UNITS = (STAMPS, CASH, TICKETS)
+CASH_PRICE = 1_000  # rial for 1 000: cash credit is worth what it says
+
+
+NO_UNITS: Mapping[str, Rules] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +98,14 @@ class Rules:
 
 class Program:
     """All versions of a program's rules. Raises ValueError for none, a number twice, or days that don't
-    rise."""
+    rise.
 
-    def __init__(self, versions: Sequence[Rules]) -> None:
+    units: rules of OTHER_UNITS, which have no versions: of them only expiry, reopen_days, priority and
+    correction_price count.
+    """
+
+    def __init__(self, versions: Sequence[Rules], units: Mapping[str, Rules] = NO_UNITS) -> None:
+        self._units = units
         self._versions = tuple(versions)
         self._starts = [rules.starts for rules in versions]
         self._by_number = {rules.number: rules for rules in versions}
@@ -108,6 +121,12 @@ class Program:
         """The version in force on a day; before the first one's, the first."""
         place = bisect_right(self._starts, day)
         return self._versions[place - 1 if place else 0]
+
+    def of_unit(self, unit: str, day: int) -> Rules:
+        """The rules of points, or of one of OTHER_UNITS, on a day."""
+        if unit not in OTHER_UNITS:
+            return self.on(day)
+        return self._units.get(unit) or Rules(correction_price=CASH_PRICE if unit == CASH else 0)
 
     def version(self, number: int) -> Rules:
         """The version with this number; the first one's rules for a number that there isn't."""

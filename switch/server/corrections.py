@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from switch.authorizer import Correction
-from switch.ledger import Entry, LedgerError
+from switch.ledger import Entry, LedgerError, Unit
 from switch.server.log import Log
 from switch.settlement.corrections import RELEASED, CorrectionError, Listed, listed, note
 
@@ -30,7 +30,14 @@ def correction_of(one: Listed) -> Correction:
     """A released correction as the authorizer takes it."""
     asked = one.asked
     return Correction(
-        asked.number, asked.member, asked.points, asked.reason, asked.by, one.settled_by, asked.at_ms
+        asked.number,
+        asked.member,
+        asked.points,
+        asked.reason,
+        asked.by,
+        one.settled_by,
+        asked.at_ms,
+        Unit[asked.unit.upper()],
     )
 
 

@@ -94,9 +94,7 @@ class HandedOver:
     """A frame that another process received: a `Peer` for the pipeline. known_mark: the highest counter of
     its key that any owner had committed when it arrived."""
 
-    def __init__(
-        self, line: link.ReceiverLine, handed: link.Frame, log: Log
-    ) -> None:
+    def __init__(self, line: link.ReceiverLine, handed: link.Frame, log: Log) -> None:
         self._line = line
         self._number = handed.number
         self._name = handed.peer
@@ -430,7 +428,7 @@ class Forwarding:
 
     def for_partners(self) -> SharedDecider:
         """What partners' requests are decided by, whoever owns their members."""
-        return SharedDecider(self, self._owners, self._decider)
+        return SharedDecider(self, self._owners, self._decider, asyncio.get_running_loop().time)
 
     def next_number(self) -> int:
         """For the next question."""

@@ -1,9 +1,9 @@
 """Partners' requests on a ledger of several owners: each is decided by the owner of its bucket, once.
 
-A partner's request is known by its identity alone; when it comes again, it may be a forgery of itself that
-names another card, or its card may lead elsewhere since. So each is looked up in the buckets of all owners
-before it goes to one, and waits for those under way that have its identity or are what it takes back: one
-process has the partners' lines, so nobody else hands such a one on meanwhile. An owner that goes away with a
+A partner's request is known by its identity alone; when it comes again, it may name another card, or its card
+may lead elsewhere since. So whatever may have come before is looked up in the buckets of all owners before it
+goes to one, and waits for those under way that have its identity or are what it takes back: one process has
+the partners' lines, so nobody else hands such a one on meanwhile. An owner that goes away with a
 request says nothing about it; the request is asked again, and its identity decides. Nothing is guessed.
 """
 
@@ -32,6 +32,13 @@ MOST_AT_ONCE = 256
 # at most, an owner that is started again is there after one or two seconds.
 AGAIN_S = 25.0
 AGAIN_INTERVAL_S = 0.2
+# What an earlier process may have had is not remembered here. A partner's clock goes forward: what is stamped
+# later than anything that came in so long a time is new, if it isn't remembered. Ten minutes are more than
+# the clocks of one partner's hosts differ, and than anybody waits before he asks again.
+WATCHED_S = 600.0
+# So many identities are remembered, 20 MB; what is as old as a forgotten one is looked up.
+MOST_REMEMBERED = 200_000
+_TIME_BYTES = 7  # of an identity: day and time, in their order
 # Nobody remembers these: once somebody may have booked the request they say nothing about it.
 _TRANSIENT = frozenset({UNAVAILABLE, PIN_UNAVAILABLE, MALFUNCTION})
 
@@ -83,19 +90,53 @@ class _Silence(Enum):
 
 
 class _Waiting(NamedTuple):
-    """A request to be looked up. bucket: where it belongs, None when that can't be found out."""
+    """A request to be looked up. identities: that may be in the ledger; bucket: where it belongs, None when
+    that can't be found out."""
 
     request: Request
+    identities: Sequence[bytes]
     bucket: asyncio.Future[int | None]
 
 
-class SharedDecider:
-    """Decides partners' requests of all buckets: a `partner_link.Decider`."""
+class Seen:
+    """Which identities of partners can't be in the ledger. now: monotonic seconds."""
 
-    def __init__(self, owners: Owners, ledger: PostgresOwners, decider: Decider) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._since: dict[str, float] = {}  # by partner: when its first request came
+        self._newest: dict[
+            str, bytes
+        ] = {}  # and the latest time that one had which came while it was watched
+        self._remembered: dict[bytes, None] = {}  # the oldest first
+        self._forgotten = b""  # the latest time of them
+
+    def is_new(self, partner: str, identity: bytes) -> bool:
+        """Whether nobody has had it so far; from now on it isn't new."""
+        stamp, now = identity[:_TIME_BYTES], self._now()
+        is_watched = now - self._since.setdefault(partner, now) < WATCHED_S
+        if is_watched:
+            self._newest[partner] = max(stamp, self._newest.get(partner, b""))
+        old = is_watched or stamp <= max(self._newest.get(partner, b""), self._forgotten)
+        known = identity in self._remembered
+        self._remembered[identity] = None
+        if len(self._remembered) > MOST_REMEMBERED:
+            oldest = next(iter(self._remembered))
+            del self._remembered[oldest]
+            self._forgotten = max(self._forgotten, oldest[:_TIME_BYTES])
+        return not (old or known)
+
+
+class SharedDecider:
+    """Decides partners' requests of all buckets: a `partner_link.Decider`. now: monotonic seconds."""
+
+    def __init__(
+        self, owners: Owners, ledger: PostgresOwners, decider: Decider, now: Callable[[], float]
+    ) -> None:
         self._owners = owners
         self._ledger = ledger
         self._decider = decider
+        self._now = now
+        self._seen = Seen(now)
         self._under_way: dict[bytes, asyncio.Future[None]] = {}  # by identity: the last one that came
         self._waiting: list[_Waiting] = []
         self._placing: asyncio.Task[None] | None = None
@@ -125,10 +166,11 @@ class SharedDecider:
         identities = [one for one in (request.identity, request.original) if one]
         before = [self._under_way[one] for one in identities if one in self._under_way]
         self._under_way |= dict.fromkeys(identities, ended)
+        known = [one for one in identities if not self._seen.is_new(origin.partner, one)]
         try:
             for one in before:
                 await asyncio.wait((one,))
-            return await self._decide(request, message, block, question)
+            return await self._decide(request, known, message, block, question)
         finally:
             ended.set_result(None)
             for identity in identities:
@@ -136,12 +178,17 @@ class SharedDecider:
                     del self._under_way[identity]
 
     async def _decide(
-        self, request: Request, message: Message, block: ZoneBlock | None, question: link.Asked
+        self,
+        request: Request,
+        known: Sequence[bytes],
+        message: Message,
+        block: ZoneBlock | None,
+        question: link.Asked,
     ) -> Decision | None:
-        loop = asyncio.get_running_loop()
-        until, in_doubt = loop.time() + AGAIN_S, False
+        """known: the identities that may be in the ledger."""
+        until, in_doubt = self._now() + AGAIN_S, False
         while True:
-            bucket = await self._bucket_of(request)
+            bucket = await self._bucket_of(request, known)
             if bucket is None:
                 heard: Decision | _Silence = _Silence.UNSENT
             elif self._owners.owns(bucket):
@@ -152,16 +199,17 @@ class SharedDecider:
                 return Decision(UNAVAILABLE)
             if isinstance(heard, Decision) and not (in_doubt and heard.code in _TRANSIENT):
                 return heard
-            in_doubt |= heard is _Silence.UNKNOWN
-            if loop.time() > until:
+            if heard is _Silence.UNKNOWN:
+                in_doubt, known = True, (request.identity, *known)
+            if self._now() > until:
                 return None
             await asyncio.sleep(AGAIN_INTERVAL_S)
             question = _with_number(question, self._owners.next_number())
 
     # ------------------------------------------------------------ where it belongs
 
-    async def _bucket_of(self, request: Request) -> int | None:
-        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
+    async def _bucket_of(self, request: Request, known: Sequence[bytes]) -> int | None:
+        waiting = _Waiting(request, known, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if self._placing is None:
             self._placing = asyncio.get_running_loop().create_task(self._place())
@@ -185,10 +233,10 @@ class SharedDecider:
 
     def _looked_up(self, waiting: Sequence[_Waiting]) -> tuple[Whereabouts, dict[bytes, int]]:
         """Owners and members of identifiers; and where what was decided before is. On a thread."""
-        requests = [one.request for one in waiting]
-        where = self._ledger.look([one.identifier for one in requests if one.identifier], ())
-        identities = list({one for asked in requests for one in (asked.identity, asked.original) if one})
-        buckets = self._ledger.buckets_of(identities)
+        identifiers = [one.request.identifier for one in waiting if one.request.identifier]
+        where = self._ledger.look(identifiers, ())
+        identities = list({identity for one in waiting for identity in one.identities})
+        buckets = self._ledger.buckets_of(identities) if identities else []
         found = zip(identities, buckets, strict=True)
         return where, {identity: bucket for identity, bucket in found if bucket is not None}
 

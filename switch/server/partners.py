@@ -186,6 +186,7 @@ class Partners:
             except KeyStoreError as error:
                 self._log.error("key store not usable", alarm=True, reason=str(error))
                 return
+        self._log.info("partners' keys in force")
 
     async def _change_as_asked(self, link: PartnerLink) -> None:
         for kind in KINDS:

@@ -22,6 +22,8 @@ from switch.people import UnusableName, check_name, same_person
 FILE_NAME = "corrections.log"
 REASON = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 MOST_POINTS = 10**12 - 1  # what a wallet holds
+POINTS = "points"
+UNITS = (POINTS, "stamps", "cash", "tickets")
 # Steps, and the states that they lead to.
 ASKED, APPROVED, REFUSED, BOOKED, IMPOSSIBLE = "asked", "approved", "refused", "booked", "impossible"
 PENDING, RELEASED = "pending", "released"
@@ -36,7 +38,7 @@ class CorrectionError(Exception):
 
 class Step(NamedTuple):
     """One line. number: of the correction, from 1. alone: asked for within what one person may do alone.
-    entry: that booked it, or 0. member, points, reason: of what is asked for."""
+    entry: that booked it, or 0. member, points (of the unit), reason: of what is asked for."""
 
     what: str
     number: int
@@ -47,6 +49,7 @@ class Step(NamedTuple):
     reason: str = ""
     alone: bool = False
     entry: int = 0
+    unit: str = POINTS
 
 
 class Listed(NamedTuple):
@@ -69,11 +72,21 @@ def listed(path: Path, seal_key: bytes) -> list[Listed]:
 
 
 def ask(
-    path: Path, seal_key: bytes, member: int, points: int, reason: str, by: str, at_ms: int, alone_points: int
+    path: Path,
+    seal_key: bytes,
+    member: int,
+    points: int,
+    reason: str,
+    by: str,
+    at_ms: int,
+    alone_points: int,
+    unit: str = POINTS,
 ) -> Listed:
-    """Ask for a correction. alone_points: by so much one person may correct a day without a second one.
-    Raises CorrectionError."""
+    """Ask for a correction. alone_points: by so much one person may correct a day without a second one, of
+    points and nothing else. Raises CorrectionError."""
     name = _name(by)
+    if unit not in UNITS:
+        raise CorrectionError(f"unit: give {', '.join(UNITS)}")
     if not points or abs(points) > MOST_POINTS:
         raise CorrectionError(f"points: give 1 to {MOST_POINTS}, with - to take them")
     if not REASON.fullmatch(reason):
@@ -83,8 +96,8 @@ def ask(
         own = (one for one in steps if one.what == ASKED and one.alone and same_person(one.by, name))
         used = sum(abs(one.points) for one in own if _day(one.at_ms) == _day(at_ms))
         number = sum(one.what == ASKED for one in steps) + 1
-        alone = used + abs(points) <= alone_points
-        return Step(ASKED, number, at_ms, name, member, points, reason, alone)
+        alone = unit == POINTS and used + abs(points) <= alone_points
+        return Step(ASKED, number, at_ms, name, member, points, reason, alone, unit=unit)
 
     return _append(path, seal_key, step)
 
@@ -160,7 +173,8 @@ def _read(path: Path, file: int, seal_key: bytes) -> tuple[list[Step], bytes]:
             document = json.loads(line)
             stored = bytes.fromhex(document.pop("seal"))
             step = Step(**document)
-            seal = _seal(seal_key, seal, json.dumps(step._asdict(), ensure_ascii=False))
+            # As it stands: earlier lines have fewer names.
+            seal = _seal(seal_key, seal, json.dumps(document, ensure_ascii=False))
         except (ValueError, TypeError, KeyError, AttributeError):
             stored, seal = b"", b"unreadable"
         if stored != seal:

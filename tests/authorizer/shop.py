@@ -56,6 +56,7 @@ MTI = {
     "unblock": "0300",
     "replace": "0300",
     "balance": "0100",
+    "unit_balance": "0100",
     "hold": "0100",
     "capture": "0220",
     "batch_close": "0500",
@@ -68,8 +69,14 @@ ACCOUNTS = {"earn": "0060", "redeem": "6000", "hold": "6000"}
 class Shop:
     """One switch's decisions. Every step holds the books: units balance, the fund is worth the open lots."""
 
-    def __init__(self, *versions: Rules, checks: Checks = NO_CHECKS, **rules: Any) -> None:
-        program = Program(versions or (replace(Rules(), **rules),))
+    def __init__(
+        self,
+        *versions: Rules,
+        checks: Checks = NO_CHECKS,
+        units: Mapping[str, Rules] | None = None,
+        **rules: Any,
+    ) -> None:
+        program = Program(versions or (replace(Rules(), **rules),), units or {})
         terms = Terms("vafa", "364", program, hold_ms=3_600_000, replaced_ms=DAY_MS, checks=checks)
         self.authorizer = Authorizer(DIALECT, terms, 10**12, LIMITS, KEY)
         self.state = State(Start(0, b"", b"", "", {}))
@@ -218,11 +225,11 @@ class Shop:
         """The books: every unit sums to zero, the fund is worth the open lots, nothing stays in transit."""
         balances = self.accounts()
         members = self.members()
-        of_members = sum(
-            wallet.balance + wallet.pending + wallet.held for member in members for wallet in member.wallets
-        )
-        points = sum(balance for account, balance in balances.items() if account.unit is Unit.POINTS)
-        assert points + of_members == 0
+        for unit in (Unit.POINTS, Unit.STAMPS, Unit.CASH, Unit.TICKETS):
+            wallets = [wallet for member in members for wallet in member.wallets if wallet.unit is unit]
+            of_members = sum(wallet.balance + wallet.pending + wallet.held for wallet in wallets)
+            others = sum(balance for account, balance in balances.items() if account.unit is unit)
+            assert others + of_members == 0
         assert sum(balance for account, balance in balances.items() if account.unit is Unit.RIAL) == 0
         fund = sum(balance for account, balance in balances.items() if account.kind is AccountKind.FUND)
         assert fund == fund_of(members, "vafa")

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +16,7 @@ from switch.keys import checkpoint_mac
 from switch.ledger.backup import back_up
 from switch.ledger.checkpoint import CheckpointFile
 from switch.settings import Settings
+from tests import forked
 from tests.ledger.archived import Archived
 from tests.ledger.book import Request, Terms
 from tests.ledger.conftest import schema_url
@@ -74,16 +74,7 @@ def rendered(page: str) -> str:
 def _run_block(block: str, directory: Path) -> str:
     shown = ""
     for command in re.findall(r"^\$ (.*)$", block, re.MULTILINE):
-        ended = subprocess.run(
-            ["bash", "-c", command],
-            cwd=directory,
-            env=_environment(directory),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        ended = forked.shown(command, directory, _environment(directory))
         assert ended.returncode == 0, ended.stdout
         shown += f"$ {command}\n{_settled(ended.stdout)}"
     return f"```console\n{shown}```"

@@ -84,3 +84,19 @@ def test_declined_and_confirmed_over_the_wire(tmp_path: Path) -> None:
         await bench.close()
 
     asyncio.run(story())
+
+
+def test_a_balance_is_of_the_unit_that_is_asked_for(tmp_path: Path) -> None:
+    async def story() -> None:
+        bench = Bench(tmp_path / "data")
+        card = new_card()
+        await bench.one(bench.activation(card))
+        await bench.one(bench.earn(card, 5))
+        told = []
+        for account in ("60", "61", "62", "63", "69"):
+            answer = await bench.one(bench.message("0100", f"30{account}00", card))
+            told.append((answer["39"], answer.text("48.02") if "48.02" in answer else ""))
+        await bench.close()
+        assert told == [("00", f"{5:012d}"), *[("00", f"{0:012d}")] * 3, ("12", "")]
+
+    asyncio.run(story())

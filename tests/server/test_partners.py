@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from simulators.partner import DIALECT, SPEECHES, Bank, next_stan, points_of, sent_now
+from switch.hsm import InProcessHsm
 from switch.hsm.crypto.master_keys import BlockMasterKey
 from switch.iso8583 import Message
 from switch.keys import open_store, read_master_key
 from switch.ledger.verify import verify
 from switch.link.framing import FrameReader, frame
 from switch.link.stream import Client
-from switch.server.zone_keys import PIN
+from switch.server.zone_keys import MAC, PIN, ZoneKeys
 from tests.server.partner_kit import (
     BANK,
     COMPONENTS,
@@ -250,6 +251,25 @@ def test_a_pin_block_under_the_key_before_is_understood_while_it_is_under_way(to
         assert after != before
         for block in (before, after):
             assert (await bank.ask(link, bank.redemption(card, 100, f52=block)))["39"] == "00"
+
+    town.play(story)
+
+
+def test_a_key_that_an_operator_puts_into_the_store_counts_without_a_start(town: Town) -> None:
+    settings, bank, event = town.switch.settings, town.bank, "partners' keys in force"
+    card = town.card()
+    operators = InProcessHsm(read_master_key(settings.hsm.master_key_file))
+    beside = ZoneKeys(BANK, DIALECT, operators, open_store(settings))
+
+    class Office:
+        async def request(self, message: Message, timeout_s: float | None = None) -> Message:
+            return await beside.take(message, 0.0)
+
+    async def story(link: Client) -> None:
+        told = len([line for line in town.switch.log if line["event"] == event])
+        await bank.keys.change(MAC, Office(), {"7": sent_now(), "11": next_stan()}, 0.0)
+        await asyncio.to_thread(town.switch.events, "event", event, told + 1)
+        assert (await bank.ask(link, bank.balance(card)))["39"] == "00"
 
     town.play(story)
 

@@ -3,18 +3,17 @@ start."""
 
 from __future__ import annotations
 
-import os
 import random
 import socket
 import struct
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from switch.link.framing import frame
+from tests import forked
 from tests.server.running_switch import DIALECT, Line, RunningSwitch, TerminalSide, new_card
 
 TPDU = bytes.fromhex("6000030001")
@@ -281,15 +280,7 @@ def test_a_peer_that_resets_its_line_does_not_flood_the_log(switch: RunningSwitc
 
 
 def run_vafa(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    return subprocess.run(
-        [sys.executable, "-m", "tools.cli", *arguments],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return forked.vafa(*arguments, directory=cwd)
 
 
 def test_a_busy_port_is_named_with_a_remedy(switch: RunningSwitch, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shlex
 from contextlib import closing
@@ -15,6 +16,7 @@ from switch.iso8583 import load
 from switch.ledger.model import BUCKETS
 from switch.ledger.reading import SqliteStore
 from switch.settings import load_for
+from tests.ledger.conftest import schema_url
 from tests.server.test_batches import differing_day
 from tools.cli import run
 
@@ -43,6 +45,51 @@ def test_the_commands_of_the_page_run(tmp_path: Path, capsys: pytest.CaptureFixt
         differs = arguments[0] == "batch" and arguments[1] in ("show", "differences")
         assert run(arguments) == int(differs), (command, capsys.readouterr().err)
         assert capsys.readouterr().out
+
+
+def test_batches_totals_and_corrections_are_the_same_on_postgres(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    day = asyncio.run(differing_day(data))
+    member = str(first_member(data))
+
+    def told(command: str, code: int = 0) -> str:
+        assert run([*command.split(), "--data", str(data)]) == code, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    def looked_at() -> list[str]:
+        return [
+            told("batch list --format json"),
+            told("batch list --differences"),
+            told(f"batch show {day.terminal} 2 --format json", 1),
+            told(f"batch differences {day.terminal} 2 --format json", 1),
+            told("settlement totals --format json"),
+            told(f"settlement totals --terminal {day.terminal}"),
+        ]
+
+    before = looked_at()
+    settings = load_for(data, None)
+    url = data / "ledger.url"
+    url.write_text(schema_url(tmp_path), encoding="ascii")
+    url.chmod(0o600)
+    told(f"ledger migrate --to postgres --url-file {url} --finish")
+    with settings.source.open("a", encoding="utf-8") as file:
+        file.write('\n[ledger]\nengine = "postgres"\nurl_file = "ledger.url"\n')
+    assert looked_at() == before
+    for number, (unit, many) in enumerate([("points", -7), ("stamps", 3), ("cash", 5_000)], start=1):
+        what = f"--member {member} --points {many} --unit {unit} --reason other"
+        assert json.loads(told(f"ledger correct {what} --by Sara --json"))["state"] == "pending"
+        assert json.loads(told(f"ledger approve {number} --by Reza --json"))["state"] == "booked"
+    wallets = json.loads(told(f"ledger balance --member {member} --format json"))["wallets"]
+    assert {wallet["unit"]: wallet["balance"] for wallet in wallets} == {
+        "points": str(110 - 7),
+        "stamps": "3",
+        "cash": "5000",
+    }
+    rows = json.loads(told("ledger corrections --json"))["corrections"]
+    assert [row["unit"] for row in rows] == ["points", "stamps", "cash"]
+    assert "the ledger is as it was written" in told("ledger verify")
 
 
 def arguments_of_correct(data: Path, member: str) -> list[str]:

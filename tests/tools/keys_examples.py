@@ -7,12 +7,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from switch.defaults import create_defaults
+from tests import forked
 from tests.tools.kit import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "keys.md"
@@ -39,16 +39,7 @@ def rendered(page: str) -> str:
 def _run_block(block: str, directory: Path) -> str:
     shown = ""
     for command in COMMAND.findall(block):
-        ended = subprocess.run(
-            ["bash", "-c", command],
-            cwd=directory,
-            env=_environment(directory),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        ended = forked.shown(command, directory, _environment(directory))
         assert ended.returncode == 0, ended.stdout
         shown += f"$ {command}\n{_settled(ended.stdout)}"
     return f"```console\n{shown}```"

@@ -5,11 +5,11 @@ they print into the page again; a test says when it is stale.
 from __future__ import annotations
 
 import re
-import subprocess
 import tempfile
 from pathlib import Path
 
 from simulators.partner import ACCEPTOR, TERMINAL
+from tests import forked
 from tests.server.partner_kit import PartneredSwitch
 from tests.server.running_switch import TerminalSide
 from tests.tools.keys_examples import BLOCK, COMMAND, _environment
@@ -49,16 +49,7 @@ def _run(block: str, directory: Path, switch: PartneredSwitch) -> str:
     output = ""
     for command in COMMAND.findall(block):
         used = command.replace(SHOWN_PORTS["TRIAL"], ports[SHOWN_PORTS["TRIAL"]])
-        ended = subprocess.run(
-            ["bash", "-c", used],
-            cwd=directory,
-            env=_environment(directory),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        ended = forked.shown(used, directory, _environment(directory))
         told = ended.stdout
         for pattern, instead in VOLATILE:
             told = pattern.sub(instead, told)

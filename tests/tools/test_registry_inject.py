@@ -10,8 +10,8 @@ from simulators.cards import Deck
 from simulators.cashier import Cashier
 from simulators.firmware import INTERPRETERS, Options, Terminal
 from simulators.firmware import Place as TerminalPlace
-from simulators.process import VAFA
 from simulators.switch_process import SwitchProcess
+from tests import forked
 from tests.tools.keys_kit import BOTH, FOUNDING, Place
 
 NEW, BOOKS = "10000011", "100000000000002"
@@ -19,18 +19,11 @@ NEW, BOOKS = "10000011", "100000000000002"
 
 async def vafa(place: Place, *words: str | Path, answers: tuple[str, ...] = ()) -> str:
     """A command that has to work; what it printed."""
-    process = await asyncio.create_subprocess_exec(
-        *VAFA,
-        *map(str, words),
-        "--data",
-        str(place.data),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate("".join(f"{one}\n" for one in answers).encode())
-    assert process.returncode == 0, err.decode()
-    return out.decode()
+    given = "".join(f"{one}\n" for one in answers)
+    command = [*map(str, words), "--data", str(place.data)]
+    ended = await asyncio.to_thread(forked.vafa, *command, given=given)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
 
 
 def without_keys(place: Place) -> None:
