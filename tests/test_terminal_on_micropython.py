@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -66,7 +67,8 @@ def run_micropython(tree: Path, *arguments: str, heap: str = HEAP) -> subprocess
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An import root: the compiled firmware and runner, the shared vectors at the path they have here."""
-    target = firmware_tree.compile_tree(TERMINAL, tmp_path_factory.mktemp("firmware"))
+    target = tmp_path_factory.mktemp("firmware")
+    shutil.copytree(firmware_tree.build(), target, dirs_exist_ok=True)  # compiled once for all workers
     firmware_tree.compile_module(RUNNER, target)
     shared = target / "tests" / "terminal"
     shared.mkdir(parents=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -16,10 +17,12 @@ import typer
 
 from switch.authorizer.identity import parse_rrn
 from switch.keys import checkpoint_mac
+from switch.ledger.checkpoint import RegistryHead
 from switch.ledger.history import member_of_entry
-from switch.ledger.verify import Report, verify_member, verify_since_checkpoint
+from switch.ledger.verify import Problem, Report, verify_member, verify_since_checkpoint
 from switch.ledger.verify import verify as verify_ledger
-from switch.settings import load_for
+from switch.registry import read
+from switch.settings import Settings, load_for
 from tools.cli import CommandError, ExitCode
 from tools.corrections import approve, correct, corrections, refuse
 from tools.ledger_copies import backup, checkpoint, restore
@@ -83,9 +86,27 @@ def verify(
                     report = verify_since_checkpoint(store, key, file, mac)
                 else:
                     report = verify_ledger(store, key, file, mac, processes=processes)
+            _compare_registry(settings, report)
     typer.echo(_as_json(report) if format is Format.JSON else _as_text(report, time.monotonic() - begun))
     if report.found:
         raise typer.Exit(ExitCode.NEGATIVE)
+
+
+def _compare_registry(settings: Settings, report: Report) -> None:
+    """A registry that was put back with its log shows itself only against what a checkpoint knew."""
+    if report.registry is None:
+        return
+    registry, known = read(settings).registry, report.registry
+    now = RegistryHead(registry.changes, sha256(registry.last.encode()).hexdigest())
+    log = settings.registry_log_path.read_bytes().splitlines() if known.changes < now.changes else []
+    then = sha256(log[known.changes - 1]).hexdigest() if 0 < known.changes <= len(log) else known.last
+    if now.is_behind(known) or then != known.last:
+        what = (
+            f"has {now.changes} changes, the last checkpoint knew {report.registry.changes} or others:"
+            " an older copy was put back with its log"
+        )
+        report.found += 1
+        report.problems.append(Problem("registry", "", what))
 
 
 def _member_of(rrn: str, data: Path | None, config: Path | None) -> int:

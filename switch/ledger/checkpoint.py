@@ -2,9 +2,10 @@
 
 A chain of seals can't show that its end was cut off; the checkpoints can. The file is only ever appended to,
 one JSON line a checkpoint, durable when `append` returns. A line is
-{"number", "made_ms", "heads", "sequences", "previous", "mac"}: numbers rise by one; `sequences` are the
-entries of each bucket; `heads` is SHA-256 over the 256 heads (sequence and members as 8 bytes big-endian,
-then the seal); `previous` is the MAC of the line before; `mac` covers the line's bytes before `,"mac"`.
+{"number", "made_ms", "heads", "sequences", "previous", "registry", "mac"}: numbers rise by one; `sequences`
+are the entries of each bucket; `heads` is SHA-256 over the 256 heads (sequence and members as 8 bytes
+big-endian, then the seal); `previous` is the MAC of the line before; `registry`, where it is known, how many
+changes made the registry and SHA-256 of the last one's line; `mac` covers the line's bytes before `,"mac"`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,17 @@ _HOLE = b"\0"
 _HEAD_NUMBERS = Struct(">qq")
 
 
+class RegistryHead(NamedTuple):
+    """How many changes made the registry, and SHA-256 (hexadecimal) of the last one's line in its log."""
+
+    changes: int
+    last: str
+
+    def is_behind(self, other: RegistryHead) -> bool:
+        """Whether this is an older state, or another one, than a state that was."""
+        return self.changes < other.changes or (self.changes == other.changes and self != other)
+
+
 class Checkpoint(NamedTuple):
     """One line of the file. made_ms: milliseconds since 1970, UTC. heads, previous, mac: hexadecimal."""
 
@@ -40,6 +52,7 @@ class Checkpoint(NamedTuple):
     sequences: tuple[int, ...]
     previous: str
     mac: str
+    registry: RegistryHead | None = None
 
 
 class CheckpointError(ValueError):
@@ -57,8 +70,12 @@ def parse_line(line: bytes, mac: Mac) -> Checkpoint:
     body, mark, _ = line.rpartition(_MAC_MARK)
     try:
         fields = json.loads(line)
-        checkpoint = Checkpoint(*(fields.pop(name) for name in Checkpoint._fields))
-        checkpoint = checkpoint._replace(sequences=tuple(checkpoint.sequences))
+        registry = fields.pop("registry", None)
+        checkpoint = Checkpoint(*(fields.pop(name) for name in Checkpoint._fields[:-1]))
+        checkpoint = checkpoint._replace(
+            sequences=tuple(checkpoint.sequences),
+            registry=None if registry is None else RegistryHead(*registry),
+        )
     except (ValueError, TypeError, KeyError, AttributeError):
         raise CheckpointError("is not a checkpoint") from None
     if not mark or _line(checkpoint) != line.rstrip(b"\n") or mac(body).hex() != checkpoint.mac:
@@ -77,7 +94,10 @@ def _whole(tail: bytes) -> int:
 
 
 def _line(checkpoint: Checkpoint) -> bytes:
-    return json.dumps(checkpoint._asdict(), separators=(",", ":")).encode()
+    fields = checkpoint._asdict()
+    registry, mac = fields.pop("registry"), fields.pop("mac")
+    beside = {} if registry is None else {"registry": registry}
+    return json.dumps({**fields, **beside, "mac": mac}, separators=(",", ":")).encode()
 
 
 class CheckpointFile:
@@ -89,17 +109,20 @@ class CheckpointFile:
         self._last: Checkpoint | None = None
         self._read = False
 
-    def append(self, heads: Sequence[Head], now_ms: int) -> Checkpoint | None:
+    def append(
+        self, heads: Sequence[Head], now_ms: int, registry: RegistryHead | None = None
+    ) -> Checkpoint | None:
         """Write what the ledger looks like now, durably. None when nothing was added since the last time.
 
-        heads: from `Engine.heads`. Raises LedgerUnavailable when the file can't be read or written, its last
-        line was changed, or the ledger has fewer entries than at the last checkpoint.
+        heads: from `Engine.heads`. registry: its state now; the last one known stays. Raises
+        LedgerUnavailable when the file can't be read or written, its last line was changed, or the ledger has
+        fewer entries than at the last checkpoint.
         """
         try:
             if not self._read:
                 self._last = self._open()
                 self._read = True
-            checkpoint = self._next(heads, now_ms)
+            checkpoint = self._next(heads, now_ms, registry)
             if checkpoint is not None:
                 self._write(_line(checkpoint) + b"\n")
                 self._last = checkpoint
@@ -110,7 +133,12 @@ class CheckpointFile:
             ) from error
         return checkpoint
 
-    def _next(self, heads: Sequence[Head], now_ms: int) -> Checkpoint | None:
+    @property
+    def registry(self) -> RegistryHead | None:
+        """The state of the registry at the last checkpoint that knew it; None before the first `append`."""
+        return None if self._last is None else self._last.registry
+
+    def _next(self, heads: Sequence[Head], now_ms: int, registry: RegistryHead | None) -> Checkpoint | None:
         sequences = tuple(head.sequence for head in heads)
         last = self._last
         if last is not None:
@@ -121,11 +149,15 @@ class CheckpointFile:
                         f" {bucket}, the ledger has {now}: it was cut or an old copy was put in place;"
                         " run `vafa ledger verify`"
                     )
-            if sequences == last.sequences:
+            # An older state than was known is told by whoever looks; it doesn't become the known one.
+            if registry is None or (last.registry is not None and registry.is_behind(last.registry)):
+                registry = last.registry
+            if sequences == last.sequences and registry == last.registry:
                 return None
         digest = digest_heads(heads)
         number = last.number + 1 if last else 1
-        checkpoint = Checkpoint(number, now_ms, digest, sequences, last.mac if last else "", "")
+        previous = last.mac if last else ""
+        checkpoint = Checkpoint(number, now_ms, digest, sequences, previous, "", registry)
         body, _, _ = _line(checkpoint).rpartition(_MAC_MARK)
         return checkpoint._replace(mac=self._mac(body).hex())
 

@@ -9,7 +9,7 @@ from heapq import heapify, heappush, heappushpop
 
 from switch.ledger.engine import ANY_BUCKET
 
-# Some 250 bytes each: 50 MB for ten seconds of full speed, or a day of a small network.
+# Some 120 bytes each, 25 MB: ten seconds of full speed, or a day of a small network.
 NEWEST = 200_000
 # Of an identity: the terminal (or acquirer) that it is of. See `switch.authorizer.identity`: time (7), class
 # (1), terminal (8), number (3).

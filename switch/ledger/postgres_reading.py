@@ -19,7 +19,7 @@ from switch.ledger.model import BUCKETS, ENTRY_IDS_PER_MS
 from switch.ledger.postgres_connection import ALL, SWITCH_NAME, Connection, Server, sealed_owner, tables_of
 from switch.ledger.postgres_schema import BUCKET_COLUMNS, VERSIONS
 from switch.ledger.postgres_statements import Array, Numbers, Strings
-from switch.ledger.reading import TABLES, Damaged, Row, Value
+from switch.ledger.reading import LOWEST, TABLES, Damaged, Row, Value
 from switch.ledger.rows import ENTRY_COLUMNS, MEMBER_COLUMNS
 
 AT_ONCE = 2_000  # rows that a cursor fetches: some 2 MB
@@ -192,9 +192,11 @@ class PostgresReading:
         return row[0] or 0 if row else 0
 
     def entries(self, first: int, last: int, after: int | None = None) -> Iterator[Row]:
-        if after is not None:
+        if after:
             return self._rows(_ENTRIES_AFTER, (first, last, after))
-        return self._rows(f"{_ENTRY} WHERE bucket BETWEEN %s AND %s ORDER BY id", (first, last))
+        at = LOWEST if after is None else 1
+        where = "bucket BETWEEN %s AND %s AND id >= %s"
+        return self._rows(f"{_ENTRY} WHERE {where} ORDER BY id", (first, last, at))
 
     def entries_back(self) -> Iterator[Row]:
         last, window = self.newest(), _FIRST_WINDOW

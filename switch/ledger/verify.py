@@ -37,7 +37,7 @@ from switch.ledger.checking import (
     entry_name,
     row_fits,
 )
-from switch.ledger.checkpoint import Checkpoint, Mac, digest_heads, read_checkpoints
+from switch.ledger.checkpoint import Checkpoint, Mac, RegistryHead, digest_heads, read_checkpoints
 from switch.ledger.counting import Count, Counter
 from switch.ledger.engine import Head, LedgerUnavailable
 from switch.ledger.model import (
@@ -111,6 +111,7 @@ class Report:
     found: int = 0
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    registry: RegistryHead | None = None  # at the last checkpoint
 
 
 def verify(
@@ -425,6 +426,7 @@ class _Run:
                 if isinstance(line, Checkpoint):
                     self._report.checkpoints += 1
                     self._last = line
+                    self._report.registry = line.registry
                     found = found or (line.number, line.mac) == (int(number), noted_mac)
                 else:
                     self._findings.add(path.name, place, f"line {place}", str(line))

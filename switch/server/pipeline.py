@@ -68,7 +68,7 @@ from switch.server.card_values import CardValues
 from switch.server.codes import CodeCarrier, CodeCarrierError
 from switch.server.enciphered import CODE, ENCIPHERED, MOBILE, EncipheredError, opened
 from switch.server.log import Log
-from switch.server.prefetch import first_loads, late_loads, member_loads, unseen
+from switch.server.prefetch import first_loads, late_loads, member_loads, members_of, unseen
 from switch.server.quarantine import DIGEST_BYTES, Quarantine
 from switch.server.sending import INITIAL_KEY_BYTES, KEY_SET, KeyMarks, Sending, Standing
 from switch.settings import NEVER_POINTS, Program, Terminal
@@ -885,9 +885,10 @@ class Pipeline:
             loads = first_loads(self._state, requests) + self._counter_loads(self._state, requests)
             await self._fill(self._state, loads)
             requests = unseen(self._state, requests)
-            await self._fill(self._state, member_loads(self._state, requests, due))
+            members = members_of(self._state, requests)
+            await self._fill(self._state, member_loads(self._state, requests, members, due))
             again_ms = self._program.checks.double_swipe_ms
-            late = late_loads(self._state, requests, due, self._clock.now_ms(), again_ms)
+            late = late_loads(self._state, requests, members, due, self._clock.now_ms(), again_ms)
             await self._fill(self._state, late)
         except LedgerError as error:
             self._failed(batch, error)

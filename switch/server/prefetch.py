@@ -47,6 +47,8 @@ from switch.ledger.model import (
     bucket_of_member,
 )
 
+# These look at nothing beside their member.
+_PLAIN = ("earn", "redeem", "hold", "balance")
 # Whose reversal looks whether it is still the last that set a status.
 _OF_STATUS = ("block", "unblock")
 
@@ -84,23 +86,36 @@ def unseen(state: State, requests: Iterable[Request]) -> list[Request]:
     return [request for request in requests if _entry(state, request.identity) is None]
 
 
-def member_loads(state: State, requests: Sequence[Request], due: Iterable[int]) -> list[Load]:
+def members_of(state: State, requests: Iterable[Request]) -> list[Sequence[int]]:
+    """Whom each request is about, as far as that is known: its own member first."""
+    return [_members(state, request) for request in requests]
+
+
+def member_loads(
+    state: State, requests: Iterable[Request], members: Iterable[Sequence[int]], due: Iterable[int]
+) -> list[Load]:
     """The members that were found, and what stands beside the entries that were."""
     loads: list[Load] = [MemberLoad(member) for member in due]
-    for request in requests:
+    for request, found in zip(requests, members, strict=True):
+        loads += map(MemberLoad, found)
+        if request.operation in _PLAIN:
+            continue
         if (followed := _followed(state, request)) is not None:
             loads.append(ReversedLoad(followed.identity, followed.bucket))
         if request.operation == "reversal" and (original := _entry(state, request.original)) is not None:
             loads += _of_original(state, original)
-        members = _members(state, request)
-        loads += map(MemberLoad, members)
-        if members:
-            loads += _beside_member(request, members[0])
+        if found:
+            loads += _beside_member(request, found[0])
     return _missing(state, loads)
 
 
 def late_loads(
-    state: State, requests: Sequence[Request], due: Iterable[int], now_ms: int, again_ms: int
+    state: State,
+    requests: Iterable[Request],
+    members: Iterable[Sequence[int]],
+    due: Iterable[int],
+    now_ms: int,
+    again_ms: int,
 ) -> list[Load]:
     """Entries that the members lead to: what opened a hold that has run out, the newest one where that may be
     the same sale or has set a status. again_ms: so long a sale may be the same again; 0: never."""
@@ -108,15 +123,18 @@ def late_loads(
     oldest = (now_ms - again_ms - ENTRY_ID_EPOCH_MS) * ENTRY_IDS_PER_MS if again_ms else ENTRY_ID_LIMIT
     for member_id in due:
         loads += _run_out(_member(state, member_id), now_ms)
-    for request in requests:
-        members = [_member(state, member_id) for member_id in _members(state, request)]
-        for member in members:
-            loads += _run_out(member, now_ms)
-        if not members or (newest := members[0]) is None:
-            continue
-        sets_status = request.operation == "reversal" and request.original_operation in _OF_STATUS
-        if sets_status or (newest.last_entry >= oldest and request.operation in JUDGED):
-            loads.append(EntryIdLoad(newest.last_entry, bucket_of_member(newest.id)))
+    for request, found in zip(requests, members, strict=True):
+        for place, member_id in enumerate(found):
+            member = _member(state, member_id)
+            if member is None:
+                continue
+            if member.holds:
+                loads += _run_out(member, now_ms)
+            if place:
+                continue
+            sets_status = request.original_operation in _OF_STATUS and request.operation == "reversal"
+            if sets_status or (member.last_entry >= oldest and request.operation in JUDGED):
+                loads.append(EntryIdLoad(member.last_entry, bucket_of_member(member.id)))
     return _missing(state, loads)
 
 
@@ -155,17 +173,19 @@ def _run_out(member: Member | None, now_ms: int) -> Iterator[Load]:
             yield EntryIdLoad(hold.id, bucket_of_member(member.id))
 
 
-def _members(state: State, request: Request) -> list[int]:
-    """Whom a request is about, as far as that is known: its own member first."""
+def _members(state: State, request: Request) -> Sequence[int]:
+    if not request.follows and not request.other:
+        own = _known(state, request.identifier)
+        return (own,) if own else ()
     followed = _followed(state, request)
     own = _known(state, request.identifier) if followed is None else followed.member
     return [member for member in (own, _known(state, request.other)) if member]
 
 
 def _missing(state: State, loads: Iterable[Load]) -> list[Load]:
+    missing = [load for load in loads if not state.knows(load)]
     # Loads of two kinds with one key are equal as tuples.
-    once = {(type(load), load): load for load in loads}
-    return [load for load in once.values() if not state.knows(load)]
+    return list({(type(load), load): load for load in missing}.values())
 
 
 def _entry(state: State, identity: bytes) -> Entry | None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from typing import NamedTuple, Protocol
 
 from switch.hsm.port import Key
 from switch.keys import KeysError, base_keys_of, open_store
+from switch.ledger.checkpoint import RegistryHead
 from switch.registry import Follower, InForce, RegistryError, history, read, read_after
 from switch.server.log import Log
 from switch.settings import Settings, Terminal
@@ -45,6 +47,22 @@ class Registered:
         found = read(settings)
         self.terminals = found.terminals
         self._in_use = _Found(found, {}, frozenset())
+
+    @property
+    def head(self) -> RegistryHead:
+        """The state of what is in force, for checkpoints."""
+        registry = self._in_use.in_force.registry
+        return RegistryHead(registry.changes, sha256(registry.last.encode()).hexdigest())
+
+    def check_not_behind(self, known: RegistryHead | None) -> None:
+        """Alarm when a checkpoint knew of a later state: both files were put back together."""
+        if known is not None and self.head.is_behind(known):
+            self._log.error(
+                "registry older than the last checkpoint",
+                alarm=True,
+                changes=self.head.changes,
+                known=known.changes,
+            )
 
     async def follow(self, pipeline: Pipeline, base_keys: Mapping[bytes, Key]) -> None:
         """For ever. base_keys: those that the switch has; it keeps them, and gets new ones."""

@@ -28,7 +28,7 @@ from switch.hsm.port import HsmError
 from switch.keys import KeysError, SwitchKeys, check_capable, open_hsm, open_store
 from switch.ledger import Batch, Engine, LedgerError, LedgerUnavailable
 from switch.ledger.archive import ArchiveAhead
-from switch.ledger.checkpoint import CheckpointFile
+from switch.ledger.checkpoint import CheckpointFile, RegistryHead
 from switch.ledger.sqlite import SqliteEngine
 from switch.server.archiving import Archiving
 from switch.server.clock import SystemClock
@@ -141,7 +141,9 @@ async def run(settings: Settings, log: Log) -> int:
         checkpoints = None
         if not settings.ledger.buckets[0]:  # one process writes them
             checkpoints = CheckpointFile(settings.checkpoint_path, checkpoint_mac)
-        await write_checkpoint(opened, checkpoints, clock.now_ms())
+        await write_checkpoint(opened, checkpoints, clock.now_ms(), registered.head)
+        if checkpoints is not None:
+            registered.check_not_behind(checkpoints.registry)
         quarantine = Quarantine(settings.quarantine_path, clock.now_ms())
         versions = with_past(settings.data / PAST_RULES, settings.program.versions)
         archiving = _archiving(settings, opened, log)
@@ -203,7 +205,7 @@ async def run(settings: Settings, log: Log) -> int:
             loop.create_task(_sweep(connections)),
             loop.create_task(partners.run()),
             loop.create_task(_collect()),
-            loop.create_task(_checkpoint(engine, checkpoints, clock, log)),
+            loop.create_task(_checkpoint(engine, checkpoints, registered, clock, log)),
             loop.create_task(_watch_certificates(settings, clock, log)),
             loop.create_task(registered.follow(pipeline, keys.base_keys)),
             loop.create_task(_watch_day(pipeline, settings.data / CONFIRMED_DAY, clock, log)),
@@ -312,7 +314,12 @@ def _archiving(settings: Settings, engine: Engine, log: Log) -> Archiving | None
     return None if directory is None else Archiving(engine, settings.ledger_place.store(), directory, log)
 
 
-async def write_checkpoint(engine: Engine, checkpoints: CheckpointFile | None, now_ms: int) -> None:
+async def write_checkpoint(
+    engine: Engine,
+    checkpoints: CheckpointFile | None,
+    now_ms: int,
+    registry: RegistryHead | None = None,
+) -> None:
     """Append what the ledger looks like now; the ledger notes it, so that a cut file is noticed too. None:
     another process does.
 
@@ -323,7 +330,7 @@ async def write_checkpoint(engine: Engine, checkpoints: CheckpointFile | None, n
         return
     is_remote = getattr(engine, "is_remote", False)  # then the loop doesn't wait for it
     heads = await asyncio.to_thread(engine.heads) if is_remote else engine.heads()
-    made = await asyncio.to_thread(checkpoints.append, heads, now_ms)
+    made = await asyncio.to_thread(checkpoints.append, heads, now_ms, registry)
     if made is not None:
         engine.note_checkpoint(made.number, made.mac)
 
@@ -486,12 +493,16 @@ async def _collect() -> None:
 
 
 async def _checkpoint(
-    engine: Engine, checkpoints: CheckpointFile | None, clock: SystemClock, log: Log
+    engine: Engine,
+    checkpoints: CheckpointFile | None,
+    registered: Registered,
+    clock: SystemClock,
+    log: Log,
 ) -> None:
     while True:
         await asyncio.sleep(CHECKPOINT_INTERVAL_S)
         try:
-            await write_checkpoint(engine, checkpoints, clock.now_ms())
+            await write_checkpoint(engine, checkpoints, clock.now_ms(), registered.head)
         except (LedgerUnavailable, HsmError) as error:
             log.error("checkpoint not written", error=str(error))
 

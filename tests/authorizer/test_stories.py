@@ -189,9 +189,12 @@ class Story:
         )
         self.done(sale, entry)
         self.check(f"earn {sale.number} {card} {amount} back {back}", entry, expected)
-        late = [side.sold for side in entry.sides if isinstance(side, BookedLate)]
-        sold = FIRST_DAY + timedelta(days=self.shop.day - back)
-        assert late == ([sold.isoformat()] if back and expected == "00" else [])
+        self.check_late(entry, back if expected == "00" else 0)
+
+    def check_late(self, entry: Entry, back: int) -> None:
+        """A sale of so many days before is marked so."""
+        sold = (FIRST_DAY + timedelta(days=self.shop.day - back)).isoformat()
+        assert [side.sold for side in entry.sides if isinstance(side, BookedLate)] == ([sold] if back else [])
 
     def done(self, sale: Sale, entry: Entry) -> None:
         if entry.response_code == "00":

@@ -141,6 +141,7 @@ def test_a_sealed_lmk_needs_both_officers_and_keeps_its_keys(tmp_path: Path) -> 
     data = str(tmp_path / "hsm")
     made = vafa("create", "--data", data, answers=SEALED_ANSWERS)
     assert made.returncode == 0, made.stderr
+    assert json.loads((tmp_path / "hsm" / "hsm.json").read_bytes())["scrypt"] == [1 << 15, 8, 1]
     with running("--data", data, answers=f"{FIRST}\n{SECOND}\n") as box:
         key = box.ask("XYM6A1N")[4:-6]
         assert key[15:17] == "00"

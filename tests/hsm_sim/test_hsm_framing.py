@@ -58,6 +58,10 @@ def test_a_frame_too_short_for_header_and_command_is_an_error(length: int) -> No
     for _ in range(2):
         with pytest.raises(FramingError):
             reader.messages(10)
+    alone = FrameReader()
+    alone.feed(length.to_bytes(2, "big") + bytes(length))
+    with pytest.raises(FramingError):
+        alone.messages(10)
 
 
 def test_the_longest_frame_is_taken_and_held_once() -> None:

@@ -48,6 +48,9 @@ WRONG = {
     "card value": f"CY{CARD_KEY}{(int(VALUE) + 1) % 1000:03d}{CARD};3012101%01".encode(),
     "key for another use": USUAL["response"].replace(BASE.encode(), aes_token(BDK, "M6", "C").encode()),
     "key damaged": USUAL["response"].replace(BASE.encode(), BASE[:-1].encode() + b"!"),
+    "key of another LMK by its own word": USUAL["response"].replace(
+        BASE.encode(), aes_token(BDK, "B0", "X", lmk="01").encode()
+    ),
     "LMK of another kind": USUAL["response"][:-2] + b"01",
     "LMK that is none": USUAL["response"][:-2] + b"77",
     "more behind the fields": USUAL["response"] + b"0",

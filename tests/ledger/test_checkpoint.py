@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from switch.ledger import Head, LedgerUnavailable
-from switch.ledger.checkpoint import Checkpoint, CheckpointError, CheckpointFile, read_checkpoints
+from switch.ledger.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    CheckpointFile,
+    RegistryHead,
+    read_checkpoints,
+)
 
 HEADS = [Head(bucket, bytes([bucket]) * 32, bucket // 2) for bucket in range(256)]
 
@@ -55,6 +61,33 @@ def test_lines_follow_each_other_also_after_a_restart(path: Path) -> None:
     assert list(read_checkpoints(path, mac)) == list(enumerate(made, start=1))
     assert [line.number for line in made if line] == [1, 2, 3]
     assert [line.previous for line in made[1:] if line] == [line.mac for line in made[:2] if line]
+
+
+def test_a_line_knows_the_newest_state_of_the_registry(path: Path) -> None:
+    first, second = RegistryHead(1, "a" * 64), RegistryHead(2, "b" * 64)
+    file = CheckpointFile(path, mac)
+    file.append(HEADS, 1)
+    assert "registry" not in json.loads(path.read_bytes()), "lines of before have none"
+    for registry in (first, second):
+        made = file.append(HEADS, 2, registry)
+        assert made is not None
+        assert made.registry == registry
+        assert file.append(HEADS, 3, registry) is None
+    for older in (first, RegistryHead(2, "c" * 64), None):
+        assert file.append(HEADS, 4, older) is None, "the newest one stays"
+    file = CheckpointFile(path, mac)
+    made = file.append(grown(HEADS, 7), 5)
+    assert made is not None
+    assert (made.registry, file.registry) == (second, second)
+    assert [line.registry for _, line in read_checkpoints(path, mac) if isinstance(line, Checkpoint)] == [
+        None,
+        first,
+        second,
+        second,
+    ]
+    text = path.read_text().replace('"registry":[2,', '"registry":[3,')
+    path.write_text(text)
+    assert sum(isinstance(line, CheckpointError) for _, line in read_checkpoints(path, mac)) == 2
 
 
 def test_an_unchanged_ledger_writes_nothing(path: Path) -> None:

@@ -18,9 +18,12 @@ import pytest
 from switch.authorizer.identity import card_identifier, rrn_of
 from switch.defaults import create_defaults
 from switch.keys import checkpoint_mac
-from switch.ledger import Entry, IdentifierKind, Named
+from switch.ledger import Batch, Entry, IdentifierKind, Named
 from switch.ledger.checkpoint import CheckpointFile
 from switch.ledger.history import KINDS
+from switch.ledger.sqlite import SqliteEngine
+from switch.server.log import open_log
+from switch.server.registered import Registered
 from switch.settings import Settings
 from tests.ledger.book import Book, Request, Terms
 from tests.ledger.conftest import on_postgres, schema_url
@@ -373,3 +376,47 @@ def test_beside_a_running_switch_nothing_is_written(
     with shop.settings.lock_path.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert "a switch serves this directory" in failed(capsys, [*command(shop), *shop.data], 1)
+
+
+def test_a_registry_put_back_with_its_log_is_found(tmp_path: Path, capsys: Capture) -> None:
+    settings = create_defaults(tmp_path / "data")
+    place = ["--data", str(settings.data)]
+    files = (settings.registry_path, settings.registry_log_path)
+    log = io.StringIO()
+
+    def write_checkpoint() -> None:
+        engine = SqliteEngine(settings.ledger_path, settings.seal_key)
+        registered = Registered(settings, open_log(log))
+        with closing(engine), checkpoint_mac(settings) as mac:
+            file = CheckpointFile(settings.checkpoint_path, mac)
+            made = file.append(engine.heads(), 1, registered.head)
+            registered.check_not_behind(file.registry)
+            if made is not None:
+                engine.note_checkpoint(made.number, made.mac)
+                engine.stage(Batch([]), engine.claim("test"))
+                engine.sync()
+
+    block = ["terminal", "block", "--reason", "stolen", *place]
+    assert run([*block, "10000001"]) == 0
+    old = [path.read_bytes() for path in files]
+    assert run([*block, "10000002"]) == 0
+    newest = [path.read_bytes() for path in files]
+    write_checkpoint()
+    capsys.readouterr()
+    assert run(["ledger", "verify", *place]) == 0
+    for path, content in zip(files, old, strict=True):
+        path.write_bytes(content)
+    assert run(["ledger", "verify", *place]) == 1
+    assert "registry: has 1 changes, the last checkpoint knew 2 or others" in capsys.readouterr().out
+    assert "older than the last checkpoint" not in log.getvalue()
+    write_checkpoint()
+    assert "registry older than the last checkpoint" in log.getvalue()
+    assert run([*block, "10000003"]) == 0  # as many changes, others
+    assert run(["ledger", "verify", *place]) == 1
+    assert run([*block, "10000002"]) == 0  # and more
+    assert run(["ledger", "verify", *place]) == 1
+    for path, content in zip(files, newest, strict=True):
+        path.write_bytes(content)
+    assert run(["ledger", "verify", *place]) == 0
+    assert run([*block, "10000003"]) == 0
+    assert run(["ledger", "verify", *place]) == 0

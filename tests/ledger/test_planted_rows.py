@@ -4,6 +4,7 @@ every changed column too, as `test_verify` shows it for SQLite."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -208,23 +209,44 @@ def test_an_owner_of_no_bucket_is_found(ledger: Ledger) -> None:
 
 
 def test_every_changed_value_is_found_on_postgresql(on_postgres: OnPostgres) -> None:
-    changes: dict[str, list[tuple[Row, str]]] = {}
+    """Of entries each column in another row, all at once; of other tables one column of each at a time."""
+    changes: dict[str, list[Change]] = {}
     for table, rows in on_postgres.rows.items():
         used = [row for row in rows if row.get("sequence", 1)]  # heads of chains that began
-        changes[table] = [(used[at % len(used)], column) for at, column in enumerate(rows[0])]
-    rounds = [[(table, *change)] for table in ALONE for change in changes.pop(table)]
-    rounds += [
-        [(table, *change) for table, change in zip(changes, some, strict=True) if change]
-        for some in zip_longest(*changes.values())
-    ]
+        changes[table] = [Change(table, used[at % len(used)], column) for at, column in enumerate(rows[0])]
+    of_entries = changes.pop("entry")
+    with changed(on_postgres, of_entries):
+        problems = verify(on_postgres.store, SEAL_KEY, processes=1).problems
+        named = {problem.row.split()[0] for problem in problems if problem.table == "entry"}
+        assert [one for one in of_entries if str(one.after["id"]) not in named] == []
+    rounds = [[change] for change in changes.pop("owner")]
+    rounds += [[change for change in some if change] for some in zip_longest(*changes.values())]
     for some in rounds:
-        for table, row, column in some:
-            edit(on_postgres, table, row, column, other(row[column]))
-        told = on_postgres.told()
-        assert [(table, column) for table, _, column in some if table not in told] == [], told
-        for table, row, column in some:
-            edit(on_postgres, table, {**row, column: other(row[column])}, column, row[column])
+        with changed(on_postgres, some):
+            told = on_postgres.told()
+            assert [(one.table, one.column) for one in some if one.table not in told] == []
     assert on_postgres.told() == set()
+
+
+class Change(NamedTuple):
+    """A row as it was written, and the column that is changed."""
+
+    table: str
+    row: Row
+    column: str
+
+    @property
+    def after(self) -> Row:
+        return {**self.row, self.column: other(self.row[self.column])}
+
+
+@contextmanager
+def changed(ledger: OnPostgres, changes: list[Change]) -> Iterator[None]:
+    for one in changes:
+        edit(ledger, one.table, one.row, one.column, one.after[one.column])
+    yield
+    for one in changes:
+        edit(ledger, one.table, one.after, one.column, one.row[one.column])
 
 
 def other(value: Any) -> Any:

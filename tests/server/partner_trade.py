@@ -182,8 +182,10 @@ def main(seed: int, harms: int) -> int:
         town = Town(Path(name), f"partner_trade_{seed}")
         customers: list[Customer] = []
         try:
-            for _ in range(harms):
-                customers += town.traded([chance.choice(harms_of(town))], chance)
+            for number in range(harms):
+                drawn = chance.randrange(len(harms_of(town)))
+                customers += town.traded([harms_of(town)[drawn]], chance)
+                print(f"{number + 1} of {harms}: kind {drawn}", flush=True)
         finally:
             for owner in (town.low, town.high):
                 owner.stop()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +16,7 @@ from switch.ledger.sqlite import SqliteEngine
 from switch.ledger.verify import verify
 from switch.link.framing import frame
 from switch.settings import load
+from tests.forked import vafa
 from tests.server.running_switch import DIALECT, RunningSwitch, TerminalSide
 from tools.cli import run
 
@@ -35,8 +34,7 @@ def on(server: PostgresServer, name: str) -> dict[str, str]:
 
 def refused(directory: Path) -> str:
     """What a switch says that doesn't start."""
-    command = [sys.executable, "-m", "tools.cli", "switch", "run", "--data", str(directory), "--port", "0"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ended = vafa("switch", "run", "--data", str(directory), "--port", "0")
     assert ended.returncode == 4, ended.stderr
     return ended.stderr
 

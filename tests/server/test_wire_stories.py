@@ -264,6 +264,9 @@ class WireStory(Story):
         if "02" in tags and card:
             self.agrees(card, tags, what)
 
+    def check_late(self, entry: Any, back: int) -> None:
+        """No answer tells it."""
+
     def agrees(self, card: str, tags: Mapping[str, str], what: str) -> None:
         told = self.town.cards[card]
         waiting = told.has("waiting")
