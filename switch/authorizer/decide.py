@@ -756,7 +756,8 @@ class Authorizer:
         )
         answer["37"] = rrn_of(bucket, entry_id)
         if outcome.tags:
-            answer["48"] = dict(sorted(outcome.tags.items()))
+            tags = outcome.tags
+            answer["48"] = {tag: tags[tag] for tag in sorted(tags)}
         if outcome.totals is not None:
             answer["63"] = dict(outcome.totals)
         # In the order of its fields: so many names cost a tenth of a decision.

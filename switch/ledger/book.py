@@ -386,10 +386,11 @@ def add_to_accounts(balances: dict[Account, int], entry: Entry, bucket: int | No
             if kind not in OF_MEMBER:
                 # Equal to the account, and found by it, without making one.
                 named: Any = (bucket, kind, posting.holder, transfer.program, posting.unit)
-                if named in balances:
-                    balances[named] += posting.amount
-                else:
+                balance = balances.get(named)
+                if balance is None:
                     balances[Account(*named)] = posting.amount
+                else:
+                    balances[named] = balance + posting.amount
 
 
 def fund_of(members: Iterable[Member], program: str) -> int:

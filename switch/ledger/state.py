@@ -111,6 +111,13 @@ class _Recent(Generic[Value]):
     def get(self, key: bytes) -> Value | None:
         return self._values.get(key)
 
+    def known(self, key: bytes) -> Value | None:
+        """As `get`; KeyError for a key that one has to look for."""
+        value = self._values.get(key)
+        if value is None and key <= self._floor and key not in self._absent:
+            raise KeyError
+        return value
+
     def add(self, key: bytes, value: Value) -> None:
         self._values[key] = value
         self._absent.discard(key)
@@ -229,9 +236,10 @@ class State:
 
     def entry(self, identity: bytes, bucket: int = ANY_BUCKET) -> Entry | None:
         """The entry with this identity, or None when it was never decided."""
-        if not self._entries.knows(identity):
-            raise NotLoaded(EntryLoad(identity, bucket))
-        return self._entries.get(identity)
+        try:
+            return self._entries.known(identity)
+        except KeyError:
+            raise NotLoaded(EntryLoad(identity, bucket)) from None
 
     def entry_of_id(self, entry_id: int, bucket: int = ANY_BUCKET) -> Entry | None:
         """The entry with this id, or None."""
@@ -247,9 +255,10 @@ class State:
 
     def is_reversed(self, identity: bytes, bucket: int = ANY_BUCKET) -> bool:
         """Whether a reversal of this identity is in the ledger, the original seen or not."""
-        if not self._reversed.knows(identity):
-            raise NotLoaded(ReversedLoad(identity, bucket))
-        return self._reversed.get(identity) is not None
+        try:
+            return self._reversed.known(identity) is not None
+        except KeyError:
+            raise NotLoaded(ReversedLoad(identity, bucket)) from None
 
     def entry_of_any_owner(self, identity: bytes) -> Entry | None:
         """As `entry`, whoever owns its bucket; of other owners what is committed."""
