@@ -24,6 +24,8 @@ THRESHOLD: Final = 128  # of a grey dot, from which on it is black
 
 PERSIAN: Final = "ءآأؤإئابپتثجچحخدذرزژسشصضطظعغفقکكگلمنهوۀیيىة"
 PUNCTUATION: Final = "،؛؟٪٫٬«»×÷°–—…•→←✓✗ـ"
+# Forms that the font lacks: a letter, and the mark above it.
+COMPOSED: Final = {0xFBA4: (0xFEE9, 0x0654), 0xFBA5: (0xFEEA, 0x0654)}
 DIGITS: Final = "۰۱۲۳۴۵۶۷۸۹"
 
 
@@ -69,18 +71,30 @@ def forms() -> list[int]:
 
 def drawn(font: ImageFont.FreeTypeFont, point: int, baseline: int) -> Glyph:
     """One form, its top counted from the line's."""
-    letter = chr(point)
-    advance = round(font.getlength(letter))
-    margin = font.size
-    image = Image.new("L", (advance + 2 * int(margin), baseline + 3 * int(margin)), 255)
-    ImageDraw.Draw(image).text((margin, baseline + margin), letter, font=font, fill=0, anchor="ls")
-    black = image.point(lambda grey: 255 if grey < THRESHOLD else 0)
+    base, mark = COMPOSED.get(point, (point, 0))
+    advance = round(font.getlength(chr(base)))
+    margin = int(font.size)
+    black = _ink(font, base, advance, baseline)
+    if mark:
+        over = _ink(font, mark, advance, baseline)
+        letter, sign = black.getbbox(), over.getbbox()
+        assert letter is not None, "a letter has ink"
+        assert sign is not None, "a mark has ink"
+        middle = (letter[0] + letter[2] - (sign[2] - sign[0])) // 2
+        black.paste(255, (middle, letter[1] - (sign[3] - sign[1]) - 1), over.crop(sign))
     box = black.getbbox()
     if box is None:
         return Glyph(advance, 0, 0, 0, 0, b"")
     ink = black.crop(box).convert("1")
-    left, top = box[0] - int(margin), box[1] - int(margin)
-    return Glyph(advance, left, top, ink.width, ink.height, ink.tobytes())
+    return Glyph(advance, box[0] - margin, box[1] - margin, ink.width, ink.height, ink.tobytes())
+
+
+def _ink(font: ImageFont.FreeTypeFont, point: int, advance: int, baseline: int) -> Image.Image:
+    """White where ink is, on a sheet with a margin of the font's size."""
+    margin = int(font.size)
+    image = Image.new("L", (advance + 2 * margin, baseline + 3 * margin), 255)
+    ImageDraw.Draw(image).text((margin, baseline + margin), chr(point), font=font, fill=0, anchor="ls")
+    return image.point(lambda grey: 255 if grey < THRESHOLD else 0)
 
 
 def made(kind: Kind) -> str:

@@ -7,7 +7,9 @@ character the lowest bit comes first and odd parity last, which never reaches a 
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from simulators.cards import Card
@@ -122,6 +124,31 @@ def packed(bits: list[int]) -> bytes:
     return bytes(
         sum(bit << place for place, bit in enumerate(bits[at : at + 8])) for at in range(0, len(bits), 8)
     )
+
+
+def flux_times(
+    alphabet: Alphabet,
+    bits: list[int],
+    inches_per_second: tuple[float, float],
+    jitter: float = 0.0,
+    seed: int = 0,
+) -> list[int]:
+    """Microseconds between changes of flux (F2F) while a card with these bits passes.
+
+    inches_per_second: at the beginning and at the end; jitter: so far may a change be off its place, in bits.
+    """
+    choice = random.Random(seed)
+    first, last = inches_per_second
+    moment = 0.0
+    moments = [moment]
+    for place, bit in enumerate(bits):
+        speed = first + (last - first) * place / len(bits)
+        length = 1_000_000 / (speed * alphabet.bits_per_inch)
+        if bit:
+            moments.append(moment + length * (0.5 + choice.uniform(-jitter, jitter)))
+        moment += length
+        moments.append(moment + length * choice.uniform(-jitter, jitter))
+    return [round(later - earlier) for earlier, later in pairwise(moments)]
 
 
 def head_levels(track_1: list[int], track_2: list[int]) -> bytes:

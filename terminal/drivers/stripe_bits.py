@@ -1,7 +1,8 @@
 """Magnetic stripe head with clock and data lines: levels of its lines in, swipes out. ISO/IEC 7811-2.
 
-A bit is the inverse of a track's data line when its clock falls; characters come lowest bit first, each with
-odd parity, either way round. No I/O, no clock, no exception here; buffers are bounded and wiped after use.
+A bit is the inverse of a track's data line when its clock falls; a bare head has neither line and tells the
+times between changes of flux (F2F). Characters come lowest bit first, each with odd parity, either way round.
+No I/O, no clock, no exception here; buffers are bounded and wiped after use.
 """
 
 from terminal.drivers.magstripe import TRACK_1_LONGEST, TRACK_2_LONGEST, BadSwipe, Swipe
@@ -10,7 +11,9 @@ from terminal.drivers.magstripe import TRACK_1_LONGEST, TRACK_2_LONGEST, BadSwip
 CARD, CLOCK_1, DATA_1, CLOCK_2, DATA_2 = 1, 2, 4, 8, 16
 IDLE = CARD | CLOCK_1 | DATA_1 | CLOCK_2 | DATA_2
 
-GAP_MS = 500  # a swipe without clocks for so long is over, whatever the card line says
+GAP_MS = (
+    150  # a swipe without a bit for so long is over, whatever the card line says; the slowest has one in 3
+)
 NOISE_BITS = 40  # fewer bits without a track are a glitch of the lines; no track of a card is shorter
 _INCHES = 4  # a card has 3.375 of stripe; a head that clocks on is out of order
 
@@ -20,15 +23,53 @@ _TRACKS = (
     (CLOCK_2, DATA_2, 5, 0x30, ord(";") - 0x30, TRACK_2_LONGEST - 3, 75 * _INCHES),
 )
 _END = ord("?")
+_LEARNED_FROM = 8  # changes of flux, of the zeros that each stripe begins with
+
+
+class Flux:
+    """The bits of one track out of the times between changes of flux: a zero is one whole bit long, a one is
+    two halves. The length of a bit is learned, and follows the hand."""
+
+    def __init__(self):
+        self.clear()
+
+    def clear(self):
+        """The next time is the first of a card."""
+        self._first = []
+        self._whole = 0
+        self._half = 0
+
+    def bit(self, time):
+        """0, 1, or None while there is none yet. time: since the last change, in any unit small enough."""
+        if not self._whole:
+            self._first.append(time)
+            if len(self._first) == _LEARNED_FROM:
+                self._whole = sorted(self._first)[_LEARNED_FROM // 2]
+            return None
+        whole, half = self._whole, self._half
+        is_short = time * 4 < whole * 3
+        self._half = 0
+        if half and is_short:
+            self._whole = (whole * 3 + half + time) // 4
+            return 1
+        if is_short:
+            self._half = time
+            return None
+        if time * 2 < whole * 3:  # longer ones have lost a change, and say nothing of the hand
+            self._whole = (whole * 3 + time) // 4
+        return 0
 
 
 class StripeBits:
-    """feed() snapshots of the lines as they change, tick() when deadline_ms() has come."""
+    """feed() snapshots of the lines as they change, or flux() of a bare head; tick() when deadline_ms() has
+    come."""
 
     def __init__(self):
         self._bits = [bytearray((track[6] + 7) // 8) for track in _TRACKS]
         self._text = bytearray(TRACK_1_LONGEST)
         self._counts = [0, 0]
+        self._flux = (Flux(), Flux())
+        self._fluxes = False  # since the last swipe
         self._levels = IDLE
         self._last_ms = 0
 
@@ -50,6 +91,20 @@ class StripeBits:
                 self._finish(events)
         return events
 
+    def flux(self, slot, times, now_ms):
+        """Take times between changes of flux of track 1 (slot 0) or 2 (slot 1); return a list like feed().
+
+        Such a swipe ends by silence.
+        """
+        events = self.tick(now_ms)
+        for time in times:
+            value = self._flux[slot].bit(time)
+            if value is not None:
+                self._bit(slot, value)
+            self._last_ms = now_ms
+            self._fluxes = True
+        return events
+
     def tick(self, now_ms):
         """Close a swipe whose clocks have stopped; return a list like feed()."""
         events = []
@@ -60,7 +115,7 @@ class StripeBits:
 
     def deadline_ms(self):
         """When tick() has something to do; None while no swipe is under way."""
-        return self._last_ms + GAP_MS if self._counts != [0, 0] else None
+        return self._last_ms + GAP_MS if self._fluxes or self._counts != [0, 0] else None
 
     def _bit(self, slot, value):
         count = self._counts[slot]
@@ -83,6 +138,9 @@ class StripeBits:
             for place in range(len(buffer)):
                 buffer[place] = 0
         self._counts = [0, 0]
+        self._fluxes = False
+        for flux in self._flux:
+            flux.clear()
 
     # ---------------------------------------------------------------- one track
 

@@ -15,6 +15,7 @@ from simulators.readers.tracks import (
     Alphabet,
     bits_of,
     character_with_parity,
+    flux_times,
     head_levels,
     packed,
     stripe_of,
@@ -63,6 +64,36 @@ def test_a_bare_head_and_a_serial_reader_say_the_same(seed: int, is_backwards: b
     [expected] = serial.feed("".join(tracks).encode() + b"\r", 0)
     assert (swipe.track1, swipe.track2) == (expected.track1, expected.track2)
     assert card.number not in repr(swipe)
+
+
+@settings(max_examples=30)
+@given(
+    st.integers(0, 2**32),
+    st.floats(5, 50),
+    st.floats(0.6, 1.7),
+    st.booleans(),
+)
+def test_a_bare_head_at_any_speed_of_the_hand(
+    seed: int, speed: float, change: float, is_backwards: bool
+) -> None:
+    """5 to 50 inches a second, faster or slower towards the end, changes of flux up to a tenth off."""
+    card = Deck(seed).draw()
+    step = -1 if is_backwards else 1
+    head: Any = StripeBits()
+    for slot, (alphabet, text) in enumerate(zip((TRACK_1, TRACK_2), tracks_of(card), strict=True)):
+        bits = stripe_of(alphabet, text)[::step]
+        head.flux(slot, flux_times(alphabet, bits, (speed, speed * change), 0.1, seed), 0)
+    [swipe] = head.tick(1000)
+    assert swipe.track2 == card.track_2
+    assert swipe.track1 is not None
+
+
+@given(st.lists(st.integers(0, 100_000), max_size=300), st.integers(0, 1))
+def test_no_times_harm_it(times: list[int], slot: int) -> None:
+    head: Any = StripeBits()
+    head.flux(slot, times, 0)
+    assert len(head.tick(1000)) <= 1
+    assert head.deadline_ms() is None
 
 
 @given(st.binary(max_size=300), st.integers(1, 40))

@@ -9,6 +9,7 @@ from terminal.drivers.stripe_bits import (
     DATA_2,
     GAP_MS,
     IDLE,
+    Flux,
     StripeBits,
 )
 
@@ -205,6 +206,74 @@ def test_two_swipes_one_after_the_other():
     driver = StripeBits()
     said = snapshots(*GOOD)
     assert plain(driver.feed(said + said, 0)) == [(TRACK1, TRACK2)] * 2
+
+
+def times_of(bits, whole=1000):
+    """Times between changes of flux, at an even speed."""
+    times = []
+    for bit in bits:
+        times += [whole] if bit == "0" else [whole // 2, whole - whole // 2]
+    return times
+
+
+def test_changes_of_flux():
+    flux = Flux()
+    said = [flux.bit(time) for time in times_of("0" * 10 + "1101")]
+    assert said == [None] * 8 + [0, 0, None, 1, None, 1, 0, None, 1]
+
+
+def test_changes_of_flux_that_are_missing():
+    flux = Flux()
+    for time in times_of("0" * 8):
+        flux.bit(time)
+    # A half alone, then one whole; a pause; then as if nothing had been.
+    said = [flux.bit(time) for time in (500, 1000, 1000, 50000, 1000, 500, 500)]
+    assert said == [None, 0, 0, 0, 0, None, 1]
+
+
+def test_a_hand_that_goes_faster():
+    flux = Flux()
+    for time in times_of("0" * 8):
+        flux.bit(time)
+    whole = 1000
+    for _ in range(80):
+        assert [flux.bit(whole // 2), flux.bit(whole // 2)] == [None, 1]
+        whole -= 8
+    assert [flux.bit(whole), flux.bit(whole)] == [0, 0]
+
+
+def test_a_bare_head():
+    for whole in (90, 1000, 3000):
+        for way in (GOOD, (backwards(GOOD[0]), backwards(GOOD[1]))):
+            driver = StripeBits()
+            assert driver.flux(0, times_of(way[0], whole * 75 // 210), 1000) == []
+            assert driver.flux(1, times_of(way[1], whole), 1100) == []
+            assert driver.deadline_ms() == 1100 + GAP_MS
+            assert plain(driver.tick(1100 + GAP_MS)) == [(TRACK1, TRACK2)], whole
+            # The next card is drawn at another speed.
+            driver.flux(1, times_of(way[1], whole * 4), 5000)
+            assert plain(driver.tick(5000 + GAP_MS)) == [(None, TRACK2)], whole
+
+
+def test_a_bare_head_touches_a_card():
+    driver = StripeBits()
+    driver.flux(1, [70000, 20, 3] + times_of(GOOD[1]) + [90000, 5], 0)
+    assert plain(driver.tick(GAP_MS)) == [(None, TRACK2)]
+    for turn in range(20):  # noise, now and then, teaches it nothing
+        assert driver.flux(1, [3, 5, 9], turn * 1000 + 1000) == []
+    assert driver.tick(driver.deadline_ms()) == []
+    assert driver.deadline_ms() is None
+    driver.flux(1, times_of(GOOD[1]), 50000)
+    assert plain(driver.tick(50000 + GAP_MS)) == [(None, TRACK2)]
+
+
+def test_a_lost_change_of_flux_is_never_another_card():
+    times = times_of(GOOD[1])
+    for place in range(len(times) - 1):
+        driver = StripeBits()
+        driver.flux(1, times[:place] + [times[place] + times[place + 1]] + times[place + 2 :], 0)
+        for event in plain(driver.tick(GAP_MS)):
+            assert isinstance(event, str) or event == (None, TRACK2), place
 
 
 def test_every_pair_of_levels_is_survived():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from arabic_reshaper import ArabicReshaper
 from bidi import get_display
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import ImageFont
 
 from terminal.ui.shaping import shaped, visual
-from tools.fonts import main
+from tools.fonts import FONTS, KINDS, Kind, drawn, forms, main
 
 LETTERS = "ابپتثجچحخدذرزژسشصضطظعغفقکگلمنوهیآئءأإؤۀ \u200c"
 LINES = "ابپکلم ABCabc 0123 ۰۱۲۳ ٠١ ,.:/+-%!?،؟ "
@@ -33,3 +35,10 @@ def test_letters_join_as_others_join_them(text: str) -> None:
 def test_lines_have_the_order_that_others_give_them(text: str, is_rtl: bool) -> None:
     logical = "".join(map(chr, shaped(text)))
     assert "".join(map(chr, visual(text, is_rtl))) == get_display(logical, base_dir="R" if is_rtl else "L")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_every_form_is_in_the_font(kind: Kind) -> None:
+    font = ImageFont.truetype(FONTS / kind.file, kind.size, layout_engine=ImageFont.Layout.BASIC)
+    missing = drawn(font, 0xFFFE, 2 * kind.size)
+    assert [hex(point) for point in forms() if drawn(font, point, 2 * kind.size) == missing] == []
