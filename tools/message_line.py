@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import signal
@@ -50,6 +51,13 @@ MOST_FILES = 16_384  # of the host's process: more than it takes connections
 APPROVALS = ("08", "10", "11", "16", "300", "400", "500", "600", "700", "800")
 
 
+def _number(seconds: float) -> float:
+    """NaN is neither below the least nor above the most. Raises typer.BadParameter."""
+    if math.isnan(seconds):
+        raise typer.BadParameter("nan is no time to wait")
+    return seconds
+
+
 def send(
     target: Annotated[str, typer.Argument(help="The host, as HOST:PORT.")],
     files: Files = None,
@@ -65,6 +73,7 @@ def send(
             "--timeout",
             min=0.001,
             max=LONGEST_WAIT_S,
+            callback=_number,
             help="Seconds to wait for the connection and each answer.",
         ),
     ] = 15.0,
