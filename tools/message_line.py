@@ -51,10 +51,10 @@ MOST_FILES = 16_384  # of the host's process: more than it takes connections
 APPROVALS = ("08", "10", "11", "16", "300", "400", "500", "600", "700", "800")
 
 
-def _a_number(seconds: float) -> float:
-    """What is within no bounds and outside of none is refused as well."""
+def _number(seconds: float) -> float:
+    """NaN is neither below the least nor above the most. Raises typer.BadParameter."""
     if math.isnan(seconds):
-        raise typer.BadParameter(f"{seconds} is no number of seconds")
+        raise typer.BadParameter("nan is no time to wait")
     return seconds
 
 
@@ -73,7 +73,7 @@ def send(
             "--timeout",
             min=0.001,
             max=LONGEST_WAIT_S,
-            callback=_a_number,
+            callback=_number,
             help="Seconds to wait for the connection and each answer.",
         ),
     ] = 15.0,
