@@ -12,7 +12,7 @@ SYSTEM_PACKAGES := tools/system-packages.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages micropython run test lint soak mutations fuzz bench bench-codec bench-crypto bench-hsm bench-switch clean
+.PHONY: help setup system-packages micropython run test lint soak mutations fuzz bench bench-codec bench-crypto bench-hsm bench-switch bench-size clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -84,6 +84,8 @@ soak: setup ## everything that may go wrong, full campaigns: some hours (SEED=n,
 	@$(BIN)/python -m simulators.campaigns.postgres_kills --kills 100 --seed $(SEED)
 	@$(BIN)/python -m simulators.campaigns.owners_kills --replies 300000 --seed $(SEED)
 	@$(BIN)/python -m simulators.campaigns.garbage --attacks 300 --idle 1000 --seed $(SEED)
+	@$(BIN)/python -m tests.server.test_partner_stories 0 200 60
+	@$(BIN)/python -m tests.server.partner_trade $(SEED) 30
 	@$(BIN)/python -m simulators.campaigns.disk_errors --errors 60 --seed $(SEED)
 	@$(BIN)/python -m simulators.campaigns.full_disk --times 20 --seed $(SEED) \
 	    --disk $$([ "$$(id -u)" = 0 ] && echo ext4 || echo tmpfs)
@@ -112,6 +114,9 @@ bench-hsm: setup ## a transaction through every HSM adapter, and 2 000 a second 
 bench-switch: setup ## authorizations per second over TCP, durable, and the ledger alone
 	@$(BIN)/python -m benchmarks.switch_authorizations
 	@$(BIN)/python -m benchmarks.ledger_sqlite
+
+bench-size: setup ## cost of an authorization, start and verification on ledgers of 10^4 to 10^7 transfers: an hour
+	@$(BIN)/python -m benchmarks.ledger_size --full
 
 clean: ## remove everything that the other targets made (data included)
 	rm -rf $(VENV) .tools build data .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
