@@ -4,12 +4,10 @@ them."""
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import re
 import shutil
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +38,16 @@ def card(pin: str | None = "1234") -> ChipCard:
 # ---------------------------------------------------------------- the real PC/SC stack
 
 
-@contextmanager
-def alone() -> Iterator[None]:
-    """The machine has one pcscd at a time."""
-    with open("/run/lock/vafa-tests-pcscd", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+# Daemon and client with a /run/pcscd of their own, so that one which the machine runs is left alone.
+SCENE = """\
+mkdir -p /run/pcscd && mount -t tmpfs pcscd /run/pcscd || exit 3
+"$1" -f -c "$2" >"$3/daemon" 2>&1 &
+daemon=$!
+until "$4" <"$3/script" >"$3/said" 2>&1 && grep -q "90 00" "$3/said"; do
+    kill -0 $daemon || exit 4
+done
+kill $daemon
+"""
 
 
 @pytest.mark.parametrize("protocol", [0, 1])
@@ -53,9 +55,9 @@ def test_pcscd_reads_the_card(tmp_path: Path, protocol: int) -> None:
     pcscd, scriptor = shutil.which("pcscd", path="/usr/sbin"), shutil.which("scriptor")
     assert pcscd, "Debian's pcscd is missing: see tools/system-packages.txt"
     assert scriptor, "Debian's pcsc-tools is missing: see tools/system-packages.txt"
-    configuration = tmp_path / "readers"
-    configuration.mkdir()
-    (configuration / "vafa").write_text(
+    readers = tmp_path / "readers"
+    readers.mkdir()
+    (readers / "vafa").write_text(
         f"DEVICENAME {tmp_path / 'reader'}:GemPCTwin\nFRIENDLYNAME vafa\n"
         "LIBPATH /usr/lib/pcsc/drivers/serial/libccidtwin.so\n",
         encoding="ascii",
@@ -68,41 +70,24 @@ def test_pcscd_reads_the_card(tmp_path: Path, protocol: int) -> None:
         b"\x00\x20\x00\x80\x08" + pin_block("1234"),
     ]
     script = "".join(command.hex(" ").upper() + "\n" for command in commands)
+    (tmp_path / "script").write_text(script, encoding="ascii")
+    (tmp_path / "scene").write_text(SCENE, encoding="ascii")
+    own = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
 
-    async def talked() -> str:
+    async def talked() -> int | None:
         reader = CcidReader(tmp_path / "reader", protocol)
         reader.open()
         reader.reader.put_in(card())
-        daemon = await asyncio.create_subprocess_exec(
-            pcscd,
-            "-f",
-            "-c",
-            str(configuration),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
         try:
-            output = ""
-            async with asyncio.timeout(LONGEST_WAIT_S):
-                # Until the daemon has opened its socket the client says so at once.
-                while "90 00" not in output:
-                    assert daemon.returncode is None, "another pcscd runs on this machine"
-                    client = await asyncio.create_subprocess_exec(
-                        scriptor,
-                        stdin=asyncio.subprocess.PIPE,
-                        stdout=asyncio.subprocess.PIPE,
-                        stderr=asyncio.subprocess.STDOUT,
-                    )
-                    out, _ = await client.communicate(script.encode("ascii"))
-                    output = out.decode("ascii", "replace")
-            return output
+            scene = await asyncio.create_subprocess_exec(
+                *own, "sh", str(tmp_path / "scene"), pcscd, str(readers), str(tmp_path), scriptor
+            )
+            return await asyncio.wait_for(scene.wait(), LONGEST_WAIT_S)
         finally:
-            daemon.terminate()
-            await daemon.wait()
             reader.close()
 
-    with alone():
-        output = asyncio.run(talked())
+    assert asyncio.run(talked()) == 0
+    output = (tmp_path / "said").read_text(encoding="ascii", errors="replace")
     assert f"Using T={protocol} protocol" in output
     said = [re.sub(r"\s+", "", answer) for answer in re.findall(r"< ([0-9A-F\s]+?) :", output)]
     assert said == ["9000", "9000", IDENTITY.hex().upper() + "9000", "63C2", "9000"]
