@@ -36,7 +36,7 @@ def test_damage_meets_a_decode_error_or_a_message(name: str) -> None:
     assert len(set(outcomes)) > 5, "the damage reached different places"
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(st.sampled_from(any_dialect.NAMES), st.binary(max_size=200))
 @example("kitchen-sink", b"")
 @example("vafa", b"\x02\x00" + b"\xff" * 40)

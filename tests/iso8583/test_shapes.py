@@ -68,7 +68,7 @@ FIELD_ORDERS = st.randoms(use_true_random=False)
 
 
 @pytest.mark.usefixtures("eager")
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(messages(), FIELD_ORDERS)
 def test_any_message_any_order_of_fields(message: Message, random: Random) -> None:
     names = list(message.fields)
@@ -86,7 +86,7 @@ def test_any_message_any_order_of_fields(message: Message, random: Random) -> No
 
 
 @pytest.mark.usefixtures("eager")
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(messages(), FIELD_ORDERS)
 def test_damage_behind_a_known_shape(message: Message, random: Random) -> None:
     data = Dialect.encode(EAGER, message)

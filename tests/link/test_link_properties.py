@@ -241,7 +241,7 @@ class LinkInTheWild(RuleBasedStateMachine):
 
 TestLinkInTheWild = LinkInTheWild.TestCase
 TestLinkInTheWild.settings = settings(
-    stateful_step_count=60, max_examples=150, suppress_health_check=[HealthCheck.too_slow]
+    stateful_step_count=60, max_examples=100, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

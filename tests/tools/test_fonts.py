@@ -23,14 +23,14 @@ def test_fonts_are_as_made() -> None:
     assert main(["--check"]) == 0
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.text(LETTERS, max_size=14))
 def test_letters_join_as_others_join_them(text: str) -> None:
     joined = RESHAPER.reshape(text).replace("\u200c", "")
     assert "".join(map(chr, shaped(text))) == joined
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(st.text(LINES, max_size=20), st.booleans())
 def test_lines_have_the_order_that_others_give_them(text: str, is_rtl: bool) -> None:
     logical = "".join(map(chr, shaped(text)))
