@@ -113,10 +113,20 @@ def made(kind: Kind) -> str:
     return (
         f'"""DejaVu Sans at {kind.size} dots, {kind.what}.\n\n'
         'Made by tools/fonts.py; not to be changed by hand.\n"""\n\n'
+        "from terminal.ui.fonts.points import POINTS  # noqa: F401\n\n"
         f"HEIGHT = {last - first}\nBASELINE = {2 * kind.size - first}\n"
-        f"POINTS = {_literal(struct.pack(f'>{len(points)}H', *points))}\n"
         f"PLACES = {_literal(struct.pack(f'>{len(places)}H', *places))}\n"
         f"GLYPHS = {_literal(bytes(bits))}\n"
+    )
+
+
+def made_points() -> str:
+    """The module of what all fonts have: their code points, in order."""
+    points = forms()
+    return (
+        '"""Code points of all fonts, two bytes each, in order.\n\n'
+        'Made by tools/fonts.py; not to be changed by hand.\n"""\n\n'
+        f"POINTS = {_literal(struct.pack(f'>{len(points)}H', *points))}\n"
     )
 
 
@@ -131,8 +141,8 @@ def main(arguments: Iterable[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="change nothing, say what differs")
     options = parser.parse_args(None if arguments is None else list(arguments))
     different = 0
-    for kind in KINDS:
-        path, text = TARGET / f"{kind.name}.py", made(kind)
+    for name, text in (("points", made_points()), *((kind.name, made(kind)) for kind in KINDS)):
+        path = TARGET / f"{name}.py"
         if options.check:
             if not path.exists() or path.read_text(encoding="ascii") != text:
                 print(f"{path.name} is not what tools/fonts.py makes", file=sys.stderr)
