@@ -10,6 +10,7 @@ from switch.hsm_sim.fields import Suffix, Token
 from switch.hsm_sim.layouts import COMMANDS
 from tests.hsm_sim.boxes import Box
 from tests.hsm_sim.captures import OTHER_SIMULATOR, REAL_BOX
+from tests.whole import WHOLE
 
 REQUESTS = [one.request.encode("latin-1") for one in (*REAL_BOX, *OTHER_SIMULATOR)]
 CODES = [code.encode() for code in COMMANDS]
@@ -41,7 +42,7 @@ def test_any_likely_characters_behind_a_command(command: bytes, body: str) -> No
     answered(command + body.encode())
 
 
-@settings(max_examples=200)
+@settings(max_examples=400 if WHOLE else 200)
 @given(st.sampled_from(REQUESTS), st.integers(min_value=0), st.binary(min_size=1, max_size=3), st.booleans())
 def test_a_good_request_changed_anywhere(request: bytes, place: int, data: bytes, insert: bool) -> None:
     at = 2 + place % (len(request) - 2) if len(request) > 2 else 2

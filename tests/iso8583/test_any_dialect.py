@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from switch.iso8583 import Dialect
 from tests.iso8583 import any_dialect, fuzz
+from tests.whole import WHOLE
 
 MESSAGES = 150  # of each dialect
 DAMAGED = 400  # of each dialect; `python -m tests.iso8583.fuzz` goes on for as long as one likes
@@ -36,7 +37,7 @@ def test_damage_meets_a_decode_error_or_a_message(name: str) -> None:
     assert len(set(outcomes)) > 5, "the damage reached different places"
 
 
-@settings(max_examples=200)
+@settings(max_examples=400 if WHOLE else 200)
 @given(st.sampled_from(any_dialect.NAMES), st.binary(max_size=200))
 @example("kitchen-sink", b"")
 @example("vafa", b"\x02\x00" + b"\xff" * 40)

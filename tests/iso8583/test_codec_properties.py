@@ -13,6 +13,7 @@ from switch.iso8583 import DecodeError, Message, Value
 from terminal import message as terminal_message
 from tests.iso8583.oracle import SAMPLES
 from tests.iso8583.strategies import VAFA, damage, messages
+from tests.whole import WHOLE
 
 WIRE = [bytes.fromhex(sample.hex) for sample in SAMPLES]
 CORPUS_SIZE = 6000  # enough to reach every error row; about a second
@@ -81,7 +82,7 @@ def test_the_body_is_all_before_the_mac(message: Message) -> None:
     assert VAFA.split_mac(VAFA.encode(sealed)) == (VAFA.encode_body(sealed), mac)
 
 
-@settings(max_examples=250)
+@settings(max_examples=500 if WHOLE else 250)
 @given(st.sampled_from(WIRE), st.randoms(use_true_random=False))
 def test_damaged_messages_meet_the_same_answer_on_both_sides(data: bytes, random: Random) -> None:
     decoded = compare_both_sides(damage(data, random))

@@ -15,6 +15,7 @@ from switch.iso8583.shape_source import DOUBTS
 from tests.iso8583 import any_dialect, shape_agreement
 from tests.iso8583.oracle import SAMPLES, sample
 from tests.iso8583.strategies import damage, messages
+from tests.whole import WHOLE
 
 MUTATED_MESSAGES = 100_000  # over all dialects
 BOUND = 2 * shapes.SHAPES_IN_A_GENERATION
@@ -68,7 +69,7 @@ FIELD_ORDERS = st.randoms(use_true_random=False)
 
 
 @pytest.mark.usefixtures("eager")
-@settings(max_examples=150)
+@settings(max_examples=300 if WHOLE else 150)
 @given(messages(), FIELD_ORDERS)
 def test_any_message_any_order_of_fields(message: Message, random: Random) -> None:
     names = list(message.fields)
@@ -86,7 +87,7 @@ def test_any_message_any_order_of_fields(message: Message, random: Random) -> No
 
 
 @pytest.mark.usefixtures("eager")
-@settings(max_examples=150)
+@settings(max_examples=300 if WHOLE else 150)
 @given(messages(), FIELD_ORDERS)
 def test_damage_behind_a_known_shape(message: Message, random: Random) -> None:
     data = Dialect.encode(EAGER, message)

@@ -32,6 +32,7 @@ from tests.link.exchange import (
     purchase,
     server_link,
 )
+from tests.whole import WHOLE
 
 
 class LinkInTheWild(RuleBasedStateMachine):
@@ -241,7 +242,7 @@ class LinkInTheWild(RuleBasedStateMachine):
 
 TestLinkInTheWild = LinkInTheWild.TestCase
 TestLinkInTheWild.settings = settings(
-    stateful_step_count=60, max_examples=100, suppress_health_check=[HealthCheck.too_slow]
+    stateful_step_count=60, max_examples=150 if WHOLE else 100, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

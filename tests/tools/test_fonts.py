@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import ImageFont
 
 from terminal.ui.shaping import shaped, visual
+from tests.whole import WHOLE
 from tools.fonts import FONTS, KINDS, Kind, drawn, forms, main
 
 LETTERS = "ابپتثجچحخدذرزژسشصضطظعغفقکگلمنوهیآئءأإؤۀ \u200c"
@@ -23,14 +24,14 @@ def test_fonts_are_as_made() -> None:
     assert main(["--check"]) == 0
 
 
-@settings(max_examples=150)
+@settings(max_examples=300 if WHOLE else 150)
 @given(st.text(LETTERS, max_size=14))
 def test_letters_join_as_others_join_them(text: str) -> None:
     joined = RESHAPER.reshape(text).replace("\u200c", "")
     assert "".join(map(chr, shaped(text))) == joined
 
 
-@settings(max_examples=200)
+@settings(max_examples=500 if WHOLE else 200)
 @given(st.text(LINES, max_size=20), st.booleans())
 def test_lines_have_the_order_that_others_give_them(text: str, is_rtl: bool) -> None:
     logical = "".join(map(chr, shaped(text)))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from switch.iso8583 import Dialect, Message, Value, load
 from tests.iso8583 import any_dialect
+from tests.whole import WHOLE
 from tools.message_convert import Converted, convert
 
 YEAR = 2026
@@ -38,7 +39,7 @@ def own(directory: Path, name: str, text: str) -> Dialect:
     return Dialect.load(file)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200 if WHOLE else 100, deadline=None)
 @given(st.sampled_from(any_dialect.NAMES), st.integers(0, 1 << 32))
 def test_into_its_own_dialect_a_message_comes_as_it_was(name: str, seed: int) -> None:
     dialect = any_dialect.dialect(name)
@@ -54,7 +55,7 @@ def test_into_its_own_dialect_a_message_comes_as_it_was(name: str, seed: int) ->
     }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200 if WHOLE else 100, deadline=None)
 @given(st.sampled_from(any_dialect.NAMES), st.sampled_from(any_dialect.NAMES), st.integers(0, 1 << 32))
 def test_whatever_differs_is_told(source_name: str, target_name: str, seed: int) -> None:
     source, target = any_dialect.dialect(source_name), any_dialect.dialect(target_name)

@@ -13,6 +13,7 @@ from switch.iso8583 import Mask, Message, load
 from switch.iso8583.masks import luhn_valid
 from tests.iso8583 import any_dialect
 from tests.tools.spec_samples import EVERYTHING
+from tests.whole import WHOLE
 from tools.message_redact import redact
 
 SECRET = "[1-9A-WYZa-wyz]"  # what filler never is
@@ -35,7 +36,7 @@ def test_what_is_hardly_a_track_is_redacted_too(track: str) -> None:
     assert len(redact(one, Message("0200", {"35": track}, one.dictionary)).message.text("35")) == len(track)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200 if WHOLE else 100, deadline=None)
 @given(st.sampled_from((*any_dialect.NAMES, "everything")), st.integers(0, 1 << 32))
 def test_any_message_keeps_its_length_and_none_of_its_secrets(name: str, seed: int) -> None:
     one = EVERYTHING if name == "everything" else any_dialect.dialect(name)
