@@ -40,6 +40,7 @@ from switch.ledger.rows import (
     INITIAL_KEY_BYTES,
     MEMBER_COLUMNS,
     UNREADABLE,
+    check_types,
     entry_of,
     member_of,
     member_row,
@@ -433,6 +434,7 @@ class PartCheck:
                     chain.sequence += 1
                     chain.stored = chain.computed = seal
                 elif follows(row):
+                    check_types(values)
                     chain = chains[bucket]
                 else:
                     continue

@@ -8,7 +8,7 @@ verified. New values go to the end of an array, with a default.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import msgspec
 
@@ -169,6 +169,12 @@ def entry_of(row: EntryRow) -> Entry:
         row[16],
         row[17],
     )
+
+
+def check_types(row: tuple[object, ...]) -> None:
+    """Raises TypeError for a row with a value of a type that no ledger stores (SQLite keeps any anywhere)."""
+    if tuple(map(type, row)) != get_args(EntryRow):
+        raise TypeError("a value of a type that no ledger stores")
 
 
 def packed_row(row: EntryRow) -> bytes:
