@@ -8,7 +8,7 @@ ignores all others.
 from terminal.message import DecodeError, pack, pack_tags, split_mac, unpack
 from terminal.message_tables import TAG_ENCIPHERED_DATA, TAG_MOBILE, TAG_ONE_TIME_CODE
 
-LONGEST_FRAME_BYTES = 400  # the largest answer of the dictionary is about 350; more is not our switch
+LONGEST_FRAME_BYTES = 1024  # an answer with the largest piece (DE 61) has about 960; more is not our switch
 SHORTEST_MESSAGE_BYTES = 10  # MTI and primary bitmap
 TPDU_BYTES = 5
 

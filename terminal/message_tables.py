@@ -29,6 +29,7 @@ FIELDS = {
     52: ("b", 0, 16, 16, -1),
     53: ("b", 1, 13, 13, -1),
     60: ("n", 2, 6, 6, -1),
+    61: ("b", 2, 1, 900, -1),
     62: ("ans", 2, 1, 32, -1),
     63: ("tlv", 2, 0, 255, -1),
     64: ("b", 0, 8, 8, -1),
@@ -58,7 +59,18 @@ TAGS_48 = {
     0x12: ("n", 0, 8, 8, -1),
     0x13: ("n", 0, 12, 12, -1),
     0x14: ("n", 0, 2, 2, -1),
+    0x15: ("b", 0, 40, 40, -1),
+    0x16: ("b", 0, 12, 12, -1),
     0x20: ("b", 0, 16, 128, -1),
+    0x30: ("n", 0, 8, 8, -1),
+    0x31: ("n", 0, 8, 8, -1),
+    0x32: ("n", 0, 8, 8, -1),
+    0x33: ("n", 0, 4, 4, -1),
+    0x34: ("b", 0, 40, 40, -1),
+    0x35: ("b", 0, 40, 40, -1),
+    0x36: ("n", 0, 10, 10, -1),
+    0x37: ("n", 0, 10, 10, -1),
+    0x38: ("ans", 0, 1, 16, -1),
 }
 TAGS_63 = {
     0x01: ("n", 0, 38, 38, -1),
@@ -95,7 +107,18 @@ TAG_DICTIONARY_VERSION = 0x11
 TAG_REDEMPTION_RATIO = 0x12
 TAG_PIN_FROM_POINTS = 0x13
 TAG_CONFIRMED = 0x14
+TAG_TAP = 0x15
+TAG_CHIP_PROOF = 0x16
 TAG_ENCIPHERED_DATA = 0x20
+TAG_SOFTWARE_VERSION = 0x30
+TAG_PARAMETERS_VERSION = 0x31
+TAG_PIECE_AT = 0x32
+TAG_PIECE_BYTES = 0x33
+TAG_SOFTWARE_OFFER = 0x34
+TAG_PARAMETERS_OFFER = 0x35
+TAG_SOFTWARE_REFUSED = 0x36
+TAG_PARAMETERS_REFUSED = 0x37
+TAG_MODEL = 0x38
 TAG_EARN_TOTAL = 0x01
 TAG_REDEEM_TOTAL = 0x02
 TAG_HOLD_TOTAL = 0x03
@@ -120,7 +143,9 @@ RESPONSES = {
     "14": ("Unknown card", "کارت ناشناخته"),
     "1A": ("PIN or one-time code needed", "رمز یا رمز یک‌بارمصرف لازم است"),
     "21": ("Card is already active", "کارت از پیش فعال است"),
+    "24": ("No such version for this terminal", "این نسخه برای این پایانه نیست"),
     "25": ("Original transaction not found", "تراکنش اصلی یافت نشد"),
+    "29": ("No such piece", "چنین تکه‌ای نیست"),
     "30": ("Format error", "خطای قالب پیام"),
     "51": ("Not enough points", "امتیاز کافی نیست"),
     "55": ("Wrong PIN", "رمز نادرست است"),

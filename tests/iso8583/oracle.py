@@ -43,6 +43,10 @@ def text(characters: str) -> str:
 TERMINAL = text("10000001")
 ACCEPTOR = text("100000000000001")
 STANDING = {"41": "10000001", "42": "100000000000001"}
+# Downloads: version 4 bytes, length 4, SHA-256 32; the beginning of a bundle.
+SOFTWARE_OFFER = "00000009" + "0001e240" + bytes(range(32)).hex()
+PARAMETERS_OFFER = "0000000d" + "00000200" + bytes(range(32, 64)).hex()
+PIECE = text("VAFB") + "01" + text("unix")
 # Totals of a batch: number 6, rial 16, points 16.
 EARNED = "000003" + "0000000007500000" + "0000000000000750"
 TOTALS = (
@@ -713,6 +717,79 @@ SAMPLES = (
         + bitmap(3, 11, 12, 13, 41, 42, 53, 60, 63, 64)
         + ("960000" + "000020" + "204528" + "1121" + TERMINAL + ACCEPTOR)
         + ("13" + KEY_SERIAL + "0006" + "000001" + "0000" + MAC),
+    ),
+    Sample(
+        "sign-on that tells what runs, and what was refused",
+        "0800",
+        {
+            "11": "000021",
+            **STANDING,
+            "48": {
+                "30": "00000007",
+                "31": "00000012",
+                "36": "0000000803",
+                "37": "0000001101",
+                "38": "unix",
+            },
+            "53": "0x" + KEY_SERIAL,
+            "70": "001",
+            "128": "0x" + MAC,
+        },
+        "0800"
+        + bitmap(11, 41, 42, 48, 53, 70, 128)
+        + ("000021" + TERMINAL + ACCEPTOR + "0032")
+        + ("3004" + "00000007" + "3104" + "00000012" + "3605" + "0000000803" + "3705" + "0000001101")
+        + ("3804" + text("unix") + "13" + KEY_SERIAL + "0001" + MAC),
+    ),
+    Sample(
+        "sign-on answer that offers software and parameters",
+        "0810",
+        {
+            "11": "000021",
+            "12": "000000",
+            "39": "00",
+            "41": "10000001",
+            "48": {"34": "0x" + SOFTWARE_OFFER, "35": "0x" + PARAMETERS_OFFER},
+            "64": "0x" + MAC,
+        },
+        "0810"
+        + bitmap(11, 12, 39, 41, 48, 64)
+        + ("000021" + "000000" + text("00") + TERMINAL)
+        + ("0084" + "3428" + SOFTWARE_OFFER + "3528" + PARAMETERS_OFFER + MAC),
+    ),
+    Sample(
+        "a piece of software is asked for",
+        "0800",
+        {
+            "11": "000022",
+            **STANDING,
+            "48": {"30": "00000009", "32": "00000512", "33": "0512"},
+            "53": "0x" + KEY_SERIAL,
+            "70": "902",
+            "128": "0x" + MAC,
+        },
+        "0800"
+        + bitmap(11, 41, 42, 48, 53, 70, 128)
+        + ("000022" + TERMINAL + ACCEPTOR)
+        + ("0016" + "3004" + "00000009" + "3204" + "00000512" + "3302" + "0512")
+        + ("13" + KEY_SERIAL + "0902" + MAC),
+    ),
+    Sample(
+        "a piece of software",
+        "0810",
+        {
+            "11": "000022",
+            "12": "000000",
+            "39": "00",
+            "41": "10000001",
+            "48": {"30": "00000009", "32": "00000512"},
+            "61": "0x" + PIECE,
+            "64": "0x" + MAC,
+        },
+        "0810"
+        + bitmap(11, 12, 39, 41, 48, 61, 64)
+        + ("000022" + "000000" + text("00") + TERMINAL)
+        + ("0012" + "3004" + "00000009" + "3204" + "00000512" + "0009" + PIECE + MAC),
     ),
     Sample(
         "PIN locked",

@@ -31,12 +31,12 @@ ISO_1987 = """
 """
 VAFA = """
 2 n..19 3 n6 4 n12 7 n10 11-12 n6 13 n4 22 n3 24 n3 25 n2 35 z..37 37 an12 38 an6 39 an2 41 ans8 42 ans15
-48 tlv...255 49 n3 52 b128 53 b..104 60 n...6 62 ans...32 63 totals...255
+48 tlv...255 49 n3 52 b128 53 b..104 60 n...6 61 b...7200 62 ans...32 63 totals...255
 64 b64 70 n3 90 n42 128 b64
 """
 # fewest characters, where that isn't 0; in vafa 53 and 60 have a prefix and one length
 LEAST = {2: 8, 35: 1}
-LEAST_VAFA = {**LEAST, 53: 13, 60: 6, 62: 1}
+LEAST_VAFA = {**LEAST, 53: 13, 60: 6, 61: 1, 62: 1}
 
 VAFA_TAGS = {"01": 12, "02": 12, "03": 12, "04": 4, "05": 12, "10": 14, "11": 4, "12": 8}  # digits
 TOTAL_TAGS = {f"{number:02d}": 38 for number in range(1, 9)}
