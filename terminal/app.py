@@ -6,27 +6,12 @@ while another one runs. Whatever goes wrong inside a flow is told without card d
 decides how to go on.
 
 ports     connect(): a connection is wanted now; hang_up(): drop it, nothing more is said about it;
-          send(data) -> count of bytes that left; print(data). None of them calls back.
+          send(data) -> count of bytes that left. None of them calls back.
 """
 
-import terminal
-from terminal.drivers.magstripe import MagneticStripe, Swipe
-from terminal.drivers.printer import paper_status
+from terminal.doors import KINDS, MISSING, made
 from terminal.flows.idle import run
-from terminal.flows.wait import (
-    BAD_CARD,
-    CARD,
-    DEVICE,
-    KEY,
-    KEYS,
-    KEYS_LOADED,
-    LINE_DOWN,
-    LINE_REFUSED,
-    LINE_UP,
-    MESSAGE,
-    PRINTER,
-    TIMEOUT,
-)
+from terminal.flows.wait import DEVICE, LINE_DOWN, LINE_REFUSED, LINE_UP, MESSAGE, TIMEOUT
 from terminal.journal import Journal, JournalError, Stans
 from terminal.keys import Keys, LoadError
 from terminal.line import FrameError, Frames, Request
@@ -37,7 +22,6 @@ SIGN_ON_MS = 24 * 3600 * 1000  # then date, time and ratio are asked for again
 FAULT_PAUSE_MS = 3000
 LOGGED_IGNORED = 16  # messages ignored are logged one by one up to here, then at each power of two
 CERTIFICATE = "certificate"
-DEVICES = ("reader", "keypad", "printer")
 
 
 class Application:
@@ -61,11 +45,11 @@ class Application:
         self.line_trouble = None  # the screen that tells more of a line that isn't up
         self.ratio = 0  # rial per point when redeeming; 0 before sign-on
         self.pin_from_points = None  # redemptions above this need a proof; None: none does
-        self._service = None
         self._describe_fault = board.fault
-        self._stripe = MagneticStripe()
+        self._doors = self._made_doors(board.devices)
+        self._plugged = {}  # door -> whether something is there, once it is known
+        self._troubles = {}  # door -> why its device can't be used
         self._frames = None
-        self._missing = []
         self._ignored = 0
         self._signed_on_until_ms = None
         self._flow = None
@@ -79,33 +63,19 @@ class Application:
         self.emit({"event": "boot"})
         self._begin()
 
-    def read(self, data):
-        """Bytes of the card reader."""
-        self._swiped(self._stripe.feed(data, self.clock.now_ms()))
+    def heard(self, name, data):
+        """Bytes of the device at a door."""
+        self._happened(name, self._doors[name].feed(data, self.clock.now_ms()))
 
-    def pressed(self, data):
-        """Bytes of the keypad, one a key; others are noise."""
-        for byte in data:
-            if chr(byte) in KEYS:
-                self._deliver(KEY, chr(byte))
+    def to_send(self, name):
+        """Bytes for the device at a door, each once; b"" when there are none."""
+        return self._doors[name].to_send()
 
-    def serviced(self, data):
-        """Bytes of the service port; returns what to answer. New keys count at once."""
-        if self._service is None:
-            from terminal.injection import Service
-
-            self._service = Service(self.keys, self.settings.terminal_id, self.log)
-        loaded = self._service.loaded
-        answer = self._service.feed(data)
-        if self._service.loaded != loaded:
-            self._deliver(KEYS_LOADED)
-        return answer
-
-    def printer_said(self, data):
-        """Bytes of the printer."""
-        status = paper_status(data)
-        if status is not None:
-            self._deliver(PRINTER, status)
+    def device(self, name, present):
+        """The device at a door came or went; told again and again while it stays so."""
+        if self._plugged.get(name) != present:
+            self._plugged[name] = present
+            self._happened(name, self._doors[name].plugged(present, self.clock.now_ms()))
 
     def received(self, data):
         """Bytes of the line."""
@@ -145,21 +115,13 @@ class Application:
         self.log("info", "line: down")
         self._deliver(LINE_DOWN)
 
-    def device(self, name, present):
-        """A device of DEVICES came or went."""
-        if present == (name not in self._missing):
-            return
-        if present:
-            self._missing.remove(name)
-        else:
-            self._missing.append(name)
-        self.log("info" if present else "warning", name + (": back" if present else ": missing"))
-        self._deliver(DEVICE)
-
     def tick(self):
-        """Let time pass: close a swipe that stopped, end a wait that is over."""
+        """Let time pass at the doors, then end a wait that is over."""
         now_ms = self.clock.now_ms()
-        self._swiped(self._stripe.tick(now_ms))
+        for name in self._doors:
+            deadline_ms = self._doors[name].deadline_ms()
+            if deadline_ms is not None and now_ms >= deadline_ms:
+                self._happened(name, self._doors[name].tick(now_ms))
         if self._deadline_ms is not None and now_ms >= self._deadline_ms:
             if self._flow is None:
                 self._begin()
@@ -168,10 +130,12 @@ class Application:
 
     def deadline_ms(self):
         """When tick() has something to do; None when only an event can change anything."""
-        stripe_ms = self._stripe.deadline_ms()
-        if stripe_ms is None or (self._deadline_ms is not None and self._deadline_ms < stripe_ms):
-            return self._deadline_ms
-        return stripe_ms
+        earliest = self._deadline_ms
+        for name in self._doors:
+            deadline_ms = self._doors[name].deadline_ms()
+            if deadline_ms is not None and (earliest is None or deadline_ms < earliest):
+                earliest = deadline_ms
+        return earliest
 
     # ---------------------------------------------------------------- what flows ask for
 
@@ -188,9 +152,8 @@ class Application:
 
     def rest(self):
         """Nothing is under way: what was made for a moment may go."""
-        if self._service is not None and self._service.is_between_frames:
-            self._service = None
-            terminal.forget("terminal.injection")
+        for name in self._doors:
+            self._doors[name].rest()
 
     def drop_line(self):
         """Give up this connection; the ports make a new one."""
@@ -243,11 +206,23 @@ class Application:
             return 0
         return max(0, self._signed_on_until_ms - self.clock.now_ms())
 
-    def missing_device(self):
-        """The name of a device that is missing, None when all are there."""
-        for name in DEVICES:
-            if name in self._missing:
-                return name
+    def print(self, data):
+        """Send a job to the printer; how it went comes as a PRINTER event."""
+        self._doors["printer"].print(data)
+
+    def fitted(self, name):
+        """Whether this terminal has such a device, plugged in or not."""
+        return name in self._doors
+
+    def usable(self, name):
+        """Whether the device is fitted, plugged in, and as it should be."""
+        return name in self._doors and name not in self._troubles
+
+    def trouble(self):
+        """(door, why) of a device that can't be used; None when all can."""
+        for row in KINDS:
+            if row[0] in self._troubles:
+                return row[0], self._troubles[row[0]]
         return None
 
     def _provide_keys(self):
@@ -267,13 +242,31 @@ class Application:
 
     # ---------------------------------------------------------------- running the flow
 
-    def _swiped(self, events):
-        for event in events:
-            if isinstance(event, Swipe):
-                self._deliver(CARD, event.track2)
-            else:
-                self.log("info", "swipe: " + event.reason)
-                self._deliver(BAD_CARD, event.reason)
+    def _made_doors(self, fitted):
+        doors = {}
+        for row in KINDS:
+            if row[0] in fitted and row[0] not in doors:
+                device = made(self, row[0], fitted[row[0]]["kind"])
+                if device is not None:
+                    doors[row[0]] = device
+        return doors
+
+    def _happened(self, name, events):
+        """What a device told, and whether it can still be used."""
+        for kind, value in events:
+            self._deliver(kind, value)
+        missing = self._plugged.get(name) is False
+        self._tell_trouble(name, MISSING if missing else self._doors[name].trouble)
+
+    def _tell_trouble(self, name, trouble):
+        if trouble == self._troubles.get(name):
+            return
+        if trouble is None:
+            del self._troubles[name]
+        else:
+            self._troubles[name] = trouble
+        self.log("info" if trouble is None else "warning", name + ": " + (trouble or "back"))
+        self._deliver(DEVICE)
 
     def _deliver(self, kind, value=None):
         """Give an event to the flow when it waits for such; False when not (a key in vain is no fault)."""

@@ -26,7 +26,8 @@ INTERRUPTED = 130
 
 
 class Driver:
-    """Board and application, joined by one task per door. Is the application's `ports`."""
+    """Board and application, joined by a task per door that reads, and one that writes while there is
+    something to write: a slow device holds up nobody else. Is the application's `ports`."""
 
     def __init__(self, board, terminal_settings):
         self._board = board
@@ -35,8 +36,8 @@ class Driver:
         self._app = Application(board, terminal_settings, self)
         self._changed = asyncio.Event()
         self._connect = asyncio.Event()
-        self._to_print = asyncio.Event()
-        self._job = None
+        self._doors = {}  # the serial ports of the fitted devices
+        self._writing = {}  # door -> task
         self._line = None
         self._line_task = None
 
@@ -44,16 +45,12 @@ class Driver:
         """Never returns."""
         app = self._app
         board = self._board
-        app.start()
+        for name in board.devices:
+            if app.fitted(name):
+                self._doors[name] = board.door(name)
+        self._tell(app.start)
         self._line_task = asyncio.create_task(self._forever(self._hold_line))
-        tasks = [
-            asyncio.create_task(self._forever(self._listen, "reader", board.reader, app.read)),
-            asyncio.create_task(self._forever(self._listen, "keypad", board.keypad, app.pressed)),
-            asyncio.create_task(self._forever(self._listen, "printer", board.printer, app.printer_said)),
-            asyncio.create_task(self._forever(self._print)),
-        ]
-        if board.service is not None:
-            tasks.append(asyncio.create_task(self._forever(self._serve, board.service)))
+        tasks = [asyncio.create_task(self._forever(self._listen, name)) for name in self._doors]
         await self._forever(self._pass_time)
         return tasks
 
@@ -63,14 +60,20 @@ class Driver:
             try:
                 await task(*arguments)
             except Exception as error:
-                self._board.emit(
-                    {"event": "log", "level": "error", "what": "fault: " + self._board.fault(error)}
-                )
+                self._tell_fault(error)
                 await asyncio.sleep(FAULT_PAUSE_S)
 
+    def _tell_fault(self, error):
+        self._board.emit({"event": "log", "level": "error", "what": "fault: " + self._board.fault(error)})
+
     def _tell(self, call, *arguments):
-        """Call the application, then let the time be looked at again."""
+        """Call the application, then carry what it has for the devices and look at the time again."""
         call(*arguments)
+        for name in self._doors:
+            if name not in self._writing:
+                data = self._app.to_send(name)
+                if data:
+                    self._writing[name] = asyncio.create_task(self._write(name, data))
         self._changed.set()
 
     async def _pass_time(self):
@@ -87,12 +90,13 @@ class Driver:
                 pass
         else:
             await asyncio.sleep(0)  # let the others run, however often a flow waits for nothing
-        self._app.tick()
+        self._tell(self._app.tick)
 
     # ---------------------------------------------------------------- devices
 
-    async def _listen(self, name, port, take):
-        """Open a port, hand over what it says, until it has gone."""
+    async def _listen(self, name):
+        """Open a port, hand over what it says, until the device has gone."""
+        port = self._doors[name]
         try:
             port.open()
             self._tell(self._app.device, name, True)
@@ -100,40 +104,27 @@ class Driver:
                 data = await port.read()
                 if not data:
                     break
-                self._tell(take, data)
+                self._tell(self._app.heard, name, data)
         except OSError:
             pass
         finally:
+            if name in self._writing:
+                self._writing.pop(name).cancel()
             port.close()
         self._tell(self._app.device, name, False)
         await asyncio.sleep(REOPEN_S)
 
-    async def _serve(self, port):
-        """Answer whoever is plugged into the service port, until he has gone."""
+    async def _write(self, name, data):
+        """Carry what the application has for a device, until it has no more."""
         try:
-            port.open()
-            while True:
-                data = await port.read()
-                if not data:
-                    break
-                answer = self._app.serviced(data)
-                self._changed.set()
-                await port.write(answer)
+            while data:
+                await self._doors[name].write(data)
+                data = self._app.to_send(name)
         except OSError:
-            pass
-        finally:
-            port.close()
-        await asyncio.sleep(REOPEN_S)
-
-    async def _print(self):
-        await self._to_print.wait()
-        self._to_print.clear()
-        while self._job is not None:
-            data, self._job = self._job, None
-            try:
-                await self._board.printer.write(data)
-            except OSError:
-                pass  # gone, or not there: the application hears silence
+            pass  # gone, or not there: the application hears silence
+        except Exception as error:
+            self._tell_fault(error)
+        self._writing.pop(name, None)
 
     # ---------------------------------------------------------------- line
 
@@ -190,10 +181,6 @@ class Driver:
 
     def send(self, data):
         return self._line.send(data) if self._line else 0
-
-    def print(self, data):
-        self._job = data  # one that still waits is out of date
-        self._to_print.set()
 
 
 async def main(board_path):

@@ -10,11 +10,13 @@ board's to prevent: its flash must be closed to reading, or the keys come throug
 import binascii
 import json
 
+from terminal.doors import KINDS, WITHOUT_PATH
 from terminal.text import is_digits
 
 LOCALES = ("en", "fa")
-BOARD_PATHS = ("settings", "storage", "reader", "keypad", "printer")
-OPTIONAL_PATHS = ("service",)  # the serial port that keys are injected through
+BOARD_PATHS = ("settings", "storage")
+
+BAUDS = (9600, 1200, 2400, 4800, 19200, 38400, 57600, 115200)
 
 _TERMINAL_ID = 8  # DE 41
 _ACCEPTOR_ID = 15  # DE 42
@@ -39,14 +41,40 @@ class Settings:
 
 
 def board(path):
-    """The paths of a board file: settings, storage directory, serial ports. Raises SettingsError."""
-    paths = read(path)
-    for name in BOARD_PATHS + OPTIONAL_PATHS:
-        if name in OPTIONAL_PATHS and paths.get(name) is None:
-            continue
-        if not isinstance(paths.get(name), str) or not paths[name]:
+    """A board file: paths of the settings and of the storage directory, and what is fitted: "devices" of
+    door -> {"path", "kind", "baud"}, with a kind of terminal.doors.KINDS when none is given.
+
+    Raises SettingsError.
+    """
+    file = read(path)
+    for name in BOARD_PATHS:
+        if not isinstance(file.get(name), str) or not file[name]:
             raise SettingsError(path + ": " + name + ": expected a path")
-    return paths
+    devices = file.get("devices")
+    if not isinstance(devices, dict):
+        raise SettingsError(path + ": devices: expected an object")
+    for name in devices:
+        try:
+            _check_device(name, devices[name])
+        except SettingsError as error:
+            raise SettingsError(path + ": devices: " + str(error))
+    return file
+
+
+def _check_device(name, device):
+    kinds = [row[1] for row in KINDS if row[0] == name]
+    if not kinds:
+        raise SettingsError(name + ": expected one of " + ", ".join(sorted({row[0] for row in KINDS})))
+    if not isinstance(device, dict):
+        raise SettingsError(name + ": expected an object")
+    if device.get("kind", kinds[0]) not in kinds:
+        raise SettingsError(name + ": kind: expected one of " + ", ".join(kinds))
+    device["kind"] = device.get("kind", kinds[0])
+    path = device.get("path")
+    if not (isinstance(path, str) and path) and not (path is None and name in WITHOUT_PATH):
+        raise SettingsError(name + ": path: expected a path")
+    if device.get("baud", BAUDS[0]) not in BAUDS:
+        raise SettingsError(name + ": baud: expected one of " + ", ".join([str(baud) for baud in BAUDS]))
 
 
 def load(path):

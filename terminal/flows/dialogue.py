@@ -3,7 +3,7 @@
 Each returns what was given, or None when it was cancelled or nobody came.
 """
 
-from terminal.flows.member import CARD_DIGITS, MOBILE_DIGITS, by_number, by_swipe
+from terminal.flows.member import CARD_DIGITS, MOBILE_DIGITS, by_number
 from terminal.flows.wait import BAD_CARD, CARD, KEY, TIMEOUT, Wait
 from terminal.text import masked
 
@@ -53,7 +53,7 @@ async def ask_member(app, title):
             app.screens.show("swipe", title, text=text)
         kind, value = await Wait((CARD, BAD_CARD, KEY), ENTRY_MS)
         if kind == CARD:
-            return by_swipe(value)
+            return value
         if kind == TIMEOUT or (value == CANCEL and not digits):
             raise Cancelled
         if kind == BAD_CARD or value == CANCEL:

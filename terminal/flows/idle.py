@@ -1,6 +1,7 @@
 """What the terminal does of itself: finish what is pending, sign on, wait for a card or a key."""
 
 import terminal
+from terminal.doors import MISSING
 from terminal.flows.dialogue import ENTRY_MS, MENU, MORE, Cancelled, tell
 from terminal.flows.present import present
 from terminal.flows.reverse import reverse
@@ -64,14 +65,18 @@ async def idle(app):
     kind = DEVICE
     while True:
         if kind == DEVICE:
-            missing = app.missing_device()
-            status = pair_of("no_" + missing) if missing else ("", "")
-            app.screens.show("idle", app.settings.acceptor_name, status)
+            app.screens.show("idle", app.settings.acceptor_name, trouble(app))
         kind, value = await Wait((CARD, BAD_CARD, KEY, DEVICE), app.sign_on_left_ms())
         if kind == TIMEOUT:
             return None
         if kind in (CARD, BAD_CARD) or value in MENU or value == MORE:
             return kind, value
+
+
+def trouble(app):
+    """What to say (English, Persian) of the device that can't be used, nothing when all can."""
+    told = app.trouble()
+    return pair_of(("no_" if told[1] == MISSING else "bad_") + told[0]) if told else ("", "")
 
 
 async def handle(app, event):

@@ -43,7 +43,7 @@ def receipt_lines(*arguments):
 async def printed(app, lines):
     """Print lines; return the printer's paper status, None when it says nothing."""
     data = receipt_bytes(lines)
-    app.ports.print(data)
+    app.print(data)
     kind, status = await Wait((PRINTER,), PRINTER_MS + MS_PER_BYTE * len(data))
     return None if kind == TIMEOUT else status
 

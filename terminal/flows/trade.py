@@ -3,7 +3,7 @@
 import terminal
 from terminal.flows.dialogue import LONGEST_NUMBER, RESULT_MS, ask_member, ask_number, hold, tell
 from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
-from terminal.flows.member import by_swipe, card_number, has_card, is_of_program, joined
+from terminal.flows.member import card_number, has_card, is_of_program, joined
 from terminal.flows.outcome import APPROVED_CODE, ASKED, MESSAGES, Outcome, record_of
 from terminal.flows.present import present
 from terminal.flows.reverse import reverse
@@ -23,13 +23,14 @@ STORAGE_RETRY_MS = 2000
 SENDINGS = 2  # a connection found dead before a byte left it is replaced once
 
 
-async def trade(app, flow, track2=None):
+async def trade(app, flow, member=None):
     """One transaction of the flow from card to receipt; return an event that is left to handle, or None.
 
-    Raises Cancelled, JournalError. track2: of a card that was swiped already.
+    Raises Cancelled, JournalError. member: who was there already.
     """
     title = pair_of(flow)
-    member = await ask_member(app, title) if track2 is None else by_swipe(track2)
+    if member is None:
+        member = await ask_member(app, title)
     if not is_of_program(member, app.settings.card_prefixes) or (
         flow in CARD_ONLY and card_number(member) is None
     ):

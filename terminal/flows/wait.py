@@ -3,15 +3,16 @@
 Whoever drives a flow gets the Wait from its `send()` and gives back the event, a pair (kind, value).
 """
 
-CARD = "card"  # value: track 2 without sentinels
-BAD_CARD = "bad_card"  # value: the driver's reason
+CARD = "card"  # value: the member's fields (see flows.member), however the card came
+BAD_CARD = "bad_card"  # value: why not, a word
+SCAN = "scan"  # value: the text (bytes) of a code that is no member's
 KEY = "key"  # value: one of KEYS
 LINE_UP = "line_up"
 LINE_DOWN = "line_down"
 LINE_REFUSED = "line_refused"  # TLS does not come about
 MESSAGE = "message"  # value: bytes without frame and TPDU, not verified yet
 PRINTER = "printer"  # value: the paper status, see drivers.printer
-DEVICE = "device"  # a reader, keypad or printer came or went
+DEVICE = "device"  # a device came or went, or can or can't be used now
 KEYS_LOADED = "keys_loaded"  # the terminal was given new keys
 TIMEOUT = "timeout"
 

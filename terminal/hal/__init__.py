@@ -5,18 +5,19 @@ application and to the driver of its input and output; nothing else asks where i
 
 clock     now_ms() -> int: milliseconds that never go back, from any start.
           set_wall((year, month, day, hour, minute, second)); wall() -> the same tuple, None before that.
-storage   read(name) -> bytes or None; append(name, data), replace(name, data), remove(name): durable when
-          they return; replace happens whole or not at all. All raise OSError.
+storage   read(name) -> bytes or None; size(name) -> its bytes or None; piece(name, at, count) -> bytes
+          from there, so many, fewer at its end; append(name, data), which makes it when there is none,
+          replace(name, data), remove(name): durable when they return; replace happens whole or not at all,
+          append maybe in part when the power goes. All raise OSError.
 forget_given_keys
           forget_given_keys(): take the key block out of the settings' file; durable when it returns. Raises
           OSError, ValueError: it may still be there.
 random    random(count) -> bytes fit for keys and vectors.
 aes       aes(key, mode, iv) as in MicroPython's cryptolib: mode 1 ECB, 2 CBC; encrypt(data) or decrypt(data).
 display   128 x 64 dots, one bit each: clear(), text(letters, x, y), line(y), show() -> digest of the picture.
-reader, keypad, printer
-          serial ports: open() raises OSError; await read() -> bytes, b"" when the device has gone;
-          await write(data); close().
-service   a serial port as well, None where there is none.
+devices   what is fitted: door -> {"kind": as in terminal.doors.KINDS, ...}.
+door      door(name) -> the serial port of a device, None when it isn't fitted: open() raises OSError; await
+          read() -> bytes, b"" when the device has gone; await write(data); close().
 line      line(host, port) -> a new connection: await connect(); send(data) -> count of bytes that left, at
           once; await read() -> bytes, b"" when the peer has gone; close(). All raise OSError.
 secure    secure(paths) -> a `line` with TLS, by the PEM files of authority, certificate and key. Its

@@ -22,35 +22,46 @@ from terminal.text import later
 WIDTH, HEIGHT = 128, 64  # dots
 PIECE_BYTES = 64  # read from a serial port or written to one at once
 LINE_BYTES = 512  # read from the line at once: more than one frame
+BAUD = 9600  # of a serial port whose board file names none
 
 # By their Linux numbers, MicroPython's termios names few of them: 8N1, receiver on, no modem control.
-_CS8, _CREAD, _CLOCAL, _B9600 = 0o60, 0o200, 0o4000, 0o15
+_CS8, _CREAD, _CLOCAL = 0o60, 0o200, 0o4000
+_SPEEDS = {
+    1200: 0o11,
+    2400: 0o13,
+    4800: 0o14,
+    9600: 0o15,
+    19200: 0o16,
+    38400: 0o17,
+    57600: 0o10001,
+    115200: 0o10002,
+}
 _VTIME, _VMIN = 5, 6
 _SIGHUP, _IGNORE = 1, 1
 _OWNER_ONLY = 0o077  # what is kept here holds keys and card numbers, even if sealed
 
 
 class Board:
-    """The doors of this machine. paths: of "settings", "storage", "reader", "keypad", "printer" and, if there
-    is one, "service". Raises OSError."""
+    """The doors of this machine, as its board file says (see settings.board()). Raises OSError."""
 
-    def __init__(self, paths):
+    def __init__(self, file):
         _outlive_hang_ups()
         _umask(_OWNER_ONLY)
-        self._settings = paths["settings"]
+        self._settings = file["settings"]
+        self.devices = file["devices"]
         self.clock = Clock()
-        self.storage = Storage(paths["storage"])
+        self.storage = Storage(file["storage"])
         self.random = os.urandom
         self.aes = aes
         self.display = Display()
-        self.reader = SerialPort(paths["reader"])
-        self.keypad = SerialPort(paths["keypad"])
-        self.printer = SerialPort(paths["printer"])
-        self.service = SerialPort(paths["service"]) if paths.get("service") else None
         self.line = TcpLine
         self.secure = secure
         self.emit = emit
         self.fault = fault
+
+    def door(self, name):
+        device = self.devices.get(name)
+        return SerialPort(device["path"], device.get("baud", BAUD)) if device else None
 
     def forget_given_keys(self):
         from terminal.settings import without_keys
@@ -126,6 +137,19 @@ class Storage:
             return file.read()
         finally:
             file.close()
+
+    def size(self, name):
+        try:
+            return os.stat(self._path(name))[6]
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return None
+            raise
+
+    def piece(self, name, at, count):
+        with open(self._path(name), "rb") as file:
+            file.seek(at)
+            return file.read(count)
 
     def append(self, name, data):
         with open(self._path(name), "ab") as file:
@@ -223,16 +247,17 @@ def _frame_buffer(dots):
 
 
 class SerialPort:
-    """A tty or pty at 9600 8N1, raw. It may vanish and come back: close(), then open() again."""
+    """A tty or pty, 8N1, raw. It may vanish and come back: close(), then open() again."""
 
-    def __init__(self, path):
+    def __init__(self, path, baud=BAUD):
         self._path = path
+        self._speed = _SPEEDS[baud]
         self._stream = None
 
     def open(self):
         self._stream = _open_without_blocking(self._path)
         try:
-            _make_raw(self._stream.fileno())
+            _make_raw(self._stream.fileno(), self._speed)
         except OSError:
             self.close()
             raise
@@ -350,13 +375,13 @@ _SILENCES = 3  # a switch that is being restarted ends one or two
 _EISCONN = 106  # Linux; MicroPython's errno has no name for it
 
 
-def _make_raw(descriptor):
-    """9600 8N1 without any translation. Raises OSError when it is no serial line."""
+def _make_raw(descriptor, speed):
+    """8N1 without any translation. Raises OSError when it is no serial line."""
     try:
         attributes = termios.tcgetattr(descriptor)
         attributes[0] = attributes[1] = attributes[3] = 0
-        attributes[2] = _CS8 | _CREAD | _CLOCAL | _B9600
-        attributes[4] = attributes[5] = _B9600
+        attributes[2] = _CS8 | _CREAD | _CLOCAL | speed
+        attributes[4] = attributes[5] = speed
         attributes[6][_VMIN] = 1
         attributes[6][_VTIME] = 0
         termios.tcsetattr(descriptor, termios.TCSANOW, attributes)

@@ -42,6 +42,7 @@ SETTINGS = {
     "transport_key": TRANSPORT_KEY,
 }
 SIGN_ON_TAGS = {0x10: "20260824140305", 0x11: "0001", 0x12: "00000100"}
+DEVICES = {"reader": "ascii", "keypad": "bytes", "printer": "text", "service": "keys"}
 OK, PAPER_OUT = b"\x12", b"\x72"
 # Never in an event, nor in clear in the storage: card, PIN, one-time code, mobile number.
 PIN, CODE, MOBILE = "8642", "975318", "09121234567"
@@ -84,14 +85,19 @@ class Full(OSError):
 
 
 class Desk:
-    """One terminal. Its surroundings behave well until a test says otherwise. files: LOADED unless given."""
+    """One terminal. Its surroundings behave well until a test says otherwise. files: LOADED unless given;
+        devices: door -> kind, DEVICES unless given."""
 
-    def __init__(self, files=None, switch=None, reachable=True, full=False, read_only=False, **changed):
+    def __init__(
+        self, files=None, switch=None, reachable=True, full=False, read_only=False, devices=None, **changed
+    ):
         self.files = dict(LOADED if files is None else files)
         self.full = full
         self.read_only = read_only  # the settings' file
         self.forgotten = 0  # how often its key block was
         self.snapshots = None  # [files after a write, what had been sent, shown and printed by then]
+        self.devices = {name: {"kind": kind} for name, kind in (devices or DEVICES).items()}
+        self.sent = {}  # door -> bytes that its device got, but for the printer's
         self.now = 1000
         self.moment = None
         self.screens = []
@@ -134,8 +140,14 @@ class Desk:
     def read(self, name):
         return self.files.get(name)
 
+    def size(self, name):
+        return len(self.files[name]) if name in self.files else None
+
+    def piece(self, name, at, count):
+        return self.files[name][at : at + count]
+
     def append(self, name, data):
-        self._write(name, self.files[name] + data)
+        self._write(name, self.files.get(name, b"") + data)
 
     def replace(self, name, data):
         self._write(name, data)
@@ -212,7 +224,17 @@ class Desk:
             self._replies.append((answer, keys))
         return len(data)
 
-    def print(self, data):
+    def _carry(self):
+        """What the application has for its devices."""
+        for name in self.devices:
+            if self.app.fitted(name):
+                data = self.app.to_send(name)
+                if data and name == "printer":
+                    self._print(data)
+                elif data:
+                    self.sent[name] = self.sent.get(name, b"") + data
+
+    def _print(self, data):
         assert data.endswith(PAPER_STATUS_REQUEST)
         self.printed.append(str(data[:-3], "utf-8").rstrip("\n").split("\n"))
         if self.paper:
@@ -223,6 +245,7 @@ class Desk:
     def run(self):
         """Let everything that is under way arrive."""
         while True:
+            self._carry()
             if self.wanted and self.reachable and not self.connected:
                 self.wanted = False
                 self.connected = True
@@ -231,7 +254,7 @@ class Desk:
                 (mti, fields), keys = self._replies.pop(0)
                 self.answer(mti, fields, keys.answer_mac)
             elif self._said:
-                self.app.printer_said(self._said.pop(0))
+                self.app.heard("printer", self._said.pop(0))
             else:
                 return
 
@@ -248,12 +271,17 @@ class Desk:
             self.run()
         self.now = end
 
+    def hear(self, name, data):
+        """The device at a door says something."""
+        self.app.heard(name, data)
+        self.run()
+
     def swipe(self, data=SWIPE):
-        self.app.read(data)
+        self.app.heard("reader", data)
         self.run()
 
     def keys(self, keys):
-        self.app.pressed(keys.encode())
+        self.app.heard("keypad", keys.encode())
         self.run()
 
     def lose_line(self):

@@ -132,9 +132,9 @@ def test_a_fault_after_sending_is_reversed():
 def test_noise_on_every_port_changes_nothing():
     desk = Desk()
     before = (list(desk.screens), list(desk.logs))
-    desk.app.pressed(bytes(range(32)) + bytes(range(128, 256)))
-    desk.app.printer_said(bytes(range(256)))
-    desk.app.read(b"\x00\xff\x80")
+    desk.hear("keypad", bytes(range(32)) + bytes(range(128, 256)))
+    desk.hear("printer", bytes(range(256)))
+    desk.hear("reader", b"\x00\xff\x80")
     desk.wait(5000)
     assert (desk.screens, desk.logs) == before
     assert desk.mtis() == ["0800"]

@@ -156,7 +156,7 @@ def test_a_connection_that_takes_a_part_leads_to_a_reversal():
     desk = Desk()
     desk.takes = 5
     desk.swipe()
-    desk.app.pressed(b"10000#")
+    desk.app.heard("keypad", b"10000#")
     desk.takes = None
     desk.run()
     assert desk.mtis() == ["0800", "0420"]

@@ -8,9 +8,9 @@ from tests.terminal.host_keys import CHECK_VALUE, FIRST_SERIAL, KEY_BLOCK
 
 def inject(desk, serial=FIRST_SERIAL):
     payload = "|".join(("K1", "10000001", serial, CHECK_VALUE, KEY_BLOCK))
-    answer = desk.app.serviced(frame(payload))
-    desk.run()
-    return str(answer[1:-2], "ascii")
+    desk.sent.clear()
+    desk.hear("service", frame(payload))
+    return str(desk.sent["service"][1:-2], "ascii")
 
 
 def test_without_keys_nothing_is_sent_until_they_are_injected():
@@ -108,5 +108,6 @@ def test_a_storage_that_fills_up_at_the_end_of_a_block_is_told():
 
 def test_noise_at_the_service_port_changes_nothing():
     desk = Desk()
-    assert desk.app.serviced(bytes(range(256)) * 4)[:5] == b"\x02ERR|"
+    desk.hear("service", bytes(range(256)) * 4)
+    assert desk.sent["service"][:5] == b"\x02ERR|"
     assert desk.screens[-1] == "idle"

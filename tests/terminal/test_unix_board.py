@@ -62,15 +62,30 @@ def test_storage():
         assert storage.read("a") is None and storage.read("b") == b"new"
 
 
+def test_storage_in_pieces():
+    with Directory() as path:
+        storage = Storage(path)
+        assert storage.size("a") is None and raised(storage.piece, "a", 0, 9)
+        for at in range(0, 9000, 1000):
+            storage.append("a", bytes([at // 1000]) * 1000)
+        assert storage.size("a") == 9000
+        assert storage.piece("a", 1999, 2) == b"\x01\x02" and storage.piece("a", 8999, 9) == b"\x08"
+        assert storage.piece("a", 9000, 9) == b"" and storage.piece("a", 0, 0) == b""
+
+
+def test_only_what_is_fitted_has_a_door():
+    with Directory() as path:
+        board = board_in(path)
+        assert board.door("tap") is None and raised(board.door("reader").open)
+
+
 def board_in(path):
     """With its settings and storage in a directory."""
     return Board(
         {
             "settings": path + "/settings.json",
             "storage": path + "/storage",
-            "reader": path + "/reader",
-            "keypad": path + "/keypad",
-            "printer": path + "/printer",
+            "devices": {"reader": {"kind": "ascii", "path": path + "/reader"}},
         }
     )
 
