@@ -3,9 +3,12 @@ is run from here.
 
 Head: magic "VAFB", format 1, model (16 bytes of ASCII, zeros behind), version, oldest version that
 it may replace, both 4 bytes; how many signatures are needed, how many files. Then for each file its
-name (1 byte of length), length (4) and SHA-256; then the signatures, each with the number of its
-key. Numbers are big-endian. Signed is all before the signatures. `tools.firmware_bundle` makes it
-from one declaration; a test holds both against each other.
+name (1 byte of length), length (4) and SHA-256, in the order of names; then the signatures, each with
+the number of its key. Numbers are big-endian. Signed is all before the signatures.
+`tools.firmware_bundle` makes it from one declaration; a test holds both against each other.
+
+A table is longer than what a board should allocate at once: it is read where it is stored, by
+`read(at, count)`, which gives fewer bytes only at its end.
 """
 
 import hashlib
@@ -20,6 +23,8 @@ MOST_FILES = 128
 LONGEST_NAME = 48
 LONGEST_FILE = 1 << 20
 LONGEST_TABLE = HEAD_BYTES + MOST_FILES * (1 + LONGEST_NAME + 4 + 32) + 8 * (1 + SIGNATURE_BYTES)
+READ_BYTES = 512
+_BEHIND_NAME = 4 + 32
 _LETTERS = b"abcdefghijklmnopqrstuvwxyz0123456789_./"
 
 
@@ -42,51 +47,68 @@ class Part:
 
 
 class Table:
-    """What a bundle is of. version, replaces: numbers that only rise; length: of the whole bundle."""
+    """What a bundle is of. version, replaces: numbers that only rise; table_length: with its signatures;
+    length: of the whole bundle."""
 
-    def __init__(self, model, version, replaces, parts, table_length):
+    def __init__(self, model, version, replaces, table_length, length):
         self.model = model
         self.version = version
         self.replaces = replaces
-        self.parts = parts
         self.table_length = table_length
-        last = parts[-1]
-        self.length = table_length + last.at + last.length
+        self.length = length
 
 
-def table_length(start, most_signatures):
+def table_length(read, available, most_signatures):
     """Bytes of the table, from as many of its first bytes as there are; None: more are needed. Raises
     BundleError: it can't be a table."""
-    if start[:4] != MAGIC[: len(start)]:
-        raise BundleError("not a bundle")
-    if len(start) < HEAD_BYTES:
+    signed = _signed_length(read, available, most_signatures)
+    if signed is None:
         return None
-    if start[4] != FORMAT:
+    return signed + read(HEAD_BYTES - 2, 1)[0] * (1 + SIGNATURE_BYTES)
+
+
+def _signed_length(read, available, most_signatures):
+    head = read(0, min(available, HEAD_BYTES))
+    if head[:4] != MAGIC[: len(head)]:
+        raise BundleError("not a bundle")
+    if len(head) < HEAD_BYTES:
+        return None
+    if head[4] != FORMAT:
         raise BundleError("another format")
-    needed, files = start[HEAD_BYTES - 2], start[HEAD_BYTES - 1]
+    needed, files = head[HEAD_BYTES - 2], head[HEAD_BYTES - 1]
     if not (0 < needed <= most_signatures and 0 < files <= MOST_FILES):
         raise BundleError("head")
     place = HEAD_BYTES
     for _ in range(files):
-        if place >= len(start):
+        if place >= available:
             return None
-        if not 0 < start[place] <= LONGEST_NAME:
+        length = read(place, 1)[0]
+        if not 0 < length <= LONGEST_NAME:
             raise BundleError("name")
-        place += 1 + start[place] + 4 + 32
-    return place + needed * (1 + SIGNATURE_BYTES)
+        place += 1 + length + _BEHIND_NAME
+    return place
 
 
-def read_table(data, model, newest, keys, needed):
+def read_table(read, available, model, newest, keys, needed):
     """The Table, when it is for this model, newer than `newest`, and signed by `needed` different
     keys of `keys` (64 bytes each). Raises BundleError."""
-    length = table_length(data, len(keys))
-    if length is None or length > len(data):
+    length = table_length(read, available, len(keys))
+    if length is None or length > available:
         raise BundleError("cut short")
-    if data[HEAD_BYTES - 2] < needed:
+    head = read(0, HEAD_BYTES)
+    if head[HEAD_BYTES - 2] < needed:
         raise BundleError("too few signatures")
-    signed_length = length - data[HEAD_BYTES - 2] * (1 + SIGNATURE_BYTES)
-    _check_signatures(data[signed_length:length], hashlib.sha256(data[:signed_length]).digest(), keys)
-    table = _table(data, signed_length, length)
+    signed_length = length - head[HEAD_BYTES - 2] * (1 + SIGNATURE_BYTES)
+    _check_signatures(read, signed_length, length, keys)
+    version, replaces = _number(head, 5 + MODEL_BYTES), _number(head, 9 + MODEL_BYTES)
+    table = Table(_model(head), version, replaces, length, length)
+    last = b""
+    for part in parts(read, signed_length):
+        name = part.name.encode()
+        if name <= last:
+            raise BundleError("names out of order")
+        last = name
+        table.length = length + part.at + part.length
     if table.model != model:
         raise BundleError("for another model")
     if table.version <= newest:
@@ -96,45 +118,48 @@ def read_table(data, model, newest, keys, needed):
     return table
 
 
-def _check_signatures(data, digest, keys):
+def _check_signatures(read, place, end, keys):
     """All of them have to be good, and none of a key twice."""
+    signed = hashlib.sha256()
+    for at in range(0, place, READ_BYTES):
+        signed.update(read(at, min(READ_BYTES, place - at)))
+    digest = signed.digest()
     seen = 0
-    for place in range(0, len(data), 1 + SIGNATURE_BYTES):
-        number = data[place]
+    while place < end:
+        number = read(place, 1)[0]
         if number >= len(keys) or seen & 1 << number:
             raise BundleError("signature")
         seen |= 1 << number
         assert len(keys[number]) == KEY_BYTES, "keys are given as points"
-        if not is_signed(keys[number], digest, bytes(data[place + 1 : place + 1 + SIGNATURE_BYTES])):
+        if not is_signed(keys[number], digest, bytes(read(place + 1, SIGNATURE_BYTES))):
             raise BundleError("signature")
+        place += 1 + SIGNATURE_BYTES
 
 
-def _table(data, end, length):
-    model = bytes(data[5 : 5 + MODEL_BYTES])
+def _model(head):
+    model = bytes(head[5 : 5 + MODEL_BYTES])
     used = model.find(b"\x00")
     used = MODEL_BYTES if used < 0 else used
     if model[used:] != bytes(MODEL_BYTES - used):
         raise BundleError("model")
-    place = 5 + MODEL_BYTES
-    version, replaces = _number(data, place), _number(data, place + 4)
-    parts = []
-    names = set()
-    at = 0
+    return str(model[:used], "ascii")
+
+
+def parts(read, signed_length=None):
+    """The Parts of a table that is stored whole, one after the other. Raises BundleError."""
     place = HEAD_BYTES
-    while place < end:
-        count = data[place]
-        name = _name(bytes(data[place + 1 : place + 1 + count]))
-        if name in names:
-            raise BundleError("a name twice")
-        names.add(name)
-        place += 1 + count
-        size = _number(data, place)
+    at = 0
+    for _ in range(read(HEAD_BYTES - 1, 1)[0]):
+        count = read(place, 1)[0]
+        row = read(place + 1, count + _BEHIND_NAME)
+        name = _name(bytes(row[:count]))
+        size = _number(row, count)
         if size > LONGEST_FILE:
             raise BundleError("file too long")
-        parts.append(Part(name, at, size, bytes(data[place + 4 : place + 36])))
+        yield Part(name, at, size, bytes(row[count + 4 :]))
         at += size
-        place += 36
-    return Table(str(model[:used], "ascii"), version, replaces, parts, length)
+        place += 1 + count + _BEHIND_NAME
+    assert signed_length is None or place == signed_length
 
 
 def _name(raw):
@@ -153,21 +178,14 @@ def _number(data, place):
     return int.from_bytes(bytes(data[place : place + 4]), "big")
 
 
-class PartCheck:
-    """Takes a file's bytes as they come; is_right() when all are there."""
-
-    def __init__(self, part):
-        self._left = part.length
-        self._digest = part.digest
-        self._hash = hashlib.sha256()
-
-    def take(self, data):
-        """The next bytes. Raises BundleError: more than the table says."""
-        self._left -= len(data)
-        if self._left < 0:
-            raise BundleError("file too long")
-        self._hash.update(data)
-
-    def is_right(self):
-        """Ends it."""
-        return self._left == 0 and self._hash.digest() == self._digest
+def is_right(part, read):
+    """Whether a stored file is what the table says, by its SHA-256. read: as above, of the file."""
+    digest = hashlib.sha256()
+    at = 0
+    while True:
+        data = read(at, READ_BYTES)
+        at += len(data)
+        if not data:
+            break
+        digest.update(data)
+    return at == part.length and digest.digest() == part.digest

@@ -17,7 +17,8 @@ NAMES = ("a", "b")
 
 class Boot:
     """Which slot runs. slot: 0 or 1; tries: starts left to a version on trial and one, 0 once it is
-    well; newest: the highest version that was ever well here: nothing older is taken any more."""
+    well; newest: the highest version that was ever well here: nothing older is taken any more; version:
+    what was put in last, whether it was well or not."""
 
     def __init__(self, slot=0, tries=0, has_other=False, version=0, newest=0):
         self.slot = slot
@@ -29,6 +30,11 @@ class Boot:
     @property
     def is_on_trial(self):
         return self.tries > 0
+
+    @property
+    def failed(self):
+        """The version that had its trial and was not well; 0: none."""
+        return 0 if self.is_on_trial or self.version == self.newest else self.version
 
     @property
     def free(self):
@@ -66,7 +72,7 @@ def started(storage):
     if boot.tries > 1 or not boot.has_other:
         boot.tries = max(1, boot.tries - 1)
     else:
-        boot = Boot(1 - boot.slot, 0, False, boot.newest, boot.newest)
+        boot = Boot(1 - boot.slot, 0, False, boot.version, boot.newest)
     write(storage, boot)
     return boot.slot
 

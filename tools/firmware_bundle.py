@@ -69,13 +69,15 @@ class Signer(NamedTuple):
 def made(
     model: str, version: int, replaces: int, files: Mapping[str, bytes], signers: Sequence[Signer]
 ) -> bytes:
-    """The bundle of these files. Raises ValueError for what no device would take."""
+    """The bundle of these files, in the order of their names. Raises ValueError for what no device would
+    take."""
     if not files or not signers:
         raise ValueError("a bundle has files and signatures")
     if len(model) > MODEL_BYTES or not model.isascii():
         raise ValueError(f"a model is named by up to {MODEL_BYTES} ASCII letters")
     if not 0 <= replaces < version < 2**32:
         raise ValueError("a version is above the one it may replace")
+    files = dict(sorted(files.items()))
     table = {
         "model": model,
         "version": version,

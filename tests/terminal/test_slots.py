@@ -38,7 +38,7 @@ def test_a_version_that_is_well_stays():
     for _ in range(5):
         assert started(flash) == 1
     boot = read(flash)
-    assert (boot.newest, boot.version, boot.free, boot.is_on_trial) == (7, 7, 0, False)
+    assert (boot.newest, boot.version, boot.free, boot.is_on_trial, boot.failed) == (7, 7, 0, False, 0)
     put_on_trial(flash, 8)
     assert started(flash) == 0
     is_well(flash)
@@ -53,11 +53,12 @@ def test_one_that_is_not_well_gives_way_after_its_third_start():
     put_on_trial(flash, 8)
     assert [started(flash) for _ in range(TRIES + 3)] == [0] * TRIES + [1] * 3
     boot = read(flash)
-    assert (boot.slot, boot.newest, boot.is_on_trial) == (1, 7, False)
+    assert (boot.slot, boot.newest, boot.is_on_trial, boot.failed) == (1, 7, False, 8)
     put_on_trial(flash, 9)  # the next one gets the place of the one that failed
     assert started(flash) == 0
+    assert read(flash).failed == 0
     is_well(flash)
-    assert read(flash).newest == 9
+    assert (read(flash).newest, read(flash).failed) == (9, 0)
 
 
 def test_nothing_older_is_put_on_trial():

@@ -3,6 +3,8 @@ foreign."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
@@ -11,12 +13,13 @@ from hypothesis import strategies as st
 from terminal.bundle import (
     LONGEST_TABLE,
     BundleError,
-    PartCheck,
     Table,
+    is_right,
+    parts,
     read_table,
     table_length,
 )
-from tools.firmware_bundle import Signer, made, public_point, read
+from tools.firmware_bundle import SIGNATURE, TABLE, Signer, _signature, made, public_point, read
 
 KEYS = [ec.derive_private_key(1000 + number, ec.SECP256R1()) for number in range(3)]
 POINTS = [public_point(key.public_key()) for key in KEYS]
@@ -27,15 +30,23 @@ BUNDLE = made(MODEL, 8, 5, FILES, SIGNERS[:2])
 TABLE_BYTES = len(BUNDLE) - sum(map(len, FILES.values()))
 
 
+def reading(data: bytes) -> Callable[[int, int], bytes]:
+    """As a storage reads: never more than it has, and never much at once."""
+
+    def read(at: int, count: int) -> bytes:
+        assert count <= 512
+        return data[at : at + count]
+
+    return read
+
+
 def taken(data: bytes, *, model: str = MODEL, newest: int = 7, needed: int = 2) -> Table:
     """As a device takes it: the table first, then each file."""
-    table = read_table(data, model, newest, POINTS, needed)
-    for part in table.parts:
-        check = PartCheck(part)  # type: ignore[no-untyped-call]
+    read = reading(data)
+    table = read_table(read, len(data), model, newest, POINTS, needed)
+    for part in parts(read):
         at = table.table_length + part.at
-        for place in range(at, at + part.length, 100):
-            check.take(data[place : min(place + 100, at + part.length)])
-        if not check.is_right():
+        if not is_right(part, reading(data[at : at + part.length])):
             raise BundleError(f"{part.name} is damaged")
     if table.length != len(data):
         raise BundleError("length")
@@ -51,11 +62,11 @@ def refused(data: bytes, **options: object) -> str:
 def test_a_bundle_is_taken_and_says_what_it_holds() -> None:
     table = taken(BUNDLE)
     assert (table.model, table.version, table.replaces) == (MODEL, 8, 5)
-    assert [part.name for part in table.parts] == list(FILES)
-    assert table_length(BUNDLE, 3) == TABLE_BYTES < LONGEST_TABLE
+    assert [part.name for part in parts(reading(BUNDLE))] == sorted(FILES)
+    assert table_length(reading(BUNDLE), len(BUNDLE), 3) == TABLE_BYTES < LONGEST_TABLE
     declared = read(BUNDLE)
-    assert declared.content == b"".join(FILES.values())
-    assert [one.name for one in declared.table.files] == list(FILES)
+    assert declared.content == b"".join(FILES[name] for name in sorted(FILES))
+    assert [one.name for one in declared.table.files] == sorted(FILES)
     assert repr(SIGNERS[1]) == "Signer(1)"
 
 
@@ -70,7 +81,7 @@ def test_every_cut_is_found() -> None:
     for length in range(0, len(BUNDLE), 29):
         refused(BUNDLE[:length])
         if length < TABLE_BYTES:
-            assert table_length(BUNDLE[:length], 3) in (None, TABLE_BYTES)
+            assert table_length(reading(BUNDLE[:length]), length, 3) in (None, TABLE_BYTES)
     refused(BUNDLE + b"\x00")
 
 
@@ -90,6 +101,13 @@ def test_signatures_that_do_not_count() -> None:
     assert refused(made(MODEL, 8, 5, FILES, [SIGNERS[0], Signer(7, KEYS[1])])) == "signature"
     assert taken(made(MODEL, 8, 5, FILES, [SIGNERS[2], SIGNERS[0]])).version == 8
     assert taken(made(MODEL, 8, 5, FILES, SIGNERS)).version == 8
+
+
+def test_names_stand_in_order_so_none_stands_twice() -> None:
+    first, second = (TABLE.build(read(made(MODEL, 8, 5, {name: b"x"}, SIGNERS)).table) for name in "ab")
+    signed = first[:29] + bytes((1, 2)) + second[31:] + first[31:]
+    bundle = signed + SIGNATURE.build({"key": 0, "r_and_s": _signature(KEYS[0], signed)}) + b"xx"
+    assert refused(bundle, needed=1) == "names out of order"
 
 
 @pytest.mark.parametrize(
