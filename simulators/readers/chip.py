@@ -12,10 +12,12 @@ from collections.abc import Callable
 from typing import Final
 
 from switch.hsm.crypto.ciphers import aes_cbc_decrypt, aes_cbc_encrypt
+from switch.hsm.crypto.ntag424 import CHALLENGE_BYTES, CHIP_COUNTER_BYTES, cryptogram
 
 APPLICATION: Final = bytes.fromhex("F05641464101")
 IDENTITY_FILE, MEMBER_FILE = 0x0001, 0x0002
 PIN_TRIES: Final = 3
+LAST_COUNT: Final = (1 << 8 * CHIP_COUNTER_BYTES) - 1
 
 OK: Final = b"\x90\x00"
 _WRONG_LENGTH, _SECURITY, _BLOCKED, _CONDITIONS = b"\x67\x00", b"\x69\x82", b"\x69\x83", b"\x69\x85"
@@ -37,8 +39,9 @@ def atr(protocol: int) -> bytes:
 
 
 class ChipCard:
-    """One card. track_2: digits as DE 35 has them; key: its own AES key; pin: digits, or None for a
-    card without."""
+    """One card. track_2: digits as DE 35 has them; key: its own AES key for a mutual authentication; pin:
+    digits, or None for a card without; proof_key: its own key for cryptograms, b"" of a card without;
+    counter: of the cryptograms that it has made."""
 
     def __init__(
         self,
@@ -48,10 +51,14 @@ class ChipCard:
         pin: str | None = None,
         member: bytes = b"\x01fa",
         random: Callable[[int], bytes] = os.urandom,
+        proof_key: bytes = b"",
+        counter: int = 0,
     ) -> None:
         assert len(identifier) == 7, "a card has an identifier of 7 bytes"
         self.identifier = identifier
         self._key = key
+        self._proof_key = proof_key
+        self.counter = counter
         self._pin = pin
         self._tries = PIN_TRIES
         self._random = random
@@ -142,11 +149,23 @@ class ChipCard:
         return OK
 
     def _prove(self, apdu: bytes) -> bytes:
-        """INTERNAL AUTHENTICATE: our random number enciphered, the first step of AuthenticateEV2First."""
+        """INTERNAL AUTHENTICATE: with a challenge, our counter, which rises first, and our cryptogram; without
+        one, our random number enciphered, the first step of AuthenticateEV2First."""
         if not self._is_selected:
             return _CONDITIONS
+        if len(apdu) > 5:
+            return self._cryptogram(self._data(apdu))
         self._nonce = self._random(16)
         return aes_cbc_encrypt(self._key, self._nonce) + OK
+
+    def _cryptogram(self, challenge: bytes | None) -> bytes:
+        if not self._proof_key or self.counter >= LAST_COUNT:
+            return _CONDITIONS
+        if challenge is None or len(challenge) != CHALLENGE_BYTES:
+            return _WRONG_LENGTH
+        self.counter += 1
+        said = cryptogram(self._proof_key, self.counter, challenge)
+        return self.counter.to_bytes(CHIP_COUNTER_BYTES) + said + OK
 
     def _confirm(self, apdu: bytes) -> bytes:
         """EXTERNAL AUTHENTICATE with the host's 32 bytes; the 32 bytes that prove us."""

@@ -1,17 +1,26 @@
 """An NTAG 424 DNA as a reader meets it: its NDEF file says at each tap anew who it is (SUN).
 
-NXP AN12196: file 2 holds a link whose `e=` are the enciphered UID and read counter and whose `m=` is a MAC
-under a key of this card. Keys are made by the switch's own rules. It knows no reader and no serial line.
+NXP AN12196: file 2 holds a link whose `e=` are the enciphered UID and read counter, whose `c=` is the
+enciphered card number, and whose `m=` is a MAC of it all under a key of this card. Keys are made by the
+switch's own rules. It knows no reader and no serial line.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from switch.hsm.crypto.ciphers import aes_cbc_encrypt
-from switch.hsm.crypto.ntag424 import IDENTIFIER_BYTES, Picc, file_key, meta_key, sun_mac
+from switch.hsm.crypto.ntag424 import (
+    IDENTIFIER_BYTES,
+    Picc,
+    file_key,
+    meta_key,
+    mirrored_of,
+    seal_file_data,
+    sun_mac,
+)
 
 SAK: Final = 0x20  # ISO/IEC 14443-4
 ATQA: Final = 0x0344
@@ -28,25 +37,45 @@ _WRONG_LENGTH, _NOT_ALLOWED = b"\x67\x00", b"\x69\x86"
 _NOT_FOUND, _WRONG_PLACE, _UNKNOWN, _WRONG_CLASS = b"\x6a\x82", b"\x6b\x00", b"\x6d\x00", b"\x6e\x00"
 _PICC_TAG: Final = b"\xc7"
 _HTTPS: Final = b"\x04"  # NFC Forum URI record: "https://"
+NUMBER_DIGITS: Final = 16
+
+
+class TapKeys(NamedTuple):
+    """What is loaded into one card when it is issued: the key of its UID, which all cards share, and of its
+    file."""
+
+    meta: bytes
+    file: bytes
+
+    def __repr__(self) -> str:
+        return "TapKeys(hidden)"
+
+
+def tap_keys(master: bytes, uid: bytes) -> TapKeys:
+    return TapKeys(meta_key(master), file_key(master, uid))
 
 
 class Ntag424:
-    """One card. master: the key that all cards' keys come from; link: what stands before its own values."""
+    """One card. master: the key that all cards' keys come from, or its own two;
+    number: of the card, 16 digits; link: what stands before its own values."""
 
     sak, atqa, ats = SAK, ATQA, ATS
 
     def __init__(
         self,
         uid: bytes,
-        master: bytes,
+        master: bytes | TapKeys,
+        number: str,
         link: str = "vafa.example/t?",
         counter: int = 0,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
         assert len(uid) == IDENTIFIER_BYTES, "the card has a UID of 7 bytes"
+        assert len(number) == NUMBER_DIGITS, "its number fills one block"
         self.uid = uid
         self.counter = counter
-        self._master = master
+        self._keys = master if isinstance(master, TapKeys) else tap_keys(master, uid)
+        self._number = number
         self._link = link
         self._random = random
         self.removed()
@@ -105,8 +134,9 @@ class Ntag424:
         self.counter += 1
         picc = Picc(self.uid, self.counter)
         clear = _PICC_TAG + self.uid + self.counter.to_bytes(3, "little") + self._random(5)
-        enciphered = aes_cbc_encrypt(meta_key(self._master), clear)
-        mac = sun_mac(file_key(self._master, self.uid), picc)
-        link = f"{self._link}e={enciphered.hex().upper()}&m={mac.hex().upper()}".encode("ascii")
+        enciphered = aes_cbc_encrypt(self._keys.meta, clear).hex().upper()
+        mirrored = mirrored_of(seal_file_data(self._keys.file, picc, self._number.encode("ascii")))
+        mac = sun_mac(self._keys.file, picc, mirrored).hex().upper()
+        link = f"{self._link}e={enciphered}&c=".encode("ascii") + mirrored + mac.encode("ascii")
         record = bytes((0xD1, 0x01, len(link) + 1)) + b"U" + _HTTPS + link
         return len(record).to_bytes(2, "big") + record

@@ -15,9 +15,14 @@ _NDEF_FILE = b"\xe1\x04"
 _CAPABILITY_FILE = b"\xe1\x03"
 _LENGTH_BYTES = 2
 _LINK_RECORD, _HEAD_MASK = 0x11, 0x17  # short record, type name format 1 (well known), of one type letter
-_PICC = "e="
-_MAC = "m="
-_PICC_LETTERS, _MAC_LETTERS = 32, 16
+# The parts of a tap's link: UID and counter, card number, both enciphered; MAC. With the letters of each.
+_PARTS = (("e=", 32), ("c=", 32), ("m=", 16))
+
+CHIP_APPLICATION = b"\xf0VAFA\x01"
+_IDENTITY_FILE = b"\x00\x01"
+_IDENTITY_VERSION = 1
+_HEAD_BYTES = 9  # version, identifier (7), length of the packed digits
+PROOF_BYTES = 12  # counter (4), cryptogram (8)
 
 
 class CardError(Exception):
@@ -30,10 +35,12 @@ class CardError(Exception):
 
 
 class Tap:
-    """Who an NTAG 424 DNA says it is (SUN, NXP AN12196): enciphered UID and counter, and their MAC."""
+    """Who an NTAG 424 DNA says it is (SUN, NXP AN12196): enciphered UID and counter, enciphered card number,
+    and their MAC."""
 
-    def __init__(self, picc, mac):
+    def __init__(self, picc, data, mac):
         self.picc = picc
+        self.data = data
         self.mac = mac
 
     def __repr__(self):
@@ -128,16 +135,16 @@ def link_of(record):
 
 
 def tap_of(link):
-    """The Tap of a link `...?e=PICC&m=MAC`, in either order and with others between."""
-    picc = mac = None
-    for part in link[link.find("?") + 1 :].split("&"):
-        if part.startswith(_PICC):
-            picc = _bytes_of(part[2:], _PICC_LETTERS)
-        elif part.startswith(_MAC):
-            mac = _bytes_of(part[2:], _MAC_LETTERS)
-    if picc is None or mac is None:
-        raise CardError("link")
-    return Tap(picc, mac)
+    """The Tap of a link `...?e=PICC&c=NUMBER&m=MAC`, with others between or in another order."""
+    parts = link[link.find("?") + 1 :].split("&")
+    return Tap(*[_part_of(parts, begin, letters) for begin, letters in _PARTS])
+
+
+def _part_of(parts, begin, letters):
+    for part in parts:
+        if part.startswith(begin):
+            return _bytes_of(part[len(begin) :], letters)
+    raise CardError("link")
 
 
 def _bytes_of(letters, count):
@@ -147,3 +154,28 @@ def _bytes_of(letters, count):
         return bytes.fromhex(letters)
     except ValueError:
         raise CardError("link")
+
+
+def read_chip():
+    """The conversation with a chip card of the program; returns its card number."""
+    yield from select_application(CHIP_APPLICATION)
+    yield from select_file(_IDENTITY_FILE)
+    head = yield from read_binary(0, _HEAD_BYTES)
+    if len(head) != _HEAD_BYTES or head[0] != _IDENTITY_VERSION or not 0 < head[8] <= 20:
+        raise CardError("identity")
+    packed = yield from read_binary(_HEAD_BYTES, head[8])
+    if len(packed) != head[8]:
+        raise CardError("length")
+    number = "".join(["%02X" % byte for byte in packed]).split("D")[0]
+    for digit in number:
+        if not "0" <= digit <= "9":
+            raise CardError("identity")
+    return number
+
+
+def prove(challenge):
+    """Have the chip card that was read prove a request: its counter and cryptogram, 12 bytes."""
+    proof = yield from told(b"\x00\x88\x00\x00" + bytes((len(challenge),)) + challenge + b"\x00")
+    if len(proof) != PROOF_BYTES:
+        raise CardError("length")
+    return proof

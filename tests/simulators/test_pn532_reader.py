@@ -14,18 +14,19 @@ from hypothesis import strategies as st
 
 from simulators.readers.ntag424 import Ntag424
 from simulators.readers.pn532 import ChipFaults, MifareClassic, Pn532Chip, Pn532Reader, TapCard
-from switch.hsm.crypto.ntag424 import Picc, verify_tap
+from switch.hsm.crypto.ntag424 import Picc, file_key, mirrored_of, open_file_data, verify_tap
 from terminal.drivers.chip_card import CardError, read_tap
 from terminal.drivers.pn532 import Answer, Card, Failed, NoCard, Pn532, Ready
 
 MASTER = bytes(range(16))
 TAG_UID = bytes.fromhex("04112233445566")
+NUMBER = "9364001234567898"
 CLASSIC_UID = bytes.fromhex("deadbeef")
 LONGEST_WAIT_S = 60
 
 
 def tag(counter: int = 0) -> Ntag424:
-    return Ntag424(TAG_UID, MASTER, counter=counter)
+    return Ntag424(TAG_UID, MASTER, NUMBER, counter=counter)
 
 
 @pytest.mark.parametrize(
@@ -116,13 +117,14 @@ def test_a_tap_through_the_driver_is_genuine_to_the_switch(cuts: list[int]) -> N
     assert isinstance(card, Card)
     assert (card.uid, card.is_chip) == (TAG_UID, True)
     tap = desk.said(read_tap())
-    assert verify_tap(MASTER, tap.picc, tap.mac) == Picc(TAG_UID, 7)
+    assert verify_tap(MASTER, tap.picc, tap.mac, mirrored_of(tap.data)) == Picc(TAG_UID, 7)
+    assert open_file_data(file_key(MASTER, TAG_UID), Picc(TAG_UID, 7), tap.data) == NUMBER.encode()
     assert repr(tap) == "Tap(hidden)"
     assert desk.asked("release")
     again = desk.asked("look")
     assert again.uid == TAG_UID
     second = desk.said(read_tap())
-    assert verify_tap(MASTER, second.picc, second.mac) == Picc(TAG_UID, 8)
+    assert verify_tap(MASTER, second.picc, second.mac, mirrored_of(second.data)) == Picc(TAG_UID, 8)
     assert tap.picc != second.picc
 
 

@@ -1,4 +1,5 @@
-"""NTAG 424 DNA: diversified keys (NXP AN10922), SUN messages (AN12196) and mutual authentication.
+"""NTAG 424 DNA: diversified keys (NXP AN10922), SUN messages (AN12196) and mutual authentication; and the
+cryptograms of our own chip cards, whose keys come from the same master.
 
 Keys of single cards come from one master; nothing of a card is stored here. A read counter that doesn't rise
 is the caller's to refuse.
@@ -28,6 +29,9 @@ SUN_MAC_BYTES = 8
 RANDOM_BYTES = 16
 REPLY_BYTES = 32
 STATE_BYTES = 12 + RANDOM_BYTES + 16  # nonce, our random number, tag
+CHALLENGE_BYTES = 16
+CHIP_COUNTER_BYTES = 4
+CRYPTOGRAM_BYTES = 8
 
 _PICC_TAG = 0xC7  # mirrors a 7-byte UID and the read counter
 _COUNTER_BYTES = 3
@@ -43,6 +47,7 @@ _META_INPUT = b"VAFA-META"
 _FILE_PREFIX = b"\x01"
 _AUTHENTICATION_PREFIX = b"\x02"
 _STATE_PREFIX = b"\x03"
+_PROOF_PREFIX = b"\x04"
 _SYSTEM = b"VAFA"
 
 Random = Callable[[int], bytes]
@@ -96,6 +101,10 @@ def authentication_key(master: bytes, identifier: bytes) -> bytes:
     return diversified_key(master, _of_card(_AUTHENTICATION_PREFIX, identifier))
 
 
+def proof_key(master: bytes, identifier: bytes) -> bytes:
+    return diversified_key(master, _of_card(_PROOF_PREFIX, identifier))
+
+
 # ---------------------------------------------------------------- SUN
 
 
@@ -116,13 +125,22 @@ def sun_mac(key: bytes, picc: Picc, mirrored: bytes = b"") -> bytes:
     return _shortened(cmac(session, mirrored))
 
 
+def mirrored_of(file_data: bytes) -> bytes:
+    """What the MAC of our cards' links covers: the letters `HEX&m=` of the enciphered file data."""
+    return file_data.hex().upper().encode("ascii") + b"&m="
+
+
 def open_file_data(key: bytes, picc: Picc, enciphered: bytes) -> bytes:
     """The clear part of a mirrored file (SDMENCFileData) under a card's file key. Raises ValueError for
     anything but whole blocks."""
-    counter = picc.counter.to_bytes(_COUNTER_BYTES, "little")
-    session = cmac(key, _FILE_CIPHER_LABEL + picc.identifier + counter)
-    vector = aes_ecb_encrypt(session, counter.ljust(AES_BLOCK_BYTES, b"\0"))
+    session, vector = _file_session(key, picc)
     return aes_cbc_decrypt(session, enciphered, vector)
+
+
+def seal_file_data(key: bytes, picc: Picc, clear: bytes) -> bytes:
+    """Opposite of open_file_data, as a card does it."""
+    session, vector = _file_session(key, picc)
+    return aes_cbc_encrypt(session, clear, vector)
 
 
 def verify_tap(master: bytes, enciphered: bytes, mac: bytes, mirrored: bytes = b"") -> Picc | None:
@@ -133,6 +151,20 @@ def verify_tap(master: bytes, enciphered: bytes, mac: bytes, mirrored: bytes = b
     expected = sun_mac(file_key(master, asked.identifier), asked, mirrored)
     genuine = len(mac) == SUN_MAC_BYTES and same(expected, mac)
     return picc if genuine else None
+
+
+# ---------------------------------------------------------------- our chip cards
+
+
+def cryptogram(key: bytes, counter: int, challenge: bytes) -> bytes:
+    """What a chip card says to a challenge (16 bytes): AES-CMAC under its proof key over its counter (4
+    bytes) and the challenge, left 8 bytes."""
+    return cmac(key, counter.to_bytes(CHIP_COUNTER_BYTES) + challenge)[:CRYPTOGRAM_BYTES]
+
+
+def verify_cryptogram(master: bytes, identifier: bytes, counter: int, challenge: bytes, said: bytes) -> bool:
+    expected = cryptogram(proof_key(master, identifier), counter, challenge)
+    return len(said) == CRYPTOGRAM_BYTES and same(expected, said)
 
 
 # ---------------------------------------------------------------- AuthenticateEV2First
@@ -192,6 +224,13 @@ def _of_card(prefix: bytes, identifier: bytes) -> bytes:
     if len(identifier) != IDENTIFIER_BYTES:
         raise ValueError(f"a card's UID has {IDENTIFIER_BYTES} bytes, not {len(identifier)}")
     return prefix + identifier + _SYSTEM
+
+
+def _file_session(key: bytes, picc: Picc) -> tuple[bytes, bytes]:
+    """Key and vector that a card's mirrored file is enciphered with (SesSDMFileReadENCKey)."""
+    counter = picc.counter.to_bytes(_COUNTER_BYTES, "little")
+    session = cmac(key, _FILE_CIPHER_LABEL + picc.identifier + counter)
+    return session, aes_ecb_encrypt(session, counter.ljust(AES_BLOCK_BYTES, b"\0"))
 
 
 def _state_key(master: bytes, identifier: bytes) -> bytes:
