@@ -60,6 +60,25 @@ fault|Internal error/Please wait|خطای داخلی/کمی صبر کنید
 no_reader|No card reader|کارت‌خوان وصل نیست
 no_keypad|No keypad|صفحه‌کلید وصل نیست
 no_printer|No printer|چاپگر وصل نیست
+line_calling|Calling/Please wait/* back|در حال تماس/کمی صبر کنید/* بازگشت
+line_dialling|Dialling/Please wait/* back|شماره‌گیری/کمی صبر کنید/* بازگشت
+line_connecting|Connecting/Please wait/* back|اتصال به شبکه/کمی صبر کنید/* بازگشت
+line_stands|Connected/Please wait|متصل شد/کمی صبر کنید
+line_busy|Number is busy/Nothing was sent|شماره اشغال است/چیزی ارسال نشد
+line_no_carrier|No carrier/Nothing was sent|ارتباط برقرار نشد/چیزی ارسال نشد
+line_no_dial_tone|No dial tone/Check phone line|بوق آزاد نیست/خط تلفن را ببینید
+line_no_answer|Nobody answers/Nothing was sent|پاسخ نمی‌دهد/چیزی ارسال نشد
+line_no_sim|No SIM card/Check the SIM|سیم‌کارت نیست/سیم‌کارت را ببینید
+line_sim_locked|SIM is locked/Call service|سیم‌کارت قفل است/با پشتیبانی تماس بگیرید
+line_wrong_pin|SIM PIN wrong/Call service|رمز سیم‌کارت نادرست/با پشتیبانی تماس بگیرید
+line_no_signal|No signal/Nothing was sent|آنتن نمی‌دهد/چیزی ارسال نشد
+line_not_registered|No network/Nothing was sent|شبکه نیست/چیزی ارسال نشد
+line_denied|SIM refused/Call service|سیم‌کارت پذیرفته نشد/با پشتیبانی تماس بگیرید
+line_no_data|No mobile data/Nothing was sent|دادهٔ همراه نیست/چیزی ارسال نشد
+line_no_host|No connection/Nothing was sent|اتصال برقرار نشد/چیزی ارسال نشد
+line_modem|Modem silent/Nothing was sent|مودم پاسخ نمی‌دهد/چیزی ارسال نشد
+no_modem|No modem|مودم وصل نیست
+bad_modem|Modem error|خطای مودم
 last_transaction|LAST TRANSACTION|آخرین تراکنش
 receipt_terminal|Terminal|پایانه
 receipt_date|Date|تاریخ
