@@ -43,8 +43,13 @@ class Application:
         self.stans = Stans(board.storage, board.random, self.log)
         self.line_is_up = False
         self.line_trouble = None  # the screen that tells more of a line that isn't up
+        self.line_told = None  # and of one that is being made
+        self.line_patience_ms = LINE_PATIENCE_MS
         self.ratio = 0  # rial per point when redeeming; 0 before sign-on
         self.pin_from_points = None  # redemptions above this need a proof; None: none does
+        self.last = None  # the Outcome that was presented last
+        self.training = None  # what flows run at while nothing is real, see flows.training
+        self.supervisor_from_ms = None  # wrong codes have closed the supervisor's menu until then
         self._describe_fault = board.fault
         self._doors = self._made_doors(board.devices)
         self._plugged = {}  # door -> whether something is there, once it is known

@@ -27,6 +27,7 @@ KEY_NAMES = ("key_block", "key_serial")
 TLS_PATHS = ("ca", "certificate", "key")
 _PATH_LONGEST = 256
 _TPDU_BYTES = 5
+_SALT_BYTES, _HASH_BYTES = 16, 32
 _TEXT_LONGEST = 64
 _PREFIXES_MOST = 32
 _PREFIX_LONGEST = 12  # digits of a 16-digit card number that a program may fix
@@ -203,6 +204,19 @@ def _serial(value):
     return value
 
 
+def _truth(value):
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+def _supervisor(value):
+    """(salt, hash) of the supervisor's code, see flows.supervisor."""
+    if not isinstance(value, dict):
+        raise ValueError
+    return _hex(_SALT_BYTES)(value.get("salt")), _hex(_HASH_BYTES)(value.get("hash"))
+
+
 def _tls(value):
     if not isinstance(value, dict):
         raise ValueError
@@ -242,6 +256,10 @@ FIELDS = (
     ("transport_key", "32 hexadecimal digits", _hex(_KEY_BYTES)),
     ("key_block", "an X9.143 key block or null", _optional(_printable(_BLOCK_SHORTEST, _BLOCK_LONGEST))),
     ("key_serial", "24 hexadecimal digits or null", _optional(_serial)),
+    ("till_receipts", "true or false", _optional(_truth)),
+    ("supervisor", 'an object with "salt" and "hash" in hexadecimal, or null', _optional(_supervisor)),
     ("tls", 'an object with the paths "ca", "certificate" and "key", or null', _optional(_tls)),
+    ("lines", 'a list of one or two lines, "tcp", "dial" or "gprs" with what they need', _lines),
 )
-OPTIONAL = KEY_NAMES + ("tls",)
+OPTIONAL = KEY_NAMES + ("till_receipts", "supervisor", "tls")
+OTHERWISE = {"lines": [{"kind": "tcp"}]}

@@ -4,7 +4,7 @@ Each returns what was given, or None when it was cancelled or nobody came.
 """
 
 from terminal.flows.member import CARD_DIGITS, MOBILE_DIGITS, by_number
-from terminal.flows.wait import BAD_CARD, CARD, KEY, TIMEOUT, Wait
+from terminal.flows.wait import BAD_CARD, CARD, KEY, SCAN, TIMEOUT, Wait
 from terminal.text import masked
 
 ENTRY_MS = 60000  # a half-typed amount is dropped when the cashier walks away
@@ -14,6 +14,8 @@ LONGEST_NUMBER = 12  # digits of DE 4 and of the points tag
 
 CANCEL = "*"
 ENTER = "#"
+NEXT_LETTER = "A"  # key that makes the next letter of the phone key of a digit
+PHONE_KEYS = ("0", "1", "2ABC", "3DEF", "4GHI", "5JKL", "6MNO", "7PQRS", "8TUV", "9WXYZ")
 # Key at idle: the flow it starts.
 MENU = {"A": "earn", "B": "redeem", "C": "balance", "D": "activate"}
 MORE = "#"  # key at idle: the menu of what is wanted seldom
@@ -25,26 +27,85 @@ class Cancelled(Exception):
     """The cashier went back, or away."""
 
 
-async def ask_number(app, screen, title):
+async def ask_number(app, screen, title, longest=LONGEST_NUMBER):
     """A whole number above zero, keyed in and confirmed. Raises Cancelled."""
-    digits = ""
+    return (await ask_sale(app, screen, title, longest=longest))[0]
+
+
+async def ask_sale(app, screen, title, digits="", kinds=(KEY,), longest=LONGEST_NUMBER):
+    """As ask_number(), and the member whose card ended the entry instead of a key, or None.
+
+    digits: keyed in already; kinds: with CARD and BAD_CARD a card may come.
+    """
+    text = None
     while True:
-        app.screens.show(screen, title, int(digits or "0"))
-        kind, key = await Wait((KEY,), ENTRY_MS)
+        app.screens.show(screen, title, int(digits or "0"), text=text)
+        kind, key = await Wait(kinds, ENTRY_MS)
+        text = None
         if kind == TIMEOUT or (key == CANCEL and not digits):
             raise Cancelled
-        if key == CANCEL:
+        if kind == CARD and digits:
+            return int(digits), key
+        if kind == BAD_CARD:
+            text = screen + "_again"
+        elif key == CANCEL:
             digits = ""
         elif key == ENTER:
             if digits:
-                return int(digits)
-        elif "0" <= key <= "9" and len(digits) < LONGEST_NUMBER and (digits or key != "0"):
+                return int(digits), None
+        elif kind == KEY and "0" <= key <= "9" and len(digits) < longest and (digits or key != "0"):
             digits += key
 
 
-async def ask_member(app, title):
-    """The member by a swipe, or by a typed card or mobile number. Raises Cancelled."""
-    text = "swipe"
+async def ask_text(app, screen, title, longest, letters=False, scanned=None):
+    """A text of keyed digits, empty when only ENTER came. Raises Cancelled.
+
+    letters: NEXT_LETTER makes letters of digits; scanned(bytes) -> text or None: what a code that was held
+    under the scanner stands for.
+    """
+    text = ""
+    while True:
+        app.screens.show(screen, title, text)
+        kind, key = await Wait((KEY,) if scanned is None else (KEY, SCAN), ENTRY_MS)
+        if kind == TIMEOUT or (key == CANCEL and not text):
+            raise Cancelled
+        if kind == SCAN:
+            found = scanned(key)
+            if found is not None:
+                return found
+        elif key == CANCEL:
+            text = ""
+        elif key == ENTER:
+            return text
+        elif key == NEXT_LETTER and letters and text:
+            text = text[:-1] + letter_after(text[-1])
+        elif "0" <= key <= "9" and len(text) < longest:
+            text += key
+
+
+def letter_after(letter):
+    """What the next-letter key makes of a letter: the next one of its phone key, after the last its digit."""
+    for group in PHONE_KEYS:
+        at = group.find(letter)
+        if at >= 0:
+            return group[(at + 1) % len(group)]
+    return letter
+
+
+async def choose(app, screen, keys, *values, text=None):
+    """The key of `keys` that the cashier presses. Raises Cancelled on CANCEL, and when nobody comes."""
+    app.screens.show(screen, *values, text=text)
+    while True:
+        kind, key = await Wait((KEY,), ENTRY_MS)
+        if kind == TIMEOUT or key == CANCEL:
+            raise Cancelled
+        if key in keys:
+            return key
+
+
+async def ask_member(app, title, text="swipe"):
+    """The member by a card, or by a typed card or mobile number. Raises Cancelled. text: who is asked for."""
+    asked = text
     digits = ""
     while True:
         if digits:
@@ -57,7 +118,7 @@ async def ask_member(app, title):
         if kind == TIMEOUT or (value == CANCEL and not digits):
             raise Cancelled
         if kind == BAD_CARD or value == CANCEL:
-            text = "swipe_again" if kind == BAD_CARD else text
+            text = "swipe_again" if kind == BAD_CARD else asked
             digits = ""
         elif value == ENTER:
             member = by_number(digits)
@@ -84,8 +145,9 @@ async def tell(app, text, *values):
 
 
 async def hold(time_ms):
-    """Leave the screen as it is; a swipe or a menu key ends that and is returned, another key ends it."""
+    """Leave the screen as it is; a card, a digit or a menu key ends that and is returned, another key ends
+    it."""
     kind, value = await Wait((CARD, BAD_CARD, KEY), time_ms)
-    if kind == TIMEOUT or (kind == KEY and value not in MENU):
+    if kind == TIMEOUT or (kind == KEY and value not in MENU and not "1" <= value <= "9"):
         return None
     return kind, value

@@ -2,10 +2,10 @@
 
 import terminal
 from terminal.doors import MISSING
-from terminal.flows.dialogue import ENTRY_MS, MENU, MORE, Cancelled, tell
+from terminal.flows.dialogue import MENU, MORE, Cancelled, ask_sale, choose, tell
 from terminal.flows.present import present
 from terminal.flows.reverse import reverse
-from terminal.flows.trade import trade
+from terminal.flows.trade import Refused, trade
 from terminal.flows.wait import BAD_CARD, CARD, DEVICE, KEY, KEYS_LOADED, TIMEOUT, Wait
 from terminal.journal import SENT, JournalError
 from terminal.keys import NoKey
@@ -14,11 +14,34 @@ from terminal.ui.strings import pair_of
 # Modules imported where they are needed and given back at rest: where code is loaded into the heap, they take
 # memory only while they work.
 SELDOM = (
+    "terminal.flows.diagnostics",
+    "terminal.flows.follow",
+    "terminal.flows.membership",
     "terminal.flows.pin_change",
     "terminal.flows.proof",
+    "terminal.flows.reprint",
     "terminal.flows.sign_on",
+    "terminal.flows.supervisor",
+    "terminal.flows.training",
     "terminal.ui.receipt",
 )
+
+
+# Key of the menu of what is wanted seldom: flow, its module in terminal.flows, the function there; each is
+# called with the application and the flow, and returns an event that is left to handle, or None.
+SELDOM_WANTED = {
+    "1": ("void", "follow", "void"),
+    "2": ("return", "follow", "give_back"),
+    "3": ("copy", "reprint", "reprint"),
+    "4": ("split", "trade", "trade"),
+    "5": ("replace", "membership", "replace"),
+    "6": ("pin_change", "pin_change", "change_pin"),
+    "7": ("block", "membership", "block"),
+    "8": ("unblock", "membership", "unblock"),
+    "9": ("transfer", "membership", "transfer"),
+    "0": ("supervisor", "supervisor", "open_menu"),
+}
+SELDOM_KEYS = "0123456789" + MORE  # on every page of it
 
 
 async def run(app):
@@ -26,7 +49,7 @@ async def run(app):
     event = None
     while True:
         try:
-            event = await step(app, event)
+            event = await step(app.training or app, event)
         except NoKey:
             event = None  # the next step says so and waits for one
 
@@ -65,11 +88,13 @@ async def idle(app):
     kind = DEVICE
     while True:
         if kind == DEVICE:
-            app.screens.show("idle", app.settings.acceptor_name, trouble(app))
+            told = trouble(app)
+            text = "idle_trouble" if told[0] else "idle"
+            app.screens.show("idle", app.settings.acceptor_name, told, text=text)
         kind, value = await Wait((CARD, BAD_CARD, KEY, DEVICE), app.sign_on_left_ms())
         if kind == TIMEOUT:
             return None
-        if kind in (CARD, BAD_CARD) or value in MENU or value == MORE:
+        if kind in (CARD, BAD_CARD) or value in MENU or value == MORE or "1" <= value <= "9":
             return kind, value
 
 
@@ -87,11 +112,16 @@ async def handle(app, event):
     try:
         if kind == CARD:
             return await trade(app, "earn", value)
-        if kind == KEY and value == MORE:
+        if kind == BAD_CARD:
+            return await tell(app, "swipe_again")
+        if value == MORE:
             return await more(app)
-        if kind == KEY:
+        if value in MENU:
             return await trade(app, MENU[value])
-        return await tell(app, "swipe_again")
+        amount, member = await ask_sale(app, "amount", pair_of("earn"), value, (KEY, CARD, BAD_CARD))
+        return await trade(app, "earn", member, amount)
+    except Refused as refused:
+        return refused.left
     except Cancelled:
         return None
     except JournalError as error:
@@ -101,10 +131,11 @@ async def handle(app, event):
 
 async def more(app):
     """What is wanted seldom, by number."""
-    app.screens.show("menu")
-    _, key = await Wait((KEY,), ENTRY_MS)
-    if key != "1":
-        return None
-    from terminal.flows.pin_change import change_pin
-
-    return await change_pin(app)
+    key = MORE
+    page = ("menu", "menu_2")
+    while key == MORE:
+        key = await choose(app, page[0], SELDOM_KEYS)
+        page = page[1], page[0]
+    flow, module, function = SELDOM_WANTED[key]
+    module = __import__("terminal.flows." + module, None, None, (function,))
+    return await getattr(module, function)(app, flow)

@@ -13,19 +13,27 @@ from terminal.message_tables import (
     RESPONSES,
     TAG_BALANCE,
     TAG_DEBT,
+    TAG_EARNED_WITH,
+    TAG_HELD,
     TAG_MOBILE,
+    TAG_OTHER_CARD,
+    TAG_PENDING,
     TAG_POINTS,
     TAG_REASON,
     TAG_REASON_NUMBER,
+    TAG_SALE_AMOUNT,
+    TAG_TAP,
 )
 from terminal.text import grouped, masked
 from terminal.ui.strings import LOCALES
 
 APPROVED_CODE = "00"
 _MOMENT_BYTES = 7
-_COPIED = (2, 3, 4, 12, 13, 35, 41, 42, 49, 60)  # fields of a request that its reversal repeats
+_COPIED = (2, 3, 4, 12, 13, 35, 37, 41, 42, 49, 60, 62)  # fields of a request that its reversal repeats
+_NAMING = (2, 35, 37)  # a reversal names its member by one thing: a mobile number beside these stays out
 
-_COPIED_TAGS = (TAG_POINTS, TAG_MOBILE)  # never a code, a PIN, a serial: those belong to one sending
+# Never a code, a PIN, a proof: those belong to one sending.
+_COPIED_TAGS = (TAG_POINTS, TAG_MOBILE, TAG_SALE_AMOUNT, TAG_OTHER_CARD, TAG_TAP)
 
 # flow: MTI, processing code (DE 3)
 MESSAGES = {
@@ -35,10 +43,20 @@ MESSAGES = {
     "activate": ("0300", "720000"),
     "pin_change": ("0300", "700000"),
     "code": ("0100", "336000"),
+    "split": ("0200", "006000"),
+    "void": ("0200", "020060"),
+    "refund": ("0200", "200060"),
+    "return": ("0200", "206000"),
+    "transfer": ("0200", "406060"),
+    "block": ("0300", "730000"),
+    "unblock": ("0300", "740000"),
+    "replace": ("0300", "750000"),
 }
+VOID_REDEMPTION = ("0200", "026000")
+FINANCIAL = "0200"
+MOVING = ("earn", "redeem", "split", "void", "refund", "return", "transfer")  # flows whose answer has points
 # What the cashier keys in for a flow that moves points: the screen that asks for it.
-ASKED = {"earn": "amount", "redeem": "points"}
-_FLOWS = {code: name for name, (_, code) in MESSAGES.items()}
+ASKED = {"earn": "amount", "redeem": "points", "split": "points", "transfer": "points"}
 
 
 def record_of(mti, fields, reversal_stan, moment):
@@ -48,6 +66,8 @@ def record_of(mti, fields, reversal_stan, moment):
     reversal[90] = mti + fields[11] + fields[13] + fields[12] + "0" * 22
     tags = fields.get(48, {})
     tags = {tag: tags[tag] for tag in _COPIED_TAGS if tag in tags}
+    if TAG_MOBILE in tags and (TAG_TAP in tags or any(number in reversal for number in _NAMING)):
+        del tags[TAG_MOBILE]
     if tags:
         reversal[48] = tags
     return unhexlify("%04d%02d%02d%02d%02d%02d" % moment) + pack("0420", reversal)
@@ -63,29 +83,52 @@ def original_stan(reversal):
     return reversal[90][4:10]
 
 
+def flow_of(request):
+    """The flow of a request's fields."""
+    if TAG_SALE_AMOUNT in request.get(48, {}):
+        return "split"
+    for flow in MESSAGES:
+        if MESSAGES[flow][1] == request[3]:
+            return flow
+    return "void"  # of another kind than in the table
+
+
 class Outcome:
-    """A decided request: flow, moment, stan, card (masked), amount (rial), points, balance, debt, reason,
-    reason_number, rrn, response_code. Numbers are int, 0 when absent; codes are str, "" when absent.
+    """A decided request: flow, moment, stan, card and other_card (masked), amount (rial), sale (rial, of a
+    split one), points, earned (beside a redemption), balance, pending, held, debt, reason, reason_number, rrn,
+    follows (RRN), till_receipt, response_code. Numbers are int, 0 when absent; codes are str, "" when absent.
     """
 
     def __init__(self, record, answer):
         digits = str(hexlify(record[:_MOMENT_BYTES]), "ascii")
         self.moment = (int(digits[:4]),) + tuple([int(digits[at : at + 2]) for at in range(4, 14, 2)])
         request = reversal_of(record)
-        self.flow = _FLOWS[request[3]]
+        self.flow = flow_of(request)
         self.stan = original_stan(request)
         number = card_number(request)
         self.card = masked(number) if number else ""
         self.amount = int(request.get(4, "0"))
+        self.follows = request.get(37, "")
+        self.till_receipt = request.get(62, "")
+        asked = request.get(48, {})
+        self.sale = int(asked.get(TAG_SALE_AMOUNT, "0"))
+        self.other_card = masked(asked.get(TAG_OTHER_CARD, ""))
         fields = self.answer = unpack(answer)[1]
         self.response_code = fields[39]
         self.rrn = fields.get(37, "")
         tags = fields.get(48, {})
         self.points = int(tags.get(TAG_POINTS, "0"))
+        self.earned = int(tags.get(TAG_EARNED_WITH, "0"))
         self.balance = int(tags.get(TAG_BALANCE, "0"))
+        self.pending = int(tags.get(TAG_PENDING, "0"))
+        self.held = int(tags.get(TAG_HELD, "0"))
         self.debt = int(tags.get(TAG_DEBT, "0"))
         self.reason = tags.get(TAG_REASON, "")
         self.reason_number = int(tags.get(TAG_REASON_NUMBER, "0"))
+
+    def approved(self):
+        """Whether the switch said yes."""
+        return self.response_code == APPROVED_CODE
 
     def why(self):
         """Why it was declined, as (English, Persian): the reason when the switch gives one that the tables

@@ -5,7 +5,7 @@ Not reversed when no answer comes: the cashier is told that either PIN may be th
 
 from terminal.flows.dialogue import RESULT_MS, ask_member, hold, tell
 from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
-from terminal.flows.member import card_number, is_of_program, joined
+from terminal.flows.member import is_of_program, joined, pin_digits
 from terminal.flows.outcome import APPROVED_CODE, MESSAGES, event_of
 from terminal.flows.proof import ask_new_pin, ask_proof
 from terminal.message_tables import RESPONSES, TAG_NEW_PIN_BLOCK
@@ -15,11 +15,11 @@ from terminal.ui.strings import pair_of
 FLOW = "pin_change"
 
 
-async def change_pin(app):
+async def change_pin(app, flow=FLOW):
     """From card to result; return an event left to handle, or None. Raises Cancelled, JournalError."""
-    title = pair_of(FLOW)
+    title = pair_of(flow)
     member = await ask_member(app, title)
-    number = card_number(member)
+    number = pin_digits(member)
     if number is None or not is_of_program(member, app.settings.card_prefixes):
         return await tell(app, "card_refused")
     proof = await ask_proof(app, title, member)

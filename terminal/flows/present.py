@@ -2,11 +2,12 @@
 
 from terminal.drivers.printer import OK, PAPER_OUT, receipt_bytes
 from terminal.flows.dialogue import ENTER
-from terminal.flows.outcome import ASKED, Outcome
+from terminal.flows.outcome import MOVING, Outcome
 from terminal.flows.wait import KEY, PRINTER, TIMEOUT, Wait
 from terminal.journal import PRESENTED
 from terminal.ui.strings import pair_of
 
+WITHOUT_BALANCE = ("block",)  # flows whose answer has none
 PRINTER_MS = 3000  # beyond the time that the bytes themselves take
 MS_PER_BYTE = 2  # 1.04 at 9600 baud, and a slow head
 
@@ -16,7 +17,7 @@ async def present(app, pending, again=False):
 
     again: it is the last transaction after a restart.
     """
-    outcome = Outcome(pending.request, pending.answer)
+    outcome = app.last = Outcome(pending.request, pending.answer)
     show(app, "printing" if again else "approved", outcome, again)
     for locale in app.settings.receipt_locales:
         while True:
@@ -50,7 +51,18 @@ async def printed(app, lines):
 
 def show(app, screen, outcome, again=False):
     """The outcome on a screen of this name."""
-    text = "last" if again else "approved" if outcome.flow in ASKED else "approved_balance"
+    text = "last" if again else text_of(outcome)
     if outcome.debt and not again:
         text += "_debt"
-    app.screens.show(screen, pair_of(outcome.flow), outcome.points, outcome.balance, outcome.debt, text=text)
+    to_pay = max(outcome.sale - outcome.amount, 0)
+    values = outcome.points, outcome.balance, outcome.debt, to_pay
+    app.screens.show(screen, pair_of(outcome.flow), *values, text=text)
+
+
+def text_of(outcome):
+    """The text that says what has come of it."""
+    if outcome.sale:
+        return "approved_split"
+    if outcome.flow in WITHOUT_BALANCE:
+        return "approved_done"
+    return "approved" if outcome.flow in MOVING else "approved_balance"

@@ -4,9 +4,9 @@ A clear PIN lives in one bytearray from its first key to its block and is overwr
 show stars.
 """
 
-from terminal.flows.dialogue import CANCEL, ENTER, ENTRY_MS, MESSAGE_MS, Cancelled, tell
+from terminal.flows.dialogue import CANCEL, ENTER, ENTRY_MS, MESSAGE_MS, Cancelled, tell, typed
 from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
-from terminal.flows.member import card_number, joined
+from terminal.flows.member import MOBILE_DIGITS, by_number, joined, pin_digits
 from terminal.flows.outcome import APPROVED_CODE, MESSAGES
 from terminal.flows.wait import KEY, TIMEOUT, Wait
 from terminal.message_tables import RESPONSES, TAG_ONE_TIME_CODE
@@ -16,6 +16,7 @@ from terminal.ui.strings import pair_of
 
 CODE_DIGITS = 6
 CODE_INSTEAD = "A"  # key at a PIN screen: a one-time code, please
+WITH_PIN = "A"  # key that ends a new member's mobile number: a PIN is chosen, too
 
 
 class Proof:
@@ -28,7 +29,7 @@ class Proof:
 
 async def ask_proof(app, title, member):
     """A Proof by PIN, or by a code when the member wants or has no card. Raises Cancelled, JournalError."""
-    number = card_number(member)
+    number = pin_digits(member)
     while True:
         if number is not None:
             pin = await ask_secret(app, "pin", title, SHORTEST_PIN, LONGEST_PIN, other=CODE_INSTEAD)
@@ -95,10 +96,28 @@ async def ask_new_pin(app, screen, title, other=None):
         await Wait((KEY,), MESSAGE_MS)
 
 
-async def ask_first_pin(app, title, number):
-    """The Proof of a PIN that a new member chooses; None when there shall be none. Raises as ask_proof()."""
-    pin = await ask_new_pin(app, "first_pin", title, other=ENTER)
-    return None if pin is None else enciphered(app, pin, number)
+async def ask_newcomer(app, title, number):
+    """(fields, Proof or None): the mobile number of a new member, when one is given, and its first PIN, when
+    it is asked for by WITH_PIN. number: what the PIN block is made over. Raises as ask_proof()."""
+    digits = ""
+    while True:
+        app.screens.show("mobile", title, typed(digits))
+        kind, key = await Wait((KEY,), ENTRY_MS)
+        if kind == TIMEOUT or (key == CANCEL and not digits):
+            raise Cancelled
+        if key == CANCEL:
+            digits = ""
+        elif key in (ENTER, WITH_PIN):
+            named = by_number(digits)
+            if digits and (named is None or 48 not in named):
+                app.screens.show("message", text="number_wrong")
+                await Wait((KEY,), MESSAGE_MS)
+                continue
+            pin = await ask_new_pin(app, "new_pin", title) if key == WITH_PIN else None
+            fields = {48: named[48]} if digits else {}
+            return fields, None if pin is None else enciphered(app, pin, number)
+        elif "0" <= key <= "9" and len(digits) < MOBILE_DIGITS:
+            digits += key
 
 
 async def ask_code(app, title, member):

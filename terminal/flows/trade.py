@@ -1,64 +1,151 @@
-"""Earn, redeem, balance and activate: member, number, proof, request, answer. They differ by tables only."""
+"""What is one request with the member there: earn, redeem, split sale, balance, activate. They differ by tables.
+
+Who asks for something else about a member or an earlier transaction uses `attempt`, and `member_of_program`
+for who it is.
+"""
 
 import terminal
-from terminal.flows.dialogue import LONGEST_NUMBER, RESULT_MS, ask_member, ask_number, hold, tell
+from terminal.flows.dialogue import (
+    LONGEST_NUMBER,
+    RESULT_MS,
+    Cancelled,
+    ask_member,
+    ask_number,
+    ask_text,
+    choose,
+    hold,
+    tell,
+)
 from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
-from terminal.flows.member import card_number, has_card, is_of_program, joined
-from terminal.flows.outcome import APPROVED_CODE, ASKED, MESSAGES, Outcome, record_of
+from terminal.flows.member import has_card, is_of_program, joined, names_card, pin_digits
+from terminal.flows.outcome import APPROVED_CODE, ASKED, FINANCIAL, MESSAGES, Outcome, record_of
 from terminal.flows.present import present
 from terminal.flows.reverse import reverse
 from terminal.flows.wait import KEY, Wait
 from terminal.journal import DECLINED, NOT_SENT, JournalError
-from terminal.message_tables import TAG_POINTS
+from terminal.message_tables import TAG_CONFIRMED, TAG_POINTS, TAG_SALE_AMOUNT
 from terminal.ui.strings import pair_of
 
 CURRENCY = "364"  # rial
 BATCH = "000001"  # until batches are closed
 INVALID_AMOUNT = "13"
 PROOF_NEEDED = "1A"  # PIN or one-time code
-PROVEN = ("redeem",)  # flows that may need one
-CARD_ONLY = ("activate",)  # flows that a mobile number can't name the member for
+DOUBLE_SWIPE = "0601"  # reason: the same card and amount as just before
+SALES = ("earn", "redeem", "split")  # flows that a till's receipt number goes with
+PROVEN = ("redeem", "split", "transfer")  # flows that may need a proof
+CARD_ONLY = ("activate", "replace")  # flows that a mobile number alone can't name a card for
+TILL_RECEIPT_DIGITS = 12  # as many as a person types; a till sends up to 32 letters
 
 STORAGE_RETRY_MS = 2000
 SENDINGS = 2  # a connection found dead before a byte left it is replaced once
 
 
-async def trade(app, flow, member=None):
+class Refused(Cancelled):
+    """There is nothing to send; left: the event that ended the message which said why, or None."""
+
+    def __init__(self, left):
+        super().__init__()
+        self.left = left
+
+
+async def trade(app, flow, member=None, number=None, till_receipt=None):
     """One transaction of the flow from card to receipt; return an event that is left to handle, or None.
 
-    Raises Cancelled, JournalError. member: who was there already.
+    member: who was there already; number: keyed in already, rial of a sale or points; till_receipt: of the
+    till, "" for none. Raises Cancelled, JournalError.
     """
+    return (await sell(app, flow, member, number, till_receipt))[1]
+
+
+async def sell(app, flow, member=None, number=None, till_receipt=None):
+    """As trade(); return (Outcome or None, event that is left or None)."""
     title = pair_of(flow)
+    try:
+        member = await member_of_program(app, title, flow, member)
+        more = await asked_fields(app, flow, title, number)
+        if flow == "activate":
+            from terminal.flows.proof import ask_newcomer
+
+            more, proof = await ask_newcomer(app, title, pin_digits(member))
+            terminal.forget("terminal.flows.proof")
+        else:
+            proof = await first_proof(app, flow, title, member, points_of(more))
+        till_receipt = await till_receipt_of(app, flow, title, till_receipt)
+    except Refused as refused:
+        return None, refused.left
+    if till_receipt:
+        more[62] = till_receipt
+    return await decided(app, flow, member, more, proof)
+
+
+async def decided(app, flow, member, more, proof):
+    """Send, and again when the switch wants a proof or to hear that it is no double swipe."""
+    title = pair_of(flow)
+    answered = [DOUBLE_SWIPE] if flow in SALES else []
+    if flow in PROVEN and proof is None:
+        answered.append(PROOF_NEEDED)
+    while True:
+        outcome, left = await attempt(app, flow, joined(member, more), proof, answered)
+        if outcome is None or outcome.approved():
+            return outcome, left
+        if outcome.response_code in answered:
+            answered.remove(PROOF_NEEDED)
+            proof = await needed_proof(app, title, member)
+        elif outcome.reason in answered:
+            answered.remove(DOUBLE_SWIPE)
+            await choose(app, "double_swipe", "#", title, outcome.why())
+            more = joined(more, {48: {TAG_CONFIRMED: "01"}})
+            if proof is not None:  # it was of that one sending
+                proof = await needed_proof(app, title, member)
+        else:
+            return outcome, left
+
+
+async def member_of_program(app, title, flow, member=None, text="swipe"):
+    """Who it is about. Raises Cancelled; Refused when the card is another's, which nothing keeps."""
     if member is None:
-        member = await ask_member(app, title)
-    if not is_of_program(member, app.settings.card_prefixes) or (
-        flow in CARD_ONLY and card_number(member) is None
-    ):
-        app.log("info", "card: not of the program")
-        return await tell(app, "card_refused")
-    number = await ask_number(app, ASKED[flow], title) if flow in ASKED else 0
-    if flow == "redeem" and len(str(number * app.ratio)) > LONGEST_NUMBER:
-        return await tell(app, "too_much")
-    proof = await first_proof(app, flow, title, member, number)
-    code, left = await attempt(app, flow, member, number, proof)
-    if code == PROOF_NEEDED and flow in PROVEN and proof is None:
-        proof = await needed_proof(app, title, member)
-        _, left = await attempt(app, flow, member, number, proof)
-    return left
+        member = await ask_member(app, title, text)
+    if is_of_program(member, app.settings.card_prefixes) and (flow not in CARD_ONLY or names_card(member)):
+        return member
+    member.clear()
+    app.log("info", "card: not of the program")
+    raise Refused(await tell(app, "card_refused"))
 
 
-async def first_proof(app, flow, title, member, number):
-    """What goes along from the start: proof of a redemption, the first PIN of a new member; else None."""
+async def asked_fields(app, flow, title, number):
+    """The fields that say how much. Raises Cancelled; Refused when that is more than fits."""
+    if flow not in ASKED:
+        return {}
+    sale = None
+    if flow == "split":
+        sale = await ask_number(app, "amount", title) if number is None else number
+        number = None
+    if number is None:
+        number = await ask_number(app, ASKED[flow], title)
+    if flow == "earn":
+        return {4: "%012d" % number, 49: CURRENCY}
+    amount = number * app.ratio
+    if len(str(amount)) > LONGEST_NUMBER or (sale is not None and amount > sale):
+        raise Refused(await tell(app, "too_much"))
+    tags = {TAG_POINTS: "%012d" % number}
+    if flow == "transfer":
+        return {48: tags}
+    if sale is not None:
+        tags[TAG_SALE_AMOUNT] = "%012d" % sale
+    return {4: "%012d" % amount, 48: tags, 49: CURRENCY}
+
+
+def points_of(more):
+    """The points that fields tell, 0 when they don't."""
+    return int(more.get(48, {}).get(TAG_POINTS, "0"))
+
+
+async def first_proof(app, flow, title, member, points):
+    """The proof that goes along from the start, or None."""
     if flow in PROVEN:
         limit = app.pin_from_points
-        if not has_card(member) or (limit is not None and number > limit):
+        if not has_card(member) or (limit is not None and points > limit):
             return await needed_proof(app, title, member)
-    if flow == "activate":
-        from terminal.flows.proof import ask_first_pin
-
-        proof = await ask_first_pin(app, title, card_number(member))
-        terminal.forget("terminal.flows.proof")
-        return proof
     return None
 
 
@@ -71,40 +158,38 @@ async def needed_proof(app, title, member):
     return proof
 
 
-async def attempt(app, flow, member, number, proof):
-    """One request of the flow and what comes of it: (response code or None, event left to handle or None)."""
+async def till_receipt_of(app, flow, title, given):
+    """The receipt number of the till, asked for where the settings want it; None or empty: none."""
+    if given is None and flow in SALES and app.settings.till_receipts:
+        return await ask_text(app, "till_receipt", title, TILL_RECEIPT_DIGITS)
+    return given
+
+
+async def attempt(app, flow, more, proof=None, answered=(), kind=None):
+    """One request of the flow and what comes of it: (Outcome or None, event left to handle or None).
+
+    more: its fields beside the heading. answered: response codes and reasons that the caller has an answer
+    to: they are not shown. kind: MTI and processing code, when they aren't those of the table.
+    """
     app.screens.show("processing", pair_of(flow))
     if not await line_up(app):
         return None, await tell(app, app.line_trouble or "no_line")
     moment = app.clock.wall()
-    mti, fields = request_fields(app, flow, member, number, moment)
+    mti, code = kind or MESSAGES[flow]
+    fields = joined(app.heading(code, moment), more)
+    if mti == FINANCIAL:
+        fields[60] = BATCH
     stan = app.stans.take()
     fields[11] = "%06d" % stan
     record = record_of(mti, fields, app.stans.take(), moment)
     transmission = proof.transmission if proof else None
     request = app.request(mti, joined(fields, proof.fields) if proof else fields, transmission)
     app.journal.begin(stan, record)
-    return await settle(app, request, proof is None and flow in PROVEN)
+    return await settle(app, request, answered)
 
 
-def request_fields(app, flow, member, number, moment):
-    """MTI and fields of a request, without STAN and proof. number: rial for earn, points for redeem."""
-    mti, code = MESSAGES[flow]
-    fields = joined(app.heading(code, moment), member)
-    if flow in ASKED:
-        fields[4] = "%012d" % (number * app.ratio if flow == "redeem" else number)
-        fields[49] = CURRENCY
-        fields[60] = BATCH
-    if flow == "redeem":
-        fields = joined(fields, {48: {TAG_POINTS: "%012d" % number}})
-    return mti, fields
-
-
-async def settle(app, request, may_prove):
-    """Send the request that the journal holds as SENT, and act on what comes of it; returns as attempt().
-
-    may_prove: a demand for PIN or code is not the end, the caller asks for one.
-    """
+async def settle(app, request, answered):
+    """Send the request that the journal holds as SENT, and act on what comes of it; as attempt()."""
     pending = app.journal.pending()
     try:
         answer, message = await send(app, request)
@@ -113,17 +198,16 @@ async def settle(app, request, may_prove):
         return None, await tell(app, app.line_trouble or "no_line")
     except NoAnswer:
         return None, await reverse(app, pending)
-    code = answer[39]
-    if code == APPROVED_CODE:
+    if answer[39] == APPROVED_CODE:
         await keep(app, pending, message)
-        await present(app, pending)
-        return code, await hold(RESULT_MS)
+        outcome = await present(app, pending)
+        return outcome, await hold(RESULT_MS)
     app.journal.close(pending.stan, DECLINED)
     outcome = Outcome(pending.request, message)
-    if may_prove and code == PROOF_NEEDED:
+    if outcome.response_code in answered or outcome.reason in answered:
         app.emit(outcome.event())
-        return code, None
-    return code, await declined(app, outcome)
+        return outcome, None
+    return outcome, await declined(app, outcome)
 
 
 async def send(app, request):

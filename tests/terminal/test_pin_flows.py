@@ -347,8 +347,8 @@ def test_a_first_pin_at_activation():
     desk = Desk()
     desk.keys("D")
     desk.swipe()
-    assert desk.screens[-1] == "first_pin" and desk.mtis() == ["0800"]
-    desk.keys(PIN + "#")
+    assert desk.screens[-1] == "mobile" and desk.mtis() == ["0800"]
+    desk.keys("A" + PIN + "#")
     assert desk.screens[-1] == "new_pin_again"
     desk.keys(PIN + "#")
     assert desk.requests[-1][1][3] == "720000" and pin_of(desk) == PIN
@@ -368,7 +368,7 @@ def test_pins_that_differ_are_asked_again():
     desk = Desk()
     desk.keys("D")
     desk.swipe()
-    desk.keys("1234#1235#")
+    desk.keys("A1234#1235#")
     assert desk.lines == ["PIN", "Not the same", "Try again"]
     desk.keys("#" + PIN + "#" + PIN + "#")
     assert pin_of(desk) == PIN
@@ -377,7 +377,7 @@ def test_pins_that_differ_are_asked_again():
 def test_a_changed_pin():
     for locale, said in (("en", "PIN is changed"), ("fa", "رمز تغییر کرد")):
         desk = Desk(locale=locale)
-        desk.keys("#1")
+        desk.keys("#6")
         desk.swipe()
         desk.keys("1234#" + PIN + "#" + PIN + "#")
         mti, fields = desk.requests[-1]
@@ -393,7 +393,7 @@ def test_a_changed_pin():
 
 def test_a_changed_pin_by_code():
     desk = Desk()
-    desk.keys("#1")
+    desk.keys("#6")
     desk.swipe()
     desk.keys("A")
     desk.keys(CODE + "#" + PIN + "#" + PIN + "#")
@@ -404,13 +404,13 @@ def test_a_changed_pin_by_code():
 
 def test_a_pin_that_was_not_changed():
     desk = Desk(switch=refusing("55", "700000"))
-    desk.keys("#1")
+    desk.keys("#6")
     desk.swipe()
     desk.keys("1234#" + PIN + "#" + PIN + "#")
     assert desk.lines[1:] == ["Declined 55", "Wrong PIN"]
     assert not desk.transactions[-1]["approved"]
     desk = Desk()
-    desk.keys("#1")
+    desk.keys("#6")
     desk.swipe()
     desk.keys("1234#" + PIN + "#")
     desk.switch = dead
@@ -420,7 +420,7 @@ def test_a_pin_that_was_not_changed():
 
 
 def test_the_menu_is_left():
-    for keys in ("#*", "#5"):
+    for keys in ("#*", "##*"):
         desk = Desk()
         desk.keys(keys)
         assert desk.screens[-1] == "idle"
