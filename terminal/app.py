@@ -10,6 +10,7 @@ ports     connect(): a connection is wanted now; hang_up(): drop it, nothing mor
 """
 
 from terminal.doors import KINDS, MISSING, made
+from terminal.downloads import Downloads
 from terminal.flows.idle import run
 from terminal.flows.wait import DEVICE, LINE_DOWN, LINE_REFUSED, LINE_UP, MESSAGE, TIMEOUT
 from terminal.journal import Journal, JournalError, Stans
@@ -32,13 +33,16 @@ class Application:
 
     def __init__(self, board, settings, ports):
         self._board = board
-        self.settings = settings
+        self.storage = board.storage
+        self.settings = self._given = settings
         self.clock = board.clock
         self.ports = ports
         self.emit = board.emit
         self.screens = Screens(board.display, board.emit, settings.locale)
         self.keys = Keys(board, settings.transport_key, self.log)
         self._provide_keys()
+        self.downloads = self._made_downloads()
+        self.use_parameters()
         self.journal = None  # until there is a key that its records are sealed under
         self.stans = Stans(board.storage, board.random, self.log)
         self.line_is_up = False
@@ -196,6 +200,7 @@ class Application:
         self.pin_from_points = pin_from_points
         self._signed_on_until_ms = self.clock.now_ms() + SIGN_ON_MS
         self.log("info", "signed on")
+        self.downloads.is_well()
 
     def sign_on_again(self):
         """What sign-on brought may be out of date."""
@@ -229,6 +234,21 @@ class Application:
             if row[0] in self._troubles:
                 return row[0], self._troubles[row[0]]
         return None
+
+    def use_parameters(self):
+        """Put what the switch changed over the settings that the terminal was given."""
+        self.settings = self.downloads.settings_with(self._given)
+        self.screens.speak(self.settings.locale)
+
+    def has_unsent(self):
+        """Whether something waits for the switch that no other software may have to send."""
+        return self.opened_journal().pending() is not None
+
+    def _made_downloads(self):
+        try:
+            return Downloads(self._board, self.log)
+        except OSError:
+            raise JournalError("downloads: the storage can't be read")
 
     def _provide_keys(self):
         """Take the key block of the settings, when there is one and it is new; once taken, the block goes."""
@@ -304,3 +324,4 @@ class Application:
             self.screens.show("message", text="fault")
         except Exception:  # out of memory, most likely: the flow's own was freed by now
             self.emit({"event": "log", "level": "error", "what": "fault while telling a fault"})
+        self.downloads.trial_failed()

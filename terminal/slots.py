@@ -13,6 +13,7 @@ RECORD = "boot"
 _BYTES = 1 + 1 + 1 + 4 + 4
 _CHECK_BYTES = 8
 NAMES = ("a", "b")
+WHOLE = "WHOLE"  # a file of a slot: the last to come, the first to go
 
 
 class Boot:

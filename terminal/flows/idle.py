@@ -21,6 +21,9 @@ SELDOM = (
     "terminal.flows.proof",
     "terminal.flows.reprint",
     "terminal.flows.sign_on",
+    "terminal.flows.update",
+    "terminal.bundle",
+    "terminal.signature",
     "terminal.flows.supervisor",
     "terminal.flows.training",
     "terminal.ui.receipt",
@@ -91,11 +94,27 @@ async def idle(app):
             told = trouble(app)
             text = "idle_trouble" if told[0] else "idle"
             app.screens.show("idle", app.settings.acceptor_name, told, text=text)
-        kind, value = await Wait((CARD, BAD_CARD, KEY, DEVICE), app.sign_on_left_ms())
+        kind, value = await waited(app, (CARD, BAD_CARD, KEY, DEVICE))
+        if kind is None or kind == DEVICE:
+            continue
         if kind == TIMEOUT:
             return None
         if kind in (CARD, BAD_CARD) or value in MENU or value == MORE or "1" <= value <= "9":
             return kind, value
+
+
+async def waited(app, kinds):
+    """The next event of `kinds`; (None, None) after a step of a download, which gives way to any of them."""
+    left_ms = app.sign_on_left_ms()
+    download_ms = app.downloads.wait_ms(app.clock.now_ms())
+    if download_ms is None or download_ms >= left_ms:
+        return await Wait(kinds, left_ms)
+    if download_ms:
+        kind, value = await Wait(kinds, download_ms)
+        return (kind, value) if kind in kinds else (None, None)
+    from terminal.flows.update import step as next_piece
+
+    return await next_piece(app, kinds)
 
 
 def trouble(app):

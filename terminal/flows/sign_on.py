@@ -27,6 +27,7 @@ async def sign_on(app):
     text = ("", "")
     while True:
         app.screens.show("signing_on", text)
+        app.downloads.check_trial(app.clock.now_ms())
         text = await attempt(app)
         if text is None:
             return
@@ -43,12 +44,13 @@ async def attempt(app):
             11: "%06d" % app.stans.take(),
             41: app.settings.terminal_id,
             42: app.settings.acceptor_id,
+            48: app.downloads.told(),
             70: SIGN_ON,
         }
         answer, _ = await exchange(app, app.request("0800", fields))
     except (NotSent, NoAnswer):
         return trouble(app)
-    except JournalError as error:
+    except (OSError, JournalError) as error:
         app.log("error", str(error))
         return "", ""
     if answer[39] != APPROVED_CODE:
@@ -62,6 +64,7 @@ async def attempt(app):
         return "", ""
     limit = tags.get(TAG_PIN_FROM_POINTS)
     app.signed_on(moment, ratio, None if limit is None else int(limit))
+    app.downloads.offered(tags)
     return None
 
 

@@ -22,6 +22,10 @@ class Screens:
         self._emit = emit
         self._locale = locale
 
+    def speak(self, locale):
+        """From the next screen on."""
+        self._locale = locale
+
     def show(self, name, *values, text=None):
         """Show the screen `name`. text: its entry in the string table, when it isn't the name itself."""
         frame = self._draw(lines_of(text or name, values, "en"))
