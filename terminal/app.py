@@ -12,7 +12,7 @@ ports     connect(): a connection is wanted now; hang_up(): drop it, nothing mor
 from terminal.doors import KINDS, MISSING, made
 from terminal.downloads import Downloads
 from terminal.flows.idle import run
-from terminal.flows.wait import DEVICE, LINE_DOWN, LINE_REFUSED, LINE_UP, MESSAGE, TIMEOUT
+from terminal.flows.wait import CARD, DEVICE, LINE_DOWN, LINE_REFUSED, LINE_UP, MESSAGE, TIMEOUT
 from terminal.journal import Journal, JournalError, Stans
 from terminal.keys import Keys, LoadError
 from terminal.line import FrameError, Frames, Request
@@ -21,6 +21,7 @@ from terminal.ui.screens import Screens
 
 SIGN_ON_MS = 24 * 3600 * 1000  # then date, time and ratio are asked for again
 FAULT_PAUSE_MS = 3000
+UNSEEN = ("service",)  # doors that a cashier isn't told of
 LOGGED_IGNORED = 16  # messages ignored are logged one by one up to here, then at each power of two
 CERTIFICATE = "certificate"
 
@@ -55,7 +56,8 @@ class Application:
         self.training = None  # what flows run at while nothing is real, see flows.training
         self.supervisor_from_ms = None  # wrong codes have closed the supervisor's menu until then
         self._describe_fault = board.fault
-        self._doors = self._made_doors(board.devices)
+        self._fitted = board.devices
+        self._doors = self._made_doors()
         self._plugged = {}  # door -> whether something is there, once it is known
         self._troubles = {}  # door -> why its device can't be used
         self._frames = None
@@ -228,10 +230,18 @@ class Application:
         """Whether the device is fitted, plugged in, and as it should be."""
         return name in self._doors and name not in self._troubles
 
+    def options(self, name):
+        """What the board file says of the device at a door: "kind", and more that kinds have of their own."""
+        return self._fitted[name]
+
+    def prove(self, challenge):
+        """Have the chip card that was read prove these bytes; a CHIP event follows."""
+        self._doors["chip"].prove(challenge, self.clock.now_ms())
+
     def trouble(self):
-        """(door, why) of a device that can't be used; None when all can."""
+        """(door, why) of a device that can't be used; None when all can. "optional" ones are only logged."""
         for row in KINDS:
-            if row[0] in self._troubles:
+            if row[0] in self._troubles and not self._fitted[row[0]].get("optional", row[0] in UNSEEN):
                 return row[0], self._troubles[row[0]]
         return None
 
@@ -267,11 +277,11 @@ class Application:
 
     # ---------------------------------------------------------------- running the flow
 
-    def _made_doors(self, fitted):
+    def _made_doors(self):
         doors = {}
         for row in KINDS:
-            if row[0] in fitted and row[0] not in doors:
-                device = made(self, row[0], fitted[row[0]]["kind"])
+            if row[0] in self._fitted and row[0] not in doors:
+                device = made(self, row[0], self._fitted[row[0]]["kind"])
                 if device is not None:
                     doors[row[0]] = device
         return doors
@@ -279,7 +289,8 @@ class Application:
     def _happened(self, name, events):
         """What a device told, and whether it can still be used."""
         for kind, value in events:
-            self._deliver(kind, value)
+            if not self._deliver(kind, value) and kind == CARD:
+                self._doors[name].dropped()
         missing = self._plugged.get(name) is False
         self._tell_trouble(name, MISSING if missing else self._doors[name].trouble)
 
@@ -313,11 +324,18 @@ class Application:
             self._failed(error)
             return
         self._wait = wait
+        self._tell_wanted(wait.kinds)
         if wait.timeout_ms is not None:
             self._deadline_ms = self.clock.now_ms() + wait.timeout_ms
 
+    def _tell_wanted(self, kinds):
+        now_ms = self.clock.now_ms()
+        for name in self._doors:
+            self._doors[name].wanted(kinds, now_ms)
+
     def _failed(self, error):
         self._flow = None
+        self._tell_wanted(())
         self._deadline_ms = self.clock.now_ms() + FAULT_PAUSE_MS
         try:
             self.log("error", "fault: " + self._describe_fault(error))

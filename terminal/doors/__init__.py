@@ -9,6 +9,13 @@ bytes and time, takes events of flows (see flows.wait) and bytes for the device.
 # line, somebody else asks what is fitted.
 KINDS = (
     ("reader", "ascii", "reader", "AsciiReader"),
+    ("reader", "bits", "reader_bits", "BitsReader"),
+    ("tap", "pn532", "tap", "TapReader"),
+    ("chip", "ccid", "chip", "ChipReader"),
+    ("scanner", "gm65", "scanner", "ScannerDoor"),
+    ("scanner", "m3y", "scanner", "ScannerDoor"),
+    ("scanner", "gm72", "scanner", "ScannerDoor"),
+    ("scanner", "plain", "scanner", "ScannerDoor"),
     ("keypad", "bytes", "keypad", "Keypad"),
     ("printer", "text", "printer", "Printer"),
     ("service", "keys", "service", "ServicePort"),
@@ -39,6 +46,12 @@ class Device:
 
     def deadline_ms(self):
         """When tick() has something to do; None while nothing is waited for."""
+
+    def wanted(self, kinds, now_ms):
+        """Which kinds of events somebody waits for now."""
+
+    def dropped(self):
+        """A CARD of this device came when nobody waited for one any more."""
 
     def to_send(self):
         """Bytes for the device, each once; b"" when there are none."""

@@ -5,6 +5,8 @@ Whoever drives a flow gets the Wait from its `send()` and gives back the event, 
 
 CARD = "card"  # value: the member's fields (see flows.member), however the card came
 BAD_CARD = "bad_card"  # value: why not, a word
+FOREIGN = "foreign"  # a BAD_CARD that was read, and isn't the program's
+CHIP = "chip"  # value: what the chip card in the reader proves (bytes); None when it can't
 SCAN = "scan"  # value: the text (bytes) of a code that is no member's
 KEY = "key"  # value: one of KEYS
 LINE_UP = "line_up"
