@@ -1,0 +1,154 @@
+"""The firmware with a meter beside it, on MicroPython: `-m metered_firmware MODE --board BOARD.json`.
+
+Tells after each flow what the heap held: loaded code, and everything else at rest and at most. Looked at is
+whenever the firmware uses its board, so in the middle of a message and of a receipt too. Nothing of the
+firmware is changed but who makes its board. MODE: "meter", or "holes": all code is loaded first, then the
+heap is cut up so that nothing above the largest allowed allocation fits anywhere.
+"""
+
+import asyncio
+import builtins
+import gc
+import sys
+
+# The interpreter's own: it loads these parts when they are first used.
+_OWN = (asyncio.Event, asyncio.wait_for, asyncio.TimeoutError)
+gc.collect()
+_BEFORE = gc.mem_alloc()
+
+LARGEST_ALLOCATION = 4096
+HEADER_BYTES = 64  # of a bytearray, beside its bytes; lands in the same hole
+MOST_HOLES = 4096  # pins; a heap of some MiB has fewer
+
+_costs = {}  # full name of a module -> bytes that loading it left in the heap
+_nested = [0]
+_import = builtins.__import__
+
+
+def metered_import(name, *rest):
+    """As __import__; notes what the module itself took, without those it imports."""
+    if name in sys.modules:
+        return _import(name, *rest)
+    gc.collect()
+    before = gc.mem_alloc()
+    known = set(sys.modules)
+    _nested.append(0)
+    try:
+        return _import(name, *rest)
+    finally:
+        gc.collect()
+        took = gc.mem_alloc() - before
+        within = _nested.pop()
+        _nested[-1] += took
+        for loaded in sys.modules:
+            if loaded not in known and loaded not in _costs:
+                _costs[loaded] = 0  # a package on the way to the one that was asked for
+        _costs[name] = took - within
+
+
+class Meter:
+    """rest, peak: bytes of the heap that are no loaded code."""
+
+    def __init__(self):
+        self.peak = 0
+
+    def code(self):
+        return sum([_costs[name] for name in _costs if name in sys.modules])
+
+    def look(self):
+        gc.collect()
+        data = gc.mem_alloc() - self.code() - _BEFORE
+        self.peak = max(self.peak, data)
+        return data
+
+    def watched(self, call):
+        """The same function, looked at before and after."""
+
+        def look_and_call(*arguments):
+            self.look()
+            result = call(*arguments)
+            self.look()
+            return result
+
+        return look_and_call
+
+
+def main():
+    mode = sys.argv.pop(1)
+    if mode == "meter":
+        builtins.__import__ = metered_import
+    from terminal import main as firmware
+
+    meter = Meter()
+
+    class Board(firmware.Board):
+        """The board, looked at when it is used."""
+
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            if mode == "meter":
+                for name in ("append", "replace", "read"):
+                    setattr(self.storage, name, meter.watched(getattr(self.storage, name)))
+                self.aes = meter.watched(self.aes)
+                self.random = meter.watched(self.random)
+                self._emit, self.emit = self.emit, self.told
+
+        def told(self, event):
+            self._emit(event)
+            rest = meter.look()
+            if event.get("event") == "screen" and event.get("name") == "idle":
+                self._emit({"event": "memory", "rest": rest, "peak": meter.peak, "code": meter.code()})
+                meter.peak = 0
+
+    firmware.Board = Board
+    if mode == "holes":
+        load_all(sys.argv.pop(1))
+        cut_up()
+    return asyncio.run(firmware.main(sys.argv[2]))
+
+
+def load_all(path):
+    """Load every module named in a file, a line each, and keep it: no code comes into the heap later."""
+    import terminal
+
+    with open(path) as names:
+        for name in names:
+            __import__(name.strip())
+    terminal.forget = lambda name: None
+
+
+def cut_up():
+    """Leave holes of LARGEST_ALLOCATION and nothing larger: fill the heap, give every other piece back."""
+    global _pins
+    gc.collect()
+    _pins = [None] * MOST_HOLES
+    last = _filled(0, LARGEST_ALLOCATION - HEADER_BYTES)
+    kept = last
+    for size in (1024, 256, 64):  # what is left between the modules, so that it joins no hole
+        kept = _filled(kept, size)
+    for place in range(0, last, 2):
+        _pins[place] = None
+    gc.collect()
+    for size, fits in ((LARGEST_ALLOCATION - HEADER_BYTES, True), (LARGEST_ALLOCATION + HEADER_BYTES, False)):
+        try:
+            bytearray(size)
+        except MemoryError:
+            if fits:
+                raise
+        else:
+            assert fits, "the heap isn't cut up"
+
+
+def _filled(place, size):
+    """Pieces of this size from this place of the pins on, until none fits; returns the place behind."""
+    try:
+        while place < MOST_HOLES:
+            _pins[place] = bytearray(size)
+            place += 1
+    except MemoryError:
+        pass
+    return place
+
+
+if __name__ == "__main__":
+    sys.exit(main())
