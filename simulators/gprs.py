@@ -21,7 +21,8 @@ class Air:
     """What the network and the SIM are like. Counts go down with each look.
 
     boots: looks without an answer; sim, weak, searching: looks at which SIM, signal and registration
-    aren't there yet; registration: of +CREG; attaches, activates: whether data service and access point
+    aren't there yet; sim_pin: what the SIM takes when its state is SIM PIN, three wrong ones lock it;
+    registration: of +CREG; attaches, activates: whether data service and access point
     work; drops_after: bytes to the terminal until the network lets go, 0: never; loses_send: the next
     data handed over get no word.
     """
@@ -29,6 +30,7 @@ class Air:
     boots: int = 0
     sim: int = 0
     sim_state: str = "READY"
+    sim_pin: str = ""
     weak: int = 0
     searching: int = 0
     registration: int = 1
@@ -58,6 +60,7 @@ class GprsModem:
         self._unread = bytearray()
         self._told_news = False
         self._carried = 0
+        self._pin_tries = 3
 
     def feed(self, data: bytes) -> bytes:
         """Bytes of the terminal; what it says to them."""
@@ -134,6 +137,8 @@ class GprsModem:
             yield _lines("OK")
         elif command == "AT+CPIN?":
             yield self._sim()
+        elif name == "AT+CPIN":
+            yield self._unlocked(rest.strip('"'))
         elif command == "AT+CSQ":
             weak, self.air.weak = self.air.weak > 0, max(0, self.air.weak - 1)
             yield _lines("+CSQ: 99,99" if weak else "+CSQ: 17,0", "OK")
@@ -152,6 +157,17 @@ class GprsModem:
             self.air.sim -= 1
             return _lines("+CME ERROR: 10")  # SIM not inserted
         return _lines(f"+CPIN: {self.air.sim_state}", "OK")
+
+    def _unlocked(self, pin: str) -> bytes:
+        if self.air.sim_state != "SIM PIN":
+            return _lines("+CME ERROR: 3")
+        if pin == self.air.sim_pin:
+            self.air.sim_state = "READY"
+            return _lines("OK")
+        self._pin_tries -= 1
+        if not self._pin_tries:
+            self.air.sim_state = "SIM PUK"
+        return _lines("+CME ERROR: 16")  # incorrect password
 
     def _sim800(self, name: str, rest: str) -> Iterator[bytes]:
         if name == "AT+CIPSHUT":

@@ -6,13 +6,14 @@ while another one runs. Whatever goes wrong inside a flow is told without card d
 decides how to go on.
 
 ports     connect(): a connection is wanted now; hang_up(): drop it, nothing more is said about it;
-          send(data) -> count of bytes that left. None of them calls back.
+          send(data) -> count of bytes that left; hold(is_wanted): whether a connection is to be kept, which it
+          is until somebody says no. None of them calls back. A modem stands before them, see doors.modem.
 """
 
 from terminal.doors import KINDS, MISSING, made
 from terminal.downloads import Downloads
 from terminal.flows.idle import run
-from terminal.flows.wait import CARD, DEVICE, LINE_DOWN, LINE_REFUSED, LINE_UP, MESSAGE, TIMEOUT
+from terminal.flows.wait import CARD, DEVICE, LINE_DOWN, LINE_NEWS, LINE_REFUSED, LINE_UP, MESSAGE, TIMEOUT
 from terminal.journal import Journal, JournalError, Stans
 from terminal.keys import Keys, LoadError
 from terminal.line import FrameError, Frames, Request
@@ -24,6 +25,7 @@ FAULT_PAUSE_MS = 3000
 UNSEEN = ("service",)  # doors that a cashier isn't told of
 LOGGED_IGNORED = 16  # messages ignored are logged one by one up to here, then at each power of two
 CERTIFICATE = "certificate"
+LINE_PATIENCE_MS = 8000  # how long a cashier is kept waiting for a line before anything was sent
 
 
 class Application:
@@ -37,7 +39,7 @@ class Application:
         self.storage = board.storage
         self.settings = self._given = settings
         self.clock = board.clock
-        self.ports = ports
+        self.ports = self._tcp = ports
         self.emit = board.emit
         self.screens = Screens(board.display, board.emit, settings.locale)
         self.keys = Keys(board, settings.transport_key, self.log)
@@ -109,6 +111,9 @@ class Application:
     def line_up(self):
         """A new connection stands."""
         self.line_is_up = True
+        self.line_told = None
+        if self.line_trouble != CERTIFICATE:
+            self.line_trouble = None
         self.log("info", "line: up")
         self._frames = Frames(self.settings.tpdu)
         self._deliver(LINE_UP)
@@ -118,6 +123,18 @@ class Application:
         if self.line_trouble is None:
             self.log("error", "line: " + what)
         self.line_trouble = CERTIFICATE
+        if self.ports is self._tcp or not self.ports.tcp_refused():
+            self._deliver(LINE_REFUSED)
+
+    def line_news(self, text):
+        """How far a line is that is being made: the name of a text."""
+        self.line_told = text
+        self._deliver(LINE_NEWS)
+
+    def line_failed(self, text):
+        """No line comes about; the name of a text says why."""
+        self.line_told = None
+        self.line_trouble = text
         self._deliver(LINE_REFUSED)
 
     def line_down(self):
@@ -193,7 +210,9 @@ class Application:
     def request(self, mti, fields, transmission=None):
         """A line.Request under its own key serial. Raises keys.NoKey, JournalError."""
         transmission = transmission or self.keys.transmission()
-        return Request(mti, fields, transmission, self.settings.tpdu, self.settings.tls is not None)
+        # Nobody knows yet which of several lines will carry it.
+        is_private = self.settings.tls is not None and len(self.settings.lines) == 1
+        return Request(mti, fields, transmission, self.settings.tpdu, is_private)
 
     def signed_on(self, moment, ratio, pin_from_points):
         """The switch has told date, time, redemption ratio and from how many points on a proof is needed."""

@@ -33,13 +33,15 @@ class Driver:
         self._board = board
         self._settings = terminal_settings
         self._new_line = board.secure(terminal_settings.tls) if terminal_settings.tls else board.line
-        self._app = Application(board, terminal_settings, self)
         self._changed = asyncio.Event()
         self._connect = asyncio.Event()
+        self._held = asyncio.Event()
+        self._held.set()
         self._doors = {}  # the serial ports of the fitted devices
         self._writing = {}  # door -> task
         self._line = None
         self._line_task = None
+        self._app = Application(board, terminal_settings, self)
 
     async def run(self):
         """Never returns."""
@@ -132,6 +134,7 @@ class Driver:
         """Keep a connection; a broken one is made again after a pause, or at once when it is wanted."""
         pause_s = FIRST_PAUSE_S
         while True:
+            await self._held.wait()
             if await self._one_connection():
                 pause_s = FIRST_PAUSE_S
             try:
@@ -173,9 +176,16 @@ class Driver:
     def connect(self):
         self._connect.set()
 
+    def hold(self, is_wanted):
+        if is_wanted:
+            self._held.set()
+        elif self._held.is_set():
+            self._held.clear()
+            self.hang_up()
+
     def hang_up(self):
         self._line = None
-        if self._line_task is not asyncio.current_task():
+        if self._line_task is not None and self._line_task is not asyncio.current_task():
             self._line_task.cancel()
             self._line_task = asyncio.create_task(self._forever(self._hold_line))
 
@@ -224,11 +234,16 @@ def refuse(what):
     return SETTINGS_WRONG
 
 
+def start(board_path):
+    """Run the terminal; its exit code."""
+    try:
+        return asyncio.run(main(board_path))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 3 or sys.argv[1] != "--board":
         sys.stderr.write("usage: -m terminal.main --board BOARD.json\n")
         sys.exit(SETTINGS_WRONG)
-    try:
-        sys.exit(asyncio.run(main(sys.argv[2])))
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    sys.exit(start(sys.argv[2]))

@@ -31,6 +31,11 @@ _SALT_BYTES, _HASH_BYTES = 16, 32
 _TEXT_LONGEST = 64
 _PREFIXES_MOST = 32
 _PREFIX_LONGEST = 12  # digits of a 16-digit card number that a program may fix
+_LINES_MOST = 2  # one over TCP, one over the modem
+_NUMBERS_MOST = 4  # the second and further ones are for when the first is busy
+_NUMBER_LONGEST = 32
+_DIALLED = "0123456789*#,W"
+_COMMANDS_MOST = 4
 
 
 class SettingsError(Exception):
@@ -114,7 +119,7 @@ def check(values):
     settings = Settings()
     for name, expected, convert in FIELDS:
         try:
-            value = convert(values[name])
+            value = convert(values[name] if name in values else OTHERWISE[name])
         except KeyError:
             if name not in OPTIONAL:
                 raise SettingsError(name + ": missing; expected " + expected)
@@ -128,6 +133,77 @@ def check(values):
 
 
 # ---------------------------------------------------------------- converters: the value, or ValueError
+
+
+class Line:
+    """One line to the switch. kind: "tcp", "dial" or "gprs"; attributes: those of its rows in LINES."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+
+def _line(value):
+    if not isinstance(value, dict) or value.get("kind") not in LINES:
+        raise ValueError
+    line = Line(value["kind"])
+    rows = LINES[line.kind]
+    for name in value:
+        if name != "kind" and name not in [row[0] for row in rows]:
+            raise ValueError  # a misspelt limit would be no limit
+    for name, convert, otherwise in rows:
+        if name not in value and otherwise is MUST:
+            raise ValueError
+        setattr(line, name, convert(value[name]) if name in value else otherwise)
+    return line
+
+
+def _lines(value):
+    if not isinstance(value, list) or not 0 < len(value) <= _LINES_MOST:
+        raise ValueError
+    lines = tuple([_line(one) for one in value])
+    if len(lines) == 2 and (lines[0].kind == "tcp") == (lines[1].kind == "tcp"):
+        raise ValueError
+    return lines
+
+
+def _letters_of(allowed, longest, shortest=1):
+    def convert(value):
+        if not isinstance(value, str) or not shortest <= len(value) <= longest:
+            raise ValueError
+        for letter in value:
+            if letter not in allowed:
+                raise ValueError
+        return value
+
+    return convert
+
+
+def _each(convert, most):
+    def convert_all(value):
+        if not isinstance(value, list) or not 0 < len(value) <= most:
+            raise ValueError
+        return tuple([convert(one) for one in value])
+
+    return convert_all
+
+
+def _yes_or_no(value):
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+def _unquoted(value):
+    """Printable, without the quote that would end a modem's command."""
+    if '"' in _printable(0, _TEXT_LONGEST)(value):
+        raise ValueError
+    return value
+
+
+def _command(value):
+    if not _printable(3, _TEXT_LONGEST)(value).startswith("AT"):
+        raise ValueError
+    return value
 
 
 def _identifier(length):
@@ -240,6 +316,32 @@ def _prefixes(value):
     return tuple(value)
 
 
+# What a line may say: name, converter, what it is otherwise; MUST be there.
+MUST = object()
+_ATTEMPTS = ("attempts", _number(1, 5), 2)  # of one round, each at all numbers
+LINES = {
+    "tcp": (),
+    "dial": (
+        ("numbers", _each(_letters_of(_DIALLED, _NUMBER_LONGEST), _NUMBERS_MOST), MUST),
+        ("outside", _letters_of(_DIALLED, 8, 0), ""),  # what gets an outside line
+        ("pulse", _yes_or_no, False),
+        ("commands", _each(_command, _COMMANDS_MOST), ()),  # of the modem, for fast connect and the like
+        ("invites", _yes_or_no, True),  # False: the host never says ENQ
+        ("idle_s", _number(5, 3600), 60),  # then the call is ended
+        _ATTEMPTS,
+    ),
+    "gprs": (
+        ("access_point", _unquoted, MUST),
+        ("user", _unquoted, ""),
+        ("password", _unquoted, ""),
+        ("pin", _letters_of("0123456789", 8, 4), ""),
+        ("host", _text, ""),  # of the switch, as seen from that network; else as on the other lines
+        ("port", _number(1, 65535), 0),
+        ("idle_s", _number(5, 3600), 240),
+        _ATTEMPTS,
+    ),
+}
+
 # name, what is expected, converter
 FIELDS = (
     ("terminal_id", "8 characters", _identifier(_TERMINAL_ID)),
@@ -261,5 +363,5 @@ FIELDS = (
     ("tls", 'an object with the paths "ca", "certificate" and "key", or null', _optional(_tls)),
     ("lines", 'a list of one or two lines, "tcp", "dial" or "gprs" with what they need', _lines),
 )
-OPTIONAL = KEY_NAMES + ("till_receipts", "supervisor", "tls")
+OPTIONAL = KEY_NAMES + ("till_receipts", "supervisor", "tls", "lines")
 OTHERWISE = {"lines": [{"kind": "tcp"}]}

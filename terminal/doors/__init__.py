@@ -4,7 +4,7 @@ A row of KINDS says which; only what is fitted is imported. No I/O here and no w
 bytes and time, takes events of flows (see flows.wait) and bytes for the device.
 """
 
-# (door, kind, module of this package, its class). The first kind of a door is what it has when nothing is said;
+# (door, kind, module of this package, its class). The first kind of a door is what it has when none is given;
 # of several troubles the cashier is told the first one's. Without a module: no conversation over a serial
 # line, somebody else asks what is fitted.
 KINDS = (
@@ -19,7 +19,12 @@ KINDS = (
     ("keypad", "bytes", "keypad", "Keypad"),
     ("printer", "text", "printer", "Printer"),
     ("service", "keys", "service", "ServicePort"),
+    ("modem", "hayes", "modem", "ModemDoor"),
+    ("modem", "sim800", "modem", "ModemDoor"),
+    ("modem", "m95", "modem", "ModemDoor"),
     ("display", "memory", None, None),
+    ("display", "ssd1306", None, None),
+    ("display", "st7920", None, None),
     ("line", "tcp", None, None),
 )
 WITHOUT_PATH = ("display", "line")  # these may have one

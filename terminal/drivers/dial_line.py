@@ -55,15 +55,23 @@ class DialLine:
         self._tries = 0
         self._waits_ms = None
         self._gap_ms = None
+        self.is_invited = False  # the host has said that it is ready
 
-    def ask(self, message, now_ms):
-        """Send this when the host is ready."""
+    @property
+    def is_quiet(self):
+        """Whether ask() is possible."""
+        return self._state == _QUIET
+
+    def ask(self, message, now_ms, enquiry_ms=ENQUIRY_MS):
+        """Send this when the host is ready, or hasn't said so for `enquiry_ms`."""
         assert self._state == _QUIET, "one exchange at a time"
         assert 0 < len(message) <= LONGEST_MESSAGE, "longer than a frame"
         self._frame = framed(message)
         self._tries = TRIES
         self._state = _WAITING
-        self._waits_ms = now_ms + ENQUIRY_MS
+        self._waits_ms = now_ms + enquiry_ms
+        if self.is_invited or not enquiry_ms:
+            self._put(now_ms)
 
     def finish(self):
         """Nothing more is to be asked: the host may go."""
@@ -104,6 +112,7 @@ class DialLine:
     def _put(self, now_ms):
         self._tries -= 1
         self._state = _SENT
+        self.is_invited = False
         self._out += self._frame
         self._waits_ms = now_ms + ACK_MS
 
@@ -114,6 +123,8 @@ class DialLine:
             self._buffer[0] = byte
             self._count = 1
             self._gap_ms = now_ms + GAP_MS
+        elif byte == _ENQ and self._state == _QUIET:
+            self.is_invited = True
         elif byte == _ENQ and self._state in (_WAITING, _SENT):
             if self._tries:
                 self._put(now_ms)
@@ -123,7 +134,7 @@ class DialLine:
         elif byte == _NAK and self._state == _SENT:
             self._waits_ms = now_ms  # at once
             events += self.tick(now_ms)
-        elif byte == _EOT and self._state != _QUIET:
+        elif byte == _EOT:
             self._failed(ENDED, events)
         # Anything else is noise of the line.
 
@@ -153,7 +164,7 @@ class DialLine:
             events.append(Answered(message))
 
     def _failed(self, reason, events):
-        was_sent = self._tries < TRIES
+        was_sent = self._state != _QUIET and self._tries < TRIES
         self._rest()
         events.append(Failed(reason, was_sent))
 

@@ -20,10 +20,11 @@ LONGEST_LINE = 128
 NOISE_BYTES = 1024
 WEAKEST_SIGNAL = 5  # of +CSQ, 0 to 31; below it nothing lasts
 
-SILENT, NO_SIM, SIM_LOCKED, NO_SIGNAL, NOT_REGISTERED, DENIED, NO_DATA, NO_HOST, NOISE, REFUSED = (
+SILENT, NO_SIM, SIM_LOCKED, WRONG_PIN, NO_SIGNAL, NOT_REGISTERED, DENIED, NO_DATA, NO_HOST, NOISE, REFUSED = (
     "silent",
     "no sim",
-    "sim locked",
+    "sim locked",  # it wants a PIN that nobody gave us, or was locked for good
+    "wrong pin",  # of the SIM; never given twice, the third one locks it
     "no signal",
     "not registered",
     "denied",  # the network won't have this SIM
@@ -93,7 +94,7 @@ FAMILIES = {"sim800": SIM800, "m95": M95}
 
 _CONNECTED = ("0, CONNECT OK", "CONNECT OK", "0, ALREADY CONNECT", "ALREADY CONNECT")
 _NOT_CONNECTED = ("0, CONNECT FAIL", "CONNECT FAIL")
-_WAKE, _ECHO, _SIM, _SIGNAL, _REGISTRATION, _ATTACH, _UP, _CONNECT, _SEND, _FETCH, _END = range(11)
+_WAKE, _ECHO, _SIM, _SIGNAL, _REGISTRATION, _ATTACH, _UP, _CONNECT, _SEND, _FETCH, _END, _PIN = range(12)
 _CHECKS = {
     _WAKE: "AT",
     _ECHO: "ATE0",
@@ -146,13 +147,16 @@ class Failed:
 
 
 class Gprs:
-    """One modem, one connection at a time."""
+    """One modem, one connection at a time. pin: of the SIM, "" when it has none. was_pin_refused: the SIM
+    didn't take it; whoever has a storage keeps that, and gives no PIN then."""
 
-    def __init__(self, family, access_point, user="", password=""):
-        for text in (access_point, user, password):
+    def __init__(self, family, access_point, user="", password="", pin=""):
+        for text in (access_point, user, password, pin):
             assert '"' not in text, "a quote ends the command"
         self._family = family
         self._names = (access_point, user, password)
+        self._pin = pin
+        self.was_pin_refused = False
         self._out = b""
         self._step = None
         self._at = 0  # of the family's commands that bring the network up
@@ -356,6 +360,14 @@ class Gprs:
                 self._done(now_ms)
         elif step == _FETCH:
             self._fetched(line, failed, now_ms, events)
+        elif step == _PIN:
+            if failed:
+                self.was_pin_refused = True
+                self._pin = ""
+                self._failed(WRONG_PIN, events)
+            elif line == "OK":
+                self._step = _SIM
+                self._again(now_ms, events, NO_SIM)  # it takes a while until it says READY
         elif step == _END:
             if line == self._family.end[1] or failed:
                 self._forget()
@@ -388,8 +400,11 @@ class Gprs:
     def _checked(self, now_ms, events):
         step, told = self._step, self._told
         if step == _SIM and told != "+CPIN: READY":
-            if told.startswith("+CPIN: SIM P"):
-                self._failed(SIM_LOCKED, events)
+            if told == "+CPIN: SIM PIN" and self._pin:
+                self._command(_PIN, 'AT+CPIN="' + self._pin + '"', now_ms)
+                self._pin = ""  # once
+            elif told.startswith("+CPIN: SIM P"):
+                self._failed(WRONG_PIN if self.was_pin_refused else SIM_LOCKED, events)
             else:
                 self._again(now_ms, events, NO_SIM)
         elif step == _SIGNAL and not self._is_signal(told):

@@ -1,9 +1,9 @@
 """A request over the line, and its verified answer or the certainty that there is none."""
 
-from terminal.flows.wait import LINE_DOWN, LINE_REFUSED, LINE_UP, MESSAGE, Wait
+from terminal.flows.wait import KEY, LINE_DOWN, LINE_NEWS, LINE_REFUSED, LINE_UP, MESSAGE, TIMEOUT, Wait
 from terminal.line import Ignored
 
-CONNECT_MS = 8000  # how long a cashier is kept waiting for a line before anything was sent
+GIVE_UP = "*"  # key that ends the waiting for a call; the call goes on for whoever comes next
 
 # Transient refusals (DE 39): the switch remembers nothing of them, the same request may succeed later.
 TRANSIENT = ("63", "86", "91", "96")
@@ -18,12 +18,21 @@ class NoAnswer(Exception):
 
 
 async def line_up(app):
-    """Whether the line is up, after waiting for it at most CONNECT_MS."""
+    """Whether the line is up, after waiting for it; how far a call is stands on the screen meanwhile."""
     if app.line_is_up:
         return True
     app.ports.connect()
-    kind, _ = await Wait((LINE_UP, LINE_REFUSED), CONNECT_MS)
-    return kind == LINE_UP
+    end_ms = app.clock.now_ms() + app.line_patience_ms
+    kinds = (LINE_UP, LINE_REFUSED, LINE_NEWS)
+    while True:
+        if app.line_told:
+            app.screens.show("line", text=app.line_told)
+            kinds = (LINE_UP, LINE_REFUSED, LINE_NEWS, KEY)
+        kind, key = await Wait(kinds, max(0, end_ms - app.clock.now_ms()))
+        if kind == LINE_UP and len(kinds) == 4:
+            app.screens.show("line", text="line_stands")
+        if kind in (LINE_UP, LINE_REFUSED, TIMEOUT) or key == GIVE_UP:
+            return kind == LINE_UP
 
 
 async def exchange(app, request):

@@ -106,6 +106,8 @@ async def member_of_program(app, title, flow, member=None, text="swipe"):
     if member is None:
         member = await ask_member(app, title, text)
     if is_of_program(member, app.settings.card_prefixes) and (flow not in CARD_ONLY or names_card(member)):
+        if not app.line_is_up:
+            app.ports.connect()  # a call is made while the rest is keyed in
         return member
     member.clear()
     app.log("info", "card: not of the program")

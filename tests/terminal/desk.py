@@ -110,7 +110,7 @@ class Desk:
         self.printed = []
         self.reachable = reachable
         self.connected = False
-        self.wanted = True
+        self.wanted = self.held = True
         self.takes = None  # bytes that the next sendings take; None: all
         self.switch = switch or approve
         self.paper = OK
@@ -205,6 +205,11 @@ class Desk:
     def hang_up(self):
         self.connected = False
 
+    def hold(self, is_wanted):
+        self.held = is_wanted
+        if not is_wanted:
+            self.connected = self.wanted = False
+
     def send(self, data):
         assert self.connected
         if self.takes is not None:
@@ -246,7 +251,7 @@ class Desk:
         """Let everything that is under way arrive."""
         while True:
             self._carry()
-            if self.wanted and self.reachable and not self.connected:
+            if self.wanted and self.held and self.reachable and not self.connected:
                 self.wanted = False
                 self.connected = True
                 self.app.line_up()

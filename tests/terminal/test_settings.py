@@ -19,6 +19,10 @@ GOOD = {
     "transport_key": "0123456789abcdef0123456789ABCDEF",
     "key_block": "D0112" + "0" * 107,
     "key_serial": "12" * 12,
+    "lines": [
+        {"kind": "tcp"},
+        {"kind": "dial", "numbers": ["0,2188", "2189"], "outside": "9,", "commands": ["AT$F2"], "idle_s": 30},
+    ],
     "tls": {"ca": "ca.pem", "certificate": "terminal.pem", "key": "terminal.key"},
 }
 
@@ -37,6 +41,28 @@ WRONG = (
     ("key_block", ("", "D" * 111, "D" * 513, "D\n" * 60, 5)),
     ("key_serial", ("", "12" * 11, "12" * 13, "zz" * 12, 5)),
     ("tls", ("", True, {}, {"ca": "ca.pem"}, {"ca": "", "certificate": "c", "key": "k"})),
+    (
+        "lines",
+        (
+            [],
+            {},
+            [{}],
+            [{"kind": "isdn"}],
+            [{"kind": "dial"}],
+            [{"kind": "dial", "numbers": []}],
+            [{"kind": "dial", "numbers": ["12\r34"]}],
+            [{"kind": "dial", "numbers": ["12"], "attemps": 1}],
+            [{"kind": "dial", "numbers": ["12"], "attempts": 0}],
+            [{"kind": "dial", "numbers": ["12"], "commands": ["DT12"]}],
+            [{"kind": "gprs"}],
+            [{"kind": "gprs", "access_point": 'a"b'}],
+            [{"kind": "gprs", "access_point": "a", "pin": "12"}],
+            [{"kind": "gprs", "access_point": "a", "pin": 1234}],
+            [{"kind": "tcp", "numbers": ["12"]}],
+            [{"kind": "tcp"}, {"kind": "tcp"}],
+            [{"kind": "dial", "numbers": ["12"]}, {"kind": "gprs", "access_point": "a"}],
+        ),
+    ),
     ("card_prefixes", ([], "936400", ["x"], [""], ["1" * 13], [936400], ["1"] * 33)),
 )
 
@@ -57,6 +83,13 @@ def test_good_settings():
     assert settings.card_prefixes == ("936400",) and settings.receipt_locales == ("en", "fa")
     assert settings.tls == ("ca.pem", "terminal.pem", "terminal.key")
     assert check(dict(GOOD, tpdu=None)).tpdu is None
+    held, dialled = settings.lines
+    assert (held.kind, dialled.kind, dialled.numbers) == ("tcp", "dial", ("0,2188", "2189"))
+    assert (dialled.outside, dialled.commands, dialled.idle_s, dialled.attempts) == ("9,", ("AT$F2",), 30, 2)
+    del GOOD["lines"]
+    [only] = check(GOOD).lines
+    assert only.kind == "tcp"
+    GOOD["lines"] = [{"kind": "tcp"}]
 
 
 def test_every_missing_setting_is_named_with_what_is_expected():
