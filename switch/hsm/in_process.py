@@ -23,6 +23,7 @@ from switch.hsm.crypto.transaction_keys import TransactionKeys
 from switch.hsm.port import (
     MAC_BYTES,
     Capability,
+    CardKey,
     Challenge,
     Direction,
     DukptPin,
@@ -36,6 +37,7 @@ from switch.hsm.port import (
     MacAlgorithm,
     PinFormat,
     Status,
+    OpenedTap,
     Tap,
 )
 
@@ -389,6 +391,27 @@ class InProcessHsm:
         held = self._hold("tap_verify", key, KeyUse.CARD_MASTER, _DERIVING)
         picc = ntag424.verify_tap(held.key, enciphered, mac, mirrored)
         return None if picc is None else Tap(picc.identifier, picc.counter)
+
+    async def tap_open(self, key: Key, enciphered: bytes, mac: bytes, file_data: bytes) -> OpenedTap | None:
+        held = self._hold("tap_open", key, KeyUse.CARD_MASTER, _DERIVING)
+        opened = ntag424.open_tap(held.key, enciphered, mac, file_data)
+        return None if opened is None else OpenedTap(*opened[0], opened[1])
+
+    async def chip_verify(
+        self, key: Key, identifier: bytes, counter: int, challenge: bytes, said: bytes
+    ) -> bool:
+        inputs.check_cryptogram("chip_verify", identifier, counter, challenge)
+        held = self._hold("chip_verify", key, KeyUse.CARD_MASTER, _DERIVING)
+        return ntag424.verify_cryptogram(held.key, identifier, counter, challenge, said)
+
+    async def card_key(self, key: Key, kind: CardKey, identifier: bytes, under: Key) -> ExportedKey:
+        operation = "card_key"
+        inputs.check_card_identifier(operation, identifier)
+        held = self._hold(operation, key, KeyUse.CARD_MASTER, _DERIVING)
+        transport = self._hold(operation, under, KeyUse.TRANSPORT, _WRAPPING)
+        header = Header("D", ntag424.CARD_KEY_USAGE, "A", "N", exportability="N")
+        derived = ntag424.card_key(held.key, kind.value, identifier)
+        return self._exported(operation, header, derived, transport)
 
     async def card_challenge(self, key: Key, identifier: bytes, enciphered: bytes) -> Challenge:
         inputs.check_challenge("card_challenge", identifier, enciphered)

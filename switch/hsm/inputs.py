@@ -30,6 +30,7 @@ MOST_BINDING_BYTES = 255  # its length travels in one byte
 VERIFIER_BYTES = 16
 CARD_BLOCK_BYTES = 16  # PICC data, RndB: one AES block
 CARD_REPLY_BYTES = 32
+CHIP_COUNTER_BYTES = 4
 UID_BYTES = 7  # NTAG 424 DNA
 MOST_STATE_BYTES = 255  # what a host command can carry
 MOST_MIRRORED_BYTES = 256  # an NTAG 424 DNA file has 256 bytes
@@ -174,6 +175,14 @@ def check_challenge(operation: str, identifier: bytes, enciphered: bytes) -> Non
     check_card_identifier(operation, identifier)
     if len(enciphered) != CARD_BLOCK_BYTES:
         raise refuse(operation, f"an enciphered RndB has {CARD_BLOCK_BYTES} bytes, not {len(enciphered)}")
+
+
+def check_cryptogram(operation: str, identifier: bytes, counter: int, challenge: bytes) -> None:
+    check_card_identifier(operation, identifier)
+    if not 0 <= counter < 1 << 8 * CHIP_COUNTER_BYTES:
+        raise refuse(operation, "no counter of a chip card")
+    if len(challenge) != CARD_BLOCK_BYTES:
+        raise refuse(operation, f"a challenge has {CARD_BLOCK_BYTES} bytes, not {len(challenge)}")
 
 
 def check_state(operation: str, state: bytes) -> None:

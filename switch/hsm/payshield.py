@@ -21,6 +21,7 @@ from switch.hsm.payshield_protocol import BodyReader, Conversation, Exhausted, P
 from switch.hsm.port import (
     MAC_BYTES,
     Capability,
+    CardKey,
     Challenge,
     Direction,
     DukptPin,
@@ -34,6 +35,7 @@ from switch.hsm.port import (
     MacAlgorithm,
     PinFormat,
     Status,
+    OpenedTap,
     Tap,
 )
 
@@ -82,6 +84,9 @@ _PIN_VALUE = _Command(b"XW", Capability.PIN_VALUE)
 _CARD_VALUE_GENERATE = _Command(b"CW", Capability.CARD_VALUE)
 _CARD_VALUE_VERIFY = _Command(b"CY", Capability.CARD_VALUE)
 _CARD_TAP = _Command(b"XM", Capability.CARD_TAP)
+_TAP_OPEN = _Command(b"XS", Capability.CARD_TAP)
+_CHIP_VERIFY = _Command(b"X0", Capability.CARD_PROOF)
+_CARD_KEY = _Command(b"X2", Capability.CARD_KEY, repeatable=False)
 _CARD_CHALLENGE = _Command(b"XO", Capability.CARD_CHALLENGE)
 _CARD_CONFIRM = _Command(b"XQ", Capability.CARD_CHALLENGE)
 # Whatever is wrong with a block that comes from outside was done to it on its way.
@@ -686,6 +691,39 @@ class PayShieldHsm:
             operation, reply, connection, lambda reader: Tap(reader.hexadecimal(7), reader.number(6))
         )
 
+    async def tap_open(self, key: Key, enciphered: bytes, mac: bytes, file_data: bytes) -> OpenedTap | None:
+        operation = "tap_open"
+        master = _reference(operation, key, KeyUse.CARD_MASTER)
+        blocks = (len(enciphered), len(file_data))
+        if blocks != (inputs.CARD_BLOCK_BYTES, inputs.CARD_BLOCK_BYTES) or len(mac) != MAC_BYTES:
+            return None
+        body = protocol.tap_open(master, enciphered, mac, file_data)
+        reply, connection = await self._call(operation, _TAP_OPEN, body)
+        if reply.error == protocol.VERIFICATION_FAILED:
+            return None
+        if reply.error != protocol.OK:
+            raise _error(operation, reply.error)
+        return self._read(operation, reply, connection, _opened_tap)
+
+    async def chip_verify(
+        self, key: Key, identifier: bytes, counter: int, challenge: bytes, said: bytes
+    ) -> bool:
+        operation = "chip_verify"
+        inputs.check_cryptogram(operation, identifier, counter, challenge)
+        master = _reference(operation, key, KeyUse.CARD_MASTER)
+        if len(said) != MAC_BYTES:
+            return False
+        body = protocol.chip_verify(master, identifier, counter, challenge, said)
+        return await self._verify(operation, _CHIP_VERIFY, body)
+
+    async def card_key(self, key: Key, kind: CardKey, identifier: bytes, under: Key) -> ExportedKey:
+        operation = "card_key"
+        inputs.check_card_identifier(operation, identifier)
+        master = _reference(operation, key, KeyUse.CARD_MASTER)
+        transport = _reference(operation, under, KeyUse.TRANSPORT)
+        body = protocol.card_key(master, kind.value, identifier, transport)
+        return await self._ask(operation, _CARD_KEY, body, _exported)
+
     async def card_challenge(self, key: Key, identifier: bytes, enciphered: bytes) -> Challenge:
         operation = "card_challenge"
         inputs.check_challenge(operation, identifier, enciphered)
@@ -707,6 +745,10 @@ class PayShieldHsm:
             return False
         body = protocol.card_confirm(master, identifier, state, enciphered)
         return await self._verify(operation, _CARD_CONFIRM, body)
+
+
+def _opened_tap(reader: BodyReader) -> OpenedTap:
+    return OpenedTap(reader.hexadecimal(7), reader.number(6), reader.hexadecimal(inputs.CARD_BLOCK_BYTES))
 
 
 def _error(operation: str, code: str, faults: Mapping[str, Fault] = protocol.FAULTS) -> HsmError:

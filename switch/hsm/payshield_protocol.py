@@ -322,6 +322,21 @@ def card_tap(key: str, enciphered: bytes, seen: bytes, mirrored: bytes) -> bytes
     return _ascii(key) + _hex(enciphered) + _hex(seen) + _counted(mirrored)
 
 
+def tap_open(key: str, enciphered: bytes, seen: bytes, file_data: bytes) -> bytes:
+    """XS."""
+    return _ascii(key) + _hex(enciphered) + _hex(seen) + _hex(file_data)
+
+
+def chip_verify(key: str, identifier: bytes, counter: int, challenge: bytes, said: bytes) -> bytes:
+    """X0."""
+    return _ascii(key) + _hex(identifier) + b"%08X" % counter + _hex(challenge) + _hex(said)
+
+
+def card_key(key: str, kind: str, identifier: bytes, under: str) -> bytes:
+    """X2."""
+    return _ascii(key) + _ascii(kind) + _hex(identifier) + _ascii(under)
+
+
 def card_challenge(key: str, identifier: bytes, enciphered: bytes) -> bytes:
     """XO."""
     return _ascii(key) + _hex(identifier) + _hex(enciphered)

@@ -27,6 +27,7 @@ from switch.hsm.crypto.macs import pad_2, unpad_2
 from switch.hsm.port import (
     MAC_BYTES,
     Capability,
+    CardKey,
     Challenge,
     Direction,
     EncipheredPin,
@@ -39,6 +40,7 @@ from switch.hsm.port import (
     MacAlgorithm,
     PinFormat,
     Status,
+    OpenedTap,
     Tap,
 )
 
@@ -445,6 +447,17 @@ class Pkcs11Hsm:
 
     async def tap_verify(self, key: Key, enciphered: bytes, mac: bytes, mirrored: bytes = b"") -> Tap | None:
         raise HsmError("tap_verify", Fault.UNSUPPORTED)
+
+    async def tap_open(self, key: Key, enciphered: bytes, mac: bytes, file_data: bytes) -> OpenedTap | None:
+        raise HsmError("tap_open", Fault.UNSUPPORTED)
+
+    async def chip_verify(
+        self, key: Key, identifier: bytes, counter: int, challenge: bytes, said: bytes
+    ) -> bool:
+        raise HsmError("chip_verify", Fault.UNSUPPORTED)
+
+    async def card_key(self, key: Key, kind: CardKey, identifier: bytes, under: Key) -> ExportedKey:
+        raise HsmError("card_key", Fault.UNSUPPORTED)
 
     async def card_challenge(self, key: Key, identifier: bytes, enciphered: bytes) -> Challenge:
         raise HsmError("card_challenge", Fault.UNSUPPORTED)

@@ -32,6 +32,8 @@ class Capability(Flag):
     CARD_VALUE = auto()  # CVV of track 2
     CARD_TAP = auto()  # NTAG 424 DNA: SUN
     CARD_CHALLENGE = auto()  # AES challenge of a chip card
+    CARD_PROOF = auto()  # cryptogram of a chip card of ours
+    CARD_KEY = auto()  # keys of single cards, for whoever issues them
 
 
 class KeyUse(Enum):
@@ -157,6 +159,26 @@ class Tap(NamedTuple):
 
     identifier: bytes  # 7 bytes
     counter: int
+
+
+class OpenedTap(NamedTuple):
+    """A genuine tap, and the file data that the card enciphered for it: 16 bytes in clear."""
+
+    identifier: bytes
+    counter: int
+    file: bytes
+
+    def __repr__(self) -> str:  # a card number
+        return "OpenedTap(hidden)"
+
+
+class CardKey(Enum):
+    """Which of a card's keys. Value: as host commands name it."""
+
+    TAP_META = "M"  # one for all cards: it opens a tap before the card is known
+    TAP_FILE = "F"
+    AUTHENTICATION = "A"
+    PROOF = "P"
 
 
 class Challenge(NamedTuple):
@@ -294,6 +316,23 @@ class Hsm(Protocol):
         """The SUN message of an NTAG 424 DNA (AN12196): enciphered PICC data (16 bytes), SDMMAC (8 bytes),
         the mirrored data it covers. Meta key and file key derived from a CARD_MASTER key by AN10922 (see the
         in-process adapter's table of diversification inputs). None: not genuine."""
+        ...
+
+    async def tap_open(self, key: Key, enciphered: bytes, mac: bytes, file_data: bytes) -> OpenedTap | None:
+        """As tap_verify, of our cards' links, which mirror a block of enciphered file data (16 bytes) that
+        the MAC covers; that block in clear as well. None: not genuine, nothing is opened."""
+        ...
+
+    async def chip_verify(
+        self, key: Key, identifier: bytes, counter: int, challenge: bytes, said: bytes
+    ) -> bool:
+        """Whether a chip card's cryptogram (8 bytes) over its counter (0 to 2^32-1) and a challenge of 16
+        bytes is that of the card with this identifier (7 bytes)."""
+        ...
+
+    async def card_key(self, key: Key, kind: CardKey, identifier: bytes, under: Key) -> ExportedKey:
+        """A key of one card for whoever issues it, as a `D` block with usage 14 under a TRANSPORT key.
+        identifier: 7 bytes; TAP_META is the same for all of them."""
         ...
 
     async def card_challenge(self, key: Key, identifier: bytes, enciphered: bytes) -> Challenge:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from switch.hsm.crypto import dukpt_tdes, ntag424, verification
+from switch.hsm.crypto.check_values import check_value
 from switch.hsm.crypto.ciphers import (
     aes_cbc_decrypt,
     aes_cbc_encrypt,
@@ -19,10 +20,12 @@ from switch.hsm.crypto.ciphers import (
     tdes_ecb_encrypt,
     xor,
 )
+from switch.hsm.crypto.key_blocks import Header, wrap
 from switch.hsm.crypto.macs import algorithm_3, cmac, hmac_sha256, pad_1, pad_2, tdes_cmac
 from switch.hsm.crypto.transaction_keys import TransactionKeys
 from switch.hsm_sim.call import Answer, Call
 from switch.hsm_sim.errors import Refused
+from switch.hsm_sim.fields import Token
 from switch.hsm_sim.pin_commands import aes_serial, working_key
 from switch.hsm_sim.slots import OpenKey
 
@@ -32,6 +35,7 @@ CMAC = "6"
 BINARY, HEX, TEXT = "012"
 HEX_DIGITS = b"0123456789ABCDEFabcdef"
 MAC_BYTES = 8
+CARD_KEYS = "MFAP"
 
 
 # ------------------------------------------------------------------ M6, M8
@@ -270,6 +274,47 @@ def verify_tap(call: Call) -> Answer:
     if picc is None:
         raise Refused("01")
     return Answer({"identifier": picc.identifier.hex().upper(), "counter": f"{picc.counter:06X}"})
+
+
+def open_tap(call: Call) -> Answer:
+    """XS."""
+    request, master = call.request, _card_master(call)
+    enciphered, tag = bytes.fromhex(request.enciphered), bytes.fromhex(request.mac)
+    opened = ntag424.open_tap(master, enciphered, tag, bytes.fromhex(request.file_data))
+    if opened is None:
+        raise Refused("01")
+    picc, clear = opened
+    said = {"identifier": picc.identifier.hex().upper(), "counter": f"{picc.counter:06X}"}
+    return Answer({**said, "file": clear.hex().upper()})
+
+
+def verify_cryptogram(call: Call) -> Answer:
+    """X0."""
+    request, master = call.request, _card_master(call)
+    if not ntag424.verify_cryptogram(
+        master,
+        bytes.fromhex(request.identifier),
+        int(request.counter, 16),
+        bytes.fromhex(request.challenge),
+        bytes.fromhex(request.cryptogram),
+    ):
+        raise Refused("01")
+    return Answer({})
+
+
+def card_key(call: Call) -> Answer:
+    """X2."""
+    request, master = call.request, _card_master(call)
+    kbpk = call.key("kbpk")
+    if request.kind not in CARD_KEYS:
+        raise Refused("15", "kind is M, F, A or P")
+    key = ntag424.card_key(master, request.kind, bytes.fromhex(request.identifier))
+    block = wrap(
+        kbpk.key, Header("D", ntag424.CARD_KEY_USAGE, "A", "N", "00", "N", ()), key, call.state.random
+    )
+    kcv = check_value(key, "A")
+    event = call.recorded("card key made", {"kind": request.kind, "kcv": kcv})
+    return Answer({"block": Token("R", block), "kcv": kcv}, event=event)
 
 
 def card_challenge(call: Call) -> Answer:

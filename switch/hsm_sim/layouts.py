@@ -654,6 +654,32 @@ _command(
     ["identifier" / Text(14, "H"), "counter" / Text(6, "H")],
 )
 _command(
+    "XS",
+    "Open a tap of a card whose link holds enciphered file data",
+    ["master" / Key(), "enciphered" / Text(32, "H"), "mac" / _TAG, "file_data" / Text(32, "H")],
+    ["identifier" / Text(14, "H"), "counter" / Text(6, "H"), "file" / Text(32, "H")],
+    note="The MAC is of the letters of file_data and `&m=`. 01 is not genuine: nothing is opened.",
+)
+_command(
+    "X0",
+    "Verify a chip card's cryptogram",
+    [
+        "master" / Key(),
+        "identifier" / Text(14, "H"),
+        "counter" / Text(8, "H"),
+        "challenge" / Text(32, "H"),
+        "cryptogram" / _TAG,
+    ],
+    [],
+)
+_command(
+    "X2",
+    "A key of one card, for whoever issues it",
+    ["master" / Key(), "kind" / Text(1, "A"), "identifier" / Text(14, "H"), "kbpk" / Key()],
+    ["block" / Key(), "kcv" / KCV],
+    note="kind: M meta, F file, A authentication, P proof. R and an X9.143 D block, usage 14. kbpk: usage K1.",
+)
+_command(
     "XO",
     "First step of AuthenticateEV2First",
     ["master" / Key(), "identifier" / Text(14, "H"), "enciphered" / Text(32, "H")],

@@ -50,6 +50,8 @@ EVERYTHING = (
     | Capability.CARD_VALUE
     | Capability.CARD_TAP
     | Capability.CARD_CHALLENGE
+    | Capability.CARD_PROOF
+    | Capability.CARD_KEY
 )
 # What each adapter must offer, no more and no less.
 OFFERED = {

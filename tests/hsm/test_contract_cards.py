@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from switch.hsm.crypto import ntag424
+from switch.hsm.crypto import key_blocks, ntag424
 from switch.hsm.crypto.ciphers import aes_cbc_decrypt, aes_cbc_encrypt
 from switch.hsm.crypto.ntag424 import Picc
-from switch.hsm.port import Capability, Fault, Key, KeyUse, Tap
+from switch.hsm.port import Capability, CardKey, Fault, Key, KeyUse, OpenedTap, Tap
 from tests.hsm.boxes import Box, for_boxes
 
 VECTORS = Path(__file__).parent.parent / "vectors"
@@ -133,6 +133,87 @@ def test_a_tap_of_another_shape_or_master_is_not_genuine(box: Box) -> None:
 def test_a_card_mirrors_no_more_than_its_file(box: Box) -> None:
     call = box.hsm.tap_verify(master_key(box), *tap_of(UID, 1), bytes(257))
     assert box.fault_of(call) is Fault.BAD_INPUT
+
+
+# ---------------------------------------------------------------- taps with a card number
+
+
+def opened_of(identifier: bytes, counter: int, file: bytes = CARD.encode()) -> tuple[bytes, bytes, bytes]:
+    """What one of our cards sends: enciphered PICC data, SDMMAC, enciphered file data."""
+    picc = Picc(identifier, counter)
+    data = ntag424.seal_file_data(ntag424.file_key(MASTER, identifier), picc, file)
+    return *tap_of(identifier, counter, ntag424.mirrored_of(data)), data
+
+
+@for_boxes(Capability.CARD_TAP)
+def test_a_genuine_tap_is_opened(box: Box) -> None:
+    opened = box.run(box.hsm.tap_open(master_key(box), *opened_of(UID, 0xFFFFFF)))
+    assert opened == OpenedTap(UID, 0xFFFFFF, CARD.encode())
+    assert CARD not in repr(opened)
+
+
+@for_boxes(Capability.CARD_TAP)
+def test_a_tap_with_a_changed_part_is_not_opened(box: Box) -> None:
+    key, parts = master_key(box), opened_of(UID, 7)
+    for part in range(3):
+        for at in range(len(parts[part])):
+            changed = bytearray(parts[part])
+            changed[at] ^= 1 << at % 8
+            given = [*parts[:part], bytes(changed), *parts[part + 1 :]]
+            assert box.run(box.hsm.tap_open(key, *given)) is None, (part, at)
+    other = opened_of(UID[::-1], 7)
+    for part in range(3):  # of another card of ours
+        given = [*parts[:part], other[part], *parts[part + 1 :]]
+        assert box.run(box.hsm.tap_open(key, *given)) is None, part
+    assert box.run(box.hsm.tap_open(key, parts[0], parts[1], parts[2] * 2)) is None
+    assert box.run(box.hsm.tap_open(box.key(KeyUse.CARD_MASTER, MASTER[::-1]), *parts)) is None
+
+
+# ---------------------------------------------------------------- cryptograms
+
+
+@for_boxes(Capability.CARD_PROOF)
+@pytest.mark.parametrize("counter", [0, 1, 0xFFFFFFFF])
+def test_only_the_cards_own_cryptogram_verifies(box: Box, counter: int) -> None:
+    key, challenge = master_key(box), bytes(range(16))
+    said = ntag424.cryptogram(ntag424.proof_key(MASTER, UID), counter, challenge)
+    verify = box.hsm.chip_verify
+    assert box.run(verify(key, UID, counter, challenge, said))
+    assert not box.run(verify(key, UID, counter ^ 1, challenge, said))
+    assert not box.run(verify(key, UID[::-1], counter, challenge, said))
+    assert not box.run(verify(key, UID, counter, challenge[::-1], said))
+    for wrong in (b"", said[:7], said + b"\0", bytes(8)):
+        assert not box.run(verify(key, UID, counter, challenge, wrong))
+    for at in range(8):
+        assert not box.run(verify(key, UID, counter, challenge, said[:at] + bytes(1) + said[at + 1 :])) or (
+            said[at] == 0
+        )
+
+
+@for_boxes(Capability.CARD_PROOF)
+def test_what_is_no_cryptogram_is_refused(box: Box) -> None:
+    key, verify = master_key(box), box.hsm.chip_verify
+    for identifier, counter, challenge in (
+        (UID[:6], 1, bytes(16)),
+        (UID, -1, bytes(16)),
+        (UID, 1 << 32, bytes(16)),
+    ):
+        assert box.fault_of(verify(key, identifier, counter, challenge, bytes(8))) is Fault.BAD_INPUT
+    assert box.fault_of(verify(key, UID, 1, bytes(15), bytes(8))) is Fault.BAD_INPUT
+
+
+@for_boxes(Capability.CARD_KEY)
+@pytest.mark.parametrize("kind", list(CardKey))
+def test_a_cards_key_leaves_only_under_a_transport_key(box: Box, kind: CardKey) -> None:
+    transport = bytes(range(32, 48))
+    under = box.key(KeyUse.TRANSPORT, transport)
+    exported = box.run(box.hsm.card_key(master_key(box), kind, UID, under))
+    header, key = key_blocks.unwrap(transport, exported.block)
+    assert (header.version, header.usage, header.exportability) == ("D", "14", "N")
+    assert key == ntag424.card_key(MASTER, kind.value, UID)
+    assert box.fault_of(box.hsm.card_key(master_key(box), kind, UID, master_key(box))) is Fault.KEY_USE
+    assert box.fault_of(box.hsm.card_key(under, kind, UID, under)) is Fault.KEY_USE
+    assert box.fault_of(box.hsm.card_key(master_key(box), kind, UID[:6], under)) is Fault.BAD_INPUT
 
 
 # ---------------------------------------------------------------- challenges

@@ -15,6 +15,7 @@ from switch.hsm.crypto.key_blocks import Header
 from switch.hsm.inputs import ALGORITHMS
 from switch.hsm.port import (
     Capability,
+    CardKey,
     Direction,
     DukptPin,
     Fault,
@@ -175,6 +176,24 @@ OPERATIONS = [
         Capability.CARD_TAP,
         lambda hsm, keys: hsm.tap_verify(keys["key"], bytes(16), bytes(8)),
         {"key": (KeyUse.CARD_MASTER,)},
+    ),
+    Operation(
+        "tap_open",
+        Capability.CARD_TAP,
+        lambda hsm, keys: hsm.tap_open(keys["key"], bytes(16), bytes(8), bytes(16)),
+        {"key": (KeyUse.CARD_MASTER,)},
+    ),
+    Operation(
+        "chip_verify",
+        Capability.CARD_PROOF,
+        lambda hsm, keys: hsm.chip_verify(keys["key"], bytes(7), 1, bytes(16), bytes(8)),
+        {"key": (KeyUse.CARD_MASTER,)},
+    ),
+    Operation(
+        "card_key",
+        Capability.CARD_KEY,
+        lambda hsm, keys: hsm.card_key(keys["key"], CardKey.PROOF, bytes(7), keys["under"]),
+        {"key": (KeyUse.CARD_MASTER,), "under": (KeyUse.TRANSPORT,)},
     ),
     Operation(
         "card_challenge",

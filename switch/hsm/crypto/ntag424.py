@@ -32,6 +32,7 @@ STATE_BYTES = 12 + RANDOM_BYTES + 16  # nonce, our random number, tag
 CHALLENGE_BYTES = 16
 CHIP_COUNTER_BYTES = 4
 CRYPTOGRAM_BYTES = 8
+CARD_KEY_USAGE = "14"  # ours, of an X9.143 block: one key of one card, on its way there
 
 _PICC_TAG = 0xC7  # mirrors a 7-byte UID and the read counter
 _COUNTER_BYTES = 3
@@ -105,6 +106,13 @@ def proof_key(master: bytes, identifier: bytes) -> bytes:
     return diversified_key(master, _of_card(_PROOF_PREFIX, identifier))
 
 
+def card_key(master: bytes, kind: str, identifier: bytes) -> bytes:
+    """A card's key by the letter that host commands name it with: M, F, A or P."""
+    if kind == "M":
+        return meta_key(master)
+    return {"F": file_key, "A": authentication_key, "P": proof_key}[kind](master, identifier)
+
+
 # ---------------------------------------------------------------- SUN
 
 
@@ -143,6 +151,16 @@ def seal_file_data(key: bytes, picc: Picc, clear: bytes) -> bytes:
     return aes_cbc_encrypt(session, clear, vector)
 
 
+def open_tap(master: bytes, enciphered: bytes, mac: bytes, file_data: bytes) -> tuple[Picc, bytes] | None:
+    """Who tapped and the file data in clear, when the message of one of our links is genuine; else None."""
+    if len(file_data) != AES_BLOCK_BYTES:
+        return None
+    picc = verify_tap(master, enciphered, mac, mirrored_of(file_data))
+    return (
+        None if picc is None else (picc, open_file_data(file_key(master, picc.identifier), picc, file_data))
+    )
+
+
 def verify_tap(master: bytes, enciphered: bytes, mac: bytes, mirrored: bytes = b"") -> Picc | None:
     """Who tapped, when the SUN message is genuine under keys of this master; else None."""
     picc = open_picc(meta_key(master), enciphered)
@@ -165,6 +183,11 @@ def cryptogram(key: bytes, counter: int, challenge: bytes) -> bytes:
 def verify_cryptogram(master: bytes, identifier: bytes, counter: int, challenge: bytes, said: bytes) -> bool:
     expected = cryptogram(proof_key(master, identifier), counter, challenge)
     return len(said) == CRYPTOGRAM_BYTES and same(expected, said)
+
+
+def chip_identifier(number: str) -> bytes:
+    """What the keys of the chip card with this number (up to 16 digits) come from, 7 bytes."""
+    return int(number).to_bytes(IDENTIFIER_BYTES)
 
 
 # ---------------------------------------------------------------- AuthenticateEV2First
