@@ -34,6 +34,8 @@ from tools import firmware_tree, micropython
 # at rest 90 KiB, at its peak 150.
 HEAP: Final = "heapsize=512k"
 MODULE: Final = "terminal.main"
+BOOT_MODULE: Final = "terminal.boot"  # of a terminal whose software can be updated
+RESTART: Final = 75  # exit code by which the firmware asks to be started again, see terminal.hal.slot_files
 # Door -> kind, as in terminal.doors.KINDS: what a terminal has when nobody says otherwise.
 DEVICES: Final[Mapping[str, str]] = {
     "reader": "ascii",
@@ -163,7 +165,7 @@ class Options:
 
     settings: entries that replace those the switch gave, e.g. port of a fault proxy or shorter timeouts;
     reader_is_process: the reader runs as a process of its own; reader_pace: bytes a second, 0 as fast as
-    possible; devices: what is fitted, door -> kind.
+    possible; devices: what is fitted, door -> kind; update: of the board file, where software can be updated.
     """
 
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -171,6 +173,7 @@ class Options:
     reader_pace: int = PACE_9600_8N1
     key_pause_ms: int = 0
     devices: Mapping[str, str] = field(default_factory=lambda: DEVICES)
+    update: Mapping[str, object] | None = None
 
 
 class _Reader(Protocol):
@@ -235,13 +238,16 @@ class Terminal:
 
     async def switch_on(self) -> None:
         """Start the firmware; the devices are there already."""
-        assert not self.is_running, "it is on"
+        assert self._process is None or not self._process.is_running, "it is on"
         for device in self._options.devices:
             forget_unread(self.place.run / device)
         self.printer.tear_off()
+        command = self._interpreter.command
+        if self._options.update is not None:
+            command = (*command[:-1], BOOT_MODULE)
         self._process = await Process.start(
             f"terminal {self.place.terminal_id}",
-            [*self._interpreter.command, "--board", str(self.place.run.absolute() / "board.json")],
+            [*command, "--board", str(self.place.run.absolute() / "board.json")],
             directory=self._interpreter.directory,
             environment=self._interpreter.environment,
             on_stdout=self._said,
@@ -252,6 +258,7 @@ class Terminal:
     async def kill(self) -> None:
         """kill -9 of the firmware: a power cut. The devices stay."""
         assert self._process is not None
+        self._end_watch.cancel()  # or it would be switched on by itself
         await self._process.kill()
 
     async def restart(self) -> None:
@@ -262,7 +269,8 @@ class Terminal:
 
     async def stop(self) -> None:
         """Switch off and unplug everything."""
-        if self._process is not None and self._process.is_running:
+        if self._process is not None:
+            self._end_watch.cancel()
             await self._process.kill()  # a terminal has no shutdown: it is unplugged
         for control in self._controls:
             await control.stop()
@@ -278,7 +286,7 @@ class Terminal:
     @property
     def is_running(self) -> bool:
         """Whether the firmware runs."""
-        return self._process is not None and self._process.is_running
+        return self._process is not None and self._process.returncode in (None, RESTART)
 
     @property
     def pid(self) -> int:
@@ -425,7 +433,8 @@ class Terminal:
 
     def _pulse_at_end(self, process: Process) -> None:
         async def pulse() -> None:
-            await process.wait()
+            if await process.wait() == RESTART:
+                await self.switch_on()  # as a board's reset
             self._happened.set()
 
         # Whoever awaits an event learns that the firmware has died.
@@ -467,6 +476,7 @@ class Terminal:
             "devices": {
                 name: {"kind": kind, "path": str(run / name)} for name, kind in self._options.devices.items()
             },
+            "update": self._options.update,
         }
         settings: dict[str, object] = {**given, **(taken or self._not_taken(given)), **self._options.settings}
         for partial in run.glob(".settings.json.*"):

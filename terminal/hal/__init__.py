@@ -22,6 +22,9 @@ line      line(host, port) -> a new connection: await connect(); send(data) -> c
           once; await read() -> bytes, b"" when the peer has gone; close(). All raise OSError.
 secure    secure(paths) -> a `line` with TLS, by the PEM files of authority, certificate and key. Its
           connect() and read() raise CertificateError too.
+update    None where software can't be updated; else model, version (of the software that the board came
+          with), keys (64 bytes each) and how many signatures are needed; slot(number) -> the files of a
+          software slot, see `terminal.hal.slot_files`; restart(), which does not return.
 emit      emit(event): one dictionary to whoever watches the terminal; never raises.
 fault     fault(error) -> kind and place of an exception without its text (which might quote a card).
 """

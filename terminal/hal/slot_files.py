@@ -6,8 +6,45 @@ Runs on MicroPython and CPython. A name is a path inside the slot, `a/b/c.mpy`, 
 
 import errno
 import os
+import sys
 
+from terminal.slots import NAMES
+
+RESTART = 75  # exit code by which whoever started the terminal knows that it is to be started again
 _DIRECTORY = 0x4000
+_KEY_DIGITS = 128
+_MODEL_LONGEST = 16
+_VERSION_MOST = 99999999  # digits of the message
+
+
+class Update:
+    """How software is updated here. values: of the board file: "model"; "version" of the software that the
+    board came with; "keys" that sign bundles (x and y, 128 hexadecimal digits each); how many of them are
+    "needed". storage: directory that the slots are in. Raises ValueError."""
+
+    def __init__(self, values, storage, to_disk):
+        try:
+            self.model = values["model"]
+            self.version = values["version"]
+            self.needed = values["needed"]
+            self.keys = [bytes.fromhex(key) for key in values["keys"]]
+            right = 0 < len(self.model) <= _MODEL_LONGEST and 0 <= self.version <= _VERSION_MOST
+            right = right and 0 < self.needed <= len(self.keys)
+            right = right and not [key for key in values["keys"] if len(key) != _KEY_DIGITS]
+        except (KeyError, TypeError, ValueError, AttributeError):
+            right = False
+        if not right:
+            raise ValueError("update: expected model, version, keys of 128 hexadecimal digits, needed")
+        self._storage = storage
+        self._to_disk = to_disk
+
+    def slot(self, number):
+        """The SlotFiles of slot 0 or 1."""
+        return SlotFiles(self._storage + "/slot_" + NAMES[number], self._to_disk)
+
+    def restart(self):
+        """Does not return."""
+        sys.exit(RESTART)
 
 
 class SlotFiles:

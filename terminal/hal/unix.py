@@ -17,6 +17,7 @@ from binascii import hexlify
 import terminal
 from terminal.hal import CertificateError
 from terminal.hal.crypto import aes
+from terminal.hal.slot_files import Update
 from terminal.text import later
 
 WIDTH, HEIGHT = 128, 64  # dots
@@ -58,6 +59,7 @@ class Board:
         self.secure = secure
         self.emit = emit
         self.fault = fault
+        self.update = Update(file["update"], file["storage"], _to_disk) if file.get("update") else None
 
     def door(self, name):
         device = self.devices.get(name)
