@@ -36,9 +36,10 @@ class Application:
 
     def __init__(self, board, settings, ports):
         self._board = board
-        self.storage = board.storage
+        self.random = board.random
         self.settings = self._given = settings
         self.clock = board.clock
+        self.storage = board.storage
         self.ports = self._tcp = ports
         self.emit = board.emit
         self.screens = Screens(board.display, board.emit, settings.locale)

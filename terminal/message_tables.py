@@ -61,6 +61,7 @@ TAGS_48 = {
     0x14: ("n", 0, 2, 2, -1),
     0x15: ("b", 0, 40, 40, -1),
     0x16: ("b", 0, 12, 12, -1),
+    0x17: ("n", 0, 2, 2, -1),
     0x20: ("b", 0, 16, 128, -1),
     0x30: ("n", 0, 8, 8, -1),
     0x31: ("n", 0, 8, 8, -1),
@@ -109,6 +110,7 @@ TAG_PIN_FROM_POINTS = 0x13
 TAG_CONFIRMED = 0x14
 TAG_TAP = 0x15
 TAG_CHIP_PROOF = 0x16
+TAG_SUPERVISOR = 0x17
 TAG_ENCIPHERED_DATA = 0x20
 TAG_SOFTWARE_VERSION = 0x30
 TAG_PARAMETERS_VERSION = 0x31

@@ -306,7 +306,8 @@ class Authorizer:
         if operation == "transfer":
             return self._transfer(state, request, member, now_ms, found)
         if operation in ("unblock", "replace"):
-            proof = self._prove(state, request, member.id, now_ms, found)
+            vouched = operation == "replace" and request.vouched
+            proof = self._prove(state, request, member.id, now_ms, found, needed=not vouched)
             if proof.refusal:
                 return refused(proof.refusal, sides=proof.sides)
             if operation == "replace":

@@ -54,7 +54,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     code). key_serial, request_mac: of this sending. has_card: the card was swiped; else a number was typed.
     original_operation: the operation that a reversal takes back, by the MTI of DE 90 and its DE 3. Both also
     of an uploaded item. totals: the tags of DE 63. tells_points: points were named, be it 0. confirmed: the
-    cashier says that it is no double swipe.
+    cashier says that it is no double swipe. vouched: a supervisor of the shop says that it is the member.
     card_valid: False when an activation names a number that is not of the program's cards.
     amount: rial; points: whole points; batch: DE 60; 0 when absent. original: the identity that a reversal
     names, else empty. transaction_day: ordinal of DE 13. follows: the reference number (DE 37) of the
@@ -98,6 +98,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     mobile: Mobile | None = None
     tells_points: bool = False
     confirmed: bool = False
+    vouched: bool = False
     totals: Mapping[str, object] = NO_TOTALS
 
     def __repr__(self) -> str:
@@ -223,6 +224,7 @@ class RequestReader:
             mobile,
             "01" in tags,
             tags.get("14") == "01",
+            tags.get("17") == "01",
             cast("Mapping[str, object]", message.fields.get("63") or NO_TOTALS),
         )
 

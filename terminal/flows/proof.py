@@ -4,18 +4,19 @@ A clear PIN lives in one bytearray from its first key to its block and is overwr
 show stars.
 """
 
-from terminal.flows.dialogue import CANCEL, ENTER, ENTRY_MS, MESSAGE_MS, Cancelled, tell, typed
+from terminal.flows.dialogue import CANCEL, ENTER, ENTRY_MS, MESSAGE_MS, Cancelled, choose, tell, typed
 from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
 from terminal.flows.member import MOBILE_DIGITS, by_number, joined, pin_digits
 from terminal.flows.outcome import APPROVED_CODE, MESSAGES
 from terminal.flows.wait import KEY, TIMEOUT, Wait
-from terminal.message_tables import RESPONSES, TAG_ONE_TIME_CODE
+from terminal.message_tables import RESPONSES, TAG_ONE_TIME_CODE, TAG_SUPERVISOR
 from terminal.pin import LONGEST_PIN, SHORTEST_PIN
 from terminal.security import same, wipe
 from terminal.ui.strings import pair_of
 
 CODE_DIGITS = 6
 CODE_INSTEAD = "A"  # key at a PIN screen: a one-time code, please
+BY_SUPERVISOR = "B"  # key that has a supervisor answer for the member
 WITH_PIN = "A"  # key that ends a new member's mobile number: a PIN is chosen, too
 
 
@@ -27,19 +28,32 @@ class Proof:
         self.transmission = transmission
 
 
-async def ask_proof(app, title, member):
+async def ask_proof(app, title, member, by_code=False):
     """A Proof by PIN, or by a code when the member wants or has no card. Raises Cancelled, JournalError."""
     number = pin_digits(member)
     while True:
-        if number is not None:
+        if number is not None and not by_code:
             pin = await ask_secret(app, "pin", title, SHORTEST_PIN, LONGEST_PIN, other=CODE_INSTEAD)
             if pin is not None:
                 return enciphered(app, pin, number)
+        by_code = False
         code = await ask_code(app, title, member)
         if code is not None:
             return Proof({48: {TAG_ONE_TIME_CODE: code}})
         if number is None:
             raise Cancelled
+
+
+async def ask_voucher(app, title, member):
+    """A Proof as ask_proof(), or of a supervisor who answers for the member. Raises as ask_proof()."""
+    key = await choose(app, "proof", ENTER + CODE_INSTEAD + BY_SUPERVISOR, title)
+    if key != BY_SUPERVISOR:
+        return await ask_proof(app, title, member, by_code=key == CODE_INSTEAD)
+    from terminal.flows.supervisor import admitted
+
+    if not await admitted(app):
+        raise Cancelled
+    return Proof({48: {TAG_SUPERVISOR: "01"}})
 
 
 def enciphered(app, pin, number):

@@ -366,6 +366,26 @@ def test_a_pin_change_is_not_taken_back(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+def test_a_supervisor_answers_for_a_member_whose_card_is_replaced_and_for_nothing_else(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        card, other = await member(bench, 10), new_card()
+        replace = bench.message("0300", "750000", card, f48={"0B": other}, **typed(card))
+        assert (await bench.one(replace))["39"] == "1A"
+        wrong = {"f48": {"0B": other, "17": "01"}, "f52": pin(WRONG, card)}
+        assert (await bench.one(bench.message("0300", "750000", card, **typed(card, **wrong))))["39"] == "55"
+        vouched = {"f48": {"0B": other, "17": "01"}}
+        assert (await bench.one(bench.message("0300", "750000", card, **typed(card, **vouched))))["39"] == "00"
+        assert (await bench.one(bench.balance(card)))["39"] == "14"
+        assert await bench.points(other) == 10
+        assert (await bench.one(bench.redemption(other, 1)))["39"] == "57", "not before some hours"
+        assert (await bench.one(bench.message("0300", "730000", other)))["39"] == "00"
+        unblock = bench.message("0300", "740000", other, f48={"17": "01"})
+        assert (await bench.one(unblock))["39"] == "30"
+        assert (await bench.one(bench.redemption(other, 1, {"17": "01"})))["39"] == "30"
+
+    play(tmp_path, story)
+
+
 @pytest.mark.parametrize("since", ["an earn", "a debt", "a new PIN", "a first PIN"])
 def test_an_activation_is_not_taken_back_from_a_member_who_has_something(tmp_path: Path, since: str) -> None:
     """Or whoever holds the terminal takes account, PIN and mobile number over."""

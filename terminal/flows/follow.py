@@ -1,0 +1,126 @@
+"""What follows an earlier transaction by its reference number (RRN): void, return of goods, points given back.
+
+The original is chosen among the newest of the open batch, or its reference is typed or scanned from a receipt;
+whose points it moved, the switch knows by it.
+"""
+
+from terminal.flows.dialogue import CANCEL, ENTRY_MS, MORE, Cancelled, ask_number, ask_text, choose, tell
+from terminal.flows.outcome import MESSAGES, VOID_REDEMPTION, Outcome
+from terminal.flows.trade import CURRENCY, attempt
+from terminal.flows.wait import KEY, SCAN, TIMEOUT, Wait
+from terminal.text import grouped
+from terminal.ui.strings import pair_of
+
+RRN_LETTERS = 12
+BY_REFERENCE = "A"
+ON_A_PAGE = 3
+MOST = 9  # originals to choose from; older ones by their reference
+VOIDABLE = ("earn", "redeem", "split")
+SIGNS = {"earn": "+", "redeem": "-", "split": "-"}
+
+
+class Original:
+    """What a receipt tells of a transaction: rrn, flow, stan, amount (rial), points."""
+
+    def __init__(self, rrn, flow, stan="", amount=0, points=0):
+        self.rrn = rrn
+        self.flow = flow
+        self.stan = stan
+        self.amount = amount
+        self.points = points
+
+
+async def void(app, flow):
+    """Take back a whole transaction of the open batch. Returns as trade()."""
+    title = pair_of(flow)
+    original = await ask_original(app, title, VOIDABLE)
+    if not original.flow:
+        key = await choose(app, "void_of", "12", title)
+        original = Original(original.rrn, "earn" if key == "1" else "redeem")
+    if not original.amount:
+        original.amount = await ask_number(app, "amount", title)
+    kind = MESSAGES["void"] if original.flow == "earn" else VOID_REDEMPTION
+    return await follow(app, flow, original.rrn, original.amount, kind)
+
+
+async def give_back(app, flow):
+    """Goods come back, or points that paid for them; in part, too. Returns as trade()."""
+    flow = "return" if await choose(app, "return_of", "12", pair_of(flow)) == "1" else "refund"
+    title = pair_of(flow)
+    original = await ask_original(app, title, VOIDABLE if flow == "return" else ("redeem", "split"))
+    return await follow(app, flow, original.rrn, await ask_number(app, "amount", title))
+
+
+async def follow(app, flow, rrn, amount, kind=None):
+    """Send what follows the transaction of this reference number."""
+    more = {4: "%012d" % amount, 37: rrn, 49: CURRENCY}
+    return (await attempt(app, flow, more, kind=kind))[1]
+
+
+async def ask_original(app, title, flows):
+    """The Original that the cashier means; its flow is "" when only its reference is known. Raises Cancelled."""
+    found = recent(app, flows)
+    first = 0
+    while found:
+        page = found[first : first + ON_A_PAGE]
+        rows = [row(place + 1, original, app.settings.locale) for place, original in enumerate(page)]
+        rows += [""] * (ON_A_PAGE - len(rows))
+        app.screens.show("which", title, *rows)
+        kind, key = await Wait((KEY, SCAN), ENTRY_MS)
+        if kind == TIMEOUT or key == CANCEL:
+            raise Cancelled
+        if kind == SCAN and reference(key) is not None:
+            return known(reference(key), found)
+        if key == BY_REFERENCE:
+            break
+        if key == MORE:
+            first = first + ON_A_PAGE if first + ON_A_PAGE < len(found) else 0
+        elif kind == KEY and "1" <= key <= "9" and int(key) <= len(page):
+            return page[int(key) - 1]
+    while True:
+        rrn = await ask_text(app, "rrn", title, RRN_LETTERS, letters=True, scanned=reference)
+        if len(rrn) == RRN_LETTERS:
+            return known(rrn, found)
+        await tell(app, "number_wrong")
+
+
+def known(rrn, found):
+    """The Original with a reference number: as the batch has it, if it has."""
+    for original in found:
+        if original.rrn == rrn:
+            return original
+    return Original(rrn, "")
+
+
+def reference(scanned):
+    """The reference number in a code's text (bytes); None when it is none."""
+    if len(scanned) != RRN_LETTERS:
+        return None
+    for byte in scanned:
+        if not (0x30 <= byte <= 0x39 or 0x41 <= byte <= 0x5A):
+            return None
+    return str(scanned, "ascii")
+
+
+def recent(app, flows):
+    """The newest Originals of these flows in the open batch that weren't voided, the newest first."""
+    found = []
+    for record, answer in app.journal.transactions():
+        if not answer:
+            continue  # an earn of the queue that could not be sent
+        outcome = Outcome(record, answer)
+        if not outcome.approved():
+            continue
+        if outcome.flow == "void":
+            found = [original for original in found if original.rrn != outcome.follows]
+        elif outcome.flow in flows:
+            found.append(Original(outcome.rrn, outcome.flow, outcome.stan, outcome.amount, outcome.points))
+            found = found[-MOST:]
+    found.reverse()
+    return found
+
+
+def row(number, original, locale):
+    """A line to choose by: number, STAN, points."""
+    sign = SIGNS[original.flow]
+    return "%d  %s  %s%s" % (number, original.stan, sign, grouped(original.points, locale))
