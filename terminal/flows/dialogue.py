@@ -4,7 +4,7 @@ Each returns what was given, or None when it was cancelled or nobody came.
 """
 
 from terminal.flows.member import CARD_DIGITS, MOBILE_DIGITS, by_number
-from terminal.flows.wait import BAD_CARD, CARD, KEY, SCAN, TIMEOUT, Wait
+from terminal.flows.wait import BAD_CARD, CARD, FOREIGN, KEY, SCAN, TIMEOUT, Wait
 from terminal.text import masked
 
 ENTRY_MS = 60000  # a half-typed amount is dropped when the cashier walks away
@@ -118,7 +118,9 @@ async def ask_member(app, title, text="swipe"):
         if kind == TIMEOUT or (value == CANCEL and not digits):
             raise Cancelled
         if kind == BAD_CARD or value == CANCEL:
-            text = "swipe_again" if kind == BAD_CARD else asked
+            text = asked
+            if kind == BAD_CARD:
+                text = "card_refused" if value == FOREIGN else "swipe_again"
             digits = ""
         elif value == ENTER:
             member = by_number(digits)

@@ -6,7 +6,7 @@ from terminal.flows.dialogue import MENU, MORE, Cancelled, ask_sale, choose, tel
 from terminal.flows.present import present
 from terminal.flows.reverse import reverse
 from terminal.flows.trade import Refused, trade
-from terminal.flows.wait import BAD_CARD, CARD, DEVICE, KEY, KEYS_LOADED, TIMEOUT, Wait
+from terminal.flows.wait import BAD_CARD, CARD, DEVICE, FOREIGN, KEY, KEYS_LOADED, TIMEOUT, Wait
 from terminal.journal import SENT, JournalError
 from terminal.keys import NoKey
 from terminal.ui.strings import pair_of
@@ -132,7 +132,7 @@ async def handle(app, event):
         if kind == CARD:
             return await trade(app, "earn", value)
         if kind == BAD_CARD:
-            return await tell(app, "swipe_again")
+            return await tell(app, "card_refused" if value == FOREIGN else "swipe_again")
         if value == MORE:
             return await more(app)
         if value in MENU:

@@ -60,6 +60,17 @@ fault|Internal error/Please wait|خطای داخلی/کمی صبر کنید
 no_reader|No card reader|کارت‌خوان وصل نیست
 no_keypad|No keypad|صفحه‌کلید وصل نیست
 no_printer|No printer|چاپگر وصل نیست
+no_tap|No tap reader|خوانندهٔ بی‌تماس وصل نیست
+no_chip|No chip reader|خوانندهٔ تراشه وصل نیست
+no_scanner|No scanner|بارکدخوان وصل نیست
+no_till|No till|صندوق وصل نیست
+bad_reader|Reader error|خطای کارت‌خوان
+bad_keypad|Keypad error|خطای صفحه‌کلید
+bad_printer|Printer error|خطای چاپگر
+bad_tap|Tap error|خطای خوانندهٔ بی‌تماس
+bad_chip|Chip error|خطای خوانندهٔ تراشه
+bad_scanner|Scanner error|خطای بارکدخوان
+bad_till|Till error|خطای صندوق
 line_calling|Calling/Please wait/* back|در حال تماس/کمی صبر کنید/* بازگشت
 line_dialling|Dialling/Please wait/* back|شماره‌گیری/کمی صبر کنید/* بازگشت
 line_connecting|Connecting/Please wait/* back|اتصال به شبکه/کمی صبر کنید/* بازگشت
