@@ -1,5 +1,5 @@
-"""A call over a Hayes modem as one connection: it stands when the host is ready for a message, and carries whole
-frames. Drivers below, `doors.modem` above; no I/O, no clock.
+"""A call over a Hayes modem as one connection: it stands when the host is ready for a message, and carries
+whole frames. Drivers below, `doors.modem` above; no I/O, no clock.
 """
 
 from terminal.doors.modem import DATA, DOWN, FAILED, NEWS, UP

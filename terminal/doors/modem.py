@@ -1,8 +1,9 @@
 """The modem, and which line when: stands before the application's `ports` and offers the same calls.
 
-The settings name lines in order. A TCP line in front is held all the time; a call is made when a connection is
-wanted and the lines before it don't come about, and ended when nothing was said for a while. Nothing here dials
-without end: attempts are counted, the pauses between rounds grow. No I/O, no clock but the application's.
+The settings name lines in order. A TCP line in front is held all the time; a call is made when a connection
+is wanted and the lines before it don't come about, and ended when nothing was said for a while. Nothing here
+dials without end: attempts are counted, the pauses between rounds grow. No I/O, no clock but the
+application's.
 """
 
 from terminal.doors import Device
