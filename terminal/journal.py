@@ -7,11 +7,16 @@ record before the call that writes it has returned.
 
 A segment file is a head (magic, generation, CRC-32) and records: length of the content (2), kind (1), STAN
 (3, BCD), content (may be empty), CRC-32 of all that (4). Numbers are big-endian. A torn tail is ignored.
+
+What a batch has come to stands in the same records: a new segment begins with it (STATE), and what follows
+adds to it. So its totals are what the journal closed, wherever the power is cut. A full segment that holds
+transactions of the batch is kept as it is (batch.0, batch.1 ...) until the batch is closed.
 """
 
 import binascii
 
 import terminal
+from terminal.batch import Batch, pack_step
 
 # States and closing states of a request, as they stand in records.
 SENT = 1
@@ -21,9 +26,17 @@ DECLINED = 4
 REVERSED = 5
 NOT_SENT = 6
 REFUSED = 7  # the switch would not reverse it
+QUEUED = 8  # it is in the queue of offline earns, and the member was told so
+
+# Records that close no request: what the switch said of a queued earn, the batch so far, a step of its close,
+# an approval written once more because its segment was full.
+ANSWERED = 9
+STATE = 10
+STEP = 11
+APPROVED_AGAIN = 12
 
 NEXT_STATES = {
-    SENT: (APPROVED, DECLINED, REVERSED, NOT_SENT, REFUSED),
+    SENT: (APPROVED, DECLINED, REVERSED, NOT_SENT, REFUSED, QUEUED),
     APPROVED: (PRESENTED,),
 }
 
@@ -31,6 +44,9 @@ SEGMENTS = ("journal.0", "journal.1")
 SEGMENT_BYTES = 4096  # then the other segment is begun: what is read at start stays small
 OPEN_RECORDS = 4  # requests under way at once; one is the rule
 CONTENT_BYTES = 512  # of one record, sealed; a request and its reversal need about 200
+BATCH_FILE = "batch.%d"
+BATCH_FILES = 48  # of 4 KiB: about 600 transactions, then the batch has to be closed
+SPARE_FILES = 12  # beyond them, for what was begun or queued before
 
 MAGIC = b"VJ1\n"
 HEAD_BYTES = 12
@@ -41,32 +57,44 @@ STAN_FILE = "stan"
 STAN_BLOCK = 64  # STANs reserved by one write; so many may be lost by a power cut
 LAST_STAN = 999999
 
+FULL = "journal: the storage is full or broken"
+
 
 class JournalError(Exception):
     """The storage can't keep a record now. Nothing may be sent or shown that depends on it."""
 
 
 class Open:
-    """A request that is not closed: STAN, state (SENT or APPROVED), contents of both records."""
+    """A request that is not closed: STAN, state (SENT, APPROVED or QUEUED), contents of both records.
+
+    QUEUED: it is in the queue under `number`, and the member hasn't been told.
+    """
 
     def __init__(self, stan, request):
         self.stan = stan
         self.state = SENT
         self.request = request
         self.answer = None
+        self.number = None
 
 
 class Journal:
-    """The journal of one terminal. seal: security.Seal for contents; log(level, what) hears of damage.
+    """The journal of one terminal. seal: security.Seal for contents; log(level, what) hears of damage;
+    counted(record, answer): what an approval counts as, see terminal.batch.
+
+    batch: a Batch, what the open batch has come to.
 
     Raises JournalError when the storage can't be read: without its journal a terminal may not trade.
     """
 
-    def __init__(self, storage, seal, log):
+    def __init__(self, storage, seal, log, counted=lambda record, answer: None):
         self._storage = storage
         self._seal = seal
         self._log = log
+        self._counted = counted
         self._open = []
+        self.batch = Batch()
+        self._holds = False  # whether the segment has something of the batch
         self._segment = 0
         self._generation = 0
         self._size = 0
@@ -77,10 +105,11 @@ class Journal:
         """Take what the storage holds; the code for it is needed once a start."""
         from terminal.journal_reading import read
 
-        found = read(self._storage, self._seal, self._log)
+        found = read(self._storage, self._seal, self._log, self._counted)
         terminal.forget("terminal.journal_reading")
         if found is not None:
-            self._generation, self._segment, self._size, self._torn, self._open = found
+            self._generation, self._segment, self._size, self._torn = found[:4]
+            self._open, self.batch, self._holds = found[4:]
 
     def pending(self):
         """The oldest Open request, or None."""
@@ -98,7 +127,10 @@ class Journal:
         """Write the verified approval (bytes). Raises JournalError; then it may be tried again, not shown."""
         entry = self._entry(stan, APPROVED)
         answer = bytes(answer)
+        found = self._counted(entry.request, answer)
         self._write(APPROVED, stan, answer)
+        self._holds = self._holds or found is not None
+        self.batch.count(found)
         entry.state = APPROVED
         entry.answer = answer
 
@@ -114,6 +146,87 @@ class Journal:
             self._write(state, stan, b"")
         except JournalError as error:
             self._log("error", str(error))
+
+    # ---------------------------------------------------------------- offline earns
+
+    def defer(self, stan, request, number):
+        """A request is in the queue now, under a number, whether it is open here or not. Writes nothing."""
+        entry = None
+        for candidate in self._open:
+            if candidate.stan == stan and candidate.state == SENT:
+                entry = candidate
+        if entry is None:
+            entry = Open(stan, request)
+            self._open.append(entry)
+        entry.state = QUEUED
+        entry.request = request
+        entry.number = number
+
+    def told(self, stan, day, amount):
+        """Write that the member was told of a queued earn. Raises JournalError; then it has to be tried
+        again."""
+        for entry in self._open:
+            if entry.stan == stan and entry.state == QUEUED:
+                content = entry.number.to_bytes(4, "big") + day.to_bytes(4, "big") + amount.to_bytes(8, "big")
+                self._open.remove(entry)
+                try:
+                    self._write(QUEUED, stan, content)
+                except JournalError:
+                    self._open.append(entry)
+                    raise
+                self.batch.queued(entry.number, day, amount)
+                return
+        raise AssertionError("journal: no such request")
+
+    def answered(self, stan, number, record, answer):
+        """Write what the switch said of a queued earn: its record as of any request, the answer (b"": it
+        can't be sent, its item is damaged). Raises JournalError; then nothing is changed."""
+        found = self._counted(record, answer) if answer else None
+        content = number.to_bytes(4, "big") + len(record).to_bytes(2, "big") + record + answer
+        self._write(ANSWERED, stan, content)
+        self._holds = True
+        self.batch.answered(number, found is None)
+        self.batch.count(found)
+
+    # ---------------------------------------------------------------- the batch
+
+    @property
+    def is_full(self):
+        """Whether the batch takes no more transactions."""
+        return self.batch.files >= BATCH_FILES
+
+    def step(self, step):
+        """Write how far the close of the batch is, see Batch. Raises JournalError; then it was not."""
+        self._write(STEP, step[3], pack_step(step))
+        self.batch.step = step
+
+    def begin_batch(self, number):
+        """Begin a batch of this number with nothing in it. Raises JournalError; then nothing is changed."""
+        batch = self.batch
+        before = batch.current, batch.totals, batch.files, batch.refused, batch.step
+        holds, self._holds = self._holds, False
+        batch.begin(number)
+        try:
+            self._turn(b"")
+        except OSError:
+            batch.current, batch.totals, batch.files, batch.refused, batch.step = before
+            self._holds = holds
+            raise JournalError(FULL)
+        for index in range(before[2]):
+            remove(self._storage, BATCH_FILE % index, self._log)
+
+    def transactions(self):
+        """Yield what the batch has, oldest first: (record, answer) as of `counted`. Also what was refused of
+        the queue, with b"" for one that could not be sent. Raises JournalError."""
+        from terminal.journal_reading import transactions
+
+        terminal.forget("terminal.journal_reading")
+        names = [BATCH_FILE % index for index in range(self.batch.files)]
+        if self._holds:
+            names.append(SEGMENTS[self._segment])
+        for name in names:
+            for found in transactions(self._storage, name, self._seal, self._log):
+                yield found
 
     def _entry(self, stan, state):
         for entry in self._open:
@@ -135,16 +248,25 @@ class Journal:
                 self._size += len(record)
                 self._torn = False
         except OSError:
-            raise JournalError("journal: the storage is full or broken")
+            raise JournalError(FULL)
 
     def _turn(self, last):
-        """Begin the other segment with what is open and `last`, in one replacement, then drop the old one."""
+        """Begin the other segment with the batch, what is open and `last`, in one replacement, then drop the
+        old one. What the old one has of the batch was copied before."""
+        batch = self.batch
+        if self._holds:
+            self._keep()
         head = MAGIC + (self._generation + 1).to_bytes(4, "big")
-        parts = [head + check(head)]
+        files = batch.files
+        batch.files = files + self._holds
+        parts = [head + check(head), self._record(STATE, 0, batch.pack())]
+        batch.files = files
         for entry in self._open:
+            if entry.state == QUEUED:
+                continue  # the queue has it
             parts.append(self._record(SENT, entry.stan, entry.request))
             if entry.state == APPROVED:
-                parts.append(self._record(APPROVED, entry.stan, entry.answer))
+                parts.append(self._record(APPROVED_AGAIN, entry.stan, entry.answer))
         parts.append(last)
         data = b"".join(parts)
         self._torn = True
@@ -153,7 +275,16 @@ class Journal:
         self._generation += 1
         self._size = len(data)
         self._torn = False
+        batch.files = files + self._holds
+        self._holds = False
         remove(self._storage, SEGMENTS[1 - self._segment], self._log)
+
+    def _keep(self):
+        """Keep the segment's whole records among the files of the batch. Raises OSError, JournalError."""
+        if self.batch.files >= BATCH_FILES + SPARE_FILES:
+            raise JournalError("journal: the batch is full")
+        data = self._storage.read(SEGMENTS[self._segment])
+        self._storage.replace(BATCH_FILE % self.batch.files, data[: self._size])
 
     def _record(self, kind, stan, content):
         number = binascii.unhexlify("%06d" % stan)

@@ -1,29 +1,39 @@
-"""The journal as it lies in the storage, read once at start; what a cut has torn is told and left out.
+"""The journal as it lies in the storage, read at start, or for a batch's transactions; what a cut has torn is
+told and left out.
 
 Imported for that moment and given back. It writes nothing but the removal of a segment that was left over.
 """
 
 import binascii
 
+from terminal.batch import Batch, unpack_step
 from terminal.journal import (
+    ANSWERED,
     APPROVED,
+    APPROVED_AGAIN,
     CHECK_BYTES,
     CONTENT_BYTES,
     FRAME_BYTES,
     HEAD_BYTES,
     MAGIC,
     NEXT_STATES,
+    QUEUED,
     SEGMENTS,
     SENT,
+    STATE,
+    STEP,
     JournalError,
     Open,
     check,
     remove,
 )
 
+_NUMBER = 4  # bytes of a queued item's number
 
-def read(storage, seal, log):
-    """(generation, segment, its bytes that are whole, whether its end is torn, [Open]); None without any.
+
+def read(storage, seal, log, counted):
+    """(generation, segment, its bytes that are whole, whether its end is torn, [Open], Batch, whether it has
+    something of the batch); None without any.
 
     The newer segment counts; the older one is a leftover of a cut between turning and dropping. Raises
     JournalError.
@@ -42,13 +52,13 @@ def read(storage, seal, log):
         return None
     found.sort(key=lambda segment: segment[0])
     generation, segment, data = found[-1]
-    requests = []
-    size = _replay(data, requests, seal, log)
+    state = _State(seal, log, counted)
+    size = _replay(data, state.apply)
     if size != len(data):
         log("warning", "journal: torn tail of %d bytes ignored" % (len(data) - size))
     for _, index, _ in found[:-1]:
         remove(storage, SEGMENTS[index], log)
-    return generation, segment, size, size != len(data), requests
+    return generation, segment, size, size != len(data), state.requests, state.batch, state.holds
 
 
 def _content_of(storage, name):
@@ -58,39 +68,129 @@ def _content_of(storage, name):
         raise JournalError("journal: " + name + " can't be read")
 
 
-def _replay(data, requests, seal, log):
-    """Take every whole record; return where the first damaged one begins."""
+def _replay(data, apply):
+    """Give every whole record to `apply`, as (kind and STAN, sealed content); return where the first damaged
+    one begins."""
     at = HEAD_BYTES
     while at + FRAME_BYTES + CHECK_BYTES <= len(data):
         length = int.from_bytes(data[at : at + 2], "big")
         end = at + FRAME_BYTES + length
         if length > CONTENT_BYTES or data[end : end + CHECK_BYTES] != check(data[at:end]):
             break
-        _apply(requests, data[at + 2 : at + FRAME_BYTES], data[at + FRAME_BYTES : end], seal, log)
+        apply(data[at + 2 : at + FRAME_BYTES], data[at + FRAME_BYTES : end])
         at = end + CHECK_BYTES
     return at
 
 
-def _apply(requests, place, sealed, seal, log):
-    """place: kind and STAN of a record, as they stand in it."""
-    kind = place[0]
-    stan = int(str(binascii.hexlify(place[1:]), "ascii"))
-    entry = None
-    for candidate in requests:
-        if candidate.stan == stan:
-            entry = candidate
-    if kind == SENT and entry is None:
-        content = _opened(place, sealed, seal, log)
-        if content is not None:
-            requests.append(Open(stan, content))
-    elif entry is not None and kind in NEXT_STATES[entry.state]:
-        if kind != APPROVED:
-            requests.remove(entry)
+class _State:
+    """What the records come to, one after the other."""
+
+    def __init__(self, seal, log, counted):
+        self.requests = []
+        self.batch = Batch()
+        self.holds = False
+        self._seal = seal
+        self._log = log
+        self._counted = counted
+
+    def apply(self, place, sealed):
+        kind = place[0]
+        if kind in (STATE, STEP, ANSWERED, QUEUED):
+            content = _opened(place, sealed, self._seal, self._log)
+            if content is not None:
+                self._of_batch(kind, _stan(place), content)
             return
-        content = _opened(place, sealed, seal, log)
+        entry = self._request(_stan(place))
+        if kind == SENT and entry is None:
+            content = _opened(place, sealed, self._seal, self._log)
+            if content is not None:
+                self.requests.append(Open(_stan(place), content))
+        elif entry is not None and (kind == APPROVED_AGAIN or kind in NEXT_STATES[entry.state]):
+            if kind not in (APPROVED, APPROVED_AGAIN):
+                self.requests.remove(entry)
+                return
+            content = _opened(place, sealed, self._seal, self._log)
+            if content is not None:
+                entry.state = APPROVED
+                entry.answer = content
+                if kind == APPROVED:
+                    self._count(self._counted(entry.request, content))
+
+    def _of_batch(self, kind, stan, content):
+        if kind == STATE:
+            self.batch.unpack(content)
+        elif kind == STEP:
+            self.batch.step = unpack_step(content)
+        else:
+            entry = self._request(stan)
+            if entry is not None and entry.state == SENT:
+                self.requests.remove(entry)
+            number = int.from_bytes(content[:_NUMBER], "big")
+            if kind == QUEUED:
+                day, amount = content[_NUMBER : 2 * _NUMBER], content[2 * _NUMBER :]
+                self.batch.queued(number, int.from_bytes(day, "big"), int.from_bytes(amount, "big"))
+            else:
+                record, answer = _parts(content)
+                found = self._counted(record, answer) if answer else None
+                self.batch.answered(number, found is None)
+                self._count(found)
+                self.holds = True
+
+    def _count(self, found):
+        self.batch.count(found)
+        self.holds = self.holds or found is not None
+
+    def _request(self, stan):
+        for candidate in self.requests:
+            if candidate.stan == stan:
+                return candidate
+        return None
+
+
+def rejoin(journal, queue, stan_of):
+    """Join what a cut has parted: a request that is in the queue is not to be reversed, and whoever wasn't
+    told of an item is told. stan_of(content): of an item. Raises JournalError."""
+    for number in range(max(queue.head, journal.batch.shown), queue.tail):
+        content = queue.item(number)
         if content is not None:
-            entry.state = APPROVED
-            entry.answer = content
+            journal.defer(stan_of(content), content, number)
+
+
+def transactions(storage, name, seal, log):
+    """[(record, answer)] of a segment, kept or not. Raises JournalError."""
+    data = _content_of(storage, name)
+    if data is None:
+        log("error", "journal: " + name + " is missing")
+        return []
+    requests = {}
+    found = []
+
+    def apply(place, sealed):
+        kind, stan = place[0], _stan(place)
+        if kind == SENT:
+            requests[stan] = place, sealed
+        elif kind == ANSWERED:
+            content = _opened(place, sealed, seal, log)
+            if content is not None:
+                found.append(_parts(content))
+        elif kind == APPROVED and stan in requests:
+            record, answer = _opened(*(requests.pop(stan) + (seal, log))), _opened(place, sealed, seal, log)
+            if record is not None and answer is not None:
+                found.append((record, answer))
+
+    _replay(data, apply)
+    return found
+
+
+def _parts(content):
+    """Record and answer of an ANSWERED."""
+    length = int.from_bytes(content[_NUMBER : _NUMBER + 2], "big")
+    at = _NUMBER + 2
+    return content[at : at + length], content[at + length :]
+
+
+def _stan(place):
+    return int(str(binascii.hexlify(place[1:]), "ascii"))
 
 
 def _opened(place, sealed, seal, log):
@@ -98,6 +198,6 @@ def _opened(place, sealed, seal, log):
     try:
         return seal.open(sealed, place)
     except ValueError:
-        stan = str(binascii.hexlify(place[1:]), "ascii")
-        log("error", "journal: STAN " + stan + " was changed, or sealed under another key")
+        what = "the batch" if place[0] == STATE else "STAN %06d" % _stan(place)
+        log("error", "journal: " + what + " was changed, or sealed under another key")
         return None

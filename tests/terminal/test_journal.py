@@ -180,7 +180,8 @@ def test_another_storage_key_is_told_and_stops_nothing():
     heard = []
     journal = journal_on(storage, bytes(16), heard)
     assert state_of(journal) is None
-    assert heard == ["journal: STAN 000001 was changed, or sealed under another key"]
+    changed = "was changed, or sealed under another key"
+    assert heard == ["journal: the batch " + changed, "journal: STAN 000001 " + changed]
 
 
 def test_segments_change_and_stay_small():
