@@ -181,7 +181,7 @@ def test_the_cashier_need_not_wait_for_a_call() -> None:
 def test_a_bad_line_asks_again_and_books_once(
     cuts: int, mishears: int, spoils: int, forgets: int, says_ready: bool
 ) -> None:
-    desk, _host = dialled(lines=[{**DIAL, "invites": says_ready}])
+    desk, host = dialled(lines=[{**DIAL, "invites": says_ready}])
     host.says_ready = says_ready
     signed_on(desk)
     desk.cuts = cuts
