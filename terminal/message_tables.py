@@ -62,6 +62,8 @@ TAGS_48 = {
     0x15: ("b", 0, 40, 40, -1),
     0x16: ("b", 0, 12, 12, -1),
     0x17: ("n", 0, 2, 2, -1),
+    0x18: ("n", 0, 20, 20, -1),
+    0x19: ("n", 0, 12, 12, -1),
     0x20: ("b", 0, 16, 128, -1),
     0x30: ("n", 0, 8, 8, -1),
     0x31: ("n", 0, 8, 8, -1),
@@ -111,6 +113,8 @@ TAG_CONFIRMED = 0x14
 TAG_TAP = 0x15
 TAG_CHIP_PROOF = 0x16
 TAG_SUPERVISOR = 0x17
+TAG_EXPIRING = 0x18
+TAG_NEXT_REWARD = 0x19
 TAG_ENCIPHERED_DATA = 0x20
 TAG_SOFTWARE_VERSION = 0x30
 TAG_PARAMETERS_VERSION = 0x31
@@ -202,7 +206,7 @@ REASONS = {
     "0305": ("The other card can't be used for this", "کارت دیگر برای این کار پذیرفته نیست"),
     "0306": ("Card replaced: no spending for {0} hours", "کارت تعویض شده: {0} ساعت بدون خرج"),
     "0307": (
-        "The new card stays: it was used, or another one was replaced",
+        "The new card stays: used already, or it replaced another",
         "کارت تازه می‌ماند: به کار رفته یا کارت دیگری تعویض شده",
     ),
     "0308": (
@@ -223,8 +227,8 @@ REASONS = {
     "0507": ("This cashier's limit for a day is {0}", "سقف روزانهٔ این صندوق‌دار {0} است"),
     "0508": ("This cashier's limit for a month is {0}", "سقف ماهانهٔ این صندوق‌دار {0} است"),
     "0601": (
-        "The same card and amount within {0} seconds: confirm that it is no double swipe",
-        "همین کارت و مبلغ در {0} ثانیه تکرار شده؛ تأیید کنید تکراری نیست",
+        "Same card and amount within {0} s: is it no double swipe?",
+        "همین کارت و مبلغ در {0} ثانیه پیش؛ تکراری نیست؟",
     ),
     "0602": ("This till receipt was used before", "این شمارهٔ فاکتور پیش‌تر استفاده شده است"),
 }

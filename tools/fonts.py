@@ -29,19 +29,51 @@ COMPOSED: Final = {0xFBA4: (0xFEE9, 0x0654), 0xFBA5: (0xFEEA, 0x0654)}
 DIGITS: Final = "۰۱۲۳۴۵۶۷۸۹"
 
 
+# What is written large: numbers, how they are parted, and the currency's name.
+NUMBERS: Final = f"0123456789{DIGITS} ,.٬٫+-*/:%?"
+CURRENCY: Final = ("rial", "ریال")
+# The small font's Persian zero would be one dot: drawn by hand, three by three.
+SMALL_ZERO: Final = (0x06F0, 3, (0b01000000, 0b11100000, 0b01000000))
+
+
 class Kind(NamedTuple):
-    """A font to make. size: of DejaVu, in dots; lines are as high as its letters need."""
+    """A font to make. size: of DejaVu, in dots; lines are as high as its letters need. latin: the file of
+    narrower Latin letters; is_whole: with all letters, else what is written large only."""
 
     name: str
     file: str
+    latin: str
     size: int
+    is_whole: bool
     what: str
 
 
 KINDS: Final = (
-    Kind("small", "DejaVuSans.ttf", 13, "for displays of 64 lines: four lines of text"),
-    Kind("paper", "DejaVuSans.ttf", 22, "for receipts at 8 dots a millimetre"),
-    Kind("heading", "DejaVuSans-Bold.ttf", 30, "for the sums on receipts: Latin and digits, and Persian"),
+    Kind(
+        "small",
+        "DejaVuSans.ttf",
+        "DejaVuSansCondensed.ttf",
+        13,
+        True,
+        "for displays of 64 lines: four lines of text, five close together",
+    ),
+    Kind("paper", "DejaVuSans.ttf", "DejaVuSans.ttf", 22, True, "for receipts at 8 dots a millimetre"),
+    Kind(
+        "heading",
+        "DejaVuSans-Bold.ttf",
+        "DejaVuSans-Bold.ttf",
+        30,
+        False,
+        "for sums on receipts and short numbers on displays, and the currency's name",
+    ),
+    Kind(
+        "figures",
+        "DejaVuSans-Bold.ttf",
+        "DejaVuSans-Bold.ttf",
+        17,
+        False,
+        "for numbers of a display that are too long for the heading",
+    ),
 )
 
 
@@ -67,6 +99,13 @@ def forms() -> list[int]:
     for alef in "آأإا":
         points |= set(shaped(f"ل{alef}")) | set(shaped(f"بل{alef}"))
     return sorted(points)
+
+
+def large_forms() -> list[int]:
+    """The code points of what is written large."""
+    from terminal.ui.shaping import shaped
+
+    return sorted({*map(ord, NUMBERS)}.union(*(shaped(word) for word in CURRENCY)))
 
 
 def drawn(font: ImageFont.FreeTypeFont, point: int, baseline: int) -> Glyph:
@@ -99,9 +138,14 @@ def _ink(font: ImageFont.FreeTypeFont, point: int, advance: int, baseline: int) 
 
 def made(kind: Kind) -> str:
     """The module of a font."""
-    font = ImageFont.truetype(FONTS / kind.file, kind.size, layout_engine=ImageFont.Layout.BASIC)
-    points = forms()
-    glyphs = [drawn(font, point, 2 * kind.size) for point in points]
+    basic = ImageFont.Layout.BASIC
+    font, latin = (
+        ImageFont.truetype(FONTS / file, kind.size, layout_engine=basic) for file in (kind.file, kind.latin)
+    )
+    points = forms() if kind.is_whole else large_forms()
+    glyphs = [drawn(latin if point < 0x80 else font, point, 2 * kind.size) for point in points]
+    if kind.name == "small":
+        _draw_zero(glyphs, points)
     first = min(glyph.top for glyph in glyphs if glyph.height)
     last = max(glyph.top + glyph.height for glyph in glyphs if glyph.height)
     places, bits = [], bytearray()
@@ -110,21 +154,32 @@ def made(kind: Kind) -> str:
         top = glyph.top - first if glyph.height else 0
         bits += struct.pack(">BbBBB", glyph.advance, glyph.left, top, glyph.width, glyph.height) + glyph.rows
     assert len(bits) < 0x10000, "places have two bytes"
+    own = f"POINTS = {_literal(struct.pack(f'>{len(points)}H', *points))}\n"
+    shared = "from terminal.ui.fonts.points import POINTS  # noqa: F401\n\n"
     return (
         f'"""DejaVu Sans at {kind.size} dots, {kind.what}.\n\n'
         'Made by tools/fonts.py; not to be changed by hand.\n"""\n\n'
-        "from terminal.ui.fonts.points import POINTS  # noqa: F401\n\n"
+        f"{shared if kind.is_whole else own}"
         f"HEIGHT = {last - first}\nBASELINE = {2 * kind.size - first}\n"
         f"PLACES = {_literal(struct.pack(f'>{len(places)}H', *places))}\n"
         f"GLYPHS = {_literal(bytes(bits))}\n"
     )
 
 
+def _draw_zero(glyphs: list[Glyph], points: list[int]) -> None:
+    """Put the hand-drawn zero in the middle of its line, as wide as the digits beside it."""
+    point, width, rows = SMALL_ZERO
+    place = points.index(point)
+    one = glyphs[place + 1]
+    top = one.top + (one.height - len(rows)) // 2 + 1
+    glyphs[place] = Glyph(one.advance, (one.advance - width) // 2, top, width, len(rows), bytes(rows))
+
+
 def made_points() -> str:
-    """The module of what all fonts have: their code points, in order."""
+    """The module of what all whole fonts have: their code points, in order."""
     points = forms()
     return (
-        '"""Code points of all fonts, two bytes each, in order.\n\n'
+        '"""Code points of all whole fonts, two bytes each, in order.\n\n'
         'Made by tools/fonts.py; not to be changed by hand.\n"""\n\n'
         f"POINTS = {_literal(struct.pack(f'>{len(points)}H', *points))}\n"
     )

@@ -14,7 +14,7 @@ forget_given_keys
           OSError, ValueError: it may still be there.
 random    random(count) -> bytes fit for keys and vectors.
 aes       aes(key, mode, iv) as in MicroPython's cryptolib: mode 1 ECB, 2 CBC; encrypt(data) or decrypt(data).
-display   128 x 64 dots, one bit each: clear(), text(letters, x, y), line(y), show() -> digest of the picture.
+display   show(canvas) -> digest of its dots; a canvas of 128 x 64, packed by lines (terminal.hal.canvas).
 devices   what is fitted: door -> {"kind": as in terminal.doors.KINDS, ...}.
 door      door(name) -> the serial port of a device, None when it isn't fitted: open() raises OSError; await
           read() -> bytes, b"" when the device has gone; await write(data); close().

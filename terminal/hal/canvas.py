@@ -45,30 +45,52 @@ class Canvas:
             picture = framebuf.FrameBuffer(bytearray(bits), width, height, framebuf.MONO_HLSB)
             self._frame.blit(picture, x, y, 0)
 
-        def rectangle(self, x, y, width, height):
-            """Fill with black."""
-            self._frame.fill_rect(x, y, width, height, 1)
+        def rectangle(self, x, y, width, height, is_black=True):
+            """Fill with black, or with white."""
+            self._frame.fill_rect(x, y, width, height, 1 if is_black else 0)
+
+        def copy(self, other):
+            """Take the dots of another of the same size, packed as they may be."""
+            self._frame.blit(other._frame, 0, 0)
 
     else:
 
         def blit(self, bits, width, height, x, y):
             """Put black dots of a picture, packed by lines, on it."""
             line = (width + 7) // 8
-            for row in range(height):
-                for column in range(width):
-                    if bits[row * line + (column >> 3)] >> (7 - (column & 7)) & 1:
-                        self._dot(x + column, y + row)
+            for row in range(max(0, -y), min(height, self.height - y)):
+                dots = int.from_bytes(bits[row * line : (row + 1) * line], "big") >> (8 * line - width)
+                self._put(dots, width, x, y + row, True)
 
-        def rectangle(self, x, y, width, height):
-            """Fill with black."""
-            for row in range(y, y + height):
-                for column in range(x, x + width):
-                    self._dot(column, row)
+        def rectangle(self, x, y, width, height, is_black=True):
+            """Fill with black, or with white."""
+            dots = (1 << max(0, width)) - 1
+            for row in range(max(0, y), min(y + height, self.height)):
+                self._put(dots, width, x, row, is_black)
 
-        def _dot(self, x, y):
-            if not (0 <= x < self.width and 0 <= y < self.height):
-                return
+        def copy(self, other):
+            """Take the dots of another of the same size, packed as they may be."""
+            self.clear()
+            for y in range(self.height):
+                self._put(other._line(y), self.width, 0, y, True)
+
+        def _line(self, y):
+            """The dots of a line as a number, the left one its highest bit; packed by lines only."""
+            line = self.width // 8
+            return int.from_bytes(self.dots[y * line : (y + 1) * line], "big")
+
+        def _put(self, dots, width, x, y, is_black):
+            """Dots of a number, its highest the left one, on one line."""
+            shift = self.width - x - width
+            dots = dots << shift if shift >= 0 else dots >> -shift
+            dots &= (1 << self.width) - 1
             if self._by_columns:
-                self.dots[(y >> 3) * self.width + x] |= 1 << (y & 7)
-            else:
-                self.dots[y * (self.width >> 3) + (x >> 3)] |= 0x80 >> (x & 7)
+                for column in range(self.width):
+                    if dots >> (self.width - 1 - column) & 1:
+                        place, bit = (y >> 3) * self.width + column, 1 << (y & 7)
+                        self.dots[place] = self.dots[place] | bit if is_black else self.dots[place] & ~bit
+            elif dots:
+                line = self.width // 8
+                now = self._line(y)
+                now = now | dots if is_black else now & ~dots
+                self.dots[y * line : (y + 1) * line] = now.to_bytes(line, "big")

@@ -1,26 +1,25 @@
-"""The unix board: serial ports on tty or pty paths, TCP, files in a directory, a display that is only told.
+"""The unix board: serial ports and a display on tty or pty paths, TCP, files in a directory.
 
 Runs on MicroPython's unix port and on CPython: what one of them lacks is looked for here and nowhere else.
 Other modules get a Board (see `terminal.hal`) and never ask which interpreter or machine it is.
 """
 
 import errno
-import hashlib
 import json
 import os
 import socket
 import sys
 import termios
 import time
-from binascii import hexlify
 
 import terminal
 from terminal.hal import CertificateError
 from terminal.hal.crypto import aes
 from terminal.hal.slot_files import Update
+from terminal.hal.display import Display
+from terminal.hal.slot_files import Update
 from terminal.text import later
 
-WIDTH, HEIGHT = 128, 64  # dots
 PIECE_BYTES = 64  # read from a serial port or written to one at once
 LINE_BYTES = 512  # read from the line at once: more than one frame
 BAUD = 9600  # of a serial port whose board file names none
@@ -54,7 +53,9 @@ class Board:
         self.storage = Storage(file["storage"])
         self.random = os.urandom
         self.aes = aes
-        self.display = Display()
+        display = self.devices.get("display", {})
+        bus = Bus(display["path"]) if "path" in display else None
+        self.display = Display(display["kind"] if bus else "memory", bus)
         self.line = TcpLine
         self.secure = secure
         self.emit = emit
@@ -215,34 +216,30 @@ def _make_directory(path):
 # ---------------------------------------------------------------- display
 
 
-class Display:
-    """128 x 64 dots in memory, laid out as an SSD1306 takes them; nobody but the digest sees them."""
+class Bus:
+    """A display's bus on a tty or pty: each message between two END bytes, as RFC 1055 has it."""
 
-    def __init__(self):
-        self._dots = bytearray(WIDTH * HEIGHT // 8)
-        self._frame = _frame_buffer(self._dots)
+    def __init__(self, path):
+        self._path = path
+        self._stream = None
 
-    def clear(self):
-        self._frame.fill(0)
+    def open(self):
+        self._stream = _open_without_blocking(self._path)
 
-    def text(self, letters, x, y):
-        self._frame.text(letters, x, y, 1)
+    def send(self, message):
+        data = message.replace(_ESCAPE, _ESCAPED_ESCAPE).replace(_END, _ESCAPED_END)
+        data = _END + data + _END
+        if self._stream.write(data) != len(data):
+            raise OSError(errno.EAGAIN)  # nobody looks
 
-    def line(self, y):
-        self._frame.hline(0, y, WIDTH, 1)
+    def close(self):
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
 
-    def show(self):
-        return str(hexlify(hashlib.sha256(self._dots).digest()), "ascii")
 
-
-def _frame_buffer(dots):
-    try:
-        import framebuf
-    except ImportError:
-        from terminal.hal.cpython import Dots
-
-        return Dots(dots, WIDTH)
-    return framebuf.FrameBuffer(dots, WIDTH, HEIGHT, framebuf.MONO_VLSB)
+_END, _ESCAPE = b"\xc0", b"\xdb"
+_ESCAPED_END, _ESCAPED_ESCAPE = b"\xdb\xdc", b"\xdb\xdd"
 
 
 # ---------------------------------------------------------------- serial ports and line

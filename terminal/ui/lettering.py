@@ -61,6 +61,15 @@ def wrapped(font, text, dots):
     return lines
 
 
+def fitted(font, text, dots, ending):
+    """The text, or as much of it as fits in so many dots with `ending` behind it."""
+    if width(font, text) <= dots:
+        return text
+    while text and width(font, text + ending) > dots:
+        text = text[:-1]
+    return text.rstrip(" ") + ending
+
+
 def _place(font, point):
     """Where a form's dots begin; binary search, for a table of so many would need four times the
     memory."""

@@ -13,14 +13,17 @@ _GAP = 3  # dots between rows
 _RULE_HEIGHT = 9
 
 # Kinds of rows, each a tuple that begins with one of these.
-TITLE = "title"  # text: large, in the middle
+TITLE = "title"  # text: bold, in the middle
+BANNER = "banner"  # text: white on black, in the middle
 MIDDLE = "middle"  # text: in the middle
 PAIR = "pair"  # label, value: at the two ends of a line, the value below when both don't fit
-SUM = "sum"  # label, value: the same, large
+SUM = "sum"  # label, value: the same, the value large
 TEXT = "text"  # text: as many lines as it needs
 RULE = "rule"
 CUT = "cut"  # dashed: where a copy is torn off
 SPACE = "space"
+SIGNATURE = "signature"  # label: room to sign, a line, the label below it
+_SIGNATURE_DOTS = 72  # nine millimetres
 
 
 def strips(rows, dots, is_rtl):
@@ -38,44 +41,53 @@ def strips(rows, dots, is_rtl):
 
 def _drawn(row, dots, is_rtl):
     kind = row[0]
-    if kind in (TITLE, MIDDLE):
-        font = heading if kind == TITLE else paper
-        for line in wrapped(font, row[1], dots):
-            yield _line(font, dots, [(line, is_rtl, (dots - width(font, line)) // 2)])
+    if kind in (TITLE, BANNER, MIDDLE):
+        for line in wrapped(paper, row[1], dots - 2):
+            x = (dots - width(paper, line)) // 2
+            yield _line(dots, [(paper, line, is_rtl, x)], kind == TITLE, kind == BANNER)
     elif kind in (PAIR, SUM):
-        font = heading if kind == SUM else paper
-        for places in _pair(font, row[1], row[2], dots, is_rtl):
-            yield _line(font, dots, places)
+        for places in _pair(row[1], heading if kind == SUM else paper, row[2], dots, is_rtl):
+            yield _line(dots, places)
     elif kind == TEXT:
         for line in wrapped(paper, row[1], dots):
-            yield _line(paper, dots, [(line, is_rtl, _start(paper, line, dots, is_rtl))])
-    elif kind in (RULE, CUT):
-        canvas = Canvas(dots, _RULE_HEIGHT)
-        step = dots if kind == RULE else 12
-        for x in range(0, dots, step):
-            canvas.rectangle(x, _RULE_HEIGHT // 2, min(step, dots) if kind == RULE else 6, 2)
-        yield canvas
+            yield _line(dots, [(paper, line, is_rtl, _start(line, dots, is_rtl))])
+    elif kind == SIGNATURE:
+        yield Canvas(dots, _SIGNATURE_DOTS)
+        yield _dashes(dots, 4, 2)
+        for line in wrapped(paper, row[1], dots):
+            yield _line(dots, [(paper, line, is_rtl, (dots - width(paper, line)) // 2)])
+    elif kind == RULE:
+        yield _dashes(dots, dots, dots)
+    elif kind == CUT:
+        yield _dashes(dots, 12, 6)
     else:
         assert kind == SPACE, "a kind of row"
         yield Canvas(dots, 2 * _RULE_HEIGHT)
 
 
-def _pair(font, label, value, dots, is_rtl):
-    """Lines of (text, direction, x). Values are numbers, dates, masked cards, codes: they are read
-    from the left whatever the line's direction."""
-    label_dots, value_dots = width(font, label), width(font, value)
+def _dashes(dots, step, black):
+    canvas = Canvas(dots, _RULE_HEIGHT)
+    for x in range(0, dots, step):
+        canvas.rectangle(x, _RULE_HEIGHT // 2, black, 2)
+    return canvas
+
+
+def _pair(label, font, value, dots, is_rtl):
+    """Lines of (font, text, direction, x). Values are numbers, dates, masked cards, codes: they are
+    read from the left whatever the line's direction."""
+    value_dots = width(font, value)
     value_x = 0 if is_rtl else dots - value_dots
-    placed = (value, _is_persian(value), value_x)
-    if label_dots + value_dots + _GAP * 3 <= dots:
-        return [[(label, is_rtl, _start(font, label, dots, is_rtl)), placed]]
-    lines = [[(line, is_rtl, _start(font, line, dots, is_rtl))] for line in wrapped(font, label, dots)]
+    if width(paper, label) + value_dots + _GAP * 3 <= dots:
+        placed = (font, value, _is_persian(value), value_x)
+        return [[(paper, label, is_rtl, _start(label, dots, is_rtl)), placed]]
+    lines = [[(paper, line, is_rtl, _start(line, dots, is_rtl))] for line in wrapped(paper, label, dots)]
     for line in wrapped(font, value, dots):
-        lines.append([(line, _is_persian(line), 0 if is_rtl else dots - width(font, line))])
+        lines.append([(font, line, _is_persian(line), 0 if is_rtl else dots - width(font, line))])
     return lines
 
 
-def _start(font, text, dots, is_rtl):
-    return dots - width(font, text) if is_rtl else 0
+def _start(text, dots, is_rtl):
+    return dots - width(paper, text) if is_rtl else 0
 
 
 def _is_persian(text):
@@ -83,8 +95,15 @@ def _is_persian(text):
     return any("\u0620" <= letter <= "\u064a" or "\u066e" <= letter <= "\u06d3" for letter in text)
 
 
-def _line(font, dots, places):
-    canvas = Canvas(dots, font.HEIGHT + _GAP)
-    for text, is_rtl, x in places:
-        draw(canvas, font, text, x, 0, is_rtl)
+def _line(dots, places, is_bold=False, is_white=False):
+    """A line of texts, standing on one base line. is_bold: struck twice; is_white: on black."""
+    height = max([place[0].HEIGHT for place in places])
+    base = max([place[0].BASELINE for place in places])
+    canvas = Canvas(dots, height + _GAP)
+    for font, text, is_rtl, x in places:
+        draw(canvas, font, text, x, base - font.BASELINE, is_rtl)
+        if is_bold:
+            draw(canvas, font, text, x + 1, base - font.BASELINE, is_rtl)
+    if is_white:
+        canvas.invert(0, canvas.height)
     return canvas

@@ -1,12 +1,20 @@
 """Every text of screens and receipts, in English and Persian. Only data and how it is found.
 
 One text a line: name, English, Persian. A "/" begins a new line of the screen, whose first line is its title;
-{0}, {1} ... stand for values. English screen lines fit 16 letters, because the display draws them until the
-Persian font is there. The tables are plain text because a dictionary of so many texts takes three times the
-memory.
+{0}, {1} ... stand for values. A mark before a line says how it is drawn:
+
+    ^  a number, large when there is room; what stands before its last space is its label
+    @  a secret: a dot for each star
+    %  how much of 100 is done, as a bar
+    _  what keys do; at the bottom, one such line at most
+
+Three lines have room below the title, and one of keys; or a number, a line and one of keys. Digits become
+Persian where the text is. The tables are plain text because a dictionary of so many texts takes three times
+the memory.
 """
 
 LOCALES = ("en", "fa")
+LARGE, SECRET, PROGRESS, SOFT_KEYS = "^", "@", "%", "_"
 
 _SCREENS = """
 earn|Earn points|کسب امتیاز
@@ -15,31 +23,69 @@ balance|Balance|ماندهٔ امتیاز
 activate|Activate card|فعال‌سازی کارت
 pin_change|Change PIN|تغییر رمز
 code|One-time code|رمز یک‌بارمصرف
-idle|{0}/Swipe card/A earn B redeem/C balance # more/D activate/{1}|{0}/کارت بکشید/A کسب  B خرج/C مانده  # بیشتر/D فعال‌سازی/{1}
-amount|{0}/Amount, rial/{1}/# ok  * clear|{0}/مبلغ به ریال/{1}/# تأیید  * پاک
-points|{0}/Points/{1}/# ok  * clear|{0}/امتیاز/{1}/# تأیید  * پاک
-menu|More/1 change PIN/* back|بیشتر/1 تغییر رمز/* بازگشت
-swipe|{0}/Swipe card/or type number/* back|{0}/کارت بکشید/یا شماره را بزنید/* بازگشت
-card_number|{0}/Number/{1}/# ok  * clear|{0}/شمارهٔ کارت یا همراه/{1}/# تأیید  * پاک
-pin|{0}/PIN/{1}/# ok  * clear/A one-time code|{0}/رمز/{1}/# تأیید  * پاک/A رمز یک‌بارمصرف
-one_time_code|{0}/One-time code/{1}/# ok  * clear|{0}/رمز یک‌بارمصرف/{1}/# تأیید  * پاک
-new_pin|{0}/New PIN/{1}/# ok  * clear|{0}/رمز تازه/{1}/# تأیید  * پاک
-new_pin_again|{0}/New PIN again/{1}/# ok  * clear|{0}/تکرار رمز تازه/{1}/# تأیید  * پاک
-first_pin|{0}/PIN of the card/{1}/# ok  * clear/# without a PIN|{0}/رمز کارت/{1}/# تأیید  * پاک/# بدون رمز
+split|Part in points|پرداخت ترکیبی
+void|Void|ابطال
+return|Return of goods|مرجوعی کالا
+refund|Points back|بازگشت امتیاز
+replace|New card|تعویض کارت
+block|Block card|مسدود کردن کارت
+unblock|Unblock card|رفع مسدودی کارت
+transfer|Points to a card|انتقال امتیاز
+copy|Last receipt|آخرین رسید
+supervisor|Manager|سرپرست
+idle|{0}/Swipe card/A earn  B redeem/C balance  D enrol/_# more|{0}/کارت بکشید/A کسب  B خرج/C مانده  D عضویت/_# بیشتر
+idle_trouble|{0}/{1}/A earn  B redeem/C balance  D enrol/_# more|{0}/{1}/A کسب  B خرج/C مانده  D عضویت/_# بیشتر
+amount|{0}/Amount, rial/^{1}/_# ok  * clear|{0}/مبلغ به ریال/^{1}/_# تأیید  * پاک
+points|{0}/Points/^{1}/_# ok  * clear|{0}/امتیاز/^{1}/_# تأیید  * پاک
+menu|More/1 void  2 return/3 last receipt  4 split/5 new card  6 PIN/_# more  * back|بیشتر/1 ابطال  2 مرجوعی/3 رسید  4 ترکیبی/5 تعویض کارت  6 رمز/_# بیشتر  * بازگشت
+menu_2|More/7 block  8 unblock/9 points to a card/0 manager/_# more  * back|بیشتر/7 بستن  8 بازکردن/9 انتقال امتیاز/0 سرپرست/_# بیشتر  * بازگشت
+amount_again|{0}/Swipe again/^{1}/_# ok  * clear|{0}/دوباره بکشید/^{1}/_# تأیید  * پاک
+till_receipt|{0}/Receipt of the till/{1}/_# ok  * clear|{0}/شمارهٔ رسید صندوق/{1}/_# تأیید  * پاک
+double_swipe|{0}/Same card and amount/as just now/_# book it  * back|{0}/همان کارت و همان مبلغ/تکراری نیست؟/_# ثبت  * بازگشت
+mobile|{0}/Mobile, or none/{1}/_# ok  A with PIN|{0}/شمارهٔ همراه، یا هیچ/{1}/_# تأیید  A با رمز
+rrn|{0}/Reference (RRN)/{1}/_A abc  # ok  * clear|{0}/شمارهٔ مرجع/{1}/_A حرف  # تأیید  * پاک
+which|{0}/{1}/{2}/{3}/_# more  A reference|{0}/{1}/{2}/{3}/_# بیشتر  A مرجع
+void_of|{0}/1 earned points/2 redeemed points/_* back|{0}/1 کسب امتیاز/2 خرج امتیاز/_* بازگشت
+return_of|{0}/1 goods come back/2 points back/_* back|{0}/1 مرجوعی کالا/2 بازگشت امتیاز/_* بازگشت
+block_sure|{0}/{1}/_# block  * back|{0}/{1}/_# بسته شود  * نه
+new_card|{0}/Swipe the new card/or type its number/_* back|{0}/کارت تازه را بکشید/یا شماره‌اش را بزنید/_* بازگشت
+other_card|{0}/Card that gets them/swipe or type it/_* back|{0}/کارت گیرنده را بکشید/یا شماره‌اش را بزنید/_* بازگشت
+proof|{0}/# PIN/A one-time code/B manager/_* back|{0}/# رمز/A رمز یک‌بارمصرف/B سرپرست/_* بازگشت
+manager_code|{0}/Code/@{1}/_# ok  * clear|{0}/کد/@{1}/_# تأیید  * پاک
+manager_new|{0}/New code, 4 to 8/@{1}/_# ok  * clear|{0}/کد تازه، 4 تا 8 رقم/@{1}/_# تأیید  * پاک
+manager_new_again|{0}/New code again/@{1}/_# ok  * clear|{0}/تکرار کد تازه/@{1}/_# تأیید  * پاک
+manager|Manager/1 close batch/2 state, test/3 training  4 code/_* back|سرپرست/1 بستن دسته/2 وضعیت و آزمون/3 آموزش  4 کد/_* بازگشت
+state_line|State/Line: {0}/Sign-on {1}/Keys: {2}/_# next  * back|وضعیت/خط: {0}/ورود {1}/کلیدها: {2}/_# بعدی  * بازگشت
+state_software|State/Version {0}/Batch {1}: {2}/Storage: {3}/_# next  * back|وضعیت/نسخه {0}/دسته {1}: {2}/حافظه: {3}/_# بعدی  * بازگشت
+state_devices|State/{0}/{1}/{2}/_# test  * back|وضعیت/{0}/{1}/{2}/_# آزمون  * بازگشت
+test|Test/{0}/Line {1} ms/Printer: {2}/_# ok|آزمون/{0}/خط {1} ms/چاپگر: {2}/_# تأیید
+swipe|{0}/Swipe card/or type number/_* back|{0}/کارت بکشید/یا شماره را بزنید/_* بازگشت
+card_number|{0}/Number/^{1}/_# ok  * clear|{0}/شمارهٔ کارت یا همراه/^{1}/_# تأیید  * پاک
+pin|{0}/PIN/@{1}/_# ok  * clear  A code|{0}/رمز/@{1}/_#تأیید  *پاک  Aپیامک
+one_time_code|{0}/One-time code/@{1}/_# ok  * clear|{0}/رمز یک‌بارمصرف/@{1}/_# تأیید  * پاک
+new_pin|{0}/New PIN/@{1}/_# ok  * clear|{0}/رمز تازه/@{1}/_# تأیید  * پاک
+new_pin_again|{0}/New PIN again/@{1}/_# ok  * clear|{0}/تکرار رمز تازه/@{1}/_# تأیید  * پاک
+first_pin|{0}/PIN, or # for none/@{1}/_# ok  * clear|{0}/رمز کارت، یا # بی‌رمز/@{1}/_# تأیید  * پاک
 swipe_again|Card not read/Swipe again|کارت خوانده نشد/دوباره بکشید
 processing|{0}/Please wait|{0}/کمی صبر کنید
-approved|{0}/Approved/Points {1}/Balance {2}|{0}/انجام شد/امتیاز {1}/مانده {2}
+approved|{0}/Approved/^Points {1}/Balance {2}|{0}/انجام شد/^امتیاز {1}/مانده {2}
 approved_debt|{0}/Approved/Points {1}/Balance {2}/Debt {3}|{0}/انجام شد/امتیاز {1}/مانده {2}/بدهی {3}
-approved_balance|{0}/Approved/Balance {2}|{0}/انجام شد/مانده {2}
-approved_balance_debt|{0}/Approved/Balance {2}/Debt {3}|{0}/انجام شد/مانده {2}/بدهی {3}
+approved_split|{0}/Points {1}/^To pay {4}/Balance {2}|{0}/امتیاز {1}/^پرداخت {4}/مانده {2}
+approved_split_debt|{0}/Points {1}/^To pay {4}/Balance {2}|{0}/امتیاز {1}/^پرداخت {4}/مانده {2}
+approved_done|{0}/Approved|{0}/انجام شد
+approved_balance|{0}/Approved/^Balance {2}|{0}/انجام شد/^مانده {2}
+approved_balance_debt|{0}/Approved/^Balance {2}/Debt {3}|{0}/انجام شد/^مانده {2}/بدهی {3}
 last|Last transaction/{0}/Approved/Points {1}/Balance {2}|آخرین تراکنش/{0}/انجام شد/امتیاز {1}/مانده {2}
 declined|{0}/Declined {1}/{2}|{0}/ناموفق {1}/{2}
-reversal|Reversal/No answer to/STAN {0}/Please wait|برگشت تراکنش/بی‌پاسخ، پیگیری/{0}/کمی صبر کنید
+reversal|Reversal/No answer to/STAN {0}/Please wait|برگشت تراکنش/پیگیری {0} بی‌پاسخ است/کمی صبر کنید
 reversed|Cancelled/No points moved/Try again|لغو شد/امتیازی جابه‌جا نشد/دوباره تلاش کنید
-reversal_refused|Not taken back/STAN {0}/Code {1}/Call support/# ok|برگشت پذیرفته نشد/پیگیری {0}/کد {1}/با پشتیبانی تماس بگیرید/# تأیید
+reversal_refused|Not taken back/STAN {0}/Code {1}/Call support/_# ok|برگشت پذیرفته نشد/پیگیری {0}/کد {1}/پشتیبانی را خبر کنید/_# تأیید
 signing_on|Signing on/Please wait/{0}|اتصال به سوییچ/کمی صبر کنید/{0}
-paper_out|Printer/Paper out/# retry|چاپگر/کاغذ تمام شده/# تلاش دوباره
-printer_silent|Printer/Printer silent/# retry|چاپگر/چاپگر پاسخ نمی‌دهد/# تلاش دوباره
+paper_out|Printer/Paper is out/_# again  * without|چاپگر/کاغذ تمام شده/_# دوباره  * بدون چاپ
+printer_silent|Printer/No answer/_# again  * without|چاپگر/پاسخ نمی‌دهد/_# دوباره  * بدون چاپ
+cover_open|Printer/Cover is open/_# again  * without|چاپگر/در چاپگر باز است/_# دوباره  * بدون چاپ
+printer_broken|Printer/Out of order/_# again  * without|چاپگر/خراب است/_# دوباره  * بدون چاپ
+printer_gone|Printer/Not plugged in/_# again  * without|چاپگر/وصل نیست/_# دوباره  * بدون چاپ
 no_keys|No keys/Call service|کلید ندارد/با پشتیبانی تماس بگیرید
 keys_damaged|Keys damaged/Call service|کلیدها آسیب دیده/با پشتیبانی تماس بگیرید
 keys_spent|Keys used up/Call service|کلیدها تمام شده/با پشتیبانی تماس بگیرید
@@ -48,6 +94,16 @@ keys_spent|Keys used up/Call service|کلیدها تمام شده/با پشتی�
 _MESSAGES = """
 pin_changed|Change PIN/PIN is changed|تغییر رمز/رمز تغییر کرد
 pin_unknown|No answer/Old or new PIN/is valid now|پاسخی نیامد/رمز پیشین یا تازه/معتبر است
+manager_wrong|Manager/Wrong code/Tries left {0}|سرپرست/کد نادرست است/بار دیگر {0}
+manager_closed|Manager/Wrong too often/Wait {0} minutes|سرپرست/کد نادرست، بیش از حد/{0} دقیقه صبر کنید
+manager_changed|Manager/Code is changed|سرپرست/کد تغییر کرد
+training|TRAINING|آموزش
+training_on|TRAINING/Nothing is sent/# 0 ends it|آموزش/چیزی ارسال نمی‌شود/پایان: # و 0
+training_off|Training/has ended|آموزش/پایان یافت
+no_receipt|Last receipt/There is none|آخرین رسید/رسیدی نیست
+no_original|Void/Not in this batch|ابطال/در این دسته نیست
+ok|ok|خوب
+bad|bad|خراب
 pins_differ|PIN/Not the same/Try again|رمز/یکسان نیست/دوباره تلاش کنید
 number_wrong|Number/Not valid/Try again|شماره/نادرست است/دوباره تلاش کنید
 no_answer|No answer/Try again|پاسخی نیامد/دوباره تلاش کنید

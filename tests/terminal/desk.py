@@ -168,17 +168,10 @@ class Desk:
             done = (len(self.requests), "approved" in self.screens, len(self.printed))
             self.snapshots.append((dict(self.files), done))
 
-    def clear(self):
+    def show(self, canvas):
         if self.draws:
             self.draws()
-
-    def text(self, letters, x, y):
-        assert len(letters) <= 16 and x == 0 and 0 <= y <= 56
-
-    def line(self, y):
-        assert 0 < y < 64
-
-    def show(self):
+        assert (canvas.width, canvas.height) == (128, 64)
         return "frame"
 
     def emit(self, event):

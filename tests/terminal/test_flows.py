@@ -262,8 +262,8 @@ def test_a_missing_device_is_told():
     desk = Desk()
     for name, said in (("printer", "No printer"), ("keypad", "No keypad"), ("reader", "No card reader")):
         desk.app.device(name, False)
-        assert desk.lines[-1] == said
+        assert said in desk.lines
     for name in ("printer", "keypad", "reader"):
         desk.app.device(name, True)
-    assert desk.lines[-1] == "D activate"
+    assert desk.lines[-1] == "# more"
     assert desk.logs[-1] == "reader: back"

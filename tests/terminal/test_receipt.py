@@ -6,7 +6,6 @@ from terminal.flows.outcome import Outcome, record_of
 from terminal.message import pack
 from terminal.settings import Settings
 from terminal.ui import receipt
-from terminal.ui.screens import Screens, lines_of
 from terminal.ui.strings import LOCALES, names, pair_of
 
 MOMENT = (2026, 8, 24, 14, 3, 5)
@@ -189,52 +188,3 @@ def test_every_text_is_there_in_both_languages_with_the_same_values_and_lines():
             mark = "{%d}" % place
             assert (mark in english) == (mark in persian), name
         assert english and persian
-
-
-def test_the_display_has_room_for_every_screen():
-    for name in names():
-        lines = lines_of(name, ("Earn points", 250, 1250, 45, "", ""), "en")
-        if len(lines) > 1:
-            assert len(lines) <= 6, name
-            for line in lines:
-                assert len(line) <= 16, (name, line)
-
-
-class Paper:
-    """A display that notes what is drawn."""
-
-    def __init__(self):
-        self.drawn = []
-
-    def clear(self):
-        self.drawn = []
-
-    def text(self, letters, x, y):
-        self.drawn.append((letters, x, y))
-
-    def line(self, y):
-        self.drawn.append(y)
-
-    def show(self):
-        return "digest"
-
-
-def test_a_screen_is_drawn_in_english_and_told_in_the_terminals_language():
-    paper, events = Paper(), []
-    screens = Screens(paper, events.append, "fa")
-    screens.show("declined", ("Earn points", "کسب امتیاز"), "51", ("Not enough points", "امتیاز کافی نیست"))
-    assert paper.drawn == [
-        ("Earn points", 0, 0),
-        9,
-        ("Declined 51", 0, 12),
-        ("Not enough", 0, 21),
-        ("points", 0, 30),
-    ]
-    assert events == [
-        {
-            "event": "screen",
-            "name": "declined",
-            "lines": ["کسب امتیاز", "ناموفق ۵۱", "امتیاز کافی نیست"],
-            "frame": "digest",
-        }
-    ]

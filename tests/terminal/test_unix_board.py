@@ -7,7 +7,11 @@ import socket
 from binascii import hexlify
 
 from terminal.hal import unix
-from terminal.hal.unix import Board, Clock, Display, SerialPort, Storage, TcpLine
+from terminal.hal.canvas import Canvas
+from terminal.hal.display import Display
+from terminal.hal.unix import Board, Clock, SerialPort, Storage, TcpLine
+from terminal.ui.fonts import small
+from terminal.ui.lettering import draw
 
 
 class Directory:
@@ -171,24 +175,60 @@ def test_the_real_clock_never_goes_back():
 
 
 def picture(*texts):
-    display = Display()
-    display.clear()
+    canvas = Canvas(128, 64)
     for place, text in enumerate(texts):
-        display.text(text, 0, place * 9)
-    return display.show()
+        draw(canvas, small, text, 0, place * 16, False)
+    return Display().show(canvas)
 
 
 def test_equal_pictures_and_no_others_have_equal_digests():
     assert picture("Approved", "Points 250") == picture("Approved", "Points 250")
     texts = ("Approved", "Points 250"), ("Approved", "Points 251"), ("Points 250", "Approved"), (), ("I",)
     assert len({picture(*lines) for lines in texts}) == len(texts)
-    display = Display()
-    display.text("anything", 0, 0)
-    display.line(9)
-    with_line = display.show()
-    assert len(with_line) == 64
-    display.clear()
-    assert display.show() == picture("") and with_line != picture("anything")
+    assert len(picture()) == 64
+
+
+class Wire:
+    """A display's bus that notes what goes over it; broken: nobody is there."""
+
+    def __init__(self):
+        self.messages = []
+        self.broken = False
+
+    def open(self):
+        self.messages.append("open")
+
+    def send(self, message):
+        if self.broken:
+            raise OSError(19)
+        self.messages.append(message)
+
+    def close(self):
+        self.messages.append("close")
+
+
+def test_a_display_gets_its_controllers_bytes_and_is_set_up_again_after_trouble():
+    blank, canvas = Canvas(128, 64), Canvas(128, 64)
+    canvas.rectangle(8, 8, 8, 1)
+    for kind, change in (
+        ("ssd1306", [b"\x00\xb1\x08\x10", b"\x40" + b"\x01" * 8]),
+        ("st7920", [b"\xf8\x80\x80", b"\xf8\x80\x00", b"\xfa\x00\x00\xf0\xf0" + bytes(28)]),
+    ):
+        wire = Wire()
+        display = Display(kind, wire)
+        assert display.show(blank) == Display().show(blank)
+        assert wire.messages[0] == "open"
+        setting_up = wire.messages[1]
+        del wire.messages[:]
+        assert display.show(canvas) == Display().show(canvas)
+        assert sorted(wire.messages) == sorted(change)
+        wire.broken = True
+        display.show(blank)
+        assert wire.messages[-1] == "close"
+        wire.broken = False
+        del wire.messages[:]
+        display.show(blank)
+        assert wire.messages[:2] == ["open", setting_up]
 
 
 def test_a_fault_says_kind_and_place_but_not_its_text():

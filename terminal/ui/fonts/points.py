@@ -1,4 +1,4 @@
-"""Code points of all fonts, two bytes each, in order.
+"""Code points of all whole fonts, two bytes each, in order.
 
 Made by tools/fonts.py; not to be changed by hand.
 """
