@@ -56,6 +56,7 @@ class Application:
         self.ratio = 0  # rial per point when redeeming; 0 before sign-on
         self.pin_from_points = None  # redemptions above this need a proof; None: none does
         self.last = None  # the Outcome that was presented last
+        self.receipt_mark = None  # what stands above each receipt, the name of a text
         self.training = None  # what flows run at while nothing is real, see flows.training
         self.supervisor_from_ms = None  # wrong codes have closed the supervisor's menu until then
         self._describe_fault = board.fault
@@ -241,6 +242,10 @@ class Application:
     def print(self, data):
         """Send a job to the printer; how it went comes as a PRINTER event."""
         self._doors["printer"].print(data)
+
+    def doors(self):
+        """Names of what is fitted."""
+        return sorted(self._doors)
 
     def fitted(self, name):
         """Whether this terminal has such a device, plugged in or not."""

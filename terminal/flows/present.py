@@ -19,19 +19,27 @@ async def present(app, pending, again=False):
     """
     outcome = app.last = Outcome(pending.request, pending.answer)
     show(app, "printing" if again else "approved", outcome, again)
+    await print_receipt(app, outcome, "last_transaction" if again else app.receipt_mark)
+    app.journal.close(pending.stan, PRESENTED)
+    app.emit(outcome.event("last" if again else None))
+    return outcome
+
+
+async def print_receipt(app, outcome, mark=None):
+    """Print the receipt of an Outcome until the printer says that it came out.
+
+    mark: name of the text that heads it: last_transaction, receipt_copy or training.
+    """
     for locale in app.settings.receipt_locales:
         while True:
-            status = await printed(app, receipt_lines(outcome, app.settings, locale, again))
+            status = await printed(app, receipt_lines(outcome, app.settings, locale, mark))
             if status == OK:
                 break
             app.log("warning", "printer: " + (status or "silent"))
             app.screens.show("paper", text="paper_out" if status == PAPER_OUT else "printer_silent")
             while (await Wait((KEY,)))[1] != ENTER:
                 pass
-            show(app, "printing", outcome, again)
-    app.journal.close(pending.stan, PRESENTED)
-    app.emit(outcome.event("last" if again else None))
-    return outcome
+            show(app, "printing", outcome, mark is not None)
 
 
 def receipt_lines(*arguments):

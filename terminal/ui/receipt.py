@@ -1,10 +1,12 @@
-"""Receipts as lines of text, in English and Persian, 32 columns.
+"""Receipts as rows, in English and Persian: what stands on them and in which order.
 
-Lines are in reading order; whoever renders a Persian line runs it right to left. No printer language here.
+`paper` makes dots of rows, lines() text of 32 columns for those who watch. Lines are in reading order; whoever
+renders a Persian line runs it right to left. No printer language here, and no card but a masked one.
 """
 
 from terminal.message_tables import REASONS
 from terminal.text import digits_of, grouped, jalali
+from terminal.ui.paper import BANNER, CUT, MIDDLE, PAIR, RULE, SIGNATURE, SPACE, SUM, TEXT, TITLE
 from terminal.ui.strings import LOCALES, text_of
 
 COLUMNS = 32
@@ -12,64 +14,151 @@ _RULE = "-" * COLUMNS
 # Code points that take no column of their own, first to last: joiners and direction marks, Arabic marks.
 _NO_COLUMN = ((0x200B, 0x200F), (0x064B, 0x0655), (0x0670, 0x0670))
 
+CUSTOMER, MERCHANT = "customer", "merchant"  # whose copy it is
+
 # flow: the label of its points
-_POINTS = {"earn": "receipt_earned", "redeem": "receipt_redeemed"}
+_POINTS = {
+    "earn": "receipt_earned",
+    "redeem": "receipt_redeemed",
+    "split": "receipt_redeemed",
+    "void": "receipt_moved",
+    "refund": "receipt_moved",
+    "return": "receipt_moved",
+    "transfer": "receipt_sent",
+}
+SIGNED = ("redeem", "split", "void", "refund", "return", "transfer")  # flows a merchant's copy is signed of
+WITHOUT_BALANCE = ("block",)  # flows whose answer has none
 
 
-def lines(outcome, settings, locale, again=False):
-    """The receipt of a flows.outcome.Outcome. again: headed as the last transaction."""
-    name = settings.acceptor_name[LOCALES.index(locale)]
-    out = [centred(line) for line in wrapped(name)]
-    if again:
-        out.append(centred(text_of("last_transaction", locale)))
-    out += [
-        centred(text_of(outcome.flow, locale)),
-        _RULE,
-        row("receipt_terminal", settings.terminal_id, locale),
-        row("receipt_date", moment_text(outcome.moment, locale), locale),
-        row("receipt_stan", outcome.stan, locale),
-    ]
-    if outcome.rrn:
-        # Letters and digits of an RRN belong together: it stays Latin.
-        out.append(spread(text_of("receipt_rrn", locale), outcome.rrn))
-    if outcome.card:  # a mobile number is not printed
-        out.append(row("receipt_card", outcome.card, locale))
-    out.append(_RULE)
-    if outcome.amount:
-        amount = text_of("rial", locale).format(grouped(outcome.amount, locale))
-        out.append(row("receipt_amount", amount, locale))
-    if outcome.flow in _POINTS:
-        out.append(row(_POINTS[outcome.flow], grouped(outcome.points, locale), locale))
-    out += reason_lines(outcome, locale)
-    out.append(row("receipt_balance", grouped(outcome.balance, locale), locale))
-    if outcome.debt:
-        out.append(row("receipt_debt", grouped(outcome.debt, locale), locale))
-    out.append(_RULE)
+def rows(outcome, settings, locale, mark=None, copy=CUSTOMER):
+    """The rows of a flows.outcome.Outcome. mark: name of the text that heads it, as last_transaction; copy:
+    CUSTOMER's or MERCHANT's."""
+    out = [(TITLE, settings.acceptor_name[LOCALES.index(locale)])]
+    for name in (mark, "merchant_copy" if copy == MERCHANT else None):
+        if name:
+            out.append((BANNER, text_of(name, locale)))
+    out += [(MIDDLE, text_of(outcome.flow, locale)), (RULE,)]
+    out += _identity(outcome, settings, locale)
+    out.append((RULE,))
+    out += _movement(outcome, locale)
+    if outcome.flow not in WITHOUT_BALANCE:
+        out += _state(outcome, locale)
+    if copy == MERCHANT and outcome.flow in SIGNED:
+        out.append((SIGNATURE, text_of("receipt_signature", locale)))
+    out += [(SPACE,), (CUT,)]
     return out
 
 
-def reason_lines(outcome, locale):
-    """Why it came out so, in words; the code alone when the tables don't know it."""
+def _identity(outcome, settings, locale):
+    """Which transaction it is."""
+    date, time = moment_texts(outcome.moment, locale)
+    out = [
+        (PAIR, text_of("receipt_date", locale) + " " + date, time),
+        pair("receipt_terminal", settings.terminal_id, locale),
+        pair("receipt_stan", outcome.stan, locale),
+    ]
+    # Letters and digits of an RRN belong together: it stays Latin.
+    if outcome.rrn:
+        out.append((PAIR, text_of("receipt_rrn", locale), outcome.rrn))
+    if outcome.follows:
+        out.append((PAIR, text_of("receipt_follows", locale), outcome.follows))
+    if outcome.till_receipt:
+        out.append(pair("receipt_till", outcome.till_receipt, locale))
+    if outcome.card:  # a mobile number is not printed
+        out.append(pair("receipt_card", outcome.card, locale))
+    if outcome.other_card:
+        out.append(pair("receipt_other_card", outcome.other_card, locale))
+    return out
+
+
+def _movement(outcome, locale):
+    """What came and went, and why."""
+    out = []
+    for label, rial in (
+        ("receipt_sale", outcome.sale),
+        ("receipt_amount", outcome.amount),
+        ("receipt_to_pay", max(0, outcome.sale - outcome.amount) if outcome.sale else 0),
+    ):
+        if rial:
+            out.append((PAIR, text_of(label, locale), text_of("rial", locale).format(grouped(rial, locale))))
+    if outcome.flow in _POINTS:
+        out.append((SUM, text_of(_POINTS[outcome.flow], locale), grouped(outcome.points, locale)))
+    if outcome.earned:
+        out.append((PAIR, text_of("receipt_earned", locale), grouped(outcome.earned, locale)))
+    why = reason(outcome, locale)
+    if why:
+        out.append((TEXT, why))
+    return out
+
+
+def _state(outcome, locale):
+    """What the member has, and what it should know of."""
+    kind = PAIR if outcome.flow in _POINTS else SUM
+    out = [(kind, text_of("receipt_balance", locale), grouped(outcome.balance, locale))]
+    for label, points in (
+        ("receipt_debt", outcome.debt),
+        ("receipt_pending", outcome.pending),
+        ("receipt_held", outcome.held),
+    ):
+        if points:
+            out.append((PAIR, text_of(label, locale), grouped(points, locale)))
+    if outcome.next_reward:
+        left = max(0, outcome.next_reward - outcome.balance)
+        text = text_of("receipt_next" if left else "receipt_reached", locale)
+        out.append((TEXT, text.format(grouped(outcome.next_reward, locale), grouped(left, locale))))
+    if outcome.expiring:
+        points, day = outcome.expiring
+        text = text_of("receipt_expiring", locale)
+        out.append((TEXT, text.format(grouped(points, locale), date_text(day, locale))))
+    return out
+
+
+def reason(outcome, locale):
+    """Why it came out so, in words; the code alone when the tables don't know it; "" for no reason."""
     if not outcome.reason:
-        return []
+        return ""
     if outcome.reason in REASONS:
         text = REASONS[outcome.reason][LOCALES.index(locale)]
-        text = text.format(grouped(outcome.reason_number, locale))
-    else:
-        text = text_of("reason", locale).format(digits_of(outcome.reason, locale))
-    return wrapped(text)
+        return digits_of(text.format(grouped(outcome.reason_number, locale)), locale)
+    return text_of("reason", locale).format(digits_of(outcome.reason, locale))
 
 
-def moment_text(moment, locale):
-    """Date and time: Gregorian in English, Jalali in Persian."""
-    date = jalali(*moment[:3]) if locale == "fa" else moment[:3]
-    text = ("%04d/%02d/%02d" if locale == "fa" else "%04d-%02d-%02d") % tuple(date)
-    return digits_of(text + " %02d:%02d:%02d" % tuple(moment[3:]), locale)
+def date_text(date, locale):
+    """A day: Gregorian in English, Jalali in Persian."""
+    if locale == "fa":
+        return digits_of("%04d/%02d/%02d" % tuple(jalali(*date)), locale)
+    return "%04d-%02d-%02d" % tuple(date)
 
 
-def row(label, value, locale):
-    """A label and its value at the two ends of a line."""
-    return spread(text_of(label, locale), digits_of(value, locale))
+def moment_texts(moment, locale):
+    """Date and time of a moment."""
+    return date_text(moment[:3], locale), digits_of("%02d:%02d:%02d" % tuple(moment[3:]), locale)
+
+
+def pair(label, value, locale):
+    """A row of a label's name and a value whose digits become the locale's."""
+    return (PAIR, text_of(label, locale), digits_of(value, locale))
+
+
+# ---------------------------------------------------------------- as text
+
+
+def lines(rows):
+    """Rows as lines of text."""
+    out = []
+    for row in rows:
+        kind = row[0]
+        if kind in (TITLE, BANNER, MIDDLE):
+            out += [centred(line) for line in wrapped(row[1])]
+        elif kind in (PAIR, SUM):
+            out.append(spread(row[1], row[2]))
+        elif kind == TEXT:
+            out += wrapped(row[1])
+        elif kind == RULE:
+            out.append(_RULE)
+        elif kind == SIGNATURE:
+            out += ["", "", _RULE, centred(row[1])]
+    return out
 
 
 def spread(left, right):

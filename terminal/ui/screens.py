@@ -39,6 +39,7 @@ class Screens:
         self._emit = emit
         self._locale = locale
         self._canvas = Canvas(WIDTH, HEIGHT)
+        self.mark = None  # name of a text that begins each title
 
     def speak(self, locale):
         """From the next screen on."""
@@ -47,6 +48,8 @@ class Screens:
     def show(self, name, *values, text=None):
         """Show the screen `name`. text: its entry in the string table, when it isn't the name itself."""
         lines = marked_lines(text or name, values, self._locale)
+        if self.mark:
+            lines[0] = text_of(self.mark, self._locale) + " " + lines[0]
         picture(self._canvas, lines, self._locale == "fa")
         frame = self._display.show(self._canvas)
         lines = [line[1:] if line[:1] in _WIDGETS else line for line in lines]

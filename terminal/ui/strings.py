@@ -146,6 +146,7 @@ line_no_host|No connection/Nothing was sent|اتصال برقرار نشد/چی�
 line_modem|Modem silent/Nothing was sent|مودم پاسخ نمی‌دهد/چیزی ارسال نشد
 no_modem|No modem|مودم وصل نیست
 bad_modem|Modem error|خطای مودم
+receipt_copy|COPY|رونوشت
 last_transaction|LAST TRANSACTION|آخرین تراکنش
 receipt_terminal|Terminal|پایانه
 receipt_date|Date|تاریخ
@@ -158,6 +159,15 @@ receipt_redeemed|Points redeemed|امتیاز خرج‌شده
 receipt_balance|Balance|ماندهٔ امتیاز
 receipt_debt|Debt|بدهی امتیاز
 rial|{0} rial|{0} ریال
+receipt_follows|Of RRN|به شمارهٔ مرجع
+receipt_till|Till receipt|رسید صندوق
+receipt_other|Other card|کارت دیگر
+receipt_given|Points|امتیاز
+receipt_sale|Sale|فروش
+receipt_by_points|Paid by points|با امتیاز
+receipt_to_pay|To pay|پرداختی
+receipt_pending|Points for later|امتیاز برای بعد
+receipt_held|Points held|امتیاز نگه‌داشته
 reason|Reason {0}|دلیل {0}
 """
 

@@ -134,8 +134,8 @@ def outcome(mti, code, tags, amount=None, points=None, rrn="0A0000012345"):
     return Outcome(record_of(mti, fields, 13, MOMENT), pack("0210", answer))
 
 
-def printed(result, locale, again=False, settings=None):
-    lines = receipt.lines(result, settings or shop(), locale, again)
+def printed(result, locale, mark=None, settings=None):
+    lines = receipt.lines(result, settings or shop(), locale, mark)
     for line in lines:
         assert receipt.width(line) <= receipt.COLUMNS, line
     return "\n".join(lines)
@@ -150,8 +150,8 @@ def test_earn():
 def test_redeem_as_last_transaction_with_debt():
     tags = {1: "%012d" % 100, 2: "0" * 12, 3: "%012d" % 45, 4: "0102", 5: "%012d" % 100}
     result = outcome("0200", "006000", tags, amount=10000, points=100)
-    assert printed(result, "en", again=True) == REDEEM_AGAIN_EN
-    assert printed(result, "fa", again=True) == REDEEM_AGAIN_FA
+    assert printed(result, "en", mark="last_transaction") == REDEEM_AGAIN_EN
+    assert printed(result, "fa", mark="last_transaction") == REDEEM_AGAIN_FA
 
 
 def test_balance_with_a_reason_unknown_here_and_without_rrn():

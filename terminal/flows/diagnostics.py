@@ -1,0 +1,97 @@
+"""What state the terminal is in, page by page, and a test: the display is drawn, a strip printed, the switch
+asked for an echo. Nothing of keys but that they are there; nothing of cards.
+"""
+
+from terminal.drivers.printer import OK
+from terminal.flows.dialogue import ENTRY_MS, choose
+from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
+from terminal.flows.outcome import APPROVED_CODE
+from terminal.flows.present import printed
+from terminal.flows.wait import KEY, Wait
+from terminal.journal import JournalError
+from terminal.message_tables import DICTIONARY_VERSION
+from terminal.ui.strings import pair_of
+
+ECHO = "301"  # DE 70
+NEXT = "#"
+PROBE_FILE = "probe"  # written, read and removed to see that the storage works
+PROBE = b"vafa"
+STRIP = ("Vafa", "0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+NONE = "-"
+
+
+async def show(app):
+    """The pages one after the other, then the test when it is wanted. Raises Cancelled, JournalError."""
+    await choose(app, "state_line", NEXT, *line_state(app))
+    await choose(app, "state_software", NEXT, *software_state(app))
+    await choose(app, "state_devices", NEXT, *device_state(app))
+    return await test(app)
+
+
+def line_state(app):
+    """Line, how long ago the sign-on was (hh:mm of the clock until it ends), keys."""
+    line = verdict(app.line_is_up)
+    left_ms = app.sign_on_left_ms()
+    signed_on = "%02d:%02d" % (left_ms // 3600000, left_ms // 60000 % 60) if left_ms else NONE
+    return line, signed_on, verdict(not app.keys.trouble)
+
+
+def software_state(app):
+    """Version of the messages, number of the batch, requests that are open or queued, storage."""
+    pending = app.opened_journal().pending() is not None
+    return str(DICTIONARY_VERSION), app.batch.number, int(pending) + len(app.queue), verdict(stores(app))
+
+
+def device_state(app):
+    """Three rows of devices, each with whether it can be used."""
+    names = [name for name in app.doors()]
+    told = ["%s %s" % (name, "+" if app.usable(name) else "-") for name in names]
+    per_row = -(-len(told) // 3)
+    rows = ["  ".join(told[at : at + per_row]) for at in range(0, len(told), per_row or 1)]
+    return rows + [""] * (3 - len(rows))
+
+
+def stores(app):
+    """Whether the storage keeps what is written."""
+    try:
+        app.storage.replace(PROBE_FILE, PROBE)
+        kept = app.storage.read(PROBE_FILE) == PROBE
+        app.storage.remove(PROBE_FILE)
+        return kept
+    except OSError:
+        return False
+
+
+async def test(app):
+    """Draw, print, ask for an echo; say what came of it."""
+    app.screens.show("test", "", NONE, NONE)
+    paper = await printed(app, STRIP)
+    app.screens.show("test", "", NONE, verdict(paper == OK))
+    took_ms = await echo(app)
+    told = NONE if took_ms is None else took_ms
+    storage = verdict(stores(app))
+    app.log("info", "test: printer %s, echo %s" % (paper or "silent", "none" if took_ms is None else took_ms))
+    app.screens.show("test", storage, told, verdict(paper == OK))
+    await Wait((KEY,), ENTRY_MS)
+
+
+async def echo(app):
+    """Milliseconds that an echo of the switch took; None when there was none. Raises JournalError."""
+    if not await line_up(app):
+        return None
+    fields = {
+        11: "%06d" % app.stans.take(),
+        41: app.settings.terminal_id,
+        42: app.settings.acceptor_id,
+        70: ECHO,
+    }
+    began_ms = app.clock.now_ms()
+    try:
+        answer, _ = await exchange(app, app.request("0800", fields))
+    except (NotSent, NoAnswer):
+        return None
+    return app.clock.now_ms() - began_ms if answer[39] == APPROVED_CODE else None
+
+
+def verdict(is_well):
+    return pair_of("ok" if is_well else "bad")

@@ -1,0 +1,26 @@
+"""The receipt of the last transaction once more, marked as a copy. Nothing is sent."""
+
+from terminal.flows.dialogue import tell
+from terminal.flows.outcome import Outcome
+from terminal.flows.present import print_receipt, show
+
+
+async def reprint(app, flow):
+    """Print it; return an event that is left to handle, or None. Raises JournalError."""
+    outcome = app.last or last_of_batch(app)
+    if outcome is None:
+        return await tell(app, "no_receipt")
+    show(app, "printing", outcome, again=True)
+    await print_receipt(app, outcome, "receipt_copy")
+    app.log("info", "receipt: a copy")
+    return None
+
+
+def last_of_batch(app):
+    """What a restart left of it: the newest approval of the open batch, or None."""
+    found = None
+    for record, answer in app.journal.transactions():
+        if answer:
+            outcome = Outcome(record, answer)
+            found = outcome if outcome.approved() else found
+    return found
