@@ -40,6 +40,8 @@ def parsed(content):
     if len(content) > LONGEST_BYTES:
         raise SettingsError("parameters: expected at most %d bytes" % LONGEST_BYTES)
     try:
+        if content[-1:] not in b"}]":
+            raise ValueError  # MicroPython's reader takes an object without its end
         values = json.loads(str(content, "utf-8"))
     except ValueError:  # UnicodeError too
         raise SettingsError("parameters: expected JSON")
