@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 MODEL_BYTES: Final = 16
 SIGNED: Final = "signed"
+NO_KEY: Final = 0xFF  # the number in a place for a signature that isn't there yet; no device has such a key
 
 FILE: Final[Construct] = Struct(
     "name" / PascalString(Int8ub, "ascii"),
@@ -71,7 +72,15 @@ def made(
 ) -> bytes:
     """The bundle of these files, in the order of their names. Raises ValueError for what no device would
     take."""
-    if not files or not signers:
+    bundle = unsigned(model, version, replaces, files, len(signers))
+    for place, signer in enumerate(signers):
+        bundle = _signed(bundle, place, signer)
+    return bundle
+
+
+def unsigned(model: str, version: int, replaces: int, files: Mapping[str, bytes], needed: int) -> bytes:
+    """The same with places for as many signatures as are needed, and none in them. Raises ValueError."""
+    if not files or needed < 1:
         raise ValueError("a bundle has files and signatures")
     if len(model) > MODEL_BYTES or not model.isascii():
         raise ValueError(f"a model is named by up to {MODEL_BYTES} ASCII letters")
@@ -82,19 +91,39 @@ def made(
         "model": model,
         "version": version,
         "replaces": replaces,
-        "signatures_needed": len(signers),
+        "signatures_needed": needed,
         "file_count": len(files),
         "files": [
             {"name": name, "length": len(data), "sha256": hashlib.sha256(data).digest()}
             for name, data in files.items()
         ],
     }
-    signed = TABLE.build(table)
-    signatures = [
-        SIGNATURE.build({"key": signer.number, "r_and_s": _signature(signer.key, signed)})
-        for signer in signers
-    ]
-    return bytes(signed + b"".join(signatures) + b"".join(files.values()))
+    places = SIGNATURE.build({"key": NO_KEY, "r_and_s": bytes(64)}) * needed
+    return bytes(TABLE.build(table) + places + b"".join(files.values()))
+
+
+def with_signature(data: bytes, signer: Signer) -> bytes:
+    """The bundle with one more signature. Raises ValueError: this key signed already, or none is missing;
+    construct.ConstructError: no bundle."""
+    bundle = read(data)
+    numbers = [signature.key for signature in bundle.signatures]
+    if signer.number in numbers:
+        raise ValueError(f"key {signer.number} has signed already")
+    if NO_KEY not in numbers:
+        raise ValueError("all its signatures are there")
+    return _signed(data, numbers.index(NO_KEY), signer)
+
+
+def _signed(data: bytes, place: int, signer: Signer) -> bytes:
+    signed = read(data).signed
+    signature = SIGNATURE.build({"key": signer.number, "r_and_s": _signature(signer.key, signed)})
+    at = len(signed) + place * len(signature)
+    return bytes(data[:at] + signature + data[at + len(signature) :])
+
+
+def missing(data: bytes) -> int:
+    """How many signatures are missing. Raises construct.ConstructError."""
+    return sum(signature.key == NO_KEY for signature in read(data).signatures)
 
 
 def _signature(key: ec.EllipticCurvePrivateKey, signed: bytes) -> bytes:

@@ -1,0 +1,296 @@
+"""What is built of a profile: compiled modules, ROMFS, data image, bundle, manifest, sizes.
+
+The same bytes each time, and only what the profile's devices need. Nothing here knows a private key or a
+terminal's identity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tools import firmware_bundle, firmware_modules, firmware_tree
+from tools.cli import CommandError, ExitCode
+from tools.fw_profile import CHECKOUT, Profile
+
+TREE: Final = "firmware"  # directory of compiled modules
+ROMFS: Final = "firmware.romfs"
+DATA: Final = "data.littlefs"
+PARTITIONS: Final = "partitions.bin"
+BUNDLE: Final = "firmware.bundle"
+MANIFEST: Final = "manifest.json"
+SIZES: Final = "sizes.json"
+SUMS: Final = "SHA256SUMS"
+BOARD_FILE: Final = "board.json"
+SETTINGS_FILE: Final = "settings.json"
+INTERPRETER: Final = "micropython.bin"  # put beside the rest by the vendor, see docs/boards.md
+INTERPRETER_AT: Final = 0x1000  # where the ESP32's own loader looks for what comes first
+STORAGE: Final = "/storage"  # on a board with a file system of its own
+KIB: Final = 1024
+LITTLEFS_VERSION: Final = 0x00020001  # what MicroPython 1.25 writes
+# Files beside the firmware's that are there however small: directories, metadata of the file system.
+START: Final = """\
+from terminal.main import start
+start("/board.json")
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bytes of `.mpy` by module."""
+
+    code: Mapping[str, int]
+    fonts: Mapping[str, int]
+
+    @property
+    def code_bytes(self) -> int:
+        return sum(self.code.values())
+
+    @property
+    def font_bytes(self) -> int:
+        return sum(self.fonts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """Where everything is, and how large."""
+
+    place: Path
+    sizes: Sizes
+    files: tuple[Path, ...]
+
+
+def place_of(profile: Profile, out: Path | None) -> Path:
+    """Where a profile is built, unless told otherwise."""
+    return out or CHECKOUT / "build" / "fw" / profile.name
+
+
+def compiled(profile: Profile) -> dict[str, bytes]:
+    """Path below the import root -> bytes of each module that the profile needs."""
+    tree = firmware_tree.build()
+    files = {}
+    for name in firmware_modules.needed(profile.board.chip, profile.kinds):
+        path = firmware_modules.path_of(name).relative_to(CHECKOUT).with_suffix(".mpy")
+        files[path.as_posix()] = (tree / path).read_bytes()
+    return dict(sorted(files.items()))
+
+
+def sizes_of(files: Mapping[str, bytes]) -> Sizes:
+    """Code apart from fonts and strings."""
+    sizes: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    for path, data in files.items():
+        name = path.removesuffix(".mpy").removesuffix("/__init__").replace("/", ".")
+        sizes[firmware_modules.is_font_or_string(name)][name] = len(data)
+    return Sizes(*sizes)
+
+
+def check_room(profile: Profile, sizes: Sizes) -> None:
+    """Raises CommandError when the profile's firmware is over its budget or doesn't fit its board."""
+    limits = (
+        ("code", sizes.code_bytes, profile.budget["code_kib"], "fit fewer devices"),
+        ("fonts and strings", sizes.font_bytes, profile.budget["fonts_kib"], "fit fewer fonts"),
+        (
+            "firmware",
+            sizes.code_bytes + sizes.font_bytes,
+            profile.storage["software_kib"],
+            "a board with more flash, or fewer devices",
+        ),
+    )
+    for what, size, most_kib, try_next in limits:
+        if size > most_kib * KIB:
+            largest = ", ".join(
+                f"{name} {size:,}"
+                for name, size in sorted({**sizes.code, **sizes.fonts}.items(), key=lambda row: -row[1])[:5]
+            )
+            raise CommandError(
+                f"{profile.path}: {what}: {size:,} bytes, {size - most_kib * KIB:,} over {most_kib} KiB;"
+                f" largest: {largest}",
+                ExitCode.NEGATIVE,
+                try_next,
+            )
+
+
+def build(profile: Profile, out: Path | None = None) -> Built:
+    """Build everything; what was there before goes. Raises CommandError."""
+    files = compiled(profile)
+    sizes = sizes_of(files)
+    check_room(profile, sizes)
+    place = place_of(profile, out)
+    _emptied(place)
+    for path, data in files.items():
+        _write(place / TREE / path, data)
+    _write(place / ROMFS, romfs(files))
+    if profile.board.loader is not None:
+        _write(place / DATA, data_image(profile, profile.settings))
+    if "partitions" in profile.board.content.get("flash", {}):
+        _write(place / PARTITIONS, partition_table(profile.board.content["flash"]["partitions"]))
+    _write(
+        place / BUNDLE,
+        firmware_bundle.unsigned(
+            profile.model, profile.version, profile.replaces, files, profile.signatures_needed
+        ),
+    )
+    if profile.board.loader == "esptool":
+        _write(place / MANIFEST, _json(manifest(profile)))
+    _write(place / SIZES, _json(_report(profile, sizes)))
+    written = [path for path in sorted(place.rglob("*")) if path.is_file()]
+    sums = "".join(
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(place).as_posix()}\n"
+        for path in written
+    )
+    _write(place / SUMS, sums.encode())
+    return Built(place, sizes, tuple(written))
+
+
+def romfs(files: Mapping[str, bytes]) -> bytes:
+    """A ROMFS image of these files, by mpremote's own writer."""
+    from mpremote.romfs import VfsRomWriter  # type: ignore[import-untyped]
+
+    writer = VfsRomWriter()
+    open_now: list[str] = []
+    for path in sorted(files, key=lambda path: path.split("/")):
+        *directories, name = path.split("/")
+        while open_now != directories[: len(open_now)]:
+            writer.closedir()
+            open_now.pop()
+        for directory in directories[len(open_now) :]:
+            writer.opendir(directory)
+            open_now.append(directory)
+        writer.mkfile(name, files[path])
+    for _ in open_now:
+        writer.closedir()
+    return bytes(writer.finalise())
+
+
+def data_files(profile: Profile, settings: Mapping[str, Any]) -> dict[str, bytes]:
+    """What the file system of a board holds before the terminal's first start."""
+    return {
+        "main.py": START.encode(),
+        BOARD_FILE: _json(profile.board_file(STORAGE, f"/{SETTINGS_FILE}")),
+        SETTINGS_FILE: _json(settings),
+    }
+
+
+def data_image(profile: Profile, settings: Mapping[str, Any]) -> bytes:
+    """A littlefs image with these settings. Raises CommandError when they don't fit."""
+    from littlefs import LittleFS, LittleFSError
+
+    block_bytes = profile.board.content["storage"]["block_bytes"]
+    blocks = profile.storage["data_kib"] * KIB // block_bytes
+    file_system = LittleFS(block_size=block_bytes, block_count=blocks, disk_version=LITTLEFS_VERSION)
+    try:
+        file_system.mkdir(STORAGE)
+        for name, data in data_files(profile, settings).items():
+            with file_system.open(name, "wb") as file:
+                file.write(data)
+    except LittleFSError as error:
+        raise CommandError(
+            f"{profile.path}: the data image is full: {error}", ExitCode.NEGATIVE, "a larger data_kib"
+        ) from None
+    free_kib = (blocks - file_system.used_block_count) * block_bytes // KIB
+    wanted_kib = profile.storage.get("free_kib", 0)
+    if free_kib < wanted_kib:
+        raise CommandError(
+            f"{profile.path}: {free_kib} KiB stay free in the data image, the profile wants {wanted_kib}",
+            ExitCode.NEGATIVE,
+            "a larger data_kib, or a smaller free_kib",
+        )
+    return bytes(file_system.context.buffer)
+
+
+def partition_table(partitions: list[Mapping[str, Any]]) -> bytes:
+    """An ESP32's partition table: 32 bytes each, an MD5 over them, padded to the size of the table.
+
+    ESP-IDF Programming Guide, Partition Tables.
+    """
+    entries = b"".join(
+        b"\xaa\x50"
+        + bytes((one["type"], one["subtype"]))
+        + (one["at_kib"] * KIB).to_bytes(4, "little")
+        + (one["size_kib"] * KIB).to_bytes(4, "little")
+        + one["name"].encode().ljust(16, b"\0")
+        + bytes(4)
+        for one in partitions
+    )
+    table = entries + b"\xeb\xeb" + b"\xff" * 14 + hashlib.md5(entries).digest()
+    return table.ljust(0xC00, b"\xff")
+
+
+def parts(profile: Profile) -> list[tuple[str, int]]:
+    """Files of the built place and where in the flash they go, in the order of writing."""
+    flash = profile.board.content["flash"]
+    at = {one["name"]: one["at_kib"] * KIB for one in flash["partitions"]}
+    storage = profile.board.content["storage"]
+    return [
+        (PARTITIONS, flash["partition_table_kib"] * KIB),
+        (ROMFS, at[storage["software_partition"]]),
+        (DATA, at[storage["data_partition"]]),
+    ]
+
+
+def manifest(profile: Profile) -> dict[str, Any]:
+    """What ESP Web Tools flashes from a browser: https://esphome.github.io/esp-web-tools."""
+    offsets = [(INTERPRETER, INTERPRETER_AT), *parts(profile)]
+    return {
+        "name": profile.model,
+        "version": str(profile.version),
+        "new_install_prompt_erase": True,
+        "builds": [
+            {
+                "chipFamily": profile.board.content["web_family"],
+                "parts": [{"path": name, "offset": at} for name, at in offsets],
+            }
+        ],
+    }
+
+
+def _report(profile: Profile, sizes: Sizes) -> dict[str, Any]:
+    return {
+        "model": profile.model,
+        "version": profile.version,
+        "board": profile.board.name,
+        "code": {
+            "bytes": sizes.code_bytes,
+            "at_most": profile.budget["code_kib"] * KIB,
+            "modules": dict(sorted(sizes.code.items())),
+        },
+        "fonts_and_strings": {
+            "bytes": sizes.font_bytes,
+            "at_most": profile.budget["fonts_kib"] * KIB,
+            "modules": dict(sorted(sizes.fonts.items())),
+        },
+    }
+
+
+def as_text(profile: Profile, sizes: Sizes) -> str:
+    """The size report for people: the largest first."""
+    rows = sorted({**sizes.code, **sizes.fonts}.items(), key=lambda row: -row[1])
+    lines = [f"{size:>9,}  {name}" for name, size in rows]
+    lines.append(
+        f"{sizes.code_bytes:>9,}  code, of {profile.budget['code_kib'] * KIB:,};"
+        f" {sizes.font_bytes:,} fonts and strings, of {profile.budget['fonts_kib'] * KIB:,}"
+    )
+    return "\n".join(lines)
+
+
+def _json(content: object) -> bytes:
+    return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def _emptied(place: Path) -> None:
+    if place.exists() and any(place.iterdir()) and not (place / SUMS).is_file():
+        raise CommandError(
+            f"{place}: is not empty and was not built here", ExitCode.USAGE, "give --out another directory"
+        )
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
