@@ -18,7 +18,7 @@ AMOUNT: Final = "amount"
 POINTS: Final = "points"
 MESSAGE: Final = "message"
 PIN: Final = "pin"
-FIRST_PIN: Final = "first_pin"
+NEW_MOBILE: Final = "mobile"  # of a new member
 PROOF_NEEDED: Final = "1A"  # the terminal asks for PIN or code by itself then
 VISIT_SECONDS: Final = 120.0  # a visit whose line comes and goes takes a while; only ends a hang
 # The flows whose result stays on the screen until a key is pressed or some seconds have passed.
@@ -120,7 +120,7 @@ class Cashier:
             if event.flow in FLOWS and event.response_code != PROOF_NEEDED:
                 await self.terminal.press(keypad.CANCEL)
             return True
-        if event.name == FIRST_PIN:
+        if event.name == NEW_MOBILE:
             await self.terminal.press(keypad.ENTER)
         if event.name == PIN and not event.lines[2]:
             await self.terminal.press(keypad.CANCEL if pin is None else f"{pin}{keypad.ENTER}")

@@ -1,6 +1,7 @@
 """The host's end of a dialled line: takes messages in frames, hands them on, brings the answers back.
 
-Pure; whoever answers is a function. It says ENQ when it is ready, unless it is of those that never do.
+Pure; whoever answers is a function, now or later by `answered`. It says ENQ when it is ready, unless it is of
+those that never do.
 """
 
 from __future__ import annotations
@@ -52,6 +53,11 @@ class DialHost:
         """Bytes of the terminal; what is said to them."""
         self._received += data
         return b"".join(self._said())
+
+    def answered(self, answer: bytes) -> bytes:
+        """The answer to what was heard has come by itself; what is said."""
+        self._answer = answer
+        return self._spoilt(framed(answer))
 
     def _said(self) -> Iterator[bytes]:
         received = self._received

@@ -165,7 +165,8 @@ class Options:
 
     settings: entries that replace those the switch gave, e.g. port of a fault proxy or shorter timeouts;
     reader_is_process: the reader runs as a process of its own; reader_pace: bytes a second, 0 as fast as
-    possible; devices: what is fitted, door -> kind; update: of the board file, where software can be updated.
+    possible; devices: what is fitted, door -> kind; update: of the board file, where software can be updated;
+    further: what else is fitted and plugged in with the rest, door -> device.
     """
 
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -174,6 +175,20 @@ class Options:
     key_pause_ms: int = 0
     devices: Mapping[str, str] = field(default_factory=lambda: DEVICES)
     update: Mapping[str, object] | None = None
+    further: Mapping[str, Plugged] = field(default_factory=dict)
+
+
+class Plugged(Protocol):
+    """A further device: its kind at its door, and how it is plugged in there."""
+
+    @property
+    def kind(self) -> str: ...
+
+    async def plug_in(self, link: Path) -> str:
+        """Make its port, at `link` when it is a serial one; the path for the board file."""
+        ...
+
+    async def unplug(self) -> None: ...
 
 
 class _Reader(Protocol):
@@ -213,6 +228,7 @@ class Terminal:
         self._process: Process | None = None
         self._lock: IO[str] | None = None
         self._controls: list[ControlServer] = []
+        self._further: dict[str, str] = {}
         self._events: deque[Screen | Transaction] = deque(maxlen=KEPT_EVENTS)
         self._transcript: deque[str] = deque(maxlen=TRANSCRIPT_LINES)
         self._happened = asyncio.Event()
@@ -225,6 +241,8 @@ class Terminal:
             self._missing()  # before anything is made where there is no switch's directory
         self._take_lock()
         try:
+            for door, device in self._options.further.items():
+                self._further[door] = await device.plug_in(self.place.run.absolute() / door)
             self._write_files()
             self.keypad.open()
             self.printer.open()
@@ -275,6 +293,8 @@ class Terminal:
         for control in self._controls:
             await control.stop()
         self._controls.clear()
+        for device in self._options.further.values():
+            await device.unplug()
         await self._reader.unplug()
         self.keypad.close()
         self.printer.close()
@@ -475,6 +495,10 @@ class Terminal:
             "storage": str(self.place.storage.absolute()),
             "devices": {
                 name: {"kind": kind, "path": str(run / name)} for name, kind in self._options.devices.items()
+            }
+            | {
+                door: {"kind": self._options.further[door].kind, "path": path}
+                for door, path in self._further.items()
             },
             "update": self._options.update,
         }

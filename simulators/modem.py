@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -113,6 +113,21 @@ class HayesModem:
             return said + self._carry(data, now)
         return said + b"".join(self._letter(byte, now) for byte in data)
 
+    def say(self, data: bytes) -> bytes:
+        """The other side says something by itself; what the terminal sees."""
+        number = self._online
+        if number is None:
+            return b""
+        if number.drops_after and self._carried + len(data) >= number.drops_after:
+            return data[: number.drops_after - self._carried] + self.drop()
+        self._carried += len(data)
+        return data
+
+    def drop_after(self, count: int) -> None:
+        """The network lets go of the call under way after so many more bytes of the other side."""
+        assert self._online is not None
+        self._online = replace(self._online, drops_after=self._carried + count)
+
     def drop(self) -> bytes:
         """The network lets go; what the terminal sees."""
         if self._online is None:
@@ -128,12 +143,7 @@ class HayesModem:
         self._escape = data if data == b"+++" and was_quiet else b""
         if self._escape:
             return b""
-        answer = number.subscriber.heard(data) if number.subscriber else b""
-        if number.drops_after and self._carried + len(answer) >= number.drops_after:
-            answer = answer[: number.drops_after - self._carried]
-            return answer + self.drop()
-        self._carried += len(answer)
-        return answer
+        return self.say(number.subscriber.heard(data) if number.subscriber else b"")
 
     def _letter(self, byte: int, now: float) -> bytes:
         echo = bytes((byte,)) if self._echo else b""
@@ -211,6 +221,14 @@ class ModemPort:
         if self._timer is not None:
             self._timer.cancel()
         self._port.close()
+
+    def say(self, data: bytes) -> None:
+        """The other side of the call says something by itself."""
+        self._port.write(self.modem.say(data))
+
+    def drop(self) -> None:
+        """The network lets go of the call."""
+        self._port.write(self.modem.drop())
 
     def _received(self, data: bytes) -> None:
         self._say(lambda now: self.modem.feed(data, now))
