@@ -4,6 +4,18 @@ The settings' [[terminals]] are the first of them; the registry adds to them, bl
 knows messages, keys or sockets.
 """
 
+from switch.registry.downloads import (
+    DEFAULT_GROUP,
+    LARGEST_SHARE,
+    Bundle,
+    Content,
+    Group,
+    Parameters,
+    Rollout,
+    keep_content,
+    open_content,
+)
+from switch.registry.errors import ChangeRefused, RegistryError
 from switch.registry.files import (
     Author,
     InForce,
@@ -17,31 +29,38 @@ from switch.registry.files import (
 from switch.registry.follow import Follower
 from switch.registry.lines import Change, RegistryBroken
 from switch.registry.records import (
-    ChangeRefused,
     Draft,
     Merchant,
     Registry,
-    RegistryError,
     TerminalRecord,
     in_force,
 )
 
 __all__ = [
+    "DEFAULT_GROUP",
+    "LARGEST_SHARE",
     "Author",
+    "Bundle",
     "Change",
     "ChangeRefused",
+    "Content",
     "Draft",
     "Follower",
+    "Group",
     "InForce",
     "Merchant",
+    "Parameters",
     "Registry",
     "RegistryBroken",
     "RegistryError",
+    "Rollout",
     "Session",
     "TerminalRecord",
     "changing",
     "history",
     "in_force",
+    "keep_content",
+    "open_content",
     "read",
     "read_after",
     "registered_terminals",

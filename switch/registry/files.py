@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from switch.registry.errors import RegistryError
 from switch.registry.lines import (
     Agreed,
     Change,
@@ -27,7 +28,7 @@ from switch.registry.lines import (
     registry_of,
     seal_of,
 )
-from switch.registry.records import Draft, Registry, RegistryError, in_force
+from switch.registry.records import Draft, Registry, in_force
 from switch.settings import Settings, Terminal
 from terminal.text import jalali
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from switch.registry.records import RegistryError
+from switch.registry.errors import RegistryError
 
 Found = TypeVar("Found")
 Stamp = tuple[int, int, int] | None

@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from switch.ledger.seal import Sealer
-from switch.registry.records import ChangeRefused, Merchant, Record, Registry, RegistryError, TerminalRecord
+from switch.registry.downloads import Bundle, Group, as_row, bundle_of, group_of
+from switch.registry.errors import ChangeRefused, RegistryError
+from switch.registry.records import Merchant, Record, Registry, TerminalRecord
 
 FORMAT = 1
 FIRST_SEAL = "0" * 64
@@ -65,7 +67,8 @@ class Seals:
 def registry_bytes(registry: Registry, seals: Seals) -> bytes:
     """The file: a head with the log's last line, a line for each record, the seal."""
     head = {"registry": FORMAT, "changes": registry.changes, "last": registry.last}
-    records = [*map(as_object, registry.merchants.values()), *map(as_object, registry.terminals.values())]
+    kinds = (registry.merchants, registry.terminals, registry.groups, registry.bundles)
+    records = [as_object(record) for kind in kinds for record in kind.values()]
     content = "".join(_dumped(one) + "\n" for one in (head, *records)).encode()
     trailer = {"records": len(records), "seal": seals.of_file(content)}
     return content + _dumped(trailer).encode() + b"\n"
@@ -92,7 +95,11 @@ def as_object(record: Record) -> dict[str, Any]:
     """A record for JSON."""
     if isinstance(record, Merchant):
         return {"merchant": record.id, **{name: getattr(record, name) for name in _MERCHANT_FIELDS}}
+    if isinstance(record, Group | Bundle):
+        return as_row(record)
     fields = {name: getattr(record, name) for name in _TERMINAL_FIELDS}
+    if record.group:
+        fields["group"] = record.group  # registries that know no groups stay as they are
     fields["initial_key_id"] = record.initial_key_id.hex().upper()
     fields["former"] = [key_id.hex().upper() for key_id in record.former]
     return {"terminal": record.id, **fields}
@@ -107,8 +114,12 @@ def record_of(row: dict[str, Any], number: int) -> Record:
             key_id = bytes.fromhex(fields.pop("initial_key_id"))
             former = tuple(map(bytes.fromhex, fields.pop("former")))
             terminal = TerminalRecord(made, initial_key_id=key_id, former=former, **fields)
-            assert set(row) == {"terminal", *names}
+            assert set(row) - {"group"} == {"terminal", *names}
             return terminal
+        if "group" in fields:
+            return group_of(row)
+        if "bundle" in fields:
+            return bundle_of(row)
         merchant = Merchant(fields.pop("merchant"), **fields)
         assert set(row) == {"merchant", *_MERCHANT_FIELDS}
         return merchant
@@ -223,6 +234,8 @@ def _check_same(changes: Sequence[Change], registry: Registry) -> None:
     for kind, of_log, of_file in (
         ("merchant", made.merchants, registry.merchants),
         ("terminal", made.terminals, registry.terminals),
+        ("group", made.groups, registry.groups),
+        ("bundle", made.bundles, registry.bundles),
     ):
         for name in {**of_log, **of_file}:
             if of_log.get(name) != of_file.get(name):

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import count
 
-from switch.settings import SettingsError, Terminal
+from switch.registry.downloads import DEFAULT_GROUP, GROUP_ID, Bundle, Group, Parameters, Rollout
+from switch.registry.errors import ChangeRefused, RegistryError
+from switch.settings import Terminal
 
 BDK_ID_BYTES = 4
 KEY_ID_BYTES = 8  # BDK id, derivation id
@@ -23,26 +25,6 @@ _JOINER = "\u200c"  # within Persian names; not printable by Unicode's classes
 TERMINAL_ID = re.compile(r"[0-9A-Za-z]{8}")
 MERCHANT_ID = re.compile(r"[0-9A-Za-z]{15}")
 CATEGORY = re.compile(r"(?:[0-9]{4})?")
-
-
-class RegistryError(SettingsError):
-    """The registry can't be used or changed so. Text: what, where; try_next: what to do."""
-
-    def __init__(self, what: str, try_next: str = "") -> None:
-        super().__init__(what)
-        self.try_next = try_next
-
-    def __str__(self) -> str:
-        what = super().__str__()
-        return f"{what}; {self.try_next}" if self.try_next else what
-
-    @property
-    def what(self) -> str:
-        return super().__str__()
-
-
-class ChangeRefused(RegistryError):
-    """A change that can't be: nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +52,7 @@ class Merchant:
 class TerminalRecord:
     """id: DE 41, 8 letters or digits. former: initial key ids that it had before, which nobody gets again.
     settings: the acceptor that switch.toml named when this was written, empty when it knew no such terminal.
+    group: whose parameters and software it gets; empty is the group of all that have no other.
     """
 
     id: str
@@ -80,8 +63,11 @@ class TerminalRecord:
     note: str = ""
     former: tuple[bytes, ...] = ()
     settings: str = ""
+    group: str = ""
 
     def __post_init__(self) -> None:
+        if self.group:
+            _check("group", self.group, GROUP_ID, "1 to 16 small letters, digits or hyphens")
         _check("terminal", self.id, TERMINAL_ID, "8 letters or digits (DE 41)")
         _check("merchant", self.merchant, MERCHANT_ID, "15 letters or digits (DE 42)")
         if self.settings:
@@ -93,7 +79,7 @@ class TerminalRecord:
         _check_text("note", self.note, LONGEST_TEXT)
 
 
-Record = Merchant | TerminalRecord
+Record = Merchant | TerminalRecord | Group | Bundle
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +88,32 @@ class Registry:
 
     merchants: Mapping[str, Merchant] = field(default_factory=dict)
     terminals: Mapping[str, TerminalRecord] = field(default_factory=dict)
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    bundles: Mapping[str, Bundle] = field(default_factory=dict)
     changes: int = 0
     last: str = ""
 
     def with_records(self, records: Iterable[Record], changes: int, last: str) -> Registry:
         """The registry after a change that set these records."""
         merchants, terminals = dict(self.merchants), dict(self.terminals)
+        groups, bundles = dict(self.groups), dict(self.bundles)
         for record in records:
-            if isinstance(record, Merchant):
-                merchants[record.id] = record
-            else:
-                terminals[record.id] = record
-        return Registry(merchants, terminals, changes, last)
+            match record:
+                case Merchant():
+                    merchants[record.id] = record
+                case TerminalRecord():
+                    terminals[record.id] = record
+                case Group():
+                    groups[record.id] = record
+                case Bundle():
+                    bundles[record.id] = record
+        return Registry(merchants, terminals, groups, bundles, changes, last)
+
+    def group_of(self, terminal: str) -> Group:
+        """The group that a terminal is in, also one that only switch.toml knows."""
+        record = self.terminals.get(terminal)
+        name = (record.group if record else "") or DEFAULT_GROUP
+        return self.groups.get(name) or Group(name)
 
 
 def spelled(text: str) -> str:
@@ -179,6 +179,8 @@ class Draft:
         self._settings = {one.id: one for one in settings}
         self._merchants = dict(registry.merchants)
         self._terminals = dict(registry.terminals)
+        self._groups = dict(registry.groups)
+        self._bundles = dict(registry.bundles)
         self._used = {one.initial_key_id: one.id for one in self._settings.values()}
         for record in registry.terminals.values():
             for key_id in (record.initial_key_id, *record.former):
@@ -191,6 +193,8 @@ class Draft:
             (one, self._before.merchants.get(one.id)) for one in self._merchants.values()
         ]
         pairs += [(one, self._before.terminals.get(one.id)) for one in self._terminals.values()]
+        pairs += [(one, self._before.groups.get(one.id)) for one in self._groups.values()]
+        pairs += [(one, self._before.bundles.get(one.id)) for one in self._bundles.values()]
         return tuple(record for record, before in pairs if record != before)
 
     def knows_merchant(self, merchant: str) -> bool:
@@ -310,6 +314,66 @@ class Draft:
         """The terminal is another merchant's from now on; its key stays."""
         self.merchant(merchant)
         return self._put_terminal(replace(self.terminal(terminal), merchant=merchant))
+
+    def put_in_group(self, terminal: str, group: str) -> bool:
+        """The terminal gets this group's parameters and software from now on."""
+        self.group(group)
+        return self._put_terminal(
+            replace(self.terminal(terminal), group="" if group == DEFAULT_GROUP else group)
+        )
+
+    def group(self, name: str) -> Group:
+        """A group; every name is one, most are empty. Raises ChangeRefused."""
+        _check("group", name, GROUP_ID, "1 to 16 small letters, digits or hyphens")
+        return self._groups.get(name) or Group(name)
+
+    def set_parameters(self, group: str, digest: str, length: int) -> int:
+        """A new version for the group; its number. The one it has already is no new one."""
+        before = self.group(group)
+        newest = before.newest
+        if newest is not None and newest.digest == digest:
+            return newest.version
+        version = 1 + max(
+            (one.version for other in self._groups.values() for one in other.parameters), default=0
+        )
+        self._groups[group] = before.with_parameters(Parameters(version, digest, length))
+        return version
+
+    def add_bundle(self, bundle: Bundle) -> bool:
+        """Take a bundle that was checked."""
+        before = self._bundles.get(bundle.id)
+        if before is not None and before != bundle:
+            what = "withdrawn" if before.withdrawn else "another one"
+            raise ChangeRefused(
+                f"software {bundle.id} is there: {what}", "give the next one a higher version"
+            )
+        self._bundles[bundle.id] = bundle
+        return before is None
+
+    def bundle(self, name: str) -> Bundle:
+        """A bundle by MODEL/VERSION. Raises ChangeRefused."""
+        if (found := self._bundles.get(name)) is None:
+            raise ChangeRefused(f"no software {name}", "vafa terminal software list tells what there is")
+        return found
+
+    def roll_out(self, group: str, rollout: Rollout) -> bool:
+        """The group's terminals of that model get this software; a share of them, or those that are named."""
+        bundle = self.bundle(f"{rollout.model}/{rollout.version}")
+        if bundle.withdrawn:
+            raise ChangeRefused(f"software {bundle.id} is withdrawn", "take another version")
+        for terminal in rollout.terminals:
+            self.terminal(terminal)
+        before = self.group(group)
+        self._groups[group] = before.with_rollout(rollout)
+        return self._groups[group] != before
+
+    def withdraw(self, name: str) -> bool:
+        """Nobody gets this bundle any more; whoever runs it goes on."""
+        bundle = self.bundle(name)
+        self._bundles[name] = replace(bundle, withdrawn=True)
+        for group in self._groups.values():
+            self._groups[group.id] = group.without_rollout(bundle.model, bundle.version)
+        return not bundle.withdrawn
 
     def block_merchant(self, merchant: str, reason: str) -> bool:
         """With all its terminals. reason: empty keeps the one it is blocked for already."""
