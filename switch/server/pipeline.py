@@ -44,7 +44,7 @@ from switch.authorizer.mobile import Mobiles
 from switch.authorizer.proof import CODE_DIGITS, WRONG_CARD
 from switch.authorizer.request import NAMES_ORIGINAL, NEW_PIN_BLOCK, RequestReader, identifying_digits
 from switch.hsm.port import AtOnce, Direction, DukptPin, Fault, Hsm, HsmError, Key, ZonePin
-from switch.iso8583 import DecodeError, Dialect, Message
+from switch.iso8583 import DecodeError, Dialect, Message, Value
 from switch.keys import BDK_ID_BYTES, SwitchKeys
 from switch.ledger import (
     Batch,
@@ -66,6 +66,7 @@ from switch.server import eager
 from switch.server.business_day import BusinessDay
 from switch.server.card_values import CardValues
 from switch.server.codes import CodeCarrier, CodeCarrierError
+from switch.server.downloads import PARAMETERS_PIECE, SOFTWARE_PIECE, Downloads
 from switch.server.enciphered import CODE, ENCIPHERED, MOBILE, EncipheredError, opened
 from switch.server.log import Log
 from switch.server.prefetch import first_loads, late_loads, member_loads, members_of, unseen
@@ -100,6 +101,8 @@ LISTEN_INTERVAL_S = 1.0
 # Requests that wait for their batch; above it the switch says 91 instead of growing. About 10 MB, half a
 # second of work.
 LARGEST_QUEUE = 8192
+# Above so many a download waits: trade goes first.
+QUEUE_FOR_DOWNLOADS = 512
 # A decision asks the HSM twice at most; each time somebody was faster in between it asks again.
 MOST_NEEDS = 16
 _WHOLE_TRACK = re.compile(r"[0-9]{12,19}=[0-9]{7,}")  # ISO/IEC 7813: number, expiry 4, service code 3
@@ -378,8 +381,10 @@ class Pipeline:
         after_commit: Callable[[], None],
         stop: Callable[[str], None],
         placing: Placing | None = None,
+        downloads: Downloads | None = None,
     ) -> None:
         self._dialect = dialect
+        self._downloads = downloads
         self._placing = placing
         self._program = program
         self.register(terminals, keys.base_keys)
@@ -1426,16 +1431,39 @@ class Pipeline:
 
     def _network(self, sending: Sending, message: Message) -> None:
         code = message.text("70")
+        if code in (PARAMETERS_PIECE, SOFTWARE_PIECE):
+            self._piece(sending, message, code)
+            return
         if code not in (SIGN_ON, SIGN_OFF, ECHO):
             self._refuse(sending, message, INVALID_TRANSACTION)
             return
         if code == SIGN_ON and self.day_now() is None:
             self._refuse(sending, message, UNAVAILABLE)  # terminals take their date from the answer
             return
-        fields = answer_fields(message.text("11"), _time_of(message), message.text("41"), APPROVED)
+        fields: dict[str, Value] = {
+            **answer_fields(message.text("11"), _time_of(message), message.text("41"), APPROVED)
+        }
         if code == SIGN_ON:
-            fields["48"] = self._sign_on_tags()
+            tags: dict[str, str | bytes] = {**self._sign_on_tags()}
+            if self._downloads is not None:
+                tags.update(self._downloads.at_sign_on(message.text("41"), _tags_of(message)))
+            fields["48"] = tags
             self._log.info("terminal signed on", terminal=message.text("41"))
+        body = self._dialect.encode_body(Message(answer_mti(message.mti), fields))
+        self._enqueue(_Unstored(sending, message, body))
+
+    def _piece(self, sending: Sending, message: Message, code: str) -> None:
+        """A piece of what the terminal downloads. Nothing of it is stored but the key serial's mark."""
+        if self._downloads is None or len(self._queue) >= QUEUE_FOR_DOWNLOADS:
+            self._refuse(sending, message, UNAVAILABLE)
+            return
+        response_code, tags, piece = self._downloads.piece(code, message.text("41"), _tags_of(message))
+        fields: dict[str, Value] = {
+            **answer_fields(message.text("11"), _time_of(message), message.text("41"), response_code)
+        }
+        if piece:
+            fields["48"] = {**tags}
+            fields["61"] = piece
         body = self._dialect.encode_body(Message(answer_mti(message.mti), fields))
         self._enqueue(_Unstored(sending, message, body))
 
@@ -1534,6 +1562,11 @@ def _is_request(mti: str) -> bool:
 def _refusing(message: Message, code: str) -> Message:
     fields = answer_fields(message.text("11"), _time_of(message), message.text("41"), code)
     return Message(answer_mti(message.mti), fields)
+
+
+def _tags_of(message: Message) -> Mapping[str, object]:
+    tags = message.fields.get("48")
+    return tags if isinstance(tags, dict) else {}
 
 
 def _time_of(message: Message) -> str:

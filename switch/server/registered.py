@@ -15,6 +15,7 @@ from switch.hsm.port import Key
 from switch.keys import KeysError, base_keys_of, open_store
 from switch.ledger.checkpoint import RegistryHead
 from switch.registry import Follower, InForce, RegistryError, history, read, read_after
+from switch.server.downloads import Downloads, Known
 from switch.server.log import Log
 from switch.settings import Settings, Terminal
 
@@ -31,10 +32,12 @@ class _Found(NamedTuple):
     in_force: InForce
     base_keys: Mapping[bytes, Key]
     missing: frozenset[str]
+    downloads: Known
 
 
 class Registered:
-    """Raises RegistryError when what is there at the start can't be used. terminals: as they were then."""
+    """Raises RegistryError when what is there at the start can't be used. terminals: as they were then;
+    downloads: what they are offered, kept up to date here."""
 
     def __init__(self, settings: Settings, log: Log) -> None:
         self._settings = settings
@@ -46,7 +49,10 @@ class Registered:
         history(settings)  # an older registry put back is not started with: it would unblock
         found = read(settings)
         self.terminals = found.terminals
-        self._in_use = _Found(found, {}, frozenset())
+        self.downloads = Downloads(settings, log)
+        offered = self.downloads.read(found.registry)
+        self.downloads.adopt(offered)
+        self._in_use = _Found(found, {}, frozenset(), offered)
 
     @property
     def head(self) -> RegistryHead:
@@ -84,11 +90,12 @@ class Registered:
         except KeysError as error:
             raise RegistryError(str(error)) from None
         base_keys, missing = base_keys_of(store, found.terminals, self._in_use.base_keys)
-        return _Found(found, base_keys, frozenset(missing))
+        return _Found(found, base_keys, frozenset(missing), self.downloads.read(found.registry))
 
     def _adopt(self, found: _Found) -> None:
         before, self._in_use = self._in_use, found
         assert self._pipeline is not None
+        self.downloads.adopt(found.downloads)
         terminals = found.in_force.terminals
         self._pipeline.register(terminals, found.base_keys)
         for name in sorted(found.missing - before.missing):

@@ -181,6 +181,7 @@ async def run(settings: Settings, log: Log) -> int:
             after_commit=_log_pacer(opened, checkpointer, log),
             stop=request_stop,
             placing=placing,
+            downloads=registered.downloads,
         )
         if beside is not None:
             await beside.begin(pipeline, clock.now_ms, search, log)

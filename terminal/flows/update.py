@@ -30,6 +30,7 @@ from terminal.flows.wait import LINE_DOWN, LINE_UP, MESSAGE, Wait
 from terminal.journal import JournalError
 from terminal.line import Ignored
 from terminal.message_tables import (
+    TAG_MODEL,
     TAG_PARAMETERS_VERSION,
     TAG_PIECE_AT,
     TAG_PIECE_BYTES,
@@ -107,15 +108,18 @@ async def _piece(app, kinds, work):
         kind, value = await Wait(kinds + (LINE_UP,), downloads.wait_ms(app.clock.now_ms()))
         return (kind, value) if kind in kinds else (None, None)
     at = work.at()
+    tags = {
+        VERSION_TAGS[work.kind]: "%08d" % work.version,
+        TAG_PIECE_AT: "%08d" % at,
+        TAG_PIECE_BYTES: "%04d" % app.settings.piece_bytes,
+    }
+    if work.kind == SOFTWARE:
+        tags[TAG_MODEL] = downloads.update.model
     fields = {
         11: "%06d" % app.stans.take(),
         41: app.settings.terminal_id,
         42: app.settings.acceptor_id,
-        48: {
-            VERSION_TAGS[work.kind]: "%08d" % work.version,
-            TAG_PIECE_AT: "%08d" % at,
-            TAG_PIECE_BYTES: "%04d" % app.settings.piece_bytes,
-        },
+        48: tags,
         70: ASK[work.kind],
     }
     event, answer = await _asked(app, kinds, app.request("0800", fields))
