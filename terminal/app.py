@@ -10,6 +10,8 @@ ports     connect(): a connection is wanted now; hang_up(): drop it, nothing mor
           is until somebody says no. None of them calls back. A modem stands before them, see doors.modem.
 """
 
+import terminal
+from terminal.batch import counted
 from terminal.doors import KINDS, MISSING, made
 from terminal.downloads import Downloads
 from terminal.flows.idle import run
@@ -17,6 +19,7 @@ from terminal.flows.wait import CARD, DEVICE, LINE_DOWN, LINE_NEWS, LINE_REFUSED
 from terminal.journal import Journal, JournalError, Stans
 from terminal.keys import Keys, LoadError
 from terminal.line import FrameError, Frames, Request
+from terminal.queue import Queue
 from terminal.security import Seal
 from terminal.ui.screens import Screens
 
@@ -47,7 +50,7 @@ class Application:
         self._provide_keys()
         self.downloads = self._made_downloads()
         self.use_parameters()
-        self.journal = None  # until there is a key that its records are sealed under
+        self.journal = self.batch = self.queue = None  # until there is a key that records are sealed under
         self.stans = Stans(board.storage, board.random, self.log)
         self.line_is_up = False
         self.line_trouble = None  # the screen that tells more of a line that isn't up
@@ -195,7 +198,16 @@ class Application:
         """The journal; opened when the first keys have come. Raises JournalError."""
         if self.journal is None:
             seal = Seal(self._board.aes, self.keys.storage_key, self._board.random)
-            self.journal = Journal(self._board.storage, seal, self.log)
+            journal = Journal(self._board.storage, seal, self.log, counted)
+            batch = journal.batch
+            queue = Queue(self._board.storage, seal, self.log, batch.head, batch.shown)
+            if queue.tail > batch.shown:
+                from terminal.flows.offline import stan_of
+                from terminal.journal_reading import rejoin
+
+                rejoin(journal, queue, stan_of)
+                terminal.forget("terminal.journal_reading")
+            self.journal, self.batch, self.queue = journal, batch, queue
         return self.journal
 
     def heading(self, processing_code, moment=None):
@@ -239,9 +251,17 @@ class Application:
             return 0
         return max(0, self._signed_on_until_ms - self.clock.now_ms())
 
-    def print(self, data):
-        """Send a job to the printer; how it went comes as a PRINTER event."""
-        self._doors["printer"].print(data)
+    def print(self, strips):
+        """Have strips of dots printed; how it went comes as a PRINTER event."""
+        self._doors["printer"].print(strips)
+
+    def paper_dots(self):
+        """Dots of a printed line."""
+        return self._doors["printer"].width
+
+    def is_paper_low(self):
+        """Whether the roll will end soon, as the printer said last."""
+        return "printer" in self._doors and self._doors["printer"].is_near_end
 
     def doors(self):
         """Names of what is fitted."""
@@ -277,7 +297,9 @@ class Application:
 
     def has_unsent(self):
         """Whether something waits for the switch that no other software may have to send."""
-        return self.opened_journal().pending() is not None
+        if self.opened_journal().pending() is not None:
+            return True
+        return len(self.queue) > 0 or self.batch.step is not None
 
     def _made_downloads(self):
         try:

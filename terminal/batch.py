@@ -24,8 +24,7 @@ FIRST = 1
 LAST = 999999
 
 # Steps of a close, as they stand in the journal; each is written before its message leaves.
-CLOSE, UPLOAD, TRAILER, REPORT = 1, 2, 3, 4
-STEP_BYTES = 1 + 4 + MOMENT_BYTES + 3 + 2  # step, item, moment, STAN, what it has come to
+NOTHING, CLOSE, UPLOAD, TRAILER, REPORT = 0, 1, 2, 3, 4
 AGREED, DIFFERENT, REFUSED = 0, 1, 2  # what a close has come to
 
 _HEAD = (3, 4, 2, 4, 4, 4, 4, 7)  # widths of the numbers in a packed state, see Batch.pack()
@@ -158,8 +157,10 @@ def pack_step(step):
 
 
 def unpack_step(data):
-    """Opposite of `pack_step`."""
+    """Opposite of `pack_step`; None of a close that was given up."""
     place, item = _unpacked((1, 4), data)
+    if place == NOTHING:
+        return None
     stan, result = _unpacked((3, 2), data[5 + MOMENT_BYTES :])
     return place, item, bytes(data[5 : 5 + MOMENT_BYTES]), stan, result
 

@@ -16,7 +16,7 @@ transactions of the batch is kept as it is (batch.0, batch.1 ...) until the batc
 import binascii
 
 import terminal
-from terminal.batch import Batch, pack_step
+from terminal.batch import NOTHING, Batch, pack_step
 
 # States and closing states of a request, as they stand in records.
 SENT = 1
@@ -198,7 +198,7 @@ class Journal:
     def step(self, step):
         """Write how far the close of the batch is, see Batch. Raises JournalError; then it was not."""
         self._write(STEP, step[3], pack_step(step))
-        self.batch.step = step
+        self.batch.step = step if step[0] != NOTHING else None
 
     def begin_batch(self, number):
         """Begin a batch of this number with nothing in it. Raises JournalError; then nothing is changed."""

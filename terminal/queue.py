@@ -20,7 +20,8 @@ CONTENT_BYTES = 246  # of an item, sealed; the longest earn needs about 200
 
 class Queue:
     """The queue in a storage. head: number of the oldest item, tail: of the next one, as the journal knows;
-    log(level, what). An item that was put and never noted there is found.
+    log(level, what). An item that was put and never noted there is found. sent, next_ms, pause_ms: whoever
+    sends them notes there how far that is.
 
     Raises JournalError when the storage can't be read.
     """
@@ -31,8 +32,11 @@ class Queue:
         self._log = log
         self.head = head
         self.tail = tail
+        self.next_ms = 0  # when the oldest is to be sent, and how long was waited before
+        self.pause_ms = 0
         self._torn = True  # the newest file's end can't be trusted: it is written again with the next item
         self._load()
+        self.sent = self.tail  # items below it may have left once already
 
     def __len__(self):
         return self.tail - self.head

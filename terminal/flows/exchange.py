@@ -1,7 +1,8 @@
 """A request over the line, and its verified answer or the certainty that there is none."""
 
-from terminal.flows.wait import KEY, LINE_DOWN, LINE_NEWS, LINE_REFUSED, LINE_UP, MESSAGE, TIMEOUT, Wait
+from terminal.flows.wait import CARD, KEY, LINE_DOWN, LINE_NEWS, LINE_REFUSED, LINE_UP, MESSAGE, TIMEOUT, Wait
 from terminal.line import Ignored
+from terminal.ui.strings import pair_of
 
 GIVE_UP = "*"  # key that ends the waiting for a call; the call goes on for whoever comes next
 
@@ -35,9 +36,22 @@ async def line_up(app):
             return kind == LINE_UP
 
 
-async def exchange(app, request):
+async def meanwhile(app, time_ms, kinds=()):
+    """Wait for an event of `kinds`, so long at most; an earn that comes instead is kept offline."""
+    if app.clock.wall() is None or app.journal is None or not app.settings.offline_most:
+        await Wait(kinds, time_ms)
+        return
+    kind, member = await Wait(kinds + (CARD,), time_ms)
+    if kind == CARD:
+        from terminal.flows.offline import sale
+
+        await sale(app, member)
+
+
+async def exchange(app, request, aside=None):
     """Send a line.Request; return (fields, message) of its answer. Raises NotSent or NoAnswer.
 
+    aside: a list, for the event of a card or key that comes meanwhile (the newest; else they are in vain).
     A connection that failed or stayed silent is dropped, so that the next attempt gets a fresh one.
     """
     if request.frame is None:  # training: it goes nowhere
@@ -49,8 +63,13 @@ async def exchange(app, request):
             raise NoAnswer
         raise NotSent
     deadline_ms = app.clock.now_ms() + app.settings.answer_timeout_ms
+    kinds = (MESSAGE, LINE_DOWN) if aside is None else (MESSAGE, LINE_DOWN, CARD, KEY)
     while True:
-        kind, message = await Wait((MESSAGE, LINE_DOWN), max(0, deadline_ms - app.clock.now_ms()))
+        kind, message = await Wait(kinds, max(0, deadline_ms - app.clock.now_ms()))
+        if kind in (CARD, KEY):
+            aside[:] = [(kind, message)]
+            app.screens.show("processing", pair_of("earn"))
+            continue
         if kind != MESSAGE:
             if kind != LINE_DOWN:
                 app.drop_line()

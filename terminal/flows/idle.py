@@ -6,10 +6,12 @@ from terminal.flows.dialogue import MENU, MORE, Cancelled, ask_sale, choose, tel
 from terminal.flows.present import present
 from terminal.flows.reverse import reverse
 from terminal.flows.trade import Refused, trade
-from terminal.flows.wait import BAD_CARD, CARD, DEVICE, FOREIGN, KEY, KEYS_LOADED, TIMEOUT, Wait
-from terminal.journal import SENT, JournalError
+from terminal.flows.wait import BAD_CARD, CARD, DEVICE, FOREIGN, KEY, KEYS_LOADED, LINE_UP, TIMEOUT, Wait
+from terminal.journal import QUEUED, SENT, JournalError
 from terminal.keys import NoKey
 from terminal.ui.strings import pair_of
+
+QUEUE_CONNECT_MS = 30000  # how often a line is wanted for what is queued
 
 # Modules imported where they are needed and given back at rest: where code is loaded into the heap, they take
 # memory only while they work.
@@ -17,6 +19,8 @@ SELDOM = (
     "terminal.flows.diagnostics",
     "terminal.flows.follow",
     "terminal.flows.membership",
+    "terminal.flows.offline",
+    "terminal.flows.batch",
     "terminal.flows.pin_change",
     "terminal.flows.proof",
     "terminal.flows.reprint",
@@ -27,6 +31,7 @@ SELDOM = (
     "terminal.flows.supervisor",
     "terminal.flows.training",
     "terminal.ui.receipt",
+    "terminal.ui.paper",
 )
 
 
@@ -52,7 +57,7 @@ async def run(app):
     event = None
     while True:
         try:
-            event = await step(app.training or app, event)
+            event = await step(app if app.training is None else app.training, event)
         except NoKey:
             event = None  # the next step says so and waits for one
 
@@ -65,6 +70,11 @@ async def step(app, event):
     if pending is not None:
         if pending.state == SENT:
             return await reverse(app, pending)
+        if pending.state == QUEUED:
+            from terminal.flows.offline import present_queued
+
+            await present_queued(app, pending.stan, pending.request, again=True)
+            return None
         await present(app, pending, again=True)
         return None
     if app.sign_on_due():
@@ -72,7 +82,25 @@ async def step(app, event):
 
         await sign_on(app)
         return None  # whoever swiped before may have left
+    if app.batch.step is not None:
+        from terminal.flows.batch import go_on
+
+        return await go_on(app)
+    if event is None and queue_wait_ms(app) == 0:
+        if app.line_is_up:
+            from terminal.flows.offline import send_next
+
+            return await send_next(app)
+        app.ports.connect()
+        app.queue.next_ms = app.clock.now_ms() + QUEUE_CONNECT_MS
     return await handle(app, event or await idle(app))
+
+
+def queue_wait_ms(app):
+    """How long the oldest queued earn waits before it is sent; None: there is none."""
+    if not len(app.queue):
+        return None
+    return max(0, app.queue.next_ms - app.clock.now_ms())
 
 
 async def stop(app):
@@ -97,7 +125,9 @@ async def idle(app):
         kind, value = await waited(app, (CARD, BAD_CARD, KEY, DEVICE))
         if kind is None or kind == DEVICE:
             continue
-        if kind == TIMEOUT:
+        if kind == LINE_UP:
+            app.queue.next_ms = 0
+        if kind in (TIMEOUT, LINE_UP):
             return None
         if kind in (CARD, BAD_CARD) or value in MENU or value == MORE or "1" <= value <= "9":
             return kind, value
@@ -106,6 +136,10 @@ async def idle(app):
 async def waited(app, kinds):
     """The next event of `kinds`; (None, None) after a step of a download, which gives way to any of them."""
     left_ms = app.sign_on_left_ms()
+    queue_ms = queue_wait_ms(app)
+    if queue_ms is not None:
+        left_ms = min(left_ms, queue_ms)
+        kinds += (LINE_UP,)
     download_ms = app.downloads.wait_ms(app.clock.now_ms())
     if download_ms is None or download_ms >= left_ms:
         return await Wait(kinds, left_ms)
@@ -120,7 +154,9 @@ async def waited(app, kinds):
 def trouble(app):
     """What to say (English, Persian) of the device that can't be used, nothing when all can."""
     told = app.trouble()
-    return pair_of(("no_" if told[1] == MISSING else "bad_") + told[0]) if told else ("", "")
+    if not told:
+        return pair_of("paper_low") if app.is_paper_low() else ("", "")
+    return pair_of(("no_" if told[1] == MISSING else "bad_") + told[0])
 
 
 async def handle(app, event):

@@ -14,8 +14,10 @@ from terminal.message_tables import (
     TAG_BALANCE,
     TAG_DEBT,
     TAG_EARNED_WITH,
+    TAG_EXPIRING,
     TAG_HELD,
     TAG_MOBILE,
+    TAG_NEXT_REWARD,
     TAG_OTHER_CARD,
     TAG_PENDING,
     TAG_POINTS,
@@ -24,11 +26,12 @@ from terminal.message_tables import (
     TAG_SALE_AMOUNT,
     TAG_TAP,
 )
-from terminal.text import grouped, masked
+from terminal.text import grouped, is_date, masked
 from terminal.ui.strings import LOCALES
 
 APPROVED_CODE = "00"
 _MOMENT_BYTES = 7
+_DAY_DIGITS = 8  # before the points that end then
 _COPIED = (2, 3, 4, 12, 13, 35, 37, 41, 42, 49, 60, 62)  # fields of a request that its reversal repeats
 _NAMING = (2, 35, 37)  # a reversal names its member by one thing: a mobile number beside these stays out
 
@@ -96,8 +99,10 @@ def flow_of(request):
 class Outcome:
     """A decided request: flow, moment, stan, card and other_card (masked), amount (rial), sale (rial, of a
     split one), points, earned (beside a redemption), balance, pending, held, debt, reason, reason_number, rrn,
-    follows (RRN), till_receipt, response_code. Numbers are int, 0 when absent; codes are str, "" when absent.
+    follows (RRN), till_receipt, response_code, next_reward (points that it takes), expiring (points, last day). Numbers are int, 0 when absent; codes are str, "" when absent.
     """
+
+    is_queued = False  # it is an earn that the switch hasn't heard of yet
 
     def __init__(self, record, answer):
         digits = str(hexlify(record[:_MOMENT_BYTES]), "ascii")
@@ -123,6 +128,8 @@ class Outcome:
         self.pending = int(tags.get(TAG_PENDING, "0"))
         self.held = int(tags.get(TAG_HELD, "0"))
         self.debt = int(tags.get(TAG_DEBT, "0"))
+        self.next_reward = int(tags.get(TAG_NEXT_REWARD, "0"))
+        self.expiring = _expiring(tags.get(TAG_EXPIRING, ""))
         self.reason = tags.get(TAG_REASON, "")
         self.reason_number = int(tags.get(TAG_REASON_NUMBER, "0"))
 
@@ -141,6 +148,14 @@ class Outcome:
     def event(self, flow=None):
         """The `transaction` event. flow: instead of the request's own."""
         return event_of(flow or self.flow, self.stan, self.answer)
+
+
+def _expiring(digits):
+    """(points, (year, month, day)) of the tag that tells which points end first; None when it tells nothing."""
+    if len(digits) < _DAY_DIGITS:
+        return None
+    day = int(digits[:4]), int(digits[4:6]), int(digits[6:8])
+    return (int(digits[_DAY_DIGITS:]), day) if is_date(*day) else None
 
 
 def event_of(flow, stan, answer):

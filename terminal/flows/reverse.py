@@ -1,9 +1,9 @@
 """The reversal of a request that got no verified answer: repeated until it has one, before anything new."""
 
 from terminal.flows.dialogue import ENTER, tell
-from terminal.flows.exchange import TRANSIENT, NoAnswer, NotSent, exchange, line_up
+from terminal.flows.exchange import TRANSIENT, NoAnswer, NotSent, exchange, meanwhile
 from terminal.flows.outcome import APPROVED_CODE, Outcome, original_stan, reversal_of
-from terminal.flows.wait import KEY, Wait
+from terminal.flows.wait import KEY, LINE_UP, Wait
 from terminal.journal import REFUSED, REVERSED, JournalError
 
 
@@ -18,7 +18,7 @@ async def reverse(app, pending):
     while True:
         app.screens.show("reversal", stan)
         answer = message = None
-        if await line_up(app):
+        if app.line_is_up:
             try:
                 answer, message = await exchange(app, app.request(mti, fields))
                 mti = "0421"
@@ -28,9 +28,12 @@ async def reverse(app, pending):
                 app.log("error", str(error))  # no key serial can be reserved: later, then
             except NoAnswer:
                 mti = "0421"
-        if answer is not None and answer[39] not in TRANSIENT:
-            break
-        await Wait((), app.settings.reversal_interval_ms)
+            if answer is not None and answer[39] not in TRANSIENT:
+                break
+            await meanwhile(app, app.settings.reversal_interval_ms)
+        else:
+            app.ports.connect()
+            await meanwhile(app, app.settings.reversal_interval_ms, (LINE_UP,))
     outcome = Outcome(pending.request, message)
     code = outcome.response_code
     app.journal.close(pending.stan, REVERSED if code == APPROVED_CODE else REFUSED)

@@ -3,9 +3,9 @@
 There is no trading before it.
 """
 
-from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
+from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up, meanwhile
 from terminal.flows.outcome import APPROVED_CODE
-from terminal.flows.wait import LINE_UP, Wait
+from terminal.flows.wait import LINE_UP
 from terminal.journal import JournalError
 from terminal.message_tables import (
     RESPONSES,
@@ -28,10 +28,13 @@ async def sign_on(app):
     while True:
         app.screens.show("signing_on", text)
         app.downloads.check_trial(app.clock.now_ms())
-        text = await attempt(app)
-        if text is None:
-            return
-        await Wait(() if app.line_is_up else (LINE_UP,), pause_ms)
+        if app.line_is_up or app.clock.wall() is None:
+            text = await attempt(app)
+            if text is None:
+                return
+        else:
+            app.ports.connect()  # the date is known: earns can be kept until the line stands
+        await meanwhile(app, pause_ms, () if app.line_is_up else (LINE_UP,))
         pause_ms = min(2 * pause_ms, LONGEST_PAUSE_MS)
 
 

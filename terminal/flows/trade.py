@@ -16,7 +16,7 @@ from terminal.flows.dialogue import (
     hold,
     tell,
 )
-from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
+from terminal.flows.exchange import TRANSIENT, NoAnswer, NotSent, exchange, line_up
 from terminal.flows.member import has_card, is_of_program, joined, names_card, pin_digits
 from terminal.flows.outcome import APPROVED_CODE, ASKED, FINANCIAL, MESSAGES, Outcome, record_of
 from terminal.flows.present import present
@@ -27,9 +27,9 @@ from terminal.message_tables import TAG_CONFIRMED, TAG_POINTS, TAG_SALE_AMOUNT
 from terminal.ui.strings import pair_of
 
 CURRENCY = "364"  # rial
-BATCH = "000001"  # until batches are closed
 INVALID_AMOUNT = "13"
 PROOF_NEEDED = "1A"  # PIN or one-time code
+BATCH_CLOSED = "0206"  # reason: the switch has closed this batch
 DOUBLE_SWIPE = "0601"  # reason: the same card and amount as just before
 SALES = ("earn", "redeem", "split")  # flows that a till's receipt number goes with
 PROVEN = ("redeem", "split", "transfer")  # flows that may need a proof
@@ -174,28 +174,45 @@ async def attempt(app, flow, more, proof=None, answered=(), kind=None):
     to: they are not shown. kind: MTI and processing code, when they aren't those of the table.
     """
     app.screens.show("processing", pair_of(flow))
-    if not await line_up(app):
+    may_keep = flow == "earn" and app.settings.offline_most
+    if not await line_up(app) and not may_keep:
         return None, await tell(app, app.line_trouble or "no_line")
     moment = app.clock.wall()
     mti, code = kind or MESSAGES[flow]
     fields = joined(app.heading(code, moment), more)
     if mti == FINANCIAL:
-        fields[60] = BATCH
+        if app.journal.is_full:
+            return None, await tell(app, "batch_full")
+        fields[60] = app.batch.number
     stan = app.stans.take()
     fields[11] = "%06d" % stan
+    if not app.line_is_up:
+        return await keep_offline(app, moment, fields)
     record = record_of(mti, fields, app.stans.take(), moment)
     transmission = proof.transmission if proof else None
     request = app.request(mti, joined(fields, proof.fields) if proof else fields, transmission)
     app.journal.begin(stan, record)
-    return await settle(app, request, answered)
+    return await settle(app, request, answered, (moment, fields) if may_keep else None)
 
 
-async def settle(app, request, answered):
-    """Send the request that the journal holds as SENT, and act on what comes of it; as attempt()."""
+async def keep_offline(app, moment, fields, pending=None):
+    """As offline.earn()."""
+    from terminal.flows.offline import earn
+
+    return await earn(app, moment, fields, pending)
+
+
+async def settle(app, request, answered, kept=None):
+    """Send the request that the journal holds as SENT, and act on what comes of it; as attempt().
+
+    kept: (moment, fields) of an earn that may be kept for later.
+    """
     pending = app.journal.pending()
     try:
         answer, message = await send(app, request)
     except NotSent:
+        if kept:
+            return await keep_offline(app, kept[0], kept[1], pending)
         app.journal.close(pending.stan, NOT_SENT)
         return None, await tell(app, app.line_trouble or "no_line")
     except NoAnswer:
@@ -204,6 +221,8 @@ async def settle(app, request, answered):
         await keep(app, pending, message)
         outcome = await present(app, pending)
         return outcome, await hold(RESULT_MS)
+    if kept and answer[39] in TRANSIENT:
+        return await keep_offline(app, kept[0], kept[1], pending)
     app.journal.close(pending.stan, DECLINED)
     outcome = Outcome(pending.request, message)
     if outcome.response_code in answered or outcome.reason in answered:
@@ -239,6 +258,10 @@ async def declined(app, outcome):
     """Show why; declines are not printed."""
     if outcome.response_code == INVALID_AMOUNT:
         app.sign_on_again()  # the redemption ratio may have changed
+    if outcome.reason == BATCH_CLOSED:
+        from terminal.flows.batch import behind
+
+        behind(app, outcome)
     app.screens.show("declined", pair_of(outcome.flow), outcome.response_code, outcome.why())
     app.emit(outcome.event())
     return await hold(RESULT_MS)

@@ -81,6 +81,7 @@ reversal|Reversal/No answer to/STAN {0}/Please wait|برگشت تراکنش/پی
 reversed|Cancelled/No points moved/Try again|لغو شد/امتیازی جابه‌جا نشد/دوباره تلاش کنید
 reversal_refused|Not taken back/STAN {0}/Code {1}/Call support/_# ok|برگشت پذیرفته نشد/پیگیری {0}/کد {1}/پشتیبانی را خبر کنید/_# تأیید
 signing_on|Signing on/Please wait/{0}|اتصال به سوییچ/کمی صبر کنید/{0}
+printing|Printer/Please wait|چاپگر/کمی صبر کنید
 paper_out|Printer/Paper is out/_# again  * without|چاپگر/کاغذ تمام شده/_# دوباره  * بدون چاپ
 printer_silent|Printer/No answer/_# again  * without|چاپگر/پاسخ نمی‌دهد/_# دوباره  * بدون چاپ
 cover_open|Printer/Cover is open/_# again  * without|چاپگر/در چاپگر باز است/_# دوباره  * بدون چاپ
@@ -92,6 +93,27 @@ keys_spent|Keys used up/Call service|کلیدها تمام شده/با پشتی�
 """  # noqa: E501
 
 _MESSAGES = """
+offline_kept|{0}/Recorded/Points come later|{0}/ثبت شد/امتیاز پس از وصل شدن خط
+offline_amount|No line/Amount too high/to record it now|خط قطع است/مبلغ بیش از حد/ثبت بدون خط است
+offline_full|No line/Too many recorded/Wait for the line|خط قطع است/ثبت‌ها پر شده/تا وصل خط صبر کنید
+offline_day|No line/The day's limit/is reached|خط قطع است/سقف امروز برای/ثبت بدون خط پر شده
+offline_age|No line for too long/Nothing recorded|خط بیش از حد قطع است/چیزی ثبت نشد
+batch_full|Batch is full/Close it first|دسته پر است/نخست دسته را ببندید
+batch_closing|Batch {0}/Being closed/Please wait|دستهٔ {0}/در حال بستن/کمی صبر کنید
+batch_waits|Batch {0}/Being closed/Waits for the line|دستهٔ {0}/در حال بستن/در انتظار خط
+batch_no_line|Close batch/No line/Not closed|بستن دسته/خط قطع است/بسته نشد
+batch_not_sent|Close batch/Not sent yet: {0}/Try again|بستن دسته/ارسال‌نشده: {0}/دوباره تلاش کنید
+batch_closed|Batch {0}/Closed/Totals agree|دستهٔ {0}/بسته شد/جمع‌ها برابر است
+batch_differs|Batch {0}/Closed/Totals differ|دستهٔ {0}/بسته شد/جمع‌ها برابر نیست
+batch_refused|Close batch/Refused: {0}|بستن دسته/پذیرفته نشد: {0}
+receipt_close|BATCH CLOSE|بستن دسته
+receipt_batch|Batch|دسته
+receipt_points|Points|امتیاز
+receipt_refused|Not taken by the switch|نپذیرفتهٔ سوییچ
+batch_result_agreed|Totals agree with the switch|جمع‌ها با سوییچ برابر است
+batch_result_different|Totals differ: each item was sent|جمع‌ها برابر نیست؛ همهٔ اقلام ارسال شد
+batch_result_refused|The switch did not take the totals|سوییچ جمع‌ها را نپذیرفت
+receipt_later|Points come later|امتیاز پس از وصل خط
 pin_changed|Change PIN/PIN is changed|تغییر رمز/رمز تغییر کرد
 pin_unknown|No answer/Old or new PIN/is valid now|پاسخی نیامد/رمز پیشین یا تازه/معتبر است
 manager_wrong|Manager/Wrong code/Tries left {0}|سرپرست/کد نادرست است/بار دیگر {0}
@@ -164,8 +186,14 @@ receipt_till|Till receipt|رسید صندوق
 receipt_other|Other card|کارت دیگر
 receipt_given|Points|امتیاز
 receipt_sale|Sale|فروش
-receipt_by_points|Paid by points|با امتیاز
 receipt_to_pay|To pay|پرداختی
+receipt_sent|Points sent|امتیاز فرستاده‌شده
+receipt_next|Next reward at {0} points: {1} to go|جایزهٔ بعدی با {0} امتیاز؛ {1} تا جایزه
+receipt_reached|A reward is waiting for you|جایزه‌ای در انتظار شماست
+receipt_expiring|{0} points end after {1}|{0} امتیاز پس از {1} از بین می‌رود
+receipt_signature|Signature|امضا
+merchant_copy|MERCHANT COPY|نسخهٔ فروشنده
+paper_low|Paper runs low|کاغذ رو به پایان است
 receipt_pending|Points for later|امتیاز برای بعد
 receipt_held|Points held|امتیاز نگه‌داشته
 reason|Reason {0}|دلیل {0}
