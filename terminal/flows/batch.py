@@ -192,7 +192,7 @@ async def asked(app, first, repeat, fields):
 async def report(app):
     """Print what the batch came to, then begin the next one. Raises JournalError."""
     batch = app.batch
-    _, item, moment, _, result = batch.step
+    _, item, _, _, result = batch.step
     for locale in app.settings.receipt_locales:
         if app.fitted("printer"):
             await print_rows(app, report_rows(app, locale), locale)

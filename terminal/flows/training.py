@@ -49,6 +49,7 @@ class Training:
         self.keys = PracticeKeys()
         self.stans = self.batch = self.queue = self.downloads = self
         self.number = BATCH  # of the batch
+        self.step = None  # of its close
         self.last = None
         self.line_is_up = True
         self.line_trouble = None
@@ -141,6 +142,7 @@ class PracticeJournal:
         self._open = None
         self._done = []
         self.batch = None
+        self.is_full = False
 
     def pending(self):
         return self._open
