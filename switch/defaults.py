@@ -19,6 +19,7 @@ from switch.hsm.crypto.master_keys import BlockMasterKey
 from switch.hsm.inputs import ALGORITHMS
 from switch.hsm.port import Hsm, HsmError, Key, KeyAlgorithm, KeyUse
 from switch.keys import (
+    CARD_MASTER,
     CARD_VALUE,
     CHECKPOINT,
     PIN_VERIFIER,
@@ -208,6 +209,7 @@ async def make_keys(settings: Settings, hsm: Hsm, transports: TransportKeys) -> 
     wanted |= {
         PIN_VERIFIER: KeyUse.PIN_VERIFIER,
         CARD_VALUE: KeyUse.CARD_VALUE,
+        CARD_MASTER: KeyUse.CARD_MASTER,
         CHECKPOINT: KeyUse.MAC,
     }
     for name, use in wanted.items():

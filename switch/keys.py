@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PIN_VERIFIER = "pin/verifier"
 CARD_VALUE = "card/value"
 CHECKPOINT = "ledger/checkpoint"
+CARD_MASTER = "card/master"
 BDK_ID_BYTES = 4  # the first ones of an initial key id
 
 
@@ -41,12 +42,14 @@ def transport_key_name(terminal: str) -> str:
 @dataclass(frozen=True, slots=True)
 class SwitchKeys:
     """What a running switch works with. base_keys: by BDK id (4 bytes). card_values: what the cards' values
-    may be made with, the newest first; empty when nobody asks for them."""
+    may be made with, the newest first; empty when nobody asks for them. card_masters: what the keys of chip
+    and contactless cards come from, the newest first; empty when there is none."""
 
     base_keys: Mapping[bytes, Key]
     pin_verifier: Key
     checkpoint: Key
     card_values: tuple[Key, ...] = ()
+    card_masters: tuple[Key, ...] = ()
 
     @classmethod
     def of(cls, store: KeyStore, terminals: Iterable[Terminal], *, checks_cards: bool = False) -> SwitchKeys:
@@ -58,7 +61,9 @@ class SwitchKeys:
             }
             base_keys = {bdk_id: store.key(name) for bdk_id, name in names.items()}
             cards = card_value_keys(store) if checks_cards else ()
-            return cls(base_keys, store.key(PIN_VERIFIER), store.key(CHECKPOINT), cards)
+            return cls(
+                base_keys, store.key(PIN_VERIFIER), store.key(CHECKPOINT), cards, card_master_keys(store)
+            )
         except KeyStoreError as error:
             raise KeysError(str(error)) from None
 
@@ -89,6 +94,15 @@ def card_value_keys(store: KeyStore) -> tuple[Key, ...]:
         ) from None
     before = [one.key for one in reversed(store.versions(CARD_VALUE)) if one.state is KeyState.RETIRED]
     return made_with, *before
+
+
+def card_master_keys(store: KeyStore) -> tuple[Key, ...]:
+    """What the keys of chip and contactless cards come from: the one that cards are made with now, then those
+    of cards that are still out. Empty when there is none."""
+    if CARD_MASTER not in store.names():
+        return ()
+    before = [one.key for one in reversed(store.versions(CARD_MASTER)) if one.state is KeyState.RETIRED]
+    return store.key(CARD_MASTER), *before
 
 
 def open_store(settings: Settings) -> KeyStore:

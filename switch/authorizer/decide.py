@@ -25,6 +25,7 @@ from switch.authorizer.identity import (
     parse_rrn,
     replaced_proof,
     rrn_of,
+    shown_card,
 )
 from switch.authorizer.limits import check, counters, earned_beside, taken_back
 from switch.authorizer.outcome import (
@@ -75,6 +76,7 @@ from switch.authorizer.proof import (
     is_code_locked,
     prove,
     see_card,
+    see_shown,
     sent_code,
 )
 from switch.authorizer.request import Request
@@ -86,6 +88,7 @@ from switch.ledger import (
     AccountKind,
     BackBefore,
     BookedLate,
+    CardShown,
     Counter,
     Entry,
     Followed,
@@ -228,7 +231,10 @@ class Authorizer:
                 due = self.due(state, receiver, request.business_date, now_ms)
                 if due is not None:
                     return Due(due)
-        outcome = self._outcome(state, request, member, original, bucket, now_ms, found)
+        if request.shown is None or request.operation == "reversal":
+            outcome = self._outcome(state, request, member, original, bucket, now_ms, found)
+        else:
+            outcome = self._shown(state, request, member, original, bucket, now_ms, found)
         return self._entry(state, request, member, bucket, outcome, now_ms)
 
     def _receiver(self, state: State, request: Request, member: Member) -> Member | None:
@@ -254,6 +260,37 @@ class Authorizer:
         if state.is_reversed(request.identity):
             return refused(DUPLICATE)
         return settle(state, request, self._totals)
+
+    def _shown(
+        self,
+        state: State,
+        request: Request,
+        member: Member | None,
+        original: Entry | None,
+        bucket: int,
+        now_ms: int,
+        found: Found,
+    ) -> Outcome:
+        """The outcome with a card that counts its readings. While nothing was done with a reading its
+        terminal may show it again: beside the PIN that it was asked for, say."""
+        if state.is_reversed(request.identity):
+            return refused(DUPLICATE)
+        known = None if member is None else member.id
+        seen = see_shown(state, request, known, found, self._limits, self._key)
+        if seen.refusal:
+            return refused(seen.refusal, sides=seen.sides)
+        outcome = self._outcome(state, request, member, original, bucket, now_ms, found)
+        for side in outcome.sides:
+            if isinstance(side, MemberAdded):
+                known = side.member
+        if known is None or not seen.card:
+            return outcome
+        shown = request.shown
+        assert shown is not None
+        card = shown_card(request.identifier, shown.kind, known, self._key)
+        is_done = outcome.response_code == APPROVED and request.operation != "code"
+        side_of = CardShown(known, card, shown.counter, "" if is_done else request.terminal)
+        return outcome._replace(sides=(*outcome.sides, side_of))
 
     def _outcome(
         self,

@@ -125,6 +125,13 @@ def replaced_proof(identifier: bytes, identity: bytes, key: bytes) -> bytes:
     return blake2b(b"replaced:" + identity + identifier, digest_size=CODE_HASH_BYTES, key=key).digest()
 
 
+def shown_card(identifier: bytes, kind: str, member: int, key: bytes) -> bytes:
+    """The name (8 bytes) under which a member's card that counts its readings is kept: of no use to find the
+    card. kind: a plastic may have both, and each counts by itself."""
+    data = f"shown:{kind}:{member}:".encode("ascii") + identifier
+    return blake2b(data, digest_size=8, key=key).digest()
+
+
 def code_hash(code: str, member: int, expires_ms: int, key: bytes) -> bytes:
     """The keyed hash (16 bytes) of a member's one-time code: a plain one is found by trying."""
     data = f"code:{member}:{expires_ms}:{code}".encode("ascii")

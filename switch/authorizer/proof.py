@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from switch.authorizer.identity import code_hash
+from switch.authorizer.identity import code_hash, shown_card
 from switch.authorizer.request import Request
 from switch.hsm.crypto.ciphers import same
 from switch.ledger import (
@@ -63,8 +63,8 @@ class NewCode(NamedTuple):
 
 
 class CardCheck(NamedTuple):
-    """Is the card verification value of this request's track the right one? Answer: bool, or None when the
-    track holds none."""
+    """Is the card verification value of this request's track the right one, or its chip card's cryptogram?
+    Answer: bool, or None when the track holds none."""
 
 
 Need = PinCheck | NewPin | NewCode | CardCheck
@@ -81,8 +81,8 @@ class Needed(Exception):
 
 class Limits(NamedTuple):
     """How often one may be wrong, and how long a code lives (milliseconds). card_tries: 0 when tracks hold no
-    card verification value that could be checked. codes_per_member, codes_per_terminal: so many are sent in
-    code_period_ms."""
+    card verification value that could be checked; shown_tries: of chip cards and taps. codes_per_member,
+    codes_per_terminal: so many are sent in code_period_ms."""
 
     pin_tries: int
     code_tries: int
@@ -91,6 +91,7 @@ class Limits(NamedTuple):
     codes_per_member: int
     codes_per_terminal: int
     code_period_ms: int
+    shown_tries: int = 3
 
 
 class Proof(NamedTuple):
@@ -114,6 +115,8 @@ def see_card(state: State, request: Request, member: int, found: Found, limits: 
     After too many wrong values no track counts, the right one neither, until the member proves itself: so a
     value can't be found by trying.
     """
+    if request.shown is not None:  # genuine, or it would have been refused: see see_shown
+        return SeenCard(state.member(member).credential.card_wrong < limits.shown_tries)
     if not request.has_card or not limits.card_tries:
         return SeenCard(request.has_card)
     wrong = state.member(member).credential.card_wrong
@@ -124,6 +127,46 @@ def see_card(state: State, request: Request, member: int, found: Found, limits: 
         return SeenCard(True)
     # No value is no guess.
     return SeenCard(False, WRONG_CARD, () if right is None else (CardTried(member, wrong + 1),))
+
+
+class SeenShown(NamedTuple):
+    """refusal, sides: as in a Proof. card: what the reading is kept under, empty where nothing is kept."""
+
+    refusal: str
+    card: bytes = b""
+    sides: tuple[Side, ...] = ()
+
+
+def see_shown(
+    state: State, request: Request, member: int | None, found: Found, limits: Limits, key: bytes
+) -> SeenShown:
+    """Judge the tapped or inserted card of a request: that it is genuine, and this reading a new one, or the
+    last one, with which nothing was done yet, at the same terminal. Raises as `prove`.
+
+    member: None when nobody has the card yet. An advice is of a sale that is over: its reading may be an
+    older one.
+    """
+    shown = request.shown
+    assert shown is not None
+    credential = Credential() if member is None else state.member(member).credential
+    genuine = answer_to(CardCheck(), found) if shown.is_genuine is None else shown.is_genuine
+    if not genuine:
+        return SeenShown(WRONG_CARD, b"", _shown_wrong(credential, member, limits))
+    card = shown_card(request.identifier, shown.kind, 0 if member is None else member, key)
+    last = next((one for one in credential.shown if one.card == card), None)
+    if last is None or shown.counter > last.counter:
+        return SeenShown("", card)
+    if shown.counter == last.counter and last.terminal == request.terminal:
+        return SeenShown("", card)
+    if request.mti[2] == "2":
+        return SeenShown("")
+    return SeenShown(WRONG_CARD, b"", _shown_wrong(credential, member, limits))
+
+
+def _shown_wrong(credential: Credential, member: int | None, limits: Limits) -> tuple[Side, ...]:
+    if member is None or credential.card_wrong >= limits.shown_tries:
+        return ()
+    return (CardTried(member, credential.card_wrong + 1),)
 
 
 def prove(

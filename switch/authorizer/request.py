@@ -35,6 +35,10 @@ CARD_DIGITS = range(16, 20)  # ISO/IEC 7812: our program issues 16, cards of 17 
 # 7, PIN blocks, the key serial and the MAC belong to one sending; all other fields to the transaction.
 OF_A_TRANSMISSION = frozenset({"7", "52", "53", "64", "128"})
 NEW_PIN_BLOCK = "08"  # tag of DE 48
+TAP_TAG, CHIP_PROOF_TAG = "15", "16"
+CHIP_COUNTER_BYTES = 4
+# A PIN block beside a tap is made over so many digits, of the first bytes of 48.15 as a number.
+_TAP_DIGITS, _TAP_BYTES = 15, 6
 NAMES_ORIGINAL = frozenset({"reversal", "batch_upload"})  # by DE 90
 NO_TOTALS: Mapping[str, object] = MappingProxyType({})
 # What a partner sends is in no terminal's batch, only in the totals of the day: above every DE 60.
@@ -46,15 +50,37 @@ class TooOld(ValueError):
     """The transaction's date lies outside the horizon, or is no date: refused before any look-up."""
 
 
+class Tapped(Message):
+    """A message whose tap (48.15) was opened. card: the number that the card said, empty when the tap isn't
+    genuine; counter: how often it was read."""
+
+    __slots__ = ("card", "counter")
+
+    def __init__(self, message: Message, card: str, counter: int) -> None:
+        super().__init__(message.mti, message.fields)
+        self.card = card
+        self.counter = counter
+
+
+class ShownCard(NamedTuple):
+    """A card that counts its readings. kind: tap or chip; is_genuine: None while only the HSM can say."""
+
+    kind: str
+    counter: int
+    is_genuine: bool | None
+
+
 # Not a tuple: made and read in half the time.
 class Request(msgspec.Struct, frozen=True, gc=False):
     """One transaction request.
 
     operation: the message's name in the dictionary (balance, earn, redeem, activate, reversal, pin_change,
-    code). key_serial, request_mac: of this sending. has_card: the card was swiped; else a number was typed.
+    code). key_serial, request_mac: of this sending. has_card: the card was swiped, tapped or inserted; else a
+    number was typed.
     original_operation: the operation that a reversal takes back, by the MTI of DE 90 and its DE 3. Both also
     of an uploaded item. totals: the tags of DE 63. tells_points: points were named, be it 0. confirmed: the
     cashier says that it is no double swipe. vouched: a supervisor of the shop says that it is the member.
+    shown: the tapped or inserted card.
     card_valid: False when an activation names a number that is not of the program's cards.
     amount: rial; points: whole points; batch: DE 60; 0 when absent. original: the identity that a reversal
     names, else empty. transaction_day: ordinal of DE 13. follows: the reference number (DE 37) of the
@@ -100,6 +126,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     confirmed: bool = False
     vouched: bool = False
     totals: Mapping[str, object] = NO_TOTALS
+    shown: ShownCard | None = None
 
     def __repr__(self) -> str:
         return f"Request({self.operation} {self.stan} of terminal {self.terminal})"
@@ -178,11 +205,12 @@ class RequestReader:
             original_day = self._day(data[10:14], data[14:20], business_date)
             original = identity_of(original_day, data[14:20], data[1], terminal, data[4:10])
         number = identifying_digits(message)
-        has_card = "35" in texts
+        shown_card = _shown(message, tags)
+        has_card = "35" in texts or shown_card is not None
         other = tags.get("0B", "")
         if not number:
             identifier, shown, mobile = b"", "", None  # a follow-up names its member by its original
-        elif has_card or "2" in texts:
+        elif "2" in texts or has_card:
             identifier, shown = card_identifier(number, self._key), mask_card_number(number)
             mobile = self._mobiles.of(tags["07"]) if "07" in tags else None
         else:
@@ -226,6 +254,7 @@ class RequestReader:
             tags.get("14") == "01",
             tags.get("17") == "01",
             cast("Mapping[str, object]", message.fields.get("63") or NO_TOTALS),
+            shown_card,
         )
 
     def read_partners(self, message: Message, operation: str, now: datetime, origin: Origin) -> Request:
@@ -293,8 +322,10 @@ def _day_within(local_date: str, business_date: date, horizon_days: int) -> date
 
 
 def identifying_digits(message: Message) -> str:
-    """What names the member: the card number of DE 2 or track 2 (DE 35), or a mobile number (48.07). PIN
-    blocks are made over these digits. Empty for a message that names none."""
+    """What names the member: the card number of DE 2, of track 2 (DE 35) or inside an opened tap, or a mobile
+    number (48.07). Empty for a message that names none."""
+    if isinstance(message, Tapped):
+        return message.card
     fields = message.fields
     track = fields.get("35")
     if isinstance(track, str):
@@ -303,3 +334,29 @@ def identifying_digits(message: Message) -> str:
     if isinstance(number, str):
         return number
     return message.text("48.07") if "48.07" in message else ""
+
+
+def pin_digits(message: Message) -> str:
+    """What a PIN block of this message is made over: the digits that name the member, as the terminal has
+    them; those of a tap, whose card number it hasn't."""
+    tap = _tags_of(message).get(TAP_TAG)
+    if isinstance(tap, bytes):
+        return f"{int.from_bytes(tap[:_TAP_BYTES]):0{_TAP_DIGITS}d}"
+    return identifying_digits(message)
+
+
+def _tags_of(message: Message) -> Mapping[str, object]:
+    tags = message.fields.get("48")
+    return tags if isinstance(tags, Mapping) else NO_TOTALS
+
+
+def _shown(message: Message, tags: Mapping[str, object]) -> ShownCard | None:
+    """The tapped or inserted card; a tap that nobody opened counts as false."""
+    if TAP_TAG in tags:
+        if isinstance(message, Tapped):
+            return ShownCard("tap", message.counter, bool(message.card))
+        return ShownCard("tap", 0, is_genuine=False)
+    proof = tags.get(CHIP_PROOF_TAG)
+    if isinstance(proof, bytes) and "2" in message.fields:
+        return ShownCard("chip", int.from_bytes(proof[:CHIP_COUNTER_BYTES]), None)
+    return None

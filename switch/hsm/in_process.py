@@ -35,9 +35,9 @@ from switch.hsm.port import (
     KeyAlgorithm,
     KeyUse,
     MacAlgorithm,
+    OpenedTap,
     PinFormat,
     Status,
-    OpenedTap,
     Tap,
 )
 

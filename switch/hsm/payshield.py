@@ -33,9 +33,9 @@ from switch.hsm.port import (
     KeyAlgorithm,
     KeyUse,
     MacAlgorithm,
+    OpenedTap,
     PinFormat,
     Status,
-    OpenedTap,
     Tap,
 )
 

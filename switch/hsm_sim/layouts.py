@@ -677,7 +677,7 @@ _command(
     "A key of one card, for whoever issues it",
     ["master" / Key(), "kind" / Text(1, "A"), "identifier" / Text(14, "H"), "kbpk" / Key()],
     ["block" / Key(), "kcv" / KCV],
-    note="kind: M meta, F file, A authentication, P proof. R and an X9.143 D block, usage 14. kbpk: usage K1.",
+    note="kind: M meta, F file, A authentication, P proof. R and a D block, usage 14. kbpk: usage K1.",
 )
 _command(
     "XO",

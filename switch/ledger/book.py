@@ -24,6 +24,7 @@ from switch.ledger.model import (
     OF_TERMINALS,
     Account,
     AccountKind,
+    CardShown,
     CardTried,
     CodeSent,
     CodeSpent,
@@ -45,6 +46,7 @@ from switch.ledger.model import (
     PinSet,
     PinTried,
     Recounted,
+    Shown,
     Side,
     SpendingDelayed,
     Transfer,
@@ -351,14 +353,18 @@ def _sorted(wallet: Wallet, active_day: int) -> Wallet:
     )
 
 
-_CREDENTIAL_SIDES = frozenset({PinSet, PinTried, CodeSent, CodeTried, CodeSpent, SpendingDelayed, CardTried})
+_CREDENTIAL_SIDES = frozenset(
+    {PinSet, PinTried, CodeSent, CodeTried, CodeSpent, SpendingDelayed, CardTried, CardShown}
+)
+# Cards that count, of one member: a family's, each with chip and contactless, and those that were replaced.
+MOST_SHOWN = 16
 
 
 def credential_after(credential: Credential, side: Side) -> Credential:
     """What one change makes of what a member can prove itself with."""
     verifier, pin_wrong = credential.verifier, credential.pin_wrong
     code, expires_ms, code_wrong = credential.code, credential.code_expires_ms, credential.code_wrong
-    spend_from_ms, card_wrong = credential.spend_from_ms, credential.card_wrong
+    spend_from_ms, card_wrong, shown = credential.spend_from_ms, credential.card_wrong, credential.shown
     if isinstance(side, PinSet):
         verifier, pin_wrong = side.verifier, 0
     elif isinstance(side, PinTried):
@@ -373,7 +379,10 @@ def credential_after(credential: Credential, side: Side) -> Credential:
         spend_from_ms = side.until_ms
     elif isinstance(side, CardTried):
         card_wrong = side.wrong
-    return Credential(verifier, pin_wrong, code, expires_ms, code_wrong, spend_from_ms, card_wrong)
+    elif isinstance(side, CardShown):
+        others = tuple(one for one in shown if one.card != side.card)
+        shown = (*others, Shown(side.card, side.counter, side.terminal))[-MOST_SHOWN:]
+    return Credential(verifier, pin_wrong, code, expires_ms, code_wrong, spend_from_ms, card_wrong, shown)
 
 
 def add_to_accounts(balances: dict[Account, int], entry: Entry, bucket: int | None = None) -> None:

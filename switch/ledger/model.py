@@ -310,6 +310,16 @@ class CardTried(Struct, frozen=True, array_like=True, tag=15):
     wrong: int
 
 
+class CardShown(Struct, frozen=True, array_like=True, tag=25):
+    """A card that counts its readings was shown. card: see `Shown`; counter: as it said; terminal: where this
+    reading may be shown once more, empty when something was done with it."""
+
+    member: int
+    card: bytes
+    counter: int
+    terminal: str = ""
+
+
 class CodesCounted(Struct, frozen=True, array_like=True, tag=16):
     """So many one-time codes were sent for `subject` (see `of_member`, `of_terminal`) since `since_ms`.
 
@@ -432,6 +442,7 @@ Side = (
     | SpendingDelayed
     | SentTo
     | CardTried
+    | CardShown
     | CodesCounted
     | PaidInMoney
     | BackBefore
@@ -553,10 +564,18 @@ class Hold(Struct, frozen=True, array_like=True, gc=False):
     lots: tuple[LotPart, ...]
 
 
+class Shown(Struct, frozen=True, array_like=True, gc=False):
+    """The last reading of one of a member's cards. card: a keyed hash, 8 bytes; see `CardShown`."""
+
+    card: bytes
+    counter: int
+    terminal: str = ""
+
+
 class Credential(Struct, frozen=True, array_like=True, gc=False):
     """What a member can prove itself with. verifier: of the PIN, empty when there is none; code: keyed hash
     of the one-time code that is out, or empty; wrong tries of both, and of card verification values.
-    spend_from_ms: nothing is spent before.
+    spend_from_ms: nothing is spent before. shown: its cards that count their readings, the latest last.
     """
 
     verifier: bytes = b""
@@ -566,6 +585,7 @@ class Credential(Struct, frozen=True, array_like=True, gc=False):
     code_wrong: int = 0
     spend_from_ms: int = 0
     card_wrong: int = 0
+    shown: tuple[Shown, ...] = ()
 
     def __repr__(self) -> str:
         wrong = f"pin_wrong={self.pin_wrong}, code_wrong={self.code_wrong}, card_wrong={self.card_wrong}"

@@ -1,14 +1,17 @@
-"""Personal tags of lines without TLS: DE 48 tag 20 opened, its tags put where they belong.
+"""Personal tags of lines without TLS: DE 48 tag 20 opened, its tags put where they belong. And what a tapped
+card enciphered, tag 15.
 
-From there on a message reads as if they had come in clear; nothing here keeps or tells a value.
+From there on a message reads as if the tags had come in clear; nothing here keeps or tells a value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from switch.authorizer.request import TAP_TAG
 from switch.hsm.port import Direction, Fault, Hsm, HsmError
 from switch.iso8583 import DecodeError, Dialect, Message
+from switch.server.card_proofs import CardProofs
 from switch.server.sending import Sending
 
 ENCIPHERED, MOBILE, CODE = "20", "07", "06"  # tags of DE 48
@@ -21,8 +24,17 @@ class EncipheredError(ValueError):
     """The data can't be opened or read. The text says why, free of content."""
 
 
-async def opened(dialect: Dialect, hsm: Hsm, sending: Sending, message: Message) -> Message:
-    """The message with its enciphered tags in clear. Raises EncipheredError, HsmError."""
+async def opened(
+    dialect: Dialect, hsm: Hsm, sending: Sending, message: Message, cards: CardProofs
+) -> Message:
+    """The message with its enciphered tags in clear and its tap opened. Raises EncipheredError, HsmError."""
+    if f"48.{ENCIPHERED}" in message:
+        message = await _in_clear(dialect, hsm, sending, message)
+    tap = message.get(f"48.{TAP_TAG}")
+    return await cards.tapped(message, tap) if isinstance(tap, bytes) else message
+
+
+async def _in_clear(dialect: Dialect, hsm: Hsm, sending: Sending, message: Message) -> Message:
     data = message[f"48.{ENCIPHERED}"]
     assert isinstance(data, bytes)
     try:

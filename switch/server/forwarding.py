@@ -31,7 +31,7 @@ from switch.authorizer.identity import (
     parse_rrn,
 )
 from switch.authorizer.mobile import Mobiles
-from switch.authorizer.request import identifying_digits
+from switch.authorizer.request import TAP_TAG, Tapped, identifying_digits
 from switch.hsm.port import HsmError
 from switch.iso8583 import Message
 from switch.ledger import Entry, LedgerError
@@ -285,7 +285,7 @@ class Forwarding:
                 return _Place(parse_rrn(reference)[0])
         message, opened = arrived.message, None
         digits = identifying_digits(message)
-        if not digits and f"48.{ENCIPHERED}" in message:
+        if not digits and (f"48.{ENCIPHERED}" in message or f"48.{TAP_TAG}" in message):
             try:
                 message = opened = await self._decider.opened(arrived)
             except (EncipheredError, HsmError):
@@ -293,7 +293,7 @@ class Forwarding:
             digits = identifying_digits(message)
         if not digits:
             return of_terminal
-        if "35" in fields or "2" in fields:
+        if "35" in fields or "2" in fields or isinstance(message, Tapped):
             identifier = card_identifier(digits, self._key)
         else:
             identifier = self._mobiles.identifier(digits)

@@ -42,7 +42,14 @@ from switch.authorizer import (
 from switch.authorizer.decide import answer_fields, answer_mti
 from switch.authorizer.mobile import Mobiles
 from switch.authorizer.proof import CODE_DIGITS, WRONG_CARD
-from switch.authorizer.request import NAMES_ORIGINAL, NEW_PIN_BLOCK, RequestReader, identifying_digits
+from switch.authorizer.request import (
+    NAMES_ORIGINAL,
+    NEW_PIN_BLOCK,
+    TAP_TAG,
+    RequestReader,
+    identifying_digits,
+    pin_digits,
+)
 from switch.hsm.port import AtOnce, Direction, DukptPin, Fault, Hsm, HsmError, Key, ZonePin
 from switch.iso8583 import DecodeError, Dialect, Message, Value
 from switch.keys import BDK_ID_BYTES, SwitchKeys
@@ -64,6 +71,7 @@ from switch.ledger.model import bucket_of_member
 from switch.link.framing import Frame
 from switch.server import eager
 from switch.server.business_day import BusinessDay
+from switch.server.card_proofs import CardProofs
 from switch.server.card_values import CardValues
 from switch.server.codes import CodeCarrier, CodeCarrierError
 from switch.server.downloads import PARAMETERS_PIECE, SOFTWARE_PIECE, Downloads
@@ -406,6 +414,7 @@ class Pipeline:
         self._stop = stop
         self._authorizer = authorizer_of(dialect, program, directory_key)
         self._card_values = CardValues(hsm, keys.card_values, program.card_value_offset, directory_key)
+        self._card_proofs = CardProofs(hsm, keys.card_masters)
         start = engine.start()
         self._state: State | None = State(start)  # None: to be read again
         self._day = BusinessDay(start.business_date, clock.local().date(), clock.monotonic())
@@ -493,7 +502,7 @@ class Pipeline:
 
     async def opened(self, arrived: Arrived) -> Message:
         """A frame's message with its enciphered tags opened. Raises EncipheredError, HsmError."""
-        return await opened(self._dialect, self._hsm, arrived.sending, arrived.message)
+        return await opened(self._dialect, self._hsm, arrived.sending, arrived.message, self._card_proofs)
 
     def identities_of(self, arrived: Arrived, message: Message) -> tuple[bytes, ...]:
         """Identity of a frame's request and of what it takes back; none of what is refused unread."""
@@ -599,7 +608,7 @@ class Pipeline:
     def _authentic(
         self, peer: Peer, frame: Frame, message: Message, sending: Sending, operation: str, standing: Standing
     ) -> None:
-        """A message whose MAC is good: enciphered tags are opened first."""
+        """A message whose MAC is good: enciphered tags and taps are opened first."""
         tags = message.fields.get("48", ())
         if tags and not peer.is_private:
             for tag, what in self._hidden_tags.items():
@@ -607,7 +616,7 @@ class Pipeline:
                     peer.report(f"{what} in clear", terminal=sending.terminal)
                     self._refuse_standing(peer, frame, message, sending, standing, FORMAT_ERROR)
                     return
-        if ENCIPHERED in tags:
+        if ENCIPHERED in tags or TAP_TAG in tags:
             eager.start(self._open(peer, frame, message, sending, operation, standing), self._tasks)
         else:
             self._checked(peer, frame, message, sending, operation, standing)
@@ -616,7 +625,7 @@ class Pipeline:
         self, peer: Peer, frame: Frame, message: Message, sending: Sending, operation: str, standing: Standing
     ) -> None:
         try:
-            message = await opened(self._dialect, self._hsm, sending, message)
+            message = await opened(self._dialect, self._hsm, sending, message, self._card_proofs)
         except EncipheredError as error:
             peer.report("enciphered data not opened", terminal=sending.terminal, problem=str(error))
             self._refuse_standing(peer, frame, message, sending, standing, FORMAT_ERROR)
@@ -694,7 +703,7 @@ class Pipeline:
             self._refuse(sending, message, MALFUNCTION)
             return
         work = _Work(sending, request, message, peer, frame, standing is _AT_OR_BELOW)
-        if operation == "redeem" and request.has_card and self._card_values.is_known(message.text("35")):
+        if operation == "redeem" and "35" in message and self._card_values.is_known(message.text("35")):
             work.found[CardCheck()] = True  # or every redemption would be decided twice
         self._enqueue(work)
 
@@ -736,7 +745,7 @@ class Pipeline:
             return Decision(MALFUNCTION)
         told: asyncio.Future[Decision | None] = asyncio.get_running_loop().create_future()
         work = _PartnerWork(request, message, block, told)
-        if request.has_card and self._card_values.is_known(message.text("35")):
+        if "35" in message and self._card_values.is_known(message.text("35")):
             work.found[CardCheck()] = True
         self._enqueue(work)
         return await told
@@ -1289,12 +1298,14 @@ class Pipeline:
             return f"{int.from_bytes(drawn, 'big') % 10**CODE_DIGITS:0{CODE_DIGITS}d}"
         sending, message = item.sending, item.message
         if isinstance(need, CardCheck):
+            if item.request.shown is not None:
+                return await self._card_proofs.is_right(message)
             return await self._card_values.is_right(message.text("35"))
         in_tag = isinstance(need, NewPin) and need.in_tag
         block = message[f"48.{NEW_PIN_BLOCK}" if in_tag else "52"]
         assert isinstance(block, bytes)
         pin = DukptPin(sending.base_key, sending.serial, block)
-        digits = identifying_digits(message)
+        digits = pin_digits(message)
         binding = need.member.to_bytes(MEMBER_BYTES, "big")
         key = self._keys.pin_verifier
         try:
@@ -1309,6 +1320,8 @@ class Pipeline:
     async def _found_for_partner(self, item: _PartnerWork, need: Need) -> object:
         """As `_found`, of a block under a zone key. Under another key than its own a block is a bad one."""
         if isinstance(need, CardCheck):
+            if item.request.shown is not None:  # partners' terminals know nothing of our chips
+                return False
             return await self._card_values.is_right(item.message.text("35"))
         assert isinstance(need, PinCheck), "partners set no PINs and send no codes"
         assert item.block is not None, "no check without a block"
@@ -1512,6 +1525,7 @@ def authorizer_of(dialect: Dialect, program: Program, key: bytes) -> Authorizer:
             codes_per_member=program.codes_per_member,
             codes_per_terminal=program.codes_per_terminal,
             code_period_ms=program.code_period_s * 1000,
+            shown_tries=program.card_tries,
         ),
         key,
     )

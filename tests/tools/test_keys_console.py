@@ -89,7 +89,7 @@ def holds(content: bytes, secret: bytes) -> bool:
 @pytest.mark.parametrize("question", ["first officer", "passphrase"])
 def test_a_key_press_ends_it(place: Place, key: str, code: int, question: str) -> None:
     before = place.files()
-    with Console("generate", "card/master", "--data", place.data) as console:
+    with Console("generate", "pin/value", "--data", place.data) as console:
         if question == "passphrase":
             console.answer("first officer", FIRST[0])
         console.until(f"{question}: ")
@@ -101,7 +101,7 @@ def test_a_key_press_ends_it(place: Place, key: str, code: int, question: str) -
 
 def test_answers_that_are_not_text(place: Place) -> None:
     ended = subprocess.run(
-        [*VAFA, "keys", "generate", "card/master", "--data", str(place.data)],
+        [*VAFA, "keys", "generate", "pin/value", "--data", str(place.data)],
         input=b"\xff\xfe\n",
         capture_output=True,
         cwd=CHECKOUT,

@@ -141,8 +141,8 @@ def test_a_block_with_any_character_changed_is_refused(linked: Place) -> None:
         (RECEIVE, block(), ("--under", "zone/OTHER/zmk"), "travels under zone/BANK/zmk"),
         (RECEIVE, block(), ("--under", "pin/verifier"), "travels under zone/BANK/zmk"),
         ("zone/OTHER/mac-receive", block(), (), "no key 'zone/OTHER/zmk'"),
-        ("card/master", block(), (), "under which zone key?"),
-        ("card/master", block(), ("--under", "pin/verifier"), "is no zone key"),
+        ("pin/value", block(), (), "under which zone key?"),
+        ("pin/value", block(), ("--under", "pin/verifier"), "is no zone key"),
         ("zone/BANK/key", block(), (), "no key is called"),
         ("../keys", block(), (), "no key is called"),
         ("bdk/0000", block(), (), "no key is called"),
@@ -191,7 +191,6 @@ def test_a_partner_s_key_goes_to_no_other_partner(linked: Place) -> None:
 
 def test_a_key_that_others_hang_on_is_not_replaced(linked: Place) -> None:
     """Nor generated again, nor imported or formed over the one in use; the reason says what to do."""
-    linked.done("generate", "card/master")
     linked.done("generate", "pin/value")
     bdk = f"bdk/{linked.settings.terminals[0].initial_key_id[:4].hex().upper()}"
     in_use = [bdk, *(name for name in linked.store.names() if name.startswith(tuple(NOT_REPLACED)))]

@@ -20,7 +20,7 @@ GENERATE = ("generate", "zone/BANK/mac-send")
 THIRD = ("B. Moradi", "seven green bottles hanging")
 # Every command that changes a key or gives one away, with what it needs to come as far as the officers.
 CHANGES = {
-    "generate": ("generate", "card/master"),
+    "generate": ("generate", "pin/value"),
     "rotate": ("rotate", "zone/BANK/mac-send"),
     "card-value": ("card-value", "--card", "9364001234567890", "--expiry", "2912", "--service", "101"),
     "export": ("export", "zone/BANK/mac-send"),
@@ -231,7 +231,7 @@ def test_a_hand_in_the_files_is_found(place: Place, hand: str) -> None:
     place.done(*GENERATE)
     TAMPERED[hand](place)
     before = (place.data / "keys.json").read_bytes()
-    for command in (("log",), ("officer", "list"), ("officer", "add"), ("generate", "card/master")):
+    for command in (("log",), ("officer", "list"), ("officer", "add"), ("generate", "pin/value")):
         told = place.keys(*command, answers=(*FOUNDING, *BOTH))
         assert (told.code, told.raw) == (1, b""), command
         assert "try: " in told.err
