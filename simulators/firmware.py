@@ -14,13 +14,14 @@ import json
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final, NamedTuple, NoReturn, Protocol
 
 from simulators.cards import Card
-from simulators.control import ControlServer, ask
+from simulators.control import ControlServer, JsonObject, ask
+from simulators.counter import PLACES, CounterDevice
 from simulators.keypad import Keypad
 from simulators.printer import Printer
 from simulators.process import ROOT, Process, ProcessEnded
@@ -43,6 +44,9 @@ DEVICES: Final[Mapping[str, str]] = {
     "printer": "text",
     "service": "keys",
 }
+# And with a device of every kind of card.
+ALL_DEVICES: Final[Mapping[str, str]] = {**DEVICES, "tap": "pn532", "chip": "ccid", "scanner": "gm65"}
+UNPLUG, PLUG = "unplug", "plug"  # what every device can be asked for
 KEY_NAMES: Final = ("key_block", "key_serial")  # handed over to the firmware, never kept beside it
 WAIT_SECONDS: Final = 60.0  # for an event that must come; only ends a hang
 KEPT_EVENTS: Final = 500  # of each kind, not asked for yet
@@ -131,10 +135,9 @@ class Place:
         """Serial port that keys are loaded through: the far end of the service port's cable."""
         return self.run / "service.bench"
 
-    @property
-    def keypad_control(self) -> Path:
-        """Socket that presses keys."""
-        return self.run / "keypad.control"
+    def control(self, device: str) -> Path:
+        """Socket of a device, and "devices": of the cables of all of them."""
+        return self.run / f"{device}.control"
 
 
 class Screen(NamedTuple):
@@ -191,6 +194,12 @@ class Plugged(Protocol):
     async def unplug(self) -> None: ...
 
 
+class _Plain(Protocol):
+    def open(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class _Reader(Protocol):
     @property
     def pid(self) -> int: ...
@@ -225,6 +234,12 @@ class Terminal:
         self._interpreter = interpreter
         self._options = options or Options()
         self._reader: _Reader = self._make_reader()
+        self.counter: dict[str, CounterDevice] = {
+            name: PLACES[name](place.run / name, kind)
+            for name, kind in self._options.devices.items()
+            if name in PLACES
+        }
+        self._unplugged: set[str] = set()
         self._process: Process | None = None
         self._lock: IO[str] | None = None
         self._controls: list[ControlServer] = []
@@ -248,7 +263,11 @@ class Terminal:
             self.printer.open()
             self._service.open()
             await self._reader.plug_in()
-            await self._serve_keypad()
+            await self._serve("keypad", self.keypad.control)
+            for name, placed in self.counter.items():
+                placed.open()
+                await self._serve(name, placed.control)
+            await self._serve("devices", self._control)
         except BaseException:
             await self.stop()
             raise
@@ -295,10 +314,9 @@ class Terminal:
         self._controls.clear()
         for device in self._options.further.values():
             await device.unplug()
-        await self._reader.unplug()
-        self.keypad.close()
-        self.printer.close()
-        self._service.close()
+        for name in self.devices:
+            await self.unplug(name)
+        self._unplugged.clear()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -333,6 +351,51 @@ class Terminal:
     async def press(self, keys: str) -> None:
         """Press keys, e.g. "2500000#"."""
         await self.keypad.press(keys)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """What can be unplugged."""
+        return ("reader", "keypad", "printer", "service", *self.counter)
+
+    async def unplug(self, name: str) -> None:
+        """Pull the cable of a device; nothing happens when it is out already."""
+        if name in self._unplugged:
+            return
+        self._unplugged.add(name)
+        if name == "reader":
+            await self._reader.unplug()
+        else:
+            self._plain(name).close()
+
+    async def plug(self, name: str) -> None:
+        """Put it back."""
+        if name not in self._unplugged:
+            return
+        self._unplugged.discard(name)
+        if name == "reader":
+            await self._reader.plug_in()
+        else:
+            self._plain(name).open()
+
+    async def ask(self, name: str, **request: object) -> JsonObject:
+        """What the control socket of a device on the counter would be asked. Raises ValueError."""
+        return await self.counter[name].control(request)
+
+    def _plain(self, name: str) -> _Plain:
+        known: dict[str, _Plain] = {
+            "keypad": self.keypad,
+            "printer": self.printer,
+            "service": self._service,
+            **self.counter,
+        }
+        return known[name]
+
+    async def _control(self, request: JsonObject) -> JsonObject:
+        name = request.get("device")
+        if name not in self.devices or request.get("do") not in (UNPLUG, PLUG):
+            raise ValueError(f"known: do {UNPLUG} or {PLUG}, device one of {', '.join(self.devices)}")
+        await (self.unplug if request["do"] == UNPLUG else self.plug)(str(name))
+        return {}
 
     # ---------------------------------------------------------------- the cashier's eyes
 
@@ -529,8 +592,8 @@ class Terminal:
             return {}  # flashed anew since
         return {name: earlier[name] for name in KEY_NAMES if name in earlier}
 
-    async def _serve_keypad(self) -> None:
-        control = ControlServer(self.place.keypad_control, self.keypad.control)
+    async def _serve(self, name: str, handle: Callable[[JsonObject], Awaitable[JsonObject]]) -> None:
+        control = ControlServer(self.place.control(name), handle)
         await control.start()
         self._controls.append(control)
 

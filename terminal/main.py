@@ -19,6 +19,7 @@ FIRST_PAUSE_S = 0.25  # before the line is tried again; doubles up to the longes
 LONGEST_PAUSE_S = 10
 STEADY_MS = 2000  # a connection that stood so long starts the pauses anew
 CONNECT_S = 10
+TURNS = 3  # of the loop: descriptors are looked at, their tasks woken, their bytes handed over
 STORAGE_RETRY_S = 5
 
 SETTINGS_WRONG = 2  # exit codes
@@ -88,10 +89,11 @@ class Driver:
         if left_ms > 0:
             try:
                 await asyncio.wait_for(self._changed.wait(), left_ms / 1000)
+                return
             except asyncio.TimeoutError:
                 pass
-        else:
-            await asyncio.sleep(0)  # let the others run, however often a flow waits for nothing
+        for _ in range(TURNS):  # what was said in time is heard first, and nobody waits for ever
+            await asyncio.sleep(0)
         self._tell(self._app.tick)
 
     # ---------------------------------------------------------------- devices

@@ -6,7 +6,8 @@ from terminal.doors.babble import earliest
 
 RETRY_MS = 3000  # until a device that didn't begin is begun again
 SOON_MS = 250
-FAULTS = 3  # in a row, of a device that begins and then fails; fewer are not worth telling
+BAD_BEGINNINGS, FAULTS = 2, 3  # in a row, of one that doesn't begin, that begins and then fails; fewer are
+# not worth telling
 
 
 class Conversing(Device):
@@ -86,7 +87,7 @@ class Conversing(Device):
     def _failed(self, reason, now_ms):
         """The device, not a card: begin it again."""
         self._faults += 1
-        if not self._is_ready or self._faults >= FAULTS:
+        if self._faults >= (FAULTS if self._is_ready else BAD_BEGINNINGS):
             self.trouble = reason
         self._is_ready = False
         self._due_ms = now_ms + (RETRY_MS if self.trouble else SOON_MS)

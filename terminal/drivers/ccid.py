@@ -124,10 +124,10 @@ class Ccid:
         return self._waits_ms
 
     def feed(self, data, now_ms):
-        events = self.tick(now_ms)
+        events = []
         for byte in data:
             self._take(byte, now_ms, events)
-        return events
+        return events + self.tick(now_ms)  # last: what came in time may be looked at late
 
     def tick(self, now_ms):
         events = []
