@@ -14,7 +14,7 @@ from terminal.message_tables import TAG_BALANCE, TAG_EARNED_WITH, TAG_POINTS, TA
 
 MARK = "training"  # the text above each screen and receipt
 BATCH = "000000"
-RRN = "TRAINING0000"
+RRN = "TRAINING%04d"
 BALANCE = 1000  # points that every member has
 RIAL_PER_POINT = 10000  # what a purchase earns
 REDEMPTION_RATIO = 100  # while the switch told none
@@ -48,9 +48,10 @@ class Training:
         self.journal = PracticeJournal()
         self.keys = PracticeKeys()
         self.stans = self.batch = self.queue = self.downloads = self
-        self.number = BATCH  # of the batch
+        self.number, self.step = BATCH, None  # of the batch: nothing of it is being closed
         self.step = None  # of its close
         self.last = None
+        self.count = 0  # of answers
         self.line_is_up = True
         self.line_trouble = None
         self.ratio = app.ratio or REDEMPTION_RATIO
@@ -82,7 +83,8 @@ class Training:
         return 0
 
     def request(self, mti, fields, transmission=None):
-        return Practice(mti, fields)
+        self.count = (self.count + 1) % 10000
+        return Practice(mti, fields, RRN % self.count)
 
     def emit(self, event):
         """Whoever listens has to know that it isn't real."""
@@ -106,8 +108,9 @@ class PracticeKeys:
 class Practice:
     """A request that nobody gets; exchange() takes its answer from here. frame: None, that tells it apart."""
 
-    def __init__(self, mti, fields):
+    def __init__(self, mti, fields, rrn):
         self.frame = None
+        self._rrn = rrn
         self._mti = mti
         self._fields = fields
 
@@ -116,7 +119,7 @@ class Practice:
         fields = self._fields
         answer = {number: fields[number] for number in (11, 12, 41) if number in fields}
         answer[39] = APPROVED_CODE
-        answer[37] = RRN
+        answer[37] = self._rrn
         answer[48] = made_up(fields)
         mti = self._mti[:2] + chr(ord(self._mti[2]) + 1) + "0"
         return answer, pack(mti, answer)
