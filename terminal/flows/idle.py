@@ -16,6 +16,7 @@ QUEUE_CONNECT_MS = 30000  # how often a line is wanted for what is queued
 # Modules imported where they are needed and given back at rest: where code is loaded into the heap, they take
 # memory only while they work.
 SELDOM = (
+    "terminal.flows.chip",
     "terminal.flows.diagnostics",
     "terminal.flows.follow",
     "terminal.flows.membership",

@@ -17,7 +17,7 @@ from terminal.flows.dialogue import (
     tell,
 )
 from terminal.flows.exchange import TRANSIENT, NoAnswer, NotSent, exchange, line_up
-from terminal.flows.member import has_card, is_of_program, joined, names_card, pin_digits
+from terminal.flows.member import has_card, has_chip, is_of_program, joined, names_card, pin_digits
 from terminal.flows.outcome import APPROVED_CODE, ASKED, FINANCIAL, MESSAGES, Outcome, record_of
 from terminal.flows.present import present
 from terminal.flows.reverse import reverse
@@ -186,6 +186,11 @@ async def attempt(app, flow, more, proof=None, answered=(), kind=None):
         fields[60] = app.batch.number
     stan = app.stans.take()
     fields[11] = "%06d" % stan
+    if has_chip(fields):
+        from terminal.flows.chip import with_proof
+
+        fields = await with_proof(app, fields)
+        app.screens.show("processing", pair_of(flow))
     if not app.line_is_up:
         return await keep_offline(app, moment, fields)
     record = record_of(mti, fields, app.stans.take(), moment)

@@ -67,6 +67,7 @@ new_pin|{0}/New PIN/@{1}/_# ok  * clear|{0}/رمز تازه/@{1}/_# تأیید  
 new_pin_again|{0}/New PIN again/@{1}/_# ok  * clear|{0}/تکرار رمز تازه/@{1}/_# تأیید  * پاک
 first_pin|{0}/PIN, or # for none/@{1}/_# ok  * clear|{0}/رمز کارت، یا # بی‌رمز/@{1}/_# تأیید  * پاک
 swipe_again|Card not read/Swipe again|کارت خوانده نشد/دوباره بکشید
+chip_again|Card not read/Put it in again|کارت خوانده نشد/دوباره بگذارید
 processing|{0}/Please wait|{0}/کمی صبر کنید
 approved|{0}/Approved/^Points {1}/Balance {2}|{0}/انجام شد/^امتیاز {1}/مانده {2}
 approved_debt|{0}/Approved/Points {1}/Balance {2}/Debt {3}|{0}/انجام شد/امتیاز {1}/مانده {2}/بدهی {3}
