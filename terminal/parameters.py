@@ -16,8 +16,6 @@ _CHECK_BYTES = 8
 _VERSION_BYTES = 4
 
 ENTRY_MODES = ("swipe", "tap", "chip", "code", "typed")
-_SALT_DIGITS = 16
-_HASH_DIGITS = 64
 _MOST_RIAL = 999999999999  # DE 4
 
 
@@ -98,18 +96,6 @@ def _optional(convert):
     return lambda value: None if value is None else convert(value)
 
 
-def _hexadecimal(value, digits):
-    if not isinstance(value, str) or len(value) != digits:
-        raise ValueError
-    return bytes([int(value[at : at + 2], 16) for at in range(0, digits, 2)])
-
-
-def _supervisor(value):
-    if not isinstance(value, dict):
-        raise ValueError
-    return _hexadecimal(value.get("salt"), _SALT_DIGITS), _hexadecimal(value.get("hash"), _HASH_DIGITS)
-
-
 def _modes(value):
     if not isinstance(value, list) or not value:
         raise ValueError
@@ -141,12 +127,8 @@ FIELDS = (
     ("receipt_copies", "1 or 2", _number(1, 2), 2),
     ("receipt_header", _TEXT, _optional(_NAME[2]), None),
     ("receipt_footer", _TEXT, _optional(_NAME[2]), None),
-    (
-        "supervisor_code",
-        '"salt" of 16 and "hash" of 64 hexadecimal digits, or null',
-        _optional(_supervisor),
-        None,
-    ),
+    _of_settings("supervisor"),
+    _of_settings("till_receipts"),
     ("offline_most", "a number from 0 to 240", _number(0, 240), 50),
     ("offline_day", "a number from 0 to 9999", _number(0, 9999), 200),
     ("offline_points", "points from 0 to 999999999999", _number(0, _MOST_RIAL), 5000),

@@ -24,6 +24,7 @@ from switch.registry import (
 )
 from switch.settings import Settings, load_for
 from tools.cli import CommandError, ExitCode
+from tools.downloads import parameters_app, software_app
 from tools.registry_change import (
     Doing,
     Format,
@@ -39,6 +40,21 @@ from tools.registry_change import (
     text_of,
     texts_of,
 )
+from tools.registry_options import (
+    Blocked,
+    By,
+    Config,
+    Data,
+    Language,
+    MerchantId,
+    MerchantIds,
+    Printed,
+    Reason,
+    TerminalId,
+    TerminalIds,
+    Update,
+    Verify,
+)
 from tools.registry_table import Row
 from tools.registry_views import (
     change_lines,
@@ -53,27 +69,15 @@ from tools.registry_views import (
 from tools.registry_words import Locale, counted
 
 merchant_app = typer.Typer(help="Merchants (DE 42): add, block, list, show.")
-terminal_app = typer.Typer(help="Terminals (DE 41): add, block, assign to a merchant, list, show.")
+terminal_app = typer.Typer(
+    help="Terminals (DE 41): add, block, assign, group; what they download; list, show."
+)
 
 MERCHANT_COLUMNS = ("merchant", "name_fa", "name_en", "city", "category")
 TERMINAL_COLUMNS = ("terminal", "merchant", "initial_key_id", "note")
 
-
-Data = Annotated[Path | None, typer.Option(help="The switch's data directory. Default: data.")]
-Config = Annotated[Path | None, typer.Option(help="The switch's settings file.")]
-Printed = Annotated[Format, typer.Option("--format", help="How to print it.")]
-Language = Annotated[Locale, typer.Option("--locale", help="Language of the text.")]
-By = Annotated[str | None, typer.Option(help="Who is answerable for it. Default: the system's user.")]
-Reason = Annotated[str, typer.Option(help="Why; it stands in the log.")]
-MerchantId = Annotated[str, typer.Argument(metavar="MERCHANT", help="DE 42: 15 letters or digits.")]
-MerchantIds = Annotated[list[str], typer.Argument(metavar="MERCHANT...", help="DE 42: 15 letters or digits.")]
-TerminalId = Annotated[str, typer.Argument(metavar="TERMINAL", help="DE 41: 8 letters or digits.")]
-TerminalIds = Annotated[list[str], typer.Argument(metavar="TERMINAL...", help="DE 41: 8 letters or digits.")]
-Blocked = Annotated[bool, typer.Option("--blocked", help="Only those that are refused.")]
-Verify = Annotated[
-    bool, typer.Option("--verify", help="Hold the registry against its log, which is sealed line by line.")
-]
-Update = Annotated[bool, typer.Option("--update", help="Change what is registered with other particulars.")]
+terminal_app.add_typer(parameters_app, name="parameters")
+terminal_app.add_typer(software_app, name="software")
 
 
 # ---------------------------------------------------------------- merchants
@@ -342,6 +346,32 @@ def assign_terminal(
         doing,
         terminals,
         lambda draft, one: draft.assign(one, identifier(merchant)),
+    )
+
+
+@terminal_app.command("group")
+def group_terminals(
+    group: Annotated[str, typer.Argument(metavar="GROUP", help="1 to 16 small letters, digits or hyphens.")],
+    terminals: TerminalIds,
+    reason: Reason = "",
+    by: By = None,
+    data: Data = None,
+    config: Config = None,
+    format: Printed = Format.TEXT,
+    locale: Language = Locale.EN,
+) -> None:
+    """Give terminals the parameters and software of a group; `default` is the group of all others.
+
+    \b
+    Example:
+      vafa terminal group kiosks 10000001 10000002
+    """
+    doing = Doing("terminal", "group", by, reason)
+    do_each(
+        Way(data, config, format, locale),
+        doing,
+        terminals,
+        lambda draft, one: draft.put_in_group(one, group),
     )
 
 

@@ -88,7 +88,7 @@ def do(
     """Make all changes in one, or none; then what comes with them. Raises CommandError."""
     with explained():
         settings = load_for(way.data, way.config)
-        author = _author(doing)
+        author = author_of(doing)
         with changing(settings) as session:
             done = _changed(session.draft, doing, rows, change, file)
             after = session.commit(f"{doing.kind} {doing.verb}", author)
@@ -278,7 +278,7 @@ def _hexadecimal(name: str, text: str, size: int) -> bytes:
     return value
 
 
-def _author(doing: Doing) -> Author:
+def author_of(doing: Doing) -> Author:
     try:
         user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -320,7 +320,8 @@ def _tell(way: Way, doing: Doing, done: dict[str, bool], number: int | None, not
         typer.echo(json.dumps(document, ensure_ascii=False))
         return
     for name, was in done.items():
-        said = word(doing.verb if was else "unchanged", way.locale)
+        verb = "grouped" if doing.verb == "group" else doing.verb
+        said = word(verb if was else "unchanged", way.locale)
         typer.echo(f"{word(doing.kind, way.locale)} {name}: {said}")
     for note in notes:
         typer.echo(f"note: {note}", err=True)

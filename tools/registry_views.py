@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from switch.registry import Change, InForce, Merchant, TerminalRecord
+from switch.registry import DEFAULT_GROUP, Change, InForce, Merchant, TerminalRecord
 from switch.registry.records import Draft
 from switch.settings import Settings, Terminal
 from terminal.text import digits_of
@@ -38,6 +38,7 @@ class TerminalView(NamedTuple):
             "initial_key_id": self.in_force.initial_key_id.hex().upper(),
             "former": [key_id.hex().upper() for key_id in self.record.former],
             "note": self.record.note,
+            "group": self.record.group or DEFAULT_GROUP,
             "source": self.source,
         }
 
@@ -148,6 +149,7 @@ def terminal_page(view: TerminalView, merchant: Merchant | None, locale: Locale)
         ("initial_key_id", view.in_force.initial_key_id.hex().upper()),
         ("former", " ".join(key_id.hex().upper() for key_id in view.record.former)),
         ("note", view.record.note),
+        ("group", view.record.group),
         ("source", word(view.source, locale)),
     )
     return _labelled(rows, locale)

@@ -43,6 +43,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "block": ("blocked", "مسدود شد"),
     "unblock": ("in service again", "آزاد شد"),
     "assign": ("assigned", "واگذار شد"),
+    "group": ("group", "گروه"),
+    "grouped": ("in its group", "در گروه جای گرفت"),
     "unchanged": ("nothing to change", "بدون تغییر"),
     "none": ("none", "هیچ"),
     "verified": (

@@ -350,6 +350,11 @@ class Draft:
         self._bundles[bundle.id] = bundle
         return before is None
 
+    @property
+    def bundles(self) -> tuple[Bundle, ...]:
+        """All that there are."""
+        return tuple(self._bundles.values())
+
     def bundle(self, name: str) -> Bundle:
         """A bundle by MODEL/VERSION. Raises ChangeRefused."""
         if (found := self._bundles.get(name)) is None:
