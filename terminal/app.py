@@ -37,6 +37,8 @@ class Application:
     Raises journal.JournalError when the storage can't be read.
     """
 
+    till = None  # the doors.till.TillDoor, where there is a cash register
+
     def __init__(self, board, settings, ports):
         self._board = board
         self.random = board.random
@@ -58,6 +60,7 @@ class Application:
         self.line_patience_ms = LINE_PATIENCE_MS
         self.ratio = 0  # rial per point when redeeming; 0 before sign-on
         self.pin_from_points = None  # redemptions above this need a proof; None: none does
+        self.batch_close_ms = 0  # before it, the batch is not closed by itself
         self.last = None  # the Outcome that was presented last
         self.receipt_mark = None  # what stands above each receipt, the name of a text
         self.training = None  # what flows run at while nothing is real, see flows.training
@@ -266,6 +269,10 @@ class Application:
     def doors(self):
         """Names of what is fitted."""
         return sorted(self._doors)
+
+    def awaits(self, kind):
+        """Whether an event of this kind would be taken now."""
+        return self._wait is not None and kind in self._wait.kinds
 
     def fitted(self, name):
         """Whether this terminal has such a device, plugged in or not."""

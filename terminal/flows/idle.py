@@ -6,12 +6,14 @@ from terminal.flows.dialogue import MENU, MORE, Cancelled, ask_sale, choose, tel
 from terminal.flows.present import present
 from terminal.flows.reverse import reverse
 from terminal.flows.trade import Refused, trade
-from terminal.flows.wait import BAD_CARD, CARD, DEVICE, FOREIGN, KEY, KEYS_LOADED, LINE_UP, TIMEOUT, Wait
+from terminal.flows.wait import BAD_CARD, CARD, DEVICE, FOREIGN, KEY, KEYS_LOADED, LINE_UP, TILL, TIMEOUT, Wait
 from terminal.journal import QUEUED, SENT, JournalError
 from terminal.keys import NoKey
 from terminal.ui.strings import pair_of
 
 QUEUE_CONNECT_MS = 30000  # how often a line is wanted for what is queued
+DAY_HOURS, HOUR_S = 24, 3600
+CLOSE_AGAIN_MS = 900000  # after a batch was to be closed by itself, whatever came of it
 
 # Modules imported where they are needed and given back at rest: where code is loaded into the heap, they take
 # memory only while they work.
@@ -30,6 +32,7 @@ SELDOM = (
     "terminal.bundle",
     "terminal.signature",
     "terminal.flows.supervisor",
+    "terminal.flows.till",
     "terminal.flows.training",
     "terminal.ui.receipt",
     "terminal.ui.paper",
@@ -87,6 +90,11 @@ async def step(app, event):
         from terminal.flows.batch import go_on
 
         return await go_on(app)
+    if event is None and close_wait_ms(app) == 0:
+        from terminal.flows.batch import close_batch
+
+        app.batch_close_ms = app.clock.now_ms() + CLOSE_AGAIN_MS
+        return await close_batch(app)
     if event is None and queue_wait_ms(app) == 0:
         if app.line_is_up:
             from terminal.flows.offline import send_next
@@ -104,6 +112,17 @@ def queue_wait_ms(app):
     return max(0, app.queue.next_ms - app.clock.now_ms())
 
 
+def close_wait_ms(app):
+    """How long until the batch is to be closed by itself; None: it isn't."""
+    hour, now = app.settings.batch_close_hour, app.clock.wall()
+    if hour is None or now is None or not (app.batch.entries or len(app.queue)):
+        return None
+    past_s = ((now[3] - hour) % DAY_HOURS * 60 + now[4]) * 60 + now[5]
+    if past_s < HOUR_S:
+        return max(0, app.batch_close_ms - app.clock.now_ms())
+    return (DAY_HOURS * HOUR_S - past_s) * 1000
+
+
 async def stop(app):
     """There is no key to send under: say so until one was loaded."""
     app.log("error", app.keys.trouble)
@@ -117,20 +136,23 @@ async def idle(app):
     for name in SELDOM:
         terminal.forget(name)
     terminal.collect()  # between transactions nobody waits for it
+    asked = app.till.take() if app.till else None
+    if asked is not None:
+        return TILL, asked
     kind = DEVICE
     while True:
         if kind == DEVICE:
             told = trouble(app)
             text = "idle_trouble" if told[0] else "idle"
             app.screens.show("idle", app.settings.acceptor_name, told, text=text)
-        kind, value = await waited(app, (CARD, BAD_CARD, KEY, DEVICE))
+        kind, value = await waited(app, (CARD, BAD_CARD, KEY, DEVICE, TILL))
         if kind is None or kind == DEVICE:
             continue
         if kind == LINE_UP:
             app.queue.next_ms = 0
         if kind in (TIMEOUT, LINE_UP):
             return None
-        if kind in (CARD, BAD_CARD) or value in MENU or value == MORE or "1" <= value <= "9":
+        if kind in (CARD, BAD_CARD, TILL) or value in MENU or value == MORE or "1" <= value <= "9":
             return kind, value
 
 
@@ -141,6 +163,9 @@ async def waited(app, kinds):
     if queue_ms is not None:
         left_ms = min(left_ms, queue_ms)
         kinds += (LINE_UP,)
+    close_ms = close_wait_ms(app)
+    if close_ms is not None:
+        left_ms = min(left_ms, close_ms)
     download_ms = app.downloads.wait_ms(app.clock.now_ms())
     if download_ms is None or download_ms >= left_ms:
         return await Wait(kinds, left_ms)
@@ -168,6 +193,10 @@ async def handle(app, event):
     try:
         if kind == CARD:
             return await trade(app, "earn", value)
+        if kind == TILL:
+            from terminal.flows.till import serve
+
+            return await serve(app, value)
         if kind == BAD_CARD:
             return await tell(app, "card_refused" if value == FOREIGN else "swipe_again")
         if value == MORE:

@@ -50,6 +50,7 @@ class Training:
         self.stans = self.batch = self.queue = self.downloads = self
         self.number, self.step = BATCH, None  # of the batch: nothing of it is being closed
         self.step = None  # of its close
+        self.entries = 0
         self.last = None
         self.count = 0  # of answers
         self.line_is_up = True
