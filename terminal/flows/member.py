@@ -96,9 +96,13 @@ def challenge_of(fields):
     """What a chip card is asked to prove of a request: 16 bytes, of all that must not be changed in it."""
     tags = fields.get(48, {})
     parts = [_CHALLENGE]
-    parts += [fields.get(number, "").rjust(length, "0") for number, length in _PROVEN]
-    parts += [tags.get(tag, "").rjust(length, "0") for tag, length in _PROVEN_TAGS]
+    parts += [_padded(fields.get(number, ""), length) for number, length in _PROVEN]
+    parts += [_padded(tags.get(tag, ""), length) for tag, length in _PROVEN_TAGS]
     return sha256("".join(parts).encode()).digest()[:CHALLENGE_BYTES]
+
+
+def _padded(text, length):
+    return "0" * (length - len(text)) + text  # MicroPython's str has no rjust
 
 
 def proven(fields, proof):
