@@ -94,6 +94,7 @@ class Journal:
         self._counted = counted
         self._open = []
         self.batch = Batch()
+        self.watch = None  # called before SENT and after what follows with state, STAN, request, answer
         self._holds = False  # whether the segment has something of the batch
         self._segment = 0
         self._generation = 0
@@ -120,6 +121,7 @@ class Journal:
         if len(self._open) >= OPEN_RECORDS:
             raise JournalError("journal: too many open requests")
         request = bytes(request)
+        self._watched(SENT, stan, request)
         self._write(SENT, stan, request)
         self._open.append(Open(stan, request))
 
@@ -133,6 +135,7 @@ class Journal:
         self.batch.count(found)
         entry.state = APPROVED
         entry.answer = answer
+        self._watched(APPROVED, stan, entry.request, answer)
 
     def close(self, stan, state):
         """Close a request as PRESENTED, DECLINED, REVERSED, REFUSED or NOT_SENT.
@@ -161,6 +164,7 @@ class Journal:
         entry.state = QUEUED
         entry.request = request
         entry.number = number
+        self._watched(QUEUED, stan, request)
 
     def told(self, stan, day, amount):
         """Write that the member was told of a queued earn. Raises JournalError; then it has to be tried
@@ -227,6 +231,10 @@ class Journal:
         for name in names:
             for found in transactions(self._storage, name, self._seal, self._log):
                 yield found
+
+    def _watched(self, state, stan, request, answer=b""):
+        if self.watch is not None:
+            self.watch(state, stan, request, answer)
 
     def _entry(self, stan, state):
         for entry in self._open:

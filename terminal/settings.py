@@ -119,7 +119,8 @@ def check(values):
     settings = Settings()
     for name, expected, convert in FIELDS:
         try:
-            value = convert(values[name] if name in values else OTHERWISE[name])
+            value = values[name] if values.get(name) is not None or name not in OTHERWISE else OTHERWISE[name]
+            value = convert(value)
         except KeyError:
             if name not in OPTIONAL:
                 raise SettingsError(name + ": missing; expected " + expected)
@@ -185,6 +186,12 @@ def _each(convert, most):
         return tuple([convert(one) for one in value])
 
     return convert_all
+
+
+def _check(value):
+    if value not in CHECKS:
+        raise ValueError
+    return value
 
 
 def _yes_or_no(value):
@@ -316,6 +323,9 @@ def _prefixes(value):
     return tuple(value)
 
 
+# How an ECR17 register makes its check byte, see drivers.till.ECR17_CHECKS.
+CHECKS = ("message", "message, end", "start, message, end", "start, message")
+
 # What a line may say: name, converter, what it is otherwise; MUST be there.
 MUST = object()
 _ATTEMPTS = ("attempts", _number(1, 5), 2)  # of one round, each at all numbers
@@ -361,7 +371,8 @@ FIELDS = (
     ("till_receipts", "true or false", _optional(_truth)),
     ("supervisor", 'an object with "salt" and "hash" in hexadecimal, or null', _optional(_supervisor)),
     ("tls", 'an object with the paths "ca", "certificate" and "key", or null', _optional(_tls)),
+    ("till_check", "one of " + ", ".join(CHECKS), _check),
     ("lines", 'a list of one or two lines, "tcp", "dial" or "gprs" with what they need', _lines),
 )
-OPTIONAL = KEY_NAMES + ("till_receipts", "supervisor", "tls", "lines")
-OTHERWISE = {"lines": [{"kind": "tcp"}]}
+OPTIONAL = KEY_NAMES + ("till_receipts", "supervisor", "tls", "lines", "till_check")
+OTHERWISE = {"lines": [{"kind": "tcp"}], "till_check": CHECKS[0]}

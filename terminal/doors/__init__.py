@@ -19,6 +19,8 @@ KINDS = (
     ("keypad", "bytes", "keypad", "Keypad"),
     ("printer", "text", "printer", "Printer"),
     ("service", "keys", "service", "ServicePort"),
+    ("till", "columns", "till", "TillDoor"),
+    ("till", "fields", "till", "TillDoor"),
     ("modem", "hayes", "modem", "ModemDoor"),
     ("modem", "sim800", "modem", "ModemDoor"),
     ("modem", "m95", "modem", "ModemDoor"),

@@ -51,8 +51,17 @@ class TillColumns:
     def __init__(self, terminal_id, check, kept=b""):
         self._terminal = terminal_id
         self._line = TillLine(check)
-        self._kept = kept
+        self.kept = kept
         self._is_extended = False
+
+    @property
+    def asked(self):
+        """What keep() needs of the request, as text; to be given back after a restart."""
+        return "1" if self._is_extended else ""
+
+    @asked.setter
+    def asked(self, text):
+        self._is_extended = text == "1"
 
     def to_send(self):
         return self._line.to_send()
@@ -99,14 +108,14 @@ class TillColumns:
 
     def keep(self, sold):
         """The message for a Sold; to be kept before it is told."""
-        self._kept = self._result(sold).encode()
-        return self._kept
+        self.kept = self._result(sold).encode()
+        return self.kept
 
     def tell(self, now_ms, lines=()):
         """The result last kept, after receipt lines that the till prints."""
         for message in self._tickets(lines):
             self._line.send(message, now_ms)
-        self._line.send(self._kept or self._result_of_nothing().encode(), now_ms)
+        self._line.send(self.kept or self._result_of_nothing().encode(), now_ms)
 
     def refuse(self, what, reason, now_ms):
         """Something asked for that can't be now; what was kept stays."""

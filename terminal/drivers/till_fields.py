@@ -52,11 +52,20 @@ class TillFields:
         self._terminal = terminal_id
         self._acceptor = acceptor_id
         self._line = TillLine(FIELDS_CHECK)
-        self._kept = kept
+        self.kept = kept
         self._ticket = ""
         self._answer = ""
         self._wants_progress = False
         self._wants_lines = False
+
+    @property
+    def asked(self):
+        """What keep() needs of the request, as text; to be given back after a restart."""
+        return self._ticket
+
+    @asked.setter
+    def asked(self, text):
+        self._ticket = text
 
     def to_send(self):
         return self._line.to_send()
@@ -130,15 +139,15 @@ class TillFields:
             "",
             "".join([(line + " " * VOUCHER_LETTERS)[:VOUCHER_LETTERS] for line in sold.lines]),
         ]
-        self._kept = "|".join(fields).encode()
-        return self._kept
+        self.kept = "|".join(fields).encode()
+        return self.kept
 
     def tell(self, now_ms):
         """The result last kept, as answer to what was asked."""
-        if not self._kept:
+        if not self.kept:
             self.refuse(NOTHING_THERE, now_ms)
             return
-        fields = str(self._kept, "ascii").split("|")
+        fields = str(self.kept, "ascii").split("|")
         if self._answer == "1210":
             fields = fields[:3] + [fields[4], fields[9]]
         elif self._wants_lines:

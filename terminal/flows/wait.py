@@ -14,6 +14,7 @@ LINE_DOWN = "line_down"
 LINE_NEWS = "line_news"  # what is being done about a line
 LINE_REFUSED = "line_refused"  # none comes about
 MESSAGE = "message"  # value: bytes without frame and TPDU, not verified yet
+TILL = "till"  # value: what the cash register asks, a drivers.till.Asked
 PRINTER = "printer"  # value: the paper status, see drivers.printer
 DEVICE = "device"  # a device came or went, or can or can't be used now
 KEYS_LOADED = "keys_loaded"  # the terminal was given new keys

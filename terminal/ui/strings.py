@@ -150,9 +150,9 @@ bad_tap|Tap error|خطای خوانندهٔ بی‌تماس
 bad_chip|Chip error|خطای خوانندهٔ تراشه
 bad_scanner|Scanner error|خطای بارکدخوان
 bad_till|Till error|خطای صندوق
-line_calling|Calling/Please wait/* back|در حال تماس/کمی صبر کنید/* بازگشت
-line_dialling|Dialling/Please wait/* back|شماره‌گیری/کمی صبر کنید/* بازگشت
-line_connecting|Connecting/Please wait/* back|اتصال به شبکه/کمی صبر کنید/* بازگشت
+line_calling|Calling/Please wait/_* back|در حال تماس/کمی صبر کنید/_* بازگشت
+line_dialling|Dialling/Please wait/_* back|شماره‌گیری/کمی صبر کنید/_* بازگشت
+line_connecting|Connecting/Please wait/_* back|اتصال به شبکه/کمی صبر کنید/_* بازگشت
 line_stands|Connected/Please wait|متصل شد/کمی صبر کنید
 line_busy|Number is busy/Nothing was sent|شماره اشغال است/چیزی ارسال نشد
 line_no_carrier|No carrier/Nothing was sent|ارتباط برقرار نشد/چیزی ارسال نشد
@@ -169,6 +169,10 @@ line_no_host|No connection/Nothing was sent|اتصال برقرار نشد/چی�
 line_modem|Modem silent/Nothing was sent|مودم پاسخ نمی‌دهد/چیزی ارسال نشد
 no_modem|No modem|مودم وصل نیست
 bad_modem|Modem error|خطای مودم
+till_sale|Cash register/Swipe card/^{0}/_B points  * cancel|صندوق فروشگاه/کارت بکشید/^{0}/_B امتیاز  * لغو
+till_sale_again|Cash register/Swipe again/^{0}/_B points  * cancel|صندوق فروشگاه/دوباره بکشید/^{0}/_B امتیاز  * لغو
+no_till|No cash register|صندوق وصل نیست
+bad_till|Register error|خطای صندوق
 receipt_copy|COPY|رونوشت
 last_transaction|LAST TRANSACTION|آخرین تراکنش
 receipt_terminal|Terminal|پایانه

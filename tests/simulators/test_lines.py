@@ -48,7 +48,7 @@ class PhoneDesk(Desk):
         self.cuts = 1000
         self.said: list[str] = []  # first lines of all screens
         kind = "hayes" if isinstance(modem, HayesModem) else "sim800"
-        devices = {"reader": "ascii", "keypad": "bytes", "printer": "text", "modem": kind}
+        devices = {"reader": "ascii", "keypad": "bytes", "printer": "escpos", "modem": kind}
         super().__init__(devices=devices, lines=check({**SETTINGS, "lines": lines}).lines, **changed)
 
     def decide(self, message: bytes) -> bytes | None:
@@ -236,7 +236,7 @@ def test_a_modem_that_is_pulled_out_while_the_answer_comes() -> None:
     desk.run()
     assert "reversal" in desk.screens
     desk.wait(60_000)
-    assert "Modem silent" in desk.said
+    assert "line: dial: silent" in desk.logs
     desk.deaf = False
     desk.modem = HayesModem({"1": Number(host)})
     desk.app.device("modem", True)

@@ -23,6 +23,9 @@ GOOD = {
         {"kind": "tcp"},
         {"kind": "dial", "numbers": ["0,2188", "2189"], "outside": "9,", "commands": ["AT$F2"], "idle_s": 30},
     ],
+    "till_receipts": True,
+    "supervisor": {"salt": "5a" * 16, "hash": "12" * 32},
+    "till_check": "start, message",
     "tls": {"ca": "ca.pem", "certificate": "terminal.pem", "key": "terminal.key"},
 }
 
@@ -41,6 +44,9 @@ WRONG = (
     ("key_block", ("", "D" * 111, "D" * 513, "D\n" * 60, 5)),
     ("key_serial", ("", "12" * 11, "12" * 13, "zz" * 12, 5)),
     ("tls", ("", True, {}, {"ca": "ca.pem"}, {"ca": "", "certificate": "c", "key": "k"})),
+    ("till_receipts", ("", "true", 1)),
+    ("supervisor", ("", {}, {"salt": "5a", "hash": "12"}, {"salt": "5a" * 16})),
+    ("till_check", ("", "lrc", 1)),
     (
         "lines",
         (
