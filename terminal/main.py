@@ -10,7 +10,8 @@ import sys
 import terminal
 from terminal.app import Application
 from terminal.hal import CertificateError
-from terminal.hal.unix import Board, emit
+from terminal.hal.chosen import Board
+from terminal.hal.report import emit
 from terminal.journal import JournalError
 
 FAULT_PAUSE_S = 1

@@ -5,20 +5,17 @@ Other modules get a Board (see `terminal.hal`) and never ask which interpreter o
 """
 
 import errno
-import json
 import os
 import socket
-import sys
 import termios
-import time
 
 import terminal
 from terminal.hal import CertificateError
+from terminal.hal.clock import Clock
 from terminal.hal.crypto import aes
-from terminal.hal.slot_files import Update
 from terminal.hal.display import Display
+from terminal.hal.report import emit, fault
 from terminal.hal.slot_files import Update
-from terminal.text import later
 
 PIECE_BYTES = 64  # read from a serial port or written to one at once
 LINE_BYTES = 512  # read from the line at once: more than one frame
@@ -77,46 +74,6 @@ class Board:
             terminal.forget("terminal.settings")
         if content is not None:
             place.replace(self._settings[name:], content)
-
-
-# ---------------------------------------------------------------- clock
-
-
-class Clock:
-    """Milliseconds since start, over any wrap of the machine's counter, and the wall time once it is set."""
-
-    def __init__(self):
-        self._last = _ticks_ms()
-        self._now_ms = 0
-        self._set_at_ms = None
-        self._wall = None
-
-    def now_ms(self):
-        ticks = _ticks_ms()
-        self._now_ms += _ticks_diff(ticks, self._last)
-        self._last = ticks
-        return self._now_ms
-
-    def set_wall(self, moment):
-        self._wall = moment
-        self._set_at_ms = self.now_ms()
-
-    def wall(self):
-        if self._wall is None:
-            return None
-        return later(self._wall, (self.now_ms() - self._set_at_ms) // 1000)
-
-
-if hasattr(time, "ticks_ms"):
-    _ticks_ms = time.ticks_ms
-    _ticks_diff = time.ticks_diff
-else:
-
-    def _ticks_ms():
-        return time.monotonic_ns() // 1000000
-
-    def _ticks_diff(end, start):
-        return end - start
 
 
 # ---------------------------------------------------------------- storage
@@ -442,33 +399,3 @@ if _core:
 
 else:
     from terminal.hal.cpython import readable, writable
-
-
-# ---------------------------------------------------------------- events
-
-
-def emit(event):
-    """One event as a line of JSON on standard output; lost when nobody reads there any more."""
-    try:
-        sys.stdout.write(json.dumps(event) + "\n")
-        if hasattr(os, "fsync"):
-            sys.stdout.flush()  # MicroPython does not buffer, and its flush is an fsync
-    except OSError:
-        pass
-
-
-def fault(error):
-    """Kind and place of an exception, e.g. "KeyError at terminal/app.py:12"."""
-    kind = type(error).__name__
-    if hasattr(sys, "print_exception"):
-        import io
-
-        text = io.StringIO()
-        sys.print_exception(error, text)
-        places = [line for line in text.getvalue().split("\n") if line.startswith("  File ")]
-        place = places[-1].split('"')[1] + ":" + places[-1].split("line ")[1].split(",")[0] if places else "?"
-    else:
-        from terminal.hal.cpython import place_of
-
-        place = place_of(error)
-    return kind + " at " + place

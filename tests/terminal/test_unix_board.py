@@ -6,10 +6,12 @@ import os
 import socket
 from binascii import hexlify
 
+from terminal.hal import clock as ticking
 from terminal.hal import unix
 from terminal.hal.canvas import Canvas
+from terminal.hal.clock import Clock
 from terminal.hal.display import Display
-from terminal.hal.unix import Board, Clock, SerialPort, Storage, TcpLine
+from terminal.hal.unix import Board, SerialPort, Storage, TcpLine
 from terminal.ui.fonts import small
 from terminal.ui.lettering import draw
 
@@ -148,11 +150,11 @@ def test_a_replacement_that_was_cut_leaves_the_old_content():
 
 
 def test_the_clock_goes_on_over_the_wrap_of_its_counter():
-    kept = unix._ticks_ms, unix._ticks_diff
+    kept = ticking._ticks_ms, ticking._ticks_diff
     ticks = [65000]
     try:
-        unix._ticks_ms = lambda: ticks[0]
-        unix._ticks_diff = lambda end, start: (end - start + 32768) % 65536 - 32768
+        ticking._ticks_ms = lambda: ticks[0]
+        ticking._ticks_diff = lambda end, start: (end - start + 32768) % 65536 - 32768
         clock = Clock()
         assert clock.now_ms() == 0 and clock.wall() is None
         clock.set_wall((2026, 12, 31, 23, 59, 58))
@@ -162,7 +164,7 @@ def test_the_clock_goes_on_over_the_wrap_of_its_counter():
         ticks[0] = (65000 + 2000) % 65536
         assert clock.wall() == (2027, 1, 1, 0, 0, 0)
     finally:
-        unix._ticks_ms, unix._ticks_diff = kept
+        ticking._ticks_ms, ticking._ticks_diff = kept
 
 
 def test_the_real_clock_never_goes_back():
