@@ -22,10 +22,12 @@ FILE: Final = "wallet.json"
 
 
 class _Content(NamedTuple):
-    """numbers: of the cards, the newest last. stripes: by number, the discretionary data and its issue."""
+    """numbers: of the cards, the newest last. stripes: by number, the discretionary data and its issue.
+    counters: by number, up to where a card's chip has counted."""
 
     numbers: list[str]
     stripes: dict[str, tuple[str, str]]
+    counters: dict[str, int]
 
     def __repr__(self) -> str:  # card numbers
         return f"<_Content {len(self.numbers)} cards>"
@@ -64,20 +66,32 @@ class Wallet:
         stripes[card.number] = (card.discretionary, issue)
         self._write(content._replace(stripes=dict(list(stripes.items())[-KEPT_STRIPES:])))
 
+    def count(self, card: Card, times: int) -> int:
+        """Where this card's chip stands; it may count so many times from there."""
+        content = self._read()
+        stands = content.counters.get(card.number, 0)
+        counters = {number: kept for number, kept in content.counters.items() if number != card.number}
+        counters[card.number] = stands + times
+        self._write(content._replace(counters=dict(list(counters.items())[-KEPT_STRIPES:])))
+        return stands
+
     def _read(self) -> _Content:
         try:
             read = json.loads(self._path.read_text("ascii"))
         except (OSError, ValueError):
-            return _Content([], {})
+            return _Content([], {}, {})
         if isinstance(read, list):  # numbers alone: a drawer of before
             read = {"cards": read}
         if not isinstance(read, dict):
-            return _Content([], {})
-        numbers, stripes = read.get("cards"), read.get("stripes")
+            return _Content([], {}, {})
+        numbers, stripes, counters = read.get("cards"), read.get("stripes"), read.get("counters")
         return _Content(
             [one for one in numbers if _is_number(one)] if isinstance(numbers, list) else [],
             {number: (kept[0], kept[1]) for number, kept in stripes.items() if _is_stripe(number, kept)}
             if isinstance(stripes, dict)
+            else {},
+            {number: kept for number, kept in counters.items() if isinstance(kept, int)}
+            if isinstance(counters, dict)
             else {},
         )
 
@@ -86,7 +100,8 @@ class Wallet:
         partial = self._path.with_name(f".{FILE}.{os.getpid()}")
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            json.dump({"cards": content.numbers, "stripes": content.stripes}, file)
+            kept = {"cards": content.numbers, "stripes": content.stripes, "counters": content.counters}
+            json.dump(kept, file)
         partial.replace(self._path)
 
 

@@ -16,19 +16,30 @@ import typer
 
 from simulators.cards import Card, Deck, is_luhn_valid
 from simulators.control import ControlError, JsonObject, ask
+from simulators.counter import LONGEST_HOLD_MS, TAP_MS
 from simulators.drawing import Watcher
-from simulators.firmware import INTERPRETERS, NoSuchTerminal, Options, Place, Terminal, TerminalInUse
+from simulators.firmware import (
+    ALL_DEVICES,
+    INTERPRETERS,
+    NoSuchTerminal,
+    Options,
+    Place,
+    Terminal,
+    TerminalInUse,
+)
 from simulators.issuing import issue_of, issued
 from simulators.keypad import checked
 from simulators.process import ProcessEnded
 from simulators.readers import magstripe
 from simulators.readers.magstripe import Corruption, SwipeFaults, corruption_named, swipe_request
 from simulators.serial_port import PACE_9600_8N1
+from simulators.smart_cards import SmartCard, made
 from simulators.wallet import Wallet
 from switch.hsm.port import HsmError
 from switch.keys import KeysError
 from switch.server.card_values import VALUE_DIGITS
 from switch.settings import SETTINGS_FILE, load_for
+from terminal.drivers.codes import member_code
 from tools.cli import CommandError, ExitCode
 
 app = typer.Typer(
@@ -36,6 +47,8 @@ app = typer.Typer(
 )
 
 DEFAULT_DATA = Path("data")
+COUNTS_A_TAP = 100  # of a card's counter, kept free for one: whoever reads it again and again counts, too
+COUNTS_AN_INSERTION = 1000  # as many proofs as anybody may ask of it until it is taken out
 CONTROL_SECONDS = 60.0  # a swipe at real pace takes a second; a torn one some more
 
 Data = Annotated[Path, typer.Option(help="Data directory of the switch.")]
@@ -43,6 +56,8 @@ TerminalId = Annotated[
     str | None, typer.Option("--terminal", help="Terminal (DE 41). Default: the one that runs.")
 ]
 Control = Annotated[Path | None, typer.Option(help="The device's control socket, instead of --data.")]
+CardNumber = Annotated[str | None, typer.Option("--card", help="Number. Default: the drawer's newest card.")]
+NewCard = Annotated[bool, typer.Option("--new", help="Take a new card of the program.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 
@@ -110,6 +125,124 @@ def keys(
 
 
 @app.command()
+def tap(
+    card: CardNumber = None,
+    new: NewCard = False,
+    uid: Annotated[
+        str | None, typer.Option(help="A card that has nothing but this UID: 8 hex digits.")
+    ] = None,
+    hold_ms: Annotated[int, typer.Option(min=1, max=LONGEST_HOLD_MS, help="How long it lies there.")] = TAP_MS,
+    data: Data = DEFAULT_DATA,
+    terminal: TerminalId = None,
+) -> None:
+    """Lay a card on the contactless reader of a running firmware, and take it away.
+
+    Example: vafa sim tap --data data
+    """
+    control = _control(data, terminal, "tap.control")
+    if uid is None:
+        taken = _card_to_swipe(card, new, data)
+        request = _smart(taken, data).to_tap(Wallet(data).count(taken, COUNTS_A_TAP))
+        shown = taken.masked
+    else:
+        request, shown = {"do": "tap", "uid": uid}, "a card with a UID only"
+    _ask(control, {**request, "hold_ms": hold_ms})
+    typer.echo(f"tapped {shown}")
+
+
+@app.command()
+def insert(
+    card: CardNumber = None,
+    new: NewCard = False,
+    data: Data = DEFAULT_DATA,
+    terminal: TerminalId = None,
+) -> None:
+    """Put a chip card into the reader of a running firmware; take-out ends it.
+
+    Example: vafa sim insert --data data
+    """
+    control = _control(data, terminal, "chip.control")
+    taken = _issued(_card_to_swipe(card, new, data), None, data)
+    _ask(control, _smart(taken, data).to_insert(Wallet(data).count(taken, COUNTS_AN_INSERTION)))
+    typer.echo(f"inserted {taken.masked}")
+
+
+@app.command()
+def take_out(data: Data = DEFAULT_DATA, terminal: TerminalId = None) -> None:
+    """Take the chip card out of the reader.
+
+    Example: vafa sim take-out --data data
+    """
+    _ask(_control(data, terminal, "chip.control"), {"do": "take_out"})
+    typer.echo("taken out")
+
+
+@app.command()
+def scan(
+    text: Annotated[str | None, typer.Argument(help="Default: the member code of a card.")] = None,
+    card: CardNumber = None,
+    data: Data = DEFAULT_DATA,
+    terminal: TerminalId = None,
+) -> None:
+    """Hold a barcode or QR code before the scanner of a running firmware.
+
+    Example: vafa sim scan 6260000000019 --data data
+    """
+    shown = "a code"
+    if text is None:
+        taken = _card_to_swipe(card, False, data)
+        if not is_luhn_valid(taken.number):
+            raise CommandError("the last digit is not the Luhn digit: no member code has it", ExitCode.USAGE)
+        text, shown = member_code(taken.number), f"the member code of {taken.masked}"
+    answer = _ask(_control(data, terminal, "scanner.control"), {"do": "scan", "text": text})
+    typer.echo(f"scanned {shown}" if answer["read"] else "the scanner was not looking")
+
+
+@app.command()
+def unplug(
+    device: Annotated[str, typer.Argument(help="reader, keypad, printer, service, tap, chip, scanner.")],
+    data: Data = DEFAULT_DATA,
+    terminal: TerminalId = None,
+) -> None:
+    """Pull the cable of a device of a running firmware.
+
+    Example: vafa sim unplug printer --data data
+    """
+    _ask(_control(data, terminal, "devices.control"), {"do": "unplug", "device": device})
+    typer.echo(f"unplugged {device}")
+
+
+@app.command()
+def plug(
+    device: Annotated[str, typer.Argument(help="As of unplug.")],
+    data: Data = DEFAULT_DATA,
+    terminal: TerminalId = None,
+) -> None:
+    """Put the cable of a device back.
+
+    Example: vafa sim plug printer --data data
+    """
+    _ask(_control(data, terminal, "devices.control"), {"do": "plug", "device": device})
+    typer.echo(f"plugged {device}")
+
+
+@app.command()
+def wrong(
+    device: Annotated[str, typer.Argument(help="tap, chip or scanner.")],
+    fault: Annotated[str, typer.Argument(help="silent, damaged, babbles ...; another one lists them.")],
+    times: Annotated[int, typer.Argument(min=0, help="How often; 0 ends it.")] = 1,
+    data: Data = DEFAULT_DATA,
+    terminal: TerminalId = None,
+) -> None:
+    """Have a device of a running firmware go wrong.
+
+    Example: vafa sim wrong tap silent 20 --data data
+    """
+    _ask(_control(data, terminal, f"{device}.control"), {"do": "wrong", fault: times})
+    typer.echo(f"{device}: {fault} {times} times")
+
+
+@app.command()
 def reader(
     link: Annotated[Path, typer.Option(help="Where the firmware opens the serial line.")],
     control: Annotated[Path, typer.Option(help="Unix socket that takes requests.")],
@@ -148,7 +281,8 @@ def run_terminal(
             f"--interpreter {' or '.join(INTERPRETERS)}",
         )
     settings = {"host": host, "port": port, "locale": locale}
-    options = Options(settings={name: value for name, value in settings.items() if value is not None})
+    given = {name: value for name, value in settings.items() if value is not None}
+    options = Options(settings=given, devices=ALL_DEVICES)
     _run(_terminal_until_stopped(Place(data.absolute(), terminal), interpreter, options))
 
 
@@ -164,6 +298,8 @@ async def _terminal_until_stopped(place: Place, interpreter: str, options: Optio
         await terminal.start()
         typer.echo(f"terminal {place.terminal_id} runs; from another window:")
         typer.echo(f"  vafa sim swipe --data {place.data} --terminal {place.terminal_id} --new")
+        for verb in ("tap", "insert", "scan"):
+            typer.echo(f"  vafa sim {verb} --data {place.data} --terminal {place.terminal_id}")
         typer.echo(f'  vafa sim keys --data {place.data} --terminal {place.terminal_id} "2500000#"')
         stop, end = asyncio.create_task(stopped.wait()), asyncio.create_task(terminal.ended())
         await asyncio.wait((stop, end), return_when=asyncio.FIRST_COMPLETED)
@@ -226,6 +362,14 @@ def _issued(card: Card, value: str | None, data: Path) -> Card:
     if issue:
         wallet.keep(written, issue)
     return written
+
+
+def _smart(card: Card, data: Path) -> SmartCard:
+    """With the keys that the installation of this data directory gives it."""
+    try:
+        return asyncio.run(made(load_for(data, None), data, card))
+    except (KeysError, HsmError) as error:
+        raise CommandError(str(error), ExitCode.CONFIGURATION, "vafa sim tap --uid 01020304") from None
 
 
 def _control(data: Path, terminal: str | None, socket: str) -> Path:

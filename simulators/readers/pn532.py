@@ -19,6 +19,7 @@ NACK: Final = bytes.fromhex("0000ffff0000")
 ERROR_FRAME: Final = bytes.fromhex("0000ff01ff7f8100")
 FIRMWARE: Final = bytes.fromhex("32010607")  # chip PN532, firmware 1.6, all types
 HOST, CHIP = 0xD4, 0xD5
+BABBLE: Final = b"Login incorrect\r\n" * 60
 LONGEST_BODY: Final = 265  # bytes of a frame's data, TFI with it
 
 _TIMED_OUT, _FRAMING, _AUTHENTICATION, _WRONG_STATE = 0x01, 0x05, 0x14, 0x27
@@ -170,7 +171,7 @@ class Pn532Chip:
         if self._is_wrong("silent"):
             return b""
         if self._is_wrong("babbles"):
-            return b"Login incorrect\r\n" * 60
+            return BABBLE
         if body[0] != HOST or len(body) < 2 or self._is_wrong("refuses"):
             return ACK + ERROR_FRAME
         answer = self._answer(body[1], body[2:])
@@ -314,6 +315,10 @@ class Pn532Reader:
         """Unplug it."""
         self._port.close()
         self.chip.reset()
+
+    def babble(self) -> None:
+        """Something else is on this line for a moment."""
+        self._port.write(BABBLE)
 
     def _received(self, data: bytes) -> None:
         said = self.chip.feed(data)

@@ -328,6 +328,10 @@ class ScannerReader:
         """Hold a code before it."""
         self._port.write(self.module.show(text))
 
+    def babble(self) -> None:
+        """Something else is on this line for a moment."""
+        self._port.write(BABBLE)
+
     def _received(self, data: bytes) -> None:
         self._port.write(self.module.feed(data, self._now_ms()))
 
