@@ -131,7 +131,9 @@ def tap(
     uid: Annotated[
         str | None, typer.Option(help="A card that has nothing but this UID: 8 hex digits.")
     ] = None,
-    hold_ms: Annotated[int, typer.Option(min=1, max=LONGEST_HOLD_MS, help="How long it lies there.")] = TAP_MS,
+    hold_ms: Annotated[
+        int, typer.Option(min=1, max=LONGEST_HOLD_MS, help="How long it lies there.")
+    ] = TAP_MS,
     data: Data = DEFAULT_DATA,
     terminal: TerminalId = None,
 ) -> None:
