@@ -41,9 +41,11 @@ RESTART: Final = 75  # exit code by which the firmware asks to be started again,
 DEVICES: Final[Mapping[str, str]] = {
     "reader": "ascii",
     "keypad": "bytes",
-    "printer": "text",
+    "printer": "escpos",
     "service": "keys",
 }
+# What else the board file says of a device: this printer holds its line while it is busy.
+OPTIONS: Final[Mapping[str, Mapping[str, object]]] = {"printer": {"handshake": True}}
 # And with a device of every kind of card.
 ALL_DEVICES: Final[Mapping[str, str]] = {**DEVICES, "tap": "pn532", "chip": "ccid", "scanner": "gm65"}
 UNPLUG, PLUG = "unplug", "plug"  # what every device can be asked for
@@ -124,6 +126,11 @@ class Place:
         except OSError:
             return True
         return False
+
+    @property
+    def paper(self) -> Path:
+        """Where the receipts are that came out of its printer, as PNG files."""
+        return self.data / "paper" / self.terminal_id
 
     @property
     def reader_control(self) -> Path:
@@ -221,7 +228,7 @@ class Terminal:
 
     def __init__(self, place: Place, interpreter: Interpreter, options: Options | None = None) -> None:
         self.place = place
-        self.printer = Printer(place.run / "printer", self._receipt_printed)
+        self.printer = Printer(place.run / "printer", self._receipt_printed, place.paper)
         self.keypad = Keypad(place.run / "keypad", (options or Options()).key_pause_ms)
         self._service = ServiceCable(place.run / "service", place.service_bench)
         self.current_screen: Screen | None = None
@@ -476,6 +483,8 @@ class Terminal:
                 self._screen_shown(event)
             case "transaction":
                 self._transaction_finished(event)
+            case "receipt":
+                self.printer.announce("".join(f"{line}\n" for line in event["lines"]))
             case "log" if str(event.get("what", "")).startswith(FAULT):
                 self.faults.append(f"terminal {self.place.terminal_id}: {event['what']}")
         self._happened.set()
@@ -517,7 +526,7 @@ class Terminal:
     def _pulse_at_end(self, process: Process) -> None:
         async def pulse() -> None:
             if await process.wait() == RESTART:
-                await self.switch_on()  # as a board's reset
+                await self.restart()  # as a board's reset
             self._happened.set()
 
         # Whoever awaits an event learns that the firmware has died.
@@ -557,7 +566,8 @@ class Terminal:
             "settings": str(run / "settings.json"),
             "storage": str(self.place.storage.absolute()),
             "devices": {
-                name: {"kind": kind, "path": str(run / name)} for name, kind in self._options.devices.items()
+                name: {"kind": kind, "path": str(run / name), **OPTIONS.get(name, {})}
+                for name, kind in self._options.devices.items()
             }
             | {
                 door: {"kind": self._options.further[door].kind, "path": path}

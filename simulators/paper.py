@@ -15,6 +15,7 @@ from typing import Final
 
 WIDTH: Final = 384  # dots of 58 mm paper
 _LINE_FEED_DOTS: Final = 30
+_REALTIME_BYTES: Final = 3
 # Commands with a fixed number of bytes after their two letters.
 _FIXED: Final = {
     b"\x1b@": 0,
@@ -75,8 +76,16 @@ class Mechanism:
         """What stands on the paper that isn't cut yet."""
         return self._paper
 
+    def tear_off(self) -> Receipt:
+        """Take the paper that isn't cut yet."""
+        torn, self._paper = self._paper, Receipt()
+        return torn
+
     def feed(self, data: bytes) -> bytes:
-        """Bytes of the terminal; what the printer says to them."""
+        """Bytes of the terminal; what the printer says to them. Asked for its state it answers at once, also
+        in the middle of a picture that a terminal without power left unfinished."""
+        if self._received and len(data) == _REALTIME_BYTES and data[:2] == b"\x10\x04":
+            return b"" if self.is_silent else self._realtime(data[2])
         self._received += data
         said = b"".join(self._done())
         return b"" if self.is_silent else said
@@ -163,7 +172,7 @@ class Mechanism:
             self._blank(command[2])
         elif head == b"\x1bp":
             self.drawer_pulses += 1
-        elif len(command) == 1:
+        elif len(command) == 1 and command != b"\0":
             self._paper.text += command
             if command == b"\n":
                 self._blank(_LINE_FEED_DOTS)
@@ -201,4 +210,7 @@ class Mechanism:
 
 def dots_of(packed: bytes) -> bytes:
     """One byte a dot, the left first."""
-    return bytes(byte >> bit & 1 for byte in packed for bit in range(7, -1, -1))
+    return b"".join(_DOTS[byte] for byte in packed)
+
+
+_DOTS: Final = tuple(bytes(byte >> bit & 1 for bit in range(7, -1, -1)) for byte in range(256))

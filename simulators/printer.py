@@ -1,7 +1,8 @@
-"""A receipt printer on a serial port: takes UTF-8 text, answers the ESC/POS paper status request, and can
-be out of paper, silent or slow.
+"""A receipt printer on a serial port: the mechanics of `paper`, which may be without paper, open, silent, slow.
 
-What it collects is paper: text as it was sent. It knows nothing of receipts' meaning.
+What comes out of it is dots, kept as PNG files where that is wanted. What stands on them in words only the
+terminal knows, which tells it in an event: whoever reads the events announces the words here, and they count
+as printed when the paper was cut. It knows nothing of receipts' meaning.
 """
 
 from __future__ import annotations
@@ -12,36 +13,71 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from simulators.paper import Mechanism, Receipt
 from simulators.serial_port import SerialPort
 
-# DLE EOT 4, real-time transmission of the roll paper sensor status (ESC/POS).
-STATUS_REQUEST: Final = b"\x10\x04\x04"
-PAPER_OK: Final = b"\x12"
-PAPER_OUT: Final = b"\x72"
 ROLL_RECEIPTS: Final = 1000  # receipts kept; a printer that runs for days keeps the last ones
+KEPT_PICTURES: Final = 100  # as files
 WAIT_SECONDS: Final = 60.0  # for paper that must come; only ends a hang
-MAXIMUM_RECEIPT_BYTES: Final = 16 * 1024  # more without a status request is not a receipt
 
 
 class Printer:
     """The printer at its pty, linked at `link`.
 
-    `paper` False: text is swallowed and the status says paper out. `silent` True: the text is printed and the
-    status request stays unanswered. `slow_ms`: how long after the request the status comes.
-    `on_receipt` is called with each receipt as it is printed.
+    `paper` False: nothing is printed and the status says paper out; `cover_is_open` likewise. `silent` True:
+    what it is asked stays unanswered. `slow_ms`: how long after a question the answer comes. `on_receipt` is
+    called with the words of each receipt as it is cut; `pictures`: a directory, made when missing.
     """
 
-    def __init__(self, link: Path, on_receipt: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, link: Path, on_receipt: Callable[[str], None] | None = None, pictures: Path | None = None
+    ) -> None:
         self._port = SerialPort(link, self._receive)
-        self._pending = bytearray()
+        self._mechanism = Mechanism()
         self._on_receipt = on_receipt
+        self._pictures = pictures
+        self._announced = ""
         self._printed = asyncio.Event()
         self.receipts: deque[str] = deque(maxlen=ROLL_RECEIPTS)
+        self.paper_of: deque[Receipt] = deque(maxlen=KEPT_PICTURES)
         self.receipts_printed = 0
         self.status_requests = 0
-        self.paper = True
         self.silent = False
         self.slow_ms = 0
+
+    @property
+    def paper(self) -> bool:
+        """Whether there is paper in it."""
+        return self._mechanism.has_paper
+
+    @paper.setter
+    def paper(self, there_is: bool) -> None:
+        self._mechanism.paper_lines = None if there_is else 0
+
+    @property
+    def paper_lines(self) -> int | None:
+        """Dots of paper left; None: plenty."""
+        return self._mechanism.paper_lines
+
+    @paper_lines.setter
+    def paper_lines(self, lines: int | None) -> None:
+        self._mechanism.paper_lines = lines
+
+    @property
+    def cover_is_open(self) -> bool:
+        """Whether the paper can't be moved because the cover is open."""
+        return self._mechanism.cover_is_open
+
+    @cover_is_open.setter
+    def cover_is_open(self, is_open: bool) -> None:
+        self._mechanism.cover_is_open = is_open
+
+    @property
+    def picture(self) -> Path | None:
+        """The file of the newest receipt."""
+        if self._pictures is None or not self.receipts_printed:
+            return None
+        return self._picture(self.receipts_printed)
 
     def open(self) -> None:
         """Plug it in. Needs the running event loop."""
@@ -51,11 +87,13 @@ class Printer:
         """Unplug it."""
         self._port.close()
 
-    def tear_off(self) -> str:
-        """Take the paper of a receipt that was not finished; the text printed so far."""
-        text = self._pending.decode("utf-8", "replace")
-        self._pending.clear()
-        return text
+    def announce(self, text: str) -> None:
+        """What the next receipt says, in words."""
+        self._announced = text
+
+    def tear_off(self) -> int:
+        """Take the paper of a receipt that was not finished; how many dots of it there were."""
+        return len(self._mechanism.tear_off().lines)
 
     async def receipt_after(self, count: int) -> str:
         """The newest receipt, as soon as more than `count` have been printed since the start.
@@ -66,7 +104,7 @@ class Printer:
         return self.receipts[-1]
 
     async def status_request_after(self, count: int) -> None:
-        """Returns as soon as more than `count` status requests have come since the start, answered or not.
+        """Returns as soon as more than `count` questions have come since the start, answered or not.
 
         Raises TimeoutError when none comes.
         """
@@ -82,25 +120,29 @@ class Printer:
             raise TimeoutError(f"{otherwise} within {WAIT_SECONDS:g} s") from None
 
     def _receive(self, data: bytes) -> None:
-        self._pending += data
-        while (end := self._pending.find(STATUS_REQUEST)) >= 0:
-            text = bytes(self._pending[:end])
-            del self._pending[: end + len(STATUS_REQUEST)]
-            self._status_requested(text)
-        if len(self._pending) > MAXIMUM_RECEIPT_BYTES:
-            del self._pending[:-MAXIMUM_RECEIPT_BYTES]
+        answers = self._mechanism.feed(data)
+        for receipt in self._mechanism.receipts:
+            self._cut(receipt)
+        self._mechanism.receipts.clear()
+        if answers:
+            self.status_requests += len(answers)
+            self._printed.set()
+            if not self.silent:
+                asyncio.get_running_loop().call_later(self.slow_ms / 1000, self._port.write, answers)
 
-    def _status_requested(self, text: bytes) -> None:
-        if text.strip() and self.paper:
-            receipt = text.decode("utf-8", "replace")
-            self.receipts.append(receipt)
-            self.receipts_printed += 1
-            if self._on_receipt is not None:
-                self._on_receipt(receipt)
-        self.status_requests += 1
+    def _cut(self, receipt: Receipt) -> None:
+        text, self._announced = self._announced, ""
+        self.receipts.append(text)
+        self.paper_of.append(receipt)
+        self.receipts_printed += 1
+        if self._pictures is not None:
+            self._pictures.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._picture(self.receipts_printed).write_bytes(receipt.png())
+            self._picture(self.receipts_printed - KEPT_PICTURES).unlink(missing_ok=True)
         self._printed.set()
-        if not self.silent:
-            asyncio.get_running_loop().call_later(self.slow_ms / 1000, self._send_status)
+        if self._on_receipt is not None:
+            self._on_receipt(text)
 
-    def _send_status(self) -> None:
-        self._port.write(PAPER_OK if self.paper else PAPER_OUT)
+    def _picture(self, number: int) -> Path:
+        assert self._pictures is not None, "pictures are kept"
+        return self._pictures / f"{number:06d}.png"

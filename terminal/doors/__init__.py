@@ -17,7 +17,7 @@ KINDS = (
     ("scanner", "gm72", "scanner", "ScannerDoor"),
     ("scanner", "plain", "scanner", "ScannerDoor"),
     ("keypad", "bytes", "keypad", "Keypad"),
-    ("printer", "text", "printer", "Printer"),
+    ("printer", "escpos", "printer", "EscPosPrinter"),
     ("service", "keys", "service", "ServicePort"),
     ("till", "columns", "till", "TillDoor"),
     ("till", "fields", "till", "TillDoor"),

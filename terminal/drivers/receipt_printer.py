@@ -14,6 +14,7 @@ _STATES = (b"\x10\x04\x02", b"\x10\x04\x04")  # why it is offline, paper: answer
 ROWS = 24  # of a strip at most
 STATE_MS = 1000
 PRINT_MS = 15000  # from the last strip to the answer: two hand's breadths of paper on a slow head
+STALL_MS = 15000  # a printer that holds the line takes up the next strip within this
 TRIES = 2  # of asking how it is
 _BITS_A_BYTE = 11  # of a serial line, with a margin: buffers overrun without a word
 
@@ -53,12 +54,13 @@ class Stopped:
 
 class ReceiptPrinter:
     """print() with strips, then Done or Stopped. width: dots of a line (384 on 58 mm, 576 on 80
-    mm); baud: of the line; cuts, has_after: whether it has a cutter and knows GS r."""
+    mm); baud: of the line, None when the printer holds the line itself while it is busy, then more()
+    is called whenever the line is free; cuts, has_after: whether it has a cutter and knows GS r."""
 
     def __init__(self, width=384, baud=115200, cuts=True, has_after=True):
         assert width % 8 == 0, "lines of whole bytes"
         self.width = width
-        self._bytes_a_second = baud // _BITS_A_BYTE
+        self._bytes_a_second = baud and baud // _BITS_A_BYTE
         self._cuts = cuts
         self._has_after = has_after
         self._out = b""
@@ -69,6 +71,7 @@ class ReceiptPrinter:
         self._asked = 0
         self._tries = 0
         self._is_near_end = False
+        self._is_new = True  # nothing was printed yet: who knows what the printer waits for
 
     @property
     def is_busy(self):
@@ -83,6 +86,15 @@ class ReceiptPrinter:
         self._is_near_end = False
         self._ask(0, now_ms)
         self._tries = TRIES
+
+    def more(self, now_ms):
+        """The line is free: the next strip, when the printer holds the line by itself."""
+        if self._state == _SENDING and self._bytes_a_second is None and not self._out:
+            self._send(now_ms)
+
+    def stop(self):
+        """Give it up; nothing is told."""
+        self._stop(SILENT, [])
 
     def to_send(self):
         out, self._out = self._out, b""
@@ -101,7 +113,7 @@ class ReceiptPrinter:
         events = []
         if self._waits_ms is None or now_ms < self._waits_ms:
             return events
-        if self._state == _SENDING:
+        if self._state == _SENDING and self._bytes_a_second is not None:
             self._send(now_ms)
         elif self._state == _ASKING and self._tries > 1:
             self._tries -= 1
@@ -124,9 +136,14 @@ class ReceiptPrinter:
         if strip is None:
             self._finish(now_ms)
             return
-        data = raster(strip, self.width)
+        self._put(raster(strip, self.width), now_ms)
+
+    def _put(self, data, now_ms):
         self._out += data
-        self._waits_ms = now_ms + len(data) * 1000 // self._bytes_a_second + 1
+        if self._bytes_a_second is None:
+            self._waits_ms = now_ms + STALL_MS
+        else:
+            self._waits_ms = now_ms + len(data) * 1000 // self._bytes_a_second + 1
 
     def _finish(self, now_ms):
         self._strips = None
@@ -175,8 +192,13 @@ class ReceiptPrinter:
         else:
             self._is_near_end = bool(byte & _PAPER_NEAR)
             self._state = _SENDING
-            self._out += INIT
-            self._send(now_ms)
+            if self._is_new:
+                # The end of a picture that a terminal without power left unfinished; nothing by itself.
+                self._is_new = False
+                self._put(bytes(ROWS * self.width // 8) + INIT, now_ms)
+            else:
+                self._out += INIT
+                self._send(now_ms)
 
 
 def raster(strip, width):

@@ -1,15 +1,22 @@
 """A durable approval is shown and printed, until the printer says that the paper came out."""
 
-from terminal.drivers.printer import OK, PAPER_OUT, receipt_bytes
-from terminal.flows.dialogue import ENTER
+import terminal
+from terminal.drivers.receipt_printer import BROKEN, COVER_OPEN, PAPER_OUT, PRINTED_OUT
+from terminal.flows.dialogue import CANCEL, ENTER
 from terminal.flows.outcome import MOVING, Outcome
-from terminal.flows.wait import KEY, PRINTER, TIMEOUT, Wait
+from terminal.flows.wait import DEVICE, KEY, PRINTER, Wait
 from terminal.journal import PRESENTED
 from terminal.ui.strings import pair_of
 
 WITHOUT_BALANCE = ("block",)  # flows whose answer has none
-PRINTER_MS = 3000  # beyond the time that the bytes themselves take
-MS_PER_BYTE = 2  # 1.04 at 9600 baud, and a slow head
+PRINTING = ("terminal.ui.receipt", "terminal.ui.paper")  # modules given back after each receipt
+# Why a receipt did not come out: what the cashier is told.
+TROUBLES = {
+    PAPER_OUT: "paper_out",
+    COVER_OPEN: "cover_open",
+    BROKEN: "printer_broken",
+    "missing": "printer_gone",
+}
 
 
 async def present(app, pending, again=False):
@@ -26,35 +33,63 @@ async def present(app, pending, again=False):
 
 
 async def print_receipt(app, outcome, mark=None):
-    """Print the receipt of an Outcome until the printer says that it came out.
+    """Print the receipts of an Outcome, each until it came out or the cashier goes on without.
 
-    mark: name of the text that heads it: last_transaction, receipt_copy or training.
+    mark: name of the text that heads them: last_transaction, receipt_copy or training.
     """
-    for locale in app.settings.receipt_locales:
-        while True:
-            status = await printed(app, receipt_lines(outcome, app.settings, locale, mark))
-            if status == OK:
-                break
-            app.log("warning", "printer: " + (status or "silent"))
-            app.screens.show("paper", text="paper_out" if status == PAPER_OUT else "printer_silent")
-            while (await Wait((KEY,)))[1] != ENTER:
-                pass
+    if not app.fitted("printer"):
+        return
+    from terminal.ui.receipt import CUSTOMER, MERCHANT, SIGNED, rows
+
+    copies = [(locale, CUSTOMER) for locale in app.settings.receipt_locales]
+    if app.settings.receipt_copies > 1 and outcome.flow in SIGNED:
+        copies.append((app.settings.locale, MERCHANT))
+    for locale, copy in copies:
+        if not await print_rows(app, rows(outcome, app.settings, locale, mark, copy), locale, copy):
             show(app, "printing", outcome, mark is not None)
+    for name in PRINTING:
+        terminal.forget(name)
 
 
-def receipt_lines(*arguments):
-    """As ui.receipt.lines()."""
-    from terminal.ui import receipt
+async def print_rows(app, rows, locale, copy="report"):
+    """Print rows of terminal.ui.paper and tell them as an event, until they came out or the cashier goes on
+    without. Whether there was no trouble (the screen is still what it was)."""
+    from terminal.ui.receipt import lines
 
-    return receipt.lines(*arguments)
+    app.emit({"event": "receipt", "copy": copy, "locale": locale, "lines": lines(rows)})
+    trouble = await printed(app, rows, locale)
+    if trouble is None:
+        return True
+    while trouble is not None:
+        app.log("warning", "printer: " + trouble)
+        app.screens.show("paper", text=TROUBLES.get(trouble, "printer_silent"))
+        if not await again(app, trouble):
+            app.log("warning", "printer: gone on without")
+            break
+        app.screens.show("printing", text="printing")
+        trouble = await printed(app, rows, locale)
+    return False
 
 
-async def printed(app, lines):
-    """Print lines; return the printer's paper status, None when it says nothing."""
-    data = receipt_bytes(lines)
-    app.print(data)
-    kind, status = await Wait((PRINTER,), PRINTER_MS + MS_PER_BYTE * len(data))
-    return None if kind == TIMEOUT else status
+async def printed(app, rows, locale):
+    """Send rows to the printer, strip after strip; None when they came out, else why not."""
+    from terminal.ui.paper import strips
+
+    app.print(strips(rows, app.paper_dots(), locale == "fa"))
+    _, said = await Wait((PRINTER,))
+    return None if said == PRINTED_OUT else said
+
+
+async def again(app, trouble):
+    """Whether to try again: by a key, or because the printer is back."""
+    was_usable = app.usable("printer")
+    while True:
+        kind, value = await Wait((KEY, DEVICE))
+        if kind == KEY and value in (ENTER, CANCEL):
+            return value == ENTER
+        if kind == DEVICE and not was_usable and app.usable("printer"):
+            return True
+        was_usable = app.usable("printer")
 
 
 def show(app, screen, outcome, again=False):
@@ -69,6 +104,8 @@ def show(app, screen, outcome, again=False):
 
 def text_of(outcome):
     """The text that says what has come of it."""
+    if outcome.is_queued:
+        return "offline_kept"
     if outcome.sale:
         return "approved_split"
     if outcome.flow in WITHOUT_BALANCE:

@@ -21,9 +21,9 @@ _POINTS = {
     "earn": "receipt_earned",
     "redeem": "receipt_redeemed",
     "split": "receipt_redeemed",
-    "void": "receipt_moved",
-    "refund": "receipt_moved",
-    "return": "receipt_moved",
+    "void": "receipt_given",
+    "refund": "receipt_given",
+    "return": "receipt_given",
     "transfer": "receipt_sent",
 }
 SIGNED = ("redeem", "split", "void", "refund", "return", "transfer")  # flows a merchant's copy is signed of
@@ -33,7 +33,10 @@ WITHOUT_BALANCE = ("block",)  # flows whose answer has none
 def rows(outcome, settings, locale, mark=None, copy=CUSTOMER):
     """The rows of a flows.outcome.Outcome. mark: name of the text that heads it, as last_transaction; copy:
     CUSTOMER's or MERCHANT's."""
-    out = [(TITLE, settings.acceptor_name[LOCALES.index(locale)])]
+    place = LOCALES.index(locale)
+    out = [(TITLE, settings.acceptor_name[place])]
+    if settings.receipt_header:
+        out.append((MIDDLE, settings.receipt_header[place]))
     for name in (mark, "merchant_copy" if copy == MERCHANT else None):
         if name:
             out.append((BANNER, text_of(name, locale)))
@@ -41,10 +44,14 @@ def rows(outcome, settings, locale, mark=None, copy=CUSTOMER):
     out += _identity(outcome, settings, locale)
     out.append((RULE,))
     out += _movement(outcome, locale)
-    if outcome.flow not in WITHOUT_BALANCE:
+    if outcome.is_queued:  # nothing is promised that only the switch knows
+        out.append((TEXT, text_of("receipt_later", locale)))
+    elif outcome.flow not in WITHOUT_BALANCE:
         out += _state(outcome, locale)
     if copy == MERCHANT and outcome.flow in SIGNED:
         out.append((SIGNATURE, text_of("receipt_signature", locale)))
+    elif settings.receipt_footer:
+        out += [(RULE,), (MIDDLE, settings.receipt_footer[place])]
     out += [(SPACE,), (CUT,)]
     return out
 
@@ -67,7 +74,7 @@ def _identity(outcome, settings, locale):
     if outcome.card:  # a mobile number is not printed
         out.append(pair("receipt_card", outcome.card, locale))
     if outcome.other_card:
-        out.append(pair("receipt_other_card", outcome.other_card, locale))
+        out.append(pair("receipt_other", outcome.other_card, locale))
     return out
 
 
@@ -81,7 +88,7 @@ def _movement(outcome, locale):
     ):
         if rial:
             out.append((PAIR, text_of(label, locale), text_of("rial", locale).format(grouped(rial, locale))))
-    if outcome.flow in _POINTS:
+    if outcome.flow in _POINTS and not outcome.is_queued:
         out.append((SUM, text_of(_POINTS[outcome.flow], locale), grouped(outcome.points, locale)))
     if outcome.earned:
         out.append((PAIR, text_of("receipt_earned", locale), grouped(outcome.earned, locale)))

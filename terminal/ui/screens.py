@@ -32,13 +32,13 @@ ELLIPSIS = "…"
 
 
 class Screens:
-    """Shows on `display`, tells by `emit`."""
+    """Shows on `display` (None: there is none, nothing is drawn), tells by `emit`."""
 
     def __init__(self, display, emit, locale):
         self._display = display
         self._emit = emit
         self._locale = locale
-        self._canvas = Canvas(WIDTH, HEIGHT)
+        self._canvas = display and Canvas(WIDTH, HEIGHT)
         self.mark = None  # name of a text that begins each title
 
     def speak(self, locale):
@@ -50,8 +50,10 @@ class Screens:
         lines = marked_lines(text or name, values, self._locale)
         if self.mark:
             lines[0] = text_of(self.mark, self._locale) + " " + lines[0]
-        picture(self._canvas, lines, self._locale == "fa")
-        frame = self._display.show(self._canvas)
+        frame = ""
+        if self._display is not None:
+            picture(self._canvas, lines, self._locale == "fa")
+            frame = self._display.show(self._canvas)
         lines = [line[1:] if line[:1] in _WIDGETS else line for line in lines]
         self._emit({"event": "screen", "name": name, "lines": lines, "frame": frame})
 

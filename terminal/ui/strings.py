@@ -142,14 +142,12 @@ no_printer|No printer|چاپگر وصل نیست
 no_tap|No tap reader|خوانندهٔ بی‌تماس وصل نیست
 no_chip|No chip reader|خوانندهٔ تراشه وصل نیست
 no_scanner|No scanner|بارکدخوان وصل نیست
-no_till|No till|صندوق وصل نیست
 bad_reader|Reader error|خطای کارت‌خوان
 bad_keypad|Keypad error|خطای صفحه‌کلید
 bad_printer|Printer error|خطای چاپگر
 bad_tap|Tap error|خطای خوانندهٔ بی‌تماس
 bad_chip|Chip error|خطای خوانندهٔ تراشه
 bad_scanner|Scanner error|خطای بارکدخوان
-bad_till|Till error|خطای صندوق
 line_calling|Calling/Please wait/_* back|در حال تماس/کمی صبر کنید/_* بازگشت
 line_dialling|Dialling/Please wait/_* back|شماره‌گیری/کمی صبر کنید/_* بازگشت
 line_connecting|Connecting/Please wait/_* back|اتصال به شبکه/کمی صبر کنید/_* بازگشت

@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from simulators.cards import Card, Deck
+from simulators.cards import Deck
 from simulators.control import ControlError, ControlServer, ask
 from simulators.keypad import Keypad
-from simulators.printer import PAPER_OK, PAPER_OUT, STATUS_REQUEST, Printer
+from simulators.printer import Printer
 from simulators.process import Process
 from simulators.readers.magstripe import (
     Corruption,
@@ -33,6 +34,7 @@ from simulators.readers.tracks import TRACK_1, TRACK_2, lrc, tracks_of
 from simulators.serial_port import SerialPort, forget_unread
 
 GENEROUS_SECONDS = 30
+STATUS_REQUEST, PAPER_OK, PAPER_OUT = b"\x10\x04\x04", b"\x12", b"\x72"  # DLE EOT 4
 CARD = Deck(11).draw()
 
 
@@ -335,20 +337,28 @@ def test_keypad_sends_a_byte_a_key_and_knows_its_keys(tmp_path):
     asyncio.run(scene())
 
 
+DOT_LINE = b"\x1dv0\x00\x01\x00\x01\x00\xf0"
+CUT = b"\x1dVB\x00"
+
+
 def test_printer_collects_receipts_and_says_paper_is_there(tmp_path):
     async def scene() -> None:
         seen: list[str] = []
-        printer = Printer(tmp_path / "printer", seen.append)
+        pictures = tmp_path / "paper"
+        printer = Printer(tmp_path / "printer", seen.append, pictures)
         printer.open()
         line = Line(tmp_path / "printer")
         for number, text in enumerate(("فروشگاه وفا\nVafa\n", "second\n")):
-            data = text.encode() + STATUS_REQUEST
-            for byte in data:  # one at a time: the text and the request may come torn anywhere
+            printer.announce(text)
+            for byte in DOT_LINE + CUT + STATUS_REQUEST:  # torn anywhere
                 line.write(bytes((byte,)))
             async with asyncio.timeout(GENEROUS_SECONDS):
                 assert await printer.receipt_after(number) == text
             assert await line.read(1) == PAPER_OK
+            assert printer.picture == pictures / f"{number + 1:06d}.png"
+            assert Image.open(printer.picture).size == (384, 1)
         assert seen == list(printer.receipts) == ["فروشگاه وفا\nVafa\n", "second\n"]
+        assert [len(receipt.lines) for receipt in printer.paper_of] == [1, 1]
         line.close()
         printer.close()
 
@@ -360,12 +370,18 @@ def test_printer_out_of_paper_swallows_and_says_so_until_there_is_paper(tmp_path
         printer = Printer(tmp_path / "printer")
         printer.open()
         line = Line(tmp_path / "printer")
+        printer.announce("receipt\n")
         printer.paper = False
-        line.write(b"receipt\n" + STATUS_REQUEST)
+        line.write(DOT_LINE + CUT + STATUS_REQUEST)
         assert await line.read(1) == PAPER_OUT
         assert not printer.receipts
         printer.paper = True
-        line.write(b"receipt\n" + STATUS_REQUEST)
+        printer.cover_is_open = True
+        line.write(DOT_LINE + CUT + b"\x10\x04\x02")
+        assert await line.read(1) == b"\x16"
+        assert not printer.receipts
+        printer.cover_is_open = False
+        line.write(DOT_LINE + CUT + STATUS_REQUEST)
         assert await line.read(1) == PAPER_OK
         assert list(printer.receipts) == ["receipt\n"]
         line.close()
@@ -379,8 +395,9 @@ def test_silent_printer_prints_and_does_not_answer(tmp_path):
         printer = Printer(tmp_path / "printer")
         printer.open()
         line = Line(tmp_path / "printer")
+        printer.announce("receipt\n")
         printer.silent = True
-        line.write(b"receipt\n" + STATUS_REQUEST)
+        line.write(DOT_LINE + CUT + STATUS_REQUEST)
         async with asyncio.timeout(GENEROUS_SECONDS):
             await printer.status_request_after(0)
         printer.silent = False
@@ -399,29 +416,15 @@ def test_unfinished_paper_can_be_torn_off(tmp_path):
         printer = Printer(tmp_path / "printer")
         printer.open()
         line = Line(tmp_path / "printer")
-        line.write(b"whole\n" + STATUS_REQUEST + b"half a rec")
+        printer.announce("whole\n")
+        line.write(DOT_LINE + CUT + DOT_LINE * 3)
         async with asyncio.timeout(GENEROUS_SECONDS):
             assert await printer.receipt_after(0) == "whole\n"
-        assert printer.tear_off() == "half a rec"
-        assert printer.tear_off() == ""
+        line.write(STATUS_REQUEST)
+        assert await line.read(1) == PAPER_OK
+        assert printer.tear_off() == 3
+        assert printer.tear_off() == 0
         line.close()
         printer.close()
 
     asyncio.run(scene())
-
-
-def test_faults_out_of_range_are_refused():
-    with pytest.raises(ValueError, match="tear must not be negative"):
-        SwipeFaults(tear=-1)
-    with pytest.raises(ValueError, match=r"faults\.tear must be a whole number"):
-        SwipeFaults.from_json({"tear": "3"})
-    with pytest.raises(ValueError, match="unknown fault 'tears'"):
-        SwipeFaults.from_json({"tears": 3})
-
-
-def test_a_card_request_survives_the_socket():
-    card = Card("9364001234567894", expiry="3001", name="A/B")
-    request = json.loads(json.dumps(swipe_request(card, None)))
-    assert request["card"] == card.number
-    assert request["expiry"] == "3001"
-    assert "faults" not in request

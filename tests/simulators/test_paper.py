@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from simulators.paper import Mechanism, dots_of
-from terminal.drivers.receipt_printer import ROWS, Done, ReceiptPrinter, Stopped
+from terminal.drivers.receipt_printer import ROWS, Done, ReceiptPrinter, Stopped, raster
 
 WIDTH = 384
 LINE = WIDTH // 8
@@ -76,8 +76,9 @@ def test_white_on_the_right_is_not_sent() -> None:
     narrow.driver.print(strips([b"\xff".ljust(LINE, b"\x00")] * 24), 0)
     wide.driver.print(strips([b"\xff" * LINE] * 24), 0)
     for desk in (narrow, wide):
-        for _ in range(2):
+        for _ in range(3):
             desk.driver.feed(desk.mechanism.feed(desk.driver.to_send()), 0)
+        desk.driver.tick(desk.driver.deadline_ms())
     assert len(wide.driver.to_send()) > 20 * len(narrow.driver.to_send())
 
 
@@ -138,6 +139,19 @@ def test_a_slow_line_is_not_overrun() -> None:
             desk.now_ms = desk.driver.deadline_ms()
             events = desk.driver.tick(desk.now_ms)
     assert isinstance(events[0], Done)
+
+
+def test_a_terminal_without_power_in_the_middle_of_a_picture_spoils_nothing_afterwards() -> None:
+    whole = list(strips(pattern(100)))
+    picture = bytes(raster(whole[0], LINE * 8))
+    for left in (1, 7, 9, 60, len(picture) - 1):
+        desk = Desk()
+        desk.mechanism.feed(picture[:left])
+        desk.mechanism.tear_off()
+        assert isinstance(desk.printed(pattern(100)), Done), left
+        receipt = desk.mechanism.receipts[-1]
+        printed = [dots_of(line) for line in pattern(100)]
+        assert printed in [receipt.lines[torn : torn + 100] for torn in range(ROWS + 1)], left
 
 
 @pytest.mark.parametrize("implementation", ["bitImageRaster", "bitImageColumn"])

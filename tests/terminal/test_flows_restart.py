@@ -35,7 +35,7 @@ def test_the_last_transaction_is_printed_with_its_own_date_and_heading():
     desk = Desk()
     desk.paper = None
     desk.earn()
-    first = desk.printed[0]
+    first = desk.receipt
     again = Desk(desk.files)
     assert again.screens[0] == "printing"
     assert again.printed[0][1].strip() == "LAST TRANSACTION"

@@ -3,7 +3,7 @@
 from terminal.app import LOGGED_IGNORED
 from terminal.line import framed
 from terminal.message import pack
-from tests.terminal.desk import OK, PAPER_OUT, TRACK2, Desk, approve, changed, dead, echoes, silent
+from tests.terminal.desk import NEAR_END, OK, PAPER_OUT, TRACK2, Desk, approve, changed, dead, echoes, silent
 
 # ---------------------------------------------------------------- reversal
 
@@ -99,15 +99,15 @@ def test_a_reversal_waits_for_the_line_and_nothing_overtakes_it():
     desk.reachable = False
     desk.lose_line()
     desk.wait(100000)
-    desk.earn()
+    desk.earn()  # is recorded, and comes after the reversal
+    desk.wait(10000)
     desk.keys("C")
-    desk.swipe()
     assert desk.mtis() == ["0800", "0200"]
     desk.switch = approve
     desk.reachable = True
     desk.run()
-    desk.wait(5000)
-    assert desk.mtis() == ["0800", "0200", "0420"]
+    desk.wait(20000)
+    assert desk.mtis() == ["0800", "0200", "0420", "0220"]
 
 
 def test_a_line_that_breaks_during_the_reversal():
@@ -126,7 +126,8 @@ def test_a_request_that_never_left_needs_no_reversal():
     desk = Desk()
     desk.reachable = False
     desk.lose_line()
-    desk.earn()
+    desk.keys("C")
+    desk.swipe()
     desk.wait(8000)
     assert desk.lines == ["No line", "Nothing was sent", "Try again"]
     assert desk.mtis() == ["0800"] and desk.transactions == []
@@ -137,7 +138,8 @@ def test_a_request_that_never_left_needs_no_reversal():
 def test_a_connection_that_takes_no_byte_is_replaced_once():
     desk = Desk()
     desk.takes = 0
-    desk.earn()
+    desk.keys("C")
+    desk.swipe()
     assert desk.lines[0] == "No line"
     assert Desk(desk.files).mtis() == ["0800"]
     desk = Desk()
@@ -234,29 +236,88 @@ def test_endless_messages_nobody_asked_for_do_not_fill_the_log():
 # ---------------------------------------------------------------- printer
 
 
-def test_paper_out_keeps_the_transaction_open_until_it_is_printed():
-    check_printing(PAPER_OUT, "Paper out")
+def test_a_printer_in_trouble_keeps_the_transaction_open_until_it_is_printed():
+    for paper, said in ((PAPER_OUT, "Paper is out"), (None, "No answer"), (b"\xff", "No answer")):
+        desk = Desk()
+        desk.paper = paper
+        desk.earn()
+        desk.wait(10000)
+        assert desk.screens[-1] == "paper" and desk.lines[1] == said
+        desk.keys("5A")
+        desk.swipe()
+        assert desk.transactions == [] and desk.printed == []
+        desk.keys("#")
+        desk.wait(10000)
+        assert desk.screens[-1] == "paper" and desk.printed == []
+        assert Desk(desk.files).transactions[0]["flow"] == "last"
+        desk.paper = OK
+        desk.keys("#")
+        # One transaction, one receipt, told once, however often it was begun.
+        assert len(desk.transactions) == len(desk.printed) == len(desk.receipts) == 1
+        assert desk.mtis() == ["0800", "0200"]
 
 
-def test_a_silent_or_babbling_printer_is_no_proof_of_a_receipt():
-    check_printing(None, "Printer silent")
-    check_printing(b"\xff", "Printer silent")
-
-
-def check_printing(paper, said):
+def test_the_cashier_can_go_on_without_a_receipt():
     desk = Desk()
-    desk.paper = paper
+    desk.paper = PAPER_OUT
     desk.earn()
-    desk.wait(10000)
-    assert desk.screens[-1] == "paper" and desk.lines[1] == said
-    desk.keys("*5A")
-    desk.swipe()
-    assert desk.transactions == [] and len(desk.printed) == 1
-    desk.keys("#")
-    desk.wait(10000)
-    assert desk.screens[-1] == "paper" and len(desk.printed) == 2
-    assert Desk(desk.files).transactions[0]["flow"] == "last"
+    desk.keys("*")
+    assert len(desk.transactions) == 1 and desk.screens[-1] == "printing"
+    assert desk.printed == [] and desk.logs[-1] == "printer: gone on without"
+    desk.keys("*")
+    assert desk.screens[-1] == "idle"
+
+
+def test_a_printer_that_is_unplugged_prints_when_it_is_back():
+    desk = Desk()
+    desk.app.device("printer", False)
+    desk.earn()
+    desk.wait(100)
+    assert desk.screens[-1] == "paper" and desk.lines[1] == "Not plugged in"
+    desk.app.device("printer", True)
+    desk.run()
+    assert len(desk.printed) == len(desk.transactions) == 1
+    # The same in the middle of a receipt.
+    desk.paper = None
+    desk.earn()
+    desk.app.device("printer", False)
+    desk.run()
+    assert desk.screens[-1] == "paper" and desk.lines[1] == "Not plugged in"
     desk.paper = OK
-    desk.keys("#")
-    assert len(desk.transactions) == 1 and len(desk.printed) == 3
-    assert desk.mtis() == ["0800", "0200"]
+    desk.app.device("printer", True)
+    desk.run()
+    assert len(desk.printed) == len(desk.transactions) == 2
+
+
+def test_a_roll_near_its_end_is_told_at_the_idle_screen():
+    desk = Desk()
+    desk.paper = NEAR_END
+    desk.earn()
+    desk.keys("*")
+    assert desk.screens[-1] == "idle" and desk.lines[1] == "Paper runs low"
+    desk.paper = OK
+    desk.earn()
+    desk.keys("*")
+    assert "Paper runs low" not in desk.lines
+
+
+def test_a_redemption_has_a_second_copy_for_the_merchant_to_keep_signed():
+    desk = Desk()
+    desk.keys("B")
+    desk.swipe()
+    desk.keys("100#")
+    assert [event["copy"] for event in desk.receipts] == ["customer", "merchant"]
+    customer, merchant = desk.printed
+    assert "MERCHANT COPY" in merchant[1] and merchant[-1].strip() == "Signature"
+    assert merchant[:1] + merchant[2 : len(customer) + 1] == customer
+    desk = Desk(receipt_copies=1)
+    desk.keys("B")
+    desk.swipe()
+    desk.keys("100#")
+    assert [event["copy"] for event in desk.receipts] == ["customer"]
+
+
+def test_a_terminal_without_a_printer_trades_all_the_same():
+    desk = Desk(devices={"reader": "ascii", "keypad": "bytes"})
+    desk.earn()
+    assert len(desk.transactions) == 1 and desk.receipts == []

@@ -1,8 +1,7 @@
-"""Frames cut out of a stream, requests as bytes, answers matched; the printer's bytes too."""
+"""Frames cut out of a stream, requests as bytes, answers matched."""
 
 import os
 
-from terminal.drivers.printer import OK, PAPER_OUT, paper_status, receipt_bytes
 from terminal.dukpt import Transmission, from_initial_key
 from terminal.hal.crypto import aes
 from terminal.line import (
@@ -136,26 +135,3 @@ def test_a_verified_message_that_is_none_is_ignored():
     request = Request("0800", {11: "000007", 41: "10000001", 42: "1" * 15, 70: "001"}, here, None)
     body = b"\x08\x10" + b"\x00" * 7 + b"\x01" + b"junk"
     assert ignored(request, body + switch.answer_mac(body)) == "it can't be read"
-
-
-def test_receipts_as_bytes():
-    assert receipt_bytes(["a", "کارت"]) == "a\nکارت\n\n\n\n".encode() + b"\x10\x04\x04"
-
-
-def test_paper_status():
-    rows = (
-        (b"\x12", OK),
-        (b"\x1e", OK),  # near its end
-        (b"\x72", PAPER_OUT),
-        (b"\x7e", PAPER_OUT),
-        (b"\x32", PAPER_OUT),
-        (b"\x52", PAPER_OUT),
-        (b"\x72\x12", OK),
-        (b"\x12\x72", PAPER_OUT),
-        (b"\x00\xff\x12\x00", OK),
-        (b"\x00\xff\x13\x92\x02\x10", None),
-        (b"", None),
-        (b"\xff" * 1000, None),
-    )
-    for data, status in rows:
-        assert paper_status(data) == status, data

@@ -10,13 +10,14 @@ from terminal.ui.strings import LOCALES, names, pair_of
 
 MOMENT = (2026, 8, 24, 14, 3, 5)
 EARN = {1: "%012d" % 250, 2: "%012d" % 1250, 4: "0101", 5: "%012d" % 10000}
+EARN[0x18], EARN[0x19] = "20270320%012d" % 120, "%012d" % 2000  # what ends first; the next reward
 
 EARN_EN = """\
            Vafa Shop
           Earn points
 --------------------------------
+Date 2026-08-24         14:03:05
 Terminal                10000001
-Date         2026-08-24 14:03:05
 STAN                      000012
 RRN                 0A0000012345
 Card            936400******7898
@@ -25,14 +26,16 @@ Amount            2,500,000 rial
 Points earned                250
 1 point for every 10,000 rial
 Balance                    1,250
---------------------------------"""
+Next reward at 2,000 points: 750
+to go
+120 points end after 2027-03-20"""
 
 EARN_FA = """\
           فروشگاه وفا
            کسب امتیاز
 --------------------------------
+تاریخ ۱۴۰۵/۰۶/۰۲        ۱۴:۰۳:۰۵
 پایانه                  ۱۰۰۰۰۰۰۱
-تاریخ        ۱۴۰۵/۰۶/۰۲ ۱۴:۰۳:۰۵
 شمارهٔ پیگیری              ۰۰۰۰۱۲
 شمارهٔ مرجع          0A0000012345
 کارت            ۹۳۶۴۰۰******۷۸۹۸
@@ -41,15 +44,18 @@ EARN_FA = """\
 امتیاز کسب‌شده                ۲۵۰
 ۱ امتیاز برای هر ۱۰٬۰۰۰ ریال
 ماندهٔ امتیاز               ۱٬۲۵۰
---------------------------------"""
+جایزهٔ بعدی با ۲٬۰۰۰ امتیاز؛ ۷۵۰
+تا جایزه
+۱۲۰ امتیاز پس از ۱۴۰۵/۱۲/۲۹ از
+بین می‌رود"""
 
 REDEEM_AGAIN_EN = """\
            Vafa Shop
         LAST TRANSACTION
          Redeem points
 --------------------------------
+Date 2026-08-24         14:03:05
 Terminal                10000001
-Date         2026-08-24 14:03:05
 STAN                      000012
 RRN                 0A0000012345
 Card            936400******7898
@@ -58,16 +64,15 @@ Amount               10,000 rial
 Points redeemed              100
 1 point pays 100 rial
 Balance                        0
-Debt                          45
---------------------------------"""
+Debt                          45"""
 
 REDEEM_AGAIN_FA = """\
           فروشگاه وفا
           آخرین تراکنش
            خرج امتیاز
 --------------------------------
+تاریخ ۱۴۰۵/۰۶/۰۲        ۱۴:۰۳:۰۵
 پایانه                  ۱۰۰۰۰۰۰۱
-تاریخ        ۱۴۰۵/۰۶/۰۲ ۱۴:۰۳:۰۵
 شمارهٔ پیگیری              ۰۰۰۰۱۲
 شمارهٔ مرجع          0A0000012345
 کارت            ۹۳۶۴۰۰******۷۸۹۸
@@ -76,40 +81,38 @@ REDEEM_AGAIN_FA = """\
 امتیاز خرج‌شده                ۱۰۰
 هر امتیاز ۱۰۰ ریال
 ماندهٔ امتیاز                   ۰
-بدهی امتیاز                   ۴۵
---------------------------------"""
+بدهی امتیاز                   ۴۵"""
 
 BALANCE_EN = """\
            Vafa Shop
             Balance
 --------------------------------
+Date 2026-08-24         14:03:05
 Terminal                10000001
-Date         2026-08-24 14:03:05
 STAN                      000012
 Card            936400******7898
 --------------------------------
 Reason 0999
-Balance                    1,250
---------------------------------"""
+Balance                    1,250"""
 
 ACTIVATE_FA = """\
           فروشگاه وفا
          فعال‌سازی کارت
 --------------------------------
+تاریخ ۱۴۰۵/۰۶/۰۲        ۱۴:۰۳:۰۵
 پایانه                  ۱۰۰۰۰۰۰۱
-تاریخ        ۱۴۰۵/۰۶/۰۲ ۱۴:۰۳:۰۵
 شمارهٔ پیگیری              ۰۰۰۰۱۲
 شمارهٔ مرجع          0A0000012345
 کارت            ۹۳۶۴۰۰******۷۸۹۸
 --------------------------------
-ماندهٔ امتیاز                   ۰
---------------------------------"""
+ماندهٔ امتیاز                   ۰"""
 
 
 def shop(english="Vafa Shop", persian="فروشگاه وفا"):
     settings = Settings()
     settings.terminal_id = "10000001"
     settings.acceptor_name = (english, persian)
+    settings.receipt_header = settings.receipt_footer = None
     return settings
 
 
@@ -135,7 +138,7 @@ def outcome(mti, code, tags, amount=None, points=None, rrn="0A0000012345"):
 
 
 def printed(result, locale, mark=None, settings=None):
-    lines = receipt.lines(result, settings or shop(), locale, mark)
+    lines = receipt.lines(receipt.rows(result, settings or shop(), locale, mark))
     for line in lines:
         assert receipt.width(line) <= receipt.COLUMNS, line
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from terminal.drivers.receipt_printer import (
     PRINT_MS,
+    STALL_MS,
     STATE_MS,
     TRIES,
     Done,
@@ -26,6 +27,11 @@ class Bench:
     def says(self, data):
         return self.driver.feed(data, self.now_ms)
 
+    def flushed(self):
+        """What the first receipt begins with: white, for a picture that was left unfinished."""
+        assert self.driver.to_send() == bytes(24 * 48) + b"\x1b@"
+        assert self.waits() == []
+
     def waits(self):
         self.now_ms = self.driver.deadline_ms()
         return self.driver.tick(self.now_ms)
@@ -44,7 +50,8 @@ def test_a_receipt_from_question_to_answer():
     assert bench.says(OFFLINE_OK) == []
     assert bench.driver.to_send() == b"\x10\x04\x04"
     assert bench.says(PAPER_OK) == []
-    assert bench.driver.to_send() == b"\x1b@" + raster(LINE * 2, 384)
+    bench.flushed()
+    assert bench.driver.to_send() == raster(LINE * 2, 384)
     assert bench.waits() == []
     assert bench.driver.to_send() == raster(LINE, 384)
     assert bench.waits() == []
@@ -63,6 +70,7 @@ def test_without_cutter_and_with_drawer():
     bench.says(OFFLINE_OK)
     bench.driver.to_send()
     bench.says(b"\x1e")  # the roll ends soon
+    bench.waits()
     bench.driver.to_send()
     bench.waits()
     assert bench.driver.to_send() == b"\x1bd\x03\x1bp\x00\x19\xfa\x10\x04\x04"
@@ -99,6 +107,7 @@ def test_paper_that_ends_in_it_and_at_its_end():
     bench.begun([LINE])
     bench.says(OFFLINE_OK)
     bench.says(PAPER_OK)
+    bench.waits()  # for the white that the first receipt begins with
     bench.waits()
     [stopped] = bench.says(b"\x0c")
     assert stopped.reason == "paper out"
@@ -116,6 +125,7 @@ def test_silence_is_asked_again_and_told():
     bench.begun([LINE])
     bench.says(OFFLINE_OK)
     bench.says(PAPER_OK)
+    bench.waits()  # for the white that the first receipt begins with
     bench.waits()
     [stopped] = bench.waits()
     assert stopped.reason == "silent"
@@ -127,7 +137,40 @@ def test_noise_says_nothing():
     assert bench.says(b"\x00\xff\x80A\x01") == []
     bench.says(OFFLINE_OK)
     bench.says(PAPER_OK)
+    bench.waits()  # for the white that the first receipt begins with
     bench.waits()
     assert bench.says(b"\x90\xff\x93") == []
     [done] = bench.says(AFTER_OK)
     assert isinstance(done, Done)
+
+
+def test_a_printer_that_holds_its_line_gets_a_strip_whenever_the_line_is_free():
+    bench = Bench(baud=None)
+    for is_first in (True, False):
+        bench.begun()
+        bench.says(OFFLINE_OK)
+        bench.driver.more(bench.now_ms)
+        assert bench.driver.to_send() == b"\x10\x04\x04"
+        bench.says(PAPER_OK)
+        sent = []
+        for _ in range(5):
+            bench.driver.more(bench.now_ms)
+            sent.append(bench.driver.to_send())
+        first = [bytes(24 * 48) + b"\x1b@"] if is_first else []
+        begin = b"" if is_first else b"\x1b@"
+        strips = [begin + raster(LINE * 2, 384), raster(LINE, 384), b"\x1dVB\x00\x1dr\x01", b"", b""]
+        assert sent == (first + strips)[:5]
+        [done] = bench.says(AFTER_OK)
+        assert type(done) is Done
+
+
+def test_a_printer_that_holds_its_line_for_ever_is_told():
+    bench = Bench(baud=None)
+    bench.begun()
+    bench.says(OFFLINE_OK)
+    bench.driver.to_send()
+    bench.says(PAPER_OK)
+    assert bench.driver.deadline_ms() == bench.now_ms + STALL_MS
+    [stopped] = bench.waits()
+    assert stopped.reason == "silent"
+    assert bench.driver.to_send() == b""
