@@ -55,6 +55,7 @@ COMMANDS = (
     Command("merchant", "tools.registry", "merchant_app", "Merchants: add, block, list, show."),
     Command("terminal", "tools.registry", "terminal_app", "Terminals: add, block, assign, list, show."),
     Command("partner", "tools.partner", "app", "Partners' links: check mappings, list, block."),
+    Command("fw", "tools.fw", "app", "Firmware: profiles, builds, signatures, flashing, logs."),
     Command("keys", "tools.keys", "app", "Keys and certificates: make, load, rotate, revoke."),
     Command("hsm", "tools.hsm", "app", "Run a simulated HSM, be its officers."),
     Command("batch", "tools.batch", "app", "Batches that terminals closed, and their differences."),

@@ -31,6 +31,8 @@ OF_DEVICES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
 OF_CHIPS: Final[Mapping[str, tuple[str, ...]]] = {
     "unix": ("terminal.hal.unix", "terminal.hal.tls"),
 }
+# For bundles; without keys to check them by there are none.
+OF_UPDATES: Final = ("terminal.boot", "terminal.bundle", "terminal.signature")
 # Only where MicroPython is missing, or has no AES of its own: on none of the boards.
 NEVER: Final = frozenset({"terminal.hal.cpython", "terminal.hal.aes"})
 
@@ -40,8 +42,9 @@ def hal_of(chip: str) -> tuple[str, ...]:
     return OF_CHIPS.get(chip, (f"terminal.hal.{chip}",))
 
 
-def needed(chip: str, devices: Mapping[str, str]) -> tuple[str, ...]:
-    """Full names of the modules that a board with these devices (door -> kind) may load, sorted.
+def needed(chip: str, devices: Mapping[str, str], updates: bool = True) -> tuple[str, ...]:
+    """Full names of the modules that a board with these devices (door -> kind) may load, sorted. updates:
+    whether it takes software over its line.
 
     Raises FileNotFoundError for a chip that has no HAL file.
     """
@@ -52,6 +55,8 @@ def needed(chip: str, devices: Mapping[str, str]) -> tuple[str, ...]:
     for (door, kind), modules in OF_DEVICES.items():
         if devices.get(door) == kind:
             wanted.update(modules)
+    if updates:
+        wanted.update(OF_UPDATES)
     gated = _gated() - wanted
     found: set[str] = set()
     while wanted:
@@ -64,11 +69,10 @@ def needed(chip: str, devices: Mapping[str, str]) -> tuple[str, ...]:
 
 def _gated() -> set[str]:
     gated = {f"terminal.doors.{module}" for _, _, module, _ in KINDS if module is not None}
-    for modules in (*OF_DEVICES.values(), *OF_CHIPS.values()):
+    for modules in (*OF_DEVICES.values(), *OF_CHIPS.values(), OF_UPDATES):
         gated.update(modules)
-    own = {"__init__", "canvas", "crypto", "aes", "cpython", "tls", "microcontroller", "chosen"}
-    hal = (CHECKOUT / "terminal" / "hal").glob("*.py")
-    return gated | {f"terminal.hal.{path.stem}" for path in hal if path.stem not in own}
+    chips = {path.stem for path in (CHECKOUT / "terminal" / "boards").glob("*.toml")}
+    return gated | {f"terminal.hal.{chip}" for chip in chips}
 
 
 def imported(name: str) -> frozenset[str]:

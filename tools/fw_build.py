@@ -74,7 +74,7 @@ def compiled(profile: Profile) -> dict[str, bytes]:
     """Path below the import root -> bytes of each module that the profile needs."""
     tree = firmware_tree.build()
     files = {}
-    for name in firmware_modules.needed(profile.board.chip, profile.kinds):
+    for name in firmware_modules.needed(profile.board.chip, profile.kinds, profile.takes_updates):
         path = firmware_modules.path_of(name).relative_to(CHECKOUT).with_suffix(".mpy")
         files[path.as_posix()] = (tree / path).read_bytes()
     return dict(sorted(files.items()))
@@ -167,16 +167,19 @@ def romfs(files: Mapping[str, bytes]) -> bytes:
     return bytes(writer.finalise())
 
 
-def data_files(profile: Profile, settings: Mapping[str, Any]) -> dict[str, bytes]:
-    """What the file system of a board holds before the terminal's first start."""
+def data_files(profile: Profile, settings: Mapping[str, Any], password: str = "") -> dict[str, bytes]:
+    """What the file system of a board holds before the terminal's first start. password: of its network."""
+    board = profile.board_file(STORAGE, f"/{SETTINGS_FILE}")
+    if password:
+        board["network"]["password"] = password
     return {
         "main.py": START.encode(),
-        BOARD_FILE: _json(profile.board_file(STORAGE, f"/{SETTINGS_FILE}")),
+        BOARD_FILE: _json(board),
         SETTINGS_FILE: _json(settings),
     }
 
 
-def data_image(profile: Profile, settings: Mapping[str, Any]) -> bytes:
+def data_image(profile: Profile, settings: Mapping[str, Any], password: str = "") -> bytes:
     """A littlefs image with these settings. Raises CommandError when they don't fit."""
     from littlefs import LittleFS, LittleFSError
 
@@ -185,7 +188,7 @@ def data_image(profile: Profile, settings: Mapping[str, Any]) -> bytes:
     file_system = LittleFS(block_size=block_bytes, block_count=blocks, disk_version=LITTLEFS_VERSION)
     try:
         file_system.mkdir(STORAGE)
-        for name, data in data_files(profile, settings).items():
+        for name, data in data_files(profile, settings, password).items():
             with file_system.open(name, "wb") as file:
                 file.write(data)
     except LittleFSError as error:

@@ -30,6 +30,7 @@ KEYPAD_WIRES: Final = 4  # a matrix of 4 lines and 4 columns
 OF_ONE_TERMINAL: Final = ("terminal_id", "acceptor_id", "acceptor_name", "transport_key", "tls", *KEY_NAMES)
 
 UART, I2C, SPI = "uart", "i2c", "spi"
+CONSOLE: Final = "console"  # a device's port: the cable that the board is flashed by
 WIRES: Final[Mapping[str, tuple[str, ...]]] = {
     UART: ("tx", "rx"),
     I2C: ("scl", "sda"),
@@ -38,10 +39,13 @@ WIRES: Final[Mapping[str, tuple[str, ...]]] = {
 DEVICE_KEYS: Final = frozenset(
     {"kind", "baud", "port", "rows", "columns", *WIRES, *(pin for pins in WIRES.values() for pin in pins)}
 )
-TABLES: Final = ("device", "devices", "settings", "storage", "signing", "budget")
+TABLES: Final = ("device", "devices", "network", "settings", "storage", "signing", "budget")
 DEVICE_FIELDS: Final = ("board", "model", "version", "replaces")
 WITHOUT_WIRES: Final = {("display", "memory"), ("line", "tcp")}
+# Of a wireless network: names, and how long each may be (IEEE 802.11; ISO 3166). The password is asked.
+NETWORK: Final = {"ssid": 32, "country": 2}
 DEFAULT_KIB: Final = {"code_kib": 146, "fonts_kib": 39}  # 150 and 40 KB
+MOST_KIB: Final = 4096  # that a profile may allow itself, on a board of its own
 
 
 class Mistake(NamedTuple):
@@ -103,9 +107,15 @@ class Profile:
     settings: Mapping[str, Any]
     storage: Mapping[str, int]
     budget: Mapping[str, int]
+    network: Mapping[str, str] = field(default_factory=dict)
     signers: tuple[str, ...] = ()
     signatures_needed: int = 1
     name: str = field(default="")
+
+    @property
+    def takes_updates(self) -> bool:
+        """Whether software comes over the line: by whom it is signed is known, and the board has two places."""
+        return bool(self.signers) and self.board.loader is None
 
     @property
     def kinds(self) -> Mapping[str, str]:
@@ -126,7 +136,9 @@ class Profile:
                 told["baud"] = device["baud"]
             devices[door] = told
         file: dict[str, Any] = {"settings": settings, "storage": storage, "devices": devices}
-        if self.signers:
+        if self.network:
+            file["network"] = dict(self.network)
+        if self.takes_updates:
             file["update"] = {
                 "model": self.model,
                 "version": self.version,
@@ -223,8 +235,9 @@ class _Check:
         replaces = self._number(("device", "replaces"), device.get("replaces", 0), 0, max(0, version - 1))
         fitted = self._devices(board)
         settings = self._settings()
+        network = self._network()
         storage = self._sizes("storage", board.content["storage"])
-        budget = self._sizes("budget", DEFAULT_KIB)
+        budget = self._sizes("budget", DEFAULT_KIB, MOST_KIB)
         signers, needed = self._signing()
         if self._mistakes:
             raise ProfileError(self._mistakes)
@@ -238,6 +251,7 @@ class _Check:
             settings=settings,
             storage=storage,
             budget=budget,
+            network=network,
             signers=signers,
             signatures_needed=needed,
             name=model.lower(),
@@ -355,6 +369,8 @@ class _Check:
                     (*path, given[0]), f"{door} hangs on {given[0]}", "port, a path", "write port = …"
                 )
             return
+        if given == ["port"] and device["port"] == CONSOLE and board.content["serial"].get("console"):
+            return
         if not given or given == ["port"]:
             self._wrong(
                 path, f"{door} hangs on nothing", "uart, i2c, spi, or rows and columns", "write its pins"
@@ -461,12 +477,24 @@ class _Check:
                     self._wrong(path, f"{name} has a wrong value", expected, "change it")
         return given
 
-    def _sizes(self, table: str, known: Mapping[str, Any]) -> dict[str, int]:
+    def _network(self) -> dict[str, str]:
+        given = self._table("network")
+        for name, value in given.items():
+            if name not in NETWORK:
+                self._wrong(("network", name), f"{name} is unknown", ", ".join(NETWORK), "remove it")
+            elif not isinstance(value, str) or not 0 < len(value) <= NETWORK[name]:
+                most = NETWORK[name]
+                self._wrong(
+                    ("network", name), f"{name} has a wrong value", f"up to {most} letters", "change it"
+                )
+        return given
+
+    def _sizes(self, table: str, known: Mapping[str, Any], most_kib: int | None = None) -> dict[str, int]:
         numbers = {name: value for name, value in known.items() if name.endswith("_kib")}
         given = self._table(table)
         for name, value in given.items():
-            most = numbers.get(name)
-            if most is None:
+            most = most_kib or numbers.get(name, 0)
+            if name not in numbers:
                 self._wrong((table, name), f"{name} is unknown", ", ".join(numbers), "remove it")
             else:
                 numbers[name] = self._number((table, name), value, 1, most)

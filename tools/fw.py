@@ -1,0 +1,274 @@
+"""`vafa fw`: device profiles, and firmware built, signed, flashed and followed by them.
+
+Options in, exit codes out; the work is in the modules beside. Private keys are read where they are used and
+kept nowhere; passphrases are asked, never options.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tools.cli import CommandError, ExitCode
+
+if TYPE_CHECKING:
+    from tools.fw_profile import Profile
+
+app = typer.Typer(help="Firmware for terminals: profiles, builds, signatures, flashing, logs.")
+
+Where = Annotated[
+    Path, typer.Option("--profile", help="Profile, or the directory of its terminal.toml.", show_default=True)
+]
+Out = Annotated[Path | None, typer.Option(help="Where it is built. Default: build/fw/MODEL.")]
+Data = Annotated[Path, typer.Option(help="Data directory of the switch that the terminal is of.")]
+TerminalId = Annotated[str, typer.Option("--terminal", help="The terminal's id, DE 41.")]
+Port = Annotated[Path | None, typer.Option(help="Serial device of the board.")]
+To = Annotated[Path | None, typer.Option(help="Directory, for the board that is a process.")]
+HERE = Path()
+DEFAULT_DATA = Path("data")
+
+
+@app.callback()
+def fw() -> None:
+    """Firmware for terminals: profiles, builds, signatures, flashing, logs."""
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(help="Made when missing; terminal.toml goes there.")],
+    board: Annotated[str, typer.Option(help="A board, or the path of a board file.")] = "unix",
+    model: Annotated[str | None, typer.Option(help="Default: the directory's name.")] = None,
+) -> None:
+    """Begin a device profile.
+
+    \b
+    Example:
+      vafa fw init shop-1 --board esp32
+    """
+    from tools.fw_init import template
+    from tools.fw_profile import MODEL_LONGEST, PROFILE, board_named
+
+    path = directory / PROFILE
+    if path.exists():
+        raise CommandError(
+            f"{path}: is there already", ExitCode.USAGE, "edit it, or choose another directory"
+        )
+    name = (model or directory.resolve().name).upper()[:MODEL_LONGEST]
+    text = template(board_named(board, Path()), name)
+    directory.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    typer.echo(f"{path}: a profile for {name} on {board}; next: edit it, vafa fw check --profile {directory}")
+
+
+@app.command()
+def check(profile: Where = HERE) -> None:
+    """Check a profile and what its firmware takes; every mistake with its line.
+
+    \b
+    Example:
+      vafa fw check --profile shop-1
+    """
+    from tools import fw_build
+
+    loaded = _load(profile)
+    sizes = fw_build.sizes_of(fw_build.compiled(loaded))
+    fw_build.check_room(loaded, sizes)
+    devices = ", ".join(f"{door} ({kind})" for door, kind in loaded.kinds.items())
+    typer.echo(f"{loaded.path}: {loaded.model} version {loaded.version} on {loaded.board.name}: {devices}")
+    typer.echo(f"code {sizes.code_bytes:,}, fonts and strings {sizes.font_bytes:,} bytes: in order")
+
+
+@app.command()
+def build(profile: Where = HERE, out: Out = None) -> None:
+    """Build modules, images, bundle, manifest; the same bytes each time.
+
+    \b
+    Example:
+      vafa fw build --profile shop-1
+    """
+    _build(_load(profile), out)
+
+
+@app.command()
+def key(
+    file: Annotated[Path, typer.Argument(help="Private key, PEM.")],
+    make: Annotated[bool, typer.Option("--make", help="Make a new one; asks for its passphrase.")] = False,
+    test: Annotated[
+        bool, typer.Option("--test", help="With --make: without a passphrase, for tests.")
+    ] = False,
+) -> None:
+    """Show a signing key's public part, as profiles have it; or make one.
+
+    \b
+    Example:
+      vafa fw key release.pem --make
+    """
+    from tools import firmware_bundle, fw_keys
+
+    private = fw_keys.made(file, test) if make else fw_keys.read(file)
+    typer.echo(firmware_bundle.public_point(private.public_key()).hex().upper())
+
+
+@app.command()
+def sign(
+    key: Annotated[Path, typer.Option(help="Private key, PEM; its public part is in the profile.")],
+    profile: Where = HERE,
+    bundle: Annotated[Path | None, typer.Option(help="Default: the one built of the profile.")] = None,
+) -> None:
+    """Add one signature to a bundle.
+
+    \b
+    Example:
+      vafa fw sign --profile shop-1 --key release.pem
+    """
+    from tools import firmware_bundle, fw_build, fw_keys
+
+    loaded = _load(profile)
+    path = bundle or fw_build.place_of(loaded, None) / fw_build.BUNDLE
+    number, private = fw_keys.signer(key, loaded)
+    signed = fw_keys.signed(path, firmware_bundle.Signer(number, private), loaded)
+    path.write_bytes(signed)
+    left = firmware_bundle.missing(signed)
+    state = "complete" if not left else f"{left} more to come"
+    typer.echo(f"{path}: signed by key {number}; {state}")
+
+
+@app.command()
+def flash(
+    terminal: TerminalId,
+    profile: Where = HERE,
+    port: Port = None,
+    to: To = None,
+    data: Data = DEFAULT_DATA,
+    out: Out = None,
+    interpreter: Annotated[
+        Path | None, typer.Option(help="MicroPython itself for an ESP32, to be flashed with the rest.")
+    ] = None,
+    inject: Annotated[
+        Path | None, typer.Option(help="Service port: load the terminal's keys through it afterwards.")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="With --inject: it may have keys.")] = False,
+) -> None:
+    """Put what was built on a board, with the settings of one terminal.
+
+    \b
+    Example:
+      vafa fw flash --profile shop-1 --terminal 10000001 --port /dev/ttyUSB0
+    """
+    from tools import fw_build, fw_flash
+
+    loaded = _load(profile)
+    place = fw_build.place_of(loaded, out)
+    if not (place / fw_build.SUMS).is_file():
+        raise CommandError(f"{place}: nothing is built there", ExitCode.USAGE, "vafa fw build")
+    identity = fw_flash.identity_of(data, terminal)
+    fw_flash.flash(loaded, place, identity, _target(loaded, port, to), interpreter, typer.echo)
+    if inject is not None:
+        from tools import keys
+
+        keys.inject(terminal=terminal, port=inject, replace=replace, data=data, config=None)
+    typer.echo(f"terminal {terminal}: flashed")
+
+
+@app.command()
+def ota(
+    profile: Where = HERE,
+    bundle: Annotated[Path | None, typer.Option(help="Default: the one built of the profile.")] = None,
+    group: Annotated[str | None, typer.Option(help="Assign it to this group of terminals at once.")] = None,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Hand a signed bundle to the switch, which offers it to terminals.
+
+    \b
+    Example:
+      vafa fw ota --profile shop-1 --group pilot
+    """
+    from tools import fw_build, fw_keys, fw_ota
+
+    loaded = _load(profile)
+    path = bundle or fw_build.place_of(loaded, None) / fw_build.BUNDLE
+    fw_keys.check_signed(path, loaded)
+    fw_ota.hand_over(path, loaded, group, data)
+
+
+@app.command()
+def logs(
+    port: Annotated[Path, typer.Argument(help="The board's console: the serial device it was flashed by.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As they come, one JSON object a line.")] = False,
+    count: Annotated[int, typer.Option(min=0, help="Stop after so many events; 0: never.")] = 0,
+) -> None:
+    """Follow what a terminal says of itself.
+
+    \b
+    Example:
+      vafa fw logs /dev/ttyUSB0
+    """
+    from tools import fw_logs
+
+    fw_logs.follow(port, as_json, count)
+
+
+@app.command()
+def run(
+    terminal: TerminalId,
+    profile: Where = HERE,
+    port: Port = None,
+    to: To = None,
+    data: Data = DEFAULT_DATA,
+    events: Annotated[int, typer.Option(min=0, help="Stop after so many events; 0: never.")] = 0,
+) -> None:
+    """Check, build, flash, then follow the logs. A board that is a process gets simulated devices.
+
+    \b
+    Example:
+      vafa fw run --profile shop-1 --terminal 10000001 --to work/shop-1
+    """
+    from tools import fw_flash, fw_logs
+
+    loaded = _load(profile)
+    place = _build(loaded, None)
+    target = _target(loaded, port, to)
+    if loaded.board.loader is None:
+        fw_logs.play(loaded, place, target, data, terminal, events)
+        return
+    fw_flash.flash(loaded, place, fw_flash.identity_of(data, terminal), target, None, typer.echo)
+    fw_logs.follow(target, False, events)
+
+
+def _load(profile: Path) -> Profile:
+    from tools import fw_profile
+
+    return fw_profile.load(profile)
+
+
+def _build(profile: Profile, out: Path | None) -> Path:
+    from tools import fw_build
+
+    built = fw_build.build(profile, out)
+    typer.echo(fw_build.as_text(profile, built.sizes))
+    for path in built.files:
+        if path.suffix != ".mpy":
+            typer.echo(f"{path.stat().st_size:>9,}  {_shown(path)}")
+    return built.place
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _target(profile: Profile, port: Path | None, to: Path | None) -> Path:
+    wanted, other = (to, port) if profile.board.loader is None else (port, to)
+    if wanted is None or other is not None:
+        option = "--to, a directory" if profile.board.loader is None else "--port, its serial device"
+        raise CommandError(
+            f"a board of kind {profile.board.name} is reached by {option}", ExitCode.USAGE, "give that"
+        )
+    return wanted
+
+
+def as_json(content: Any) -> str:
+    """One line."""
+    return json.dumps(content, ensure_ascii=False)

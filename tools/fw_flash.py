@@ -1,0 +1,320 @@
+"""Putting a built firmware on a board: what is there is looked at first, every command run is shown.
+
+Nothing is written to a board that is another chip, has no room, or doesn't answer. What makes a terminal that
+very terminal is written with it, readable by its owner alone, and kept nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from switch.defaults import write_private
+from terminal.settings import KEY_NAMES, SettingsError, check
+from tools import fw_build
+from tools.cli import CommandError, ExitCode
+from tools.fw_profile import Profile
+from tools.keys_prompt import StandardPrompt
+
+Tell = Callable[[str], None]
+
+COMMAND_SECONDS: Final = 600  # a whole flash at 115200 baud; only ends a hang
+BYTECODE: Final = 6  # of the compiled modules, as `sys.implementation._mpy` has it in its low byte
+MARK: Final = "vafa:"  # before what our own lines on a board print
+FILES: Final = "files"  # a board's software kept as plain files, when its MicroPython has no ROMFS
+
+# What a board with a Python prompt is asked before anything is written.
+LOOK: Final = f"""
+import sys, os
+s = os.statvfs("/")
+print("{MARK}", sys.platform, getattr(sys.implementation, "_mpy", 0) & 255, s[0] * s[3] // 1024)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What one terminal is given: the settings of its switch. source: their file, which loses the key block
+    once a terminal has it."""
+
+    terminal: str
+    settings: Mapping[str, Any]
+    source: Path
+
+    def __repr__(self) -> str:
+        return f"Identity({self.terminal})"
+
+
+def identity_of(data: Path, terminal: str) -> Identity:
+    """The settings that a switch made for a terminal. Raises CommandError."""
+    path = data / "terminals" / f"{terminal}.json"
+    try:
+        given = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise CommandError(
+            f"{path}: {error.strerror}: no settings for terminal {terminal}",
+            ExitCode.CONFIGURATION,
+            f"give --data; register it: vafa terminal add {terminal}; `vafa switch run` then makes the file",
+        ) from None
+    except ValueError:
+        raise CommandError(
+            f"{path}: not JSON", ExitCode.CONFIGURATION, "remove it; the switch makes it anew"
+        ) from None
+    return Identity(terminal, given, path)
+
+
+def settings_for(profile: Profile, identity: Identity) -> dict[str, Any]:
+    """The settings file of one terminal: what its switch told, the profile's over it. Raises CommandError."""
+    settings = {**identity.settings, **profile.settings}
+    try:
+        check(settings)
+    except SettingsError as error:
+        raise CommandError(
+            f"{identity.source} with {profile.path}: {error}",
+            ExitCode.CONFIGURATION,
+            "add it to [settings] of the profile, or start the switch once, which completes the file",
+        ) from None
+    return settings
+
+
+def taken(identity: Identity) -> None:
+    """The terminal has its key block: whoever has the switch's file shall not have it, too."""
+    if any(name in identity.settings for name in KEY_NAMES):
+        left = {name: value for name, value in identity.settings.items() if name not in KEY_NAMES}
+        write_private(identity.source, json.dumps(left, ensure_ascii=False, indent=1) + "\n")
+
+
+def flash(
+    profile: Profile, built: Path, identity: Identity, port: Path | None, interpreter: Path | None, tell: Tell
+) -> None:
+    """Write it by the board's own loader. port: of the board, or the directory of one that is a process.
+    Raises CommandError."""
+    settings = settings_for(profile, identity)
+    if port is None:
+        raise CommandError("where is the board?", ExitCode.USAGE, "give --port, or --to for a directory")
+    match profile.board.loader:
+        case None:
+            install(profile, built, settings, port, tell)
+        case "esptool":
+            _by_esptool(profile, built, settings, _device(port), interpreter, tell)
+        case "mpremote":
+            _by_mpremote(profile, built, settings, _device(port), tell)
+        case other:
+            raise CommandError(
+                f"{profile.board.path}: loader = {other!r}", ExitCode.CONFIGURATION, "esptool or mpremote"
+            )
+    taken(identity)
+
+
+def _password(profile: Profile) -> str:
+    """Of the profile's wireless network; asked, for it is in no file here."""
+    if "ssid" not in profile.network:
+        return ""
+    return StandardPrompt().ask_hidden(f"password of the network {profile.network['ssid']}")
+
+
+def _device(port: Path) -> Path:
+    if not port.exists():
+        raise CommandError(
+            f"{port}: no device there", ExitCode.NETWORK, "plug it in; `mpremote devs` lists what is there"
+        )
+    if not os.access(port, os.R_OK | os.W_OK):
+        raise CommandError(f"{port}: not allowed", ExitCode.NETWORK, "be in the group that owns it (dialout)")
+    return port
+
+
+# ---------------------------------------------------------------- a directory
+
+
+def install(profile: Profile, built: Path, settings: Mapping[str, Any], to: Path, tell: Tell) -> None:
+    """Put software and files in a directory: MicroPython's unix port runs them from there. What the terminal
+    keeps in `storage` stays."""
+    if to.exists() and any(to.iterdir()) and not (to / fw_build.BOARD_FILE).is_file():
+        raise CommandError(
+            f"{to}: not empty, and no terminal's", ExitCode.USAGE, "give --to another directory"
+        )
+    to.mkdir(parents=True, exist_ok=True, mode=0o700)
+    needed = sum(path.stat().st_size for path in (built / fw_build.TREE).rglob("*") if path.is_file())
+    free = shutil.disk_usage(to).free
+    if free < 2 * needed:
+        raise CommandError(
+            f"{to}: {free:,} bytes free, {2 * needed:,} are needed", ExitCode.NEGATIVE, "make room"
+        )
+    new = to / f"{fw_build.TREE}.new"
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.copytree(built / fw_build.TREE, new)
+    shutil.rmtree(to / fw_build.TREE, ignore_errors=True)
+    new.rename(to / fw_build.TREE)
+    ports = {door: str((to / "dev" / door).absolute()) for door in profile.devices}
+    board = profile.board_file(
+        str((to / "storage").absolute()), str((to / fw_build.SETTINGS_FILE).absolute()), ports
+    )
+    for directory in ("dev", "storage"):
+        (to / directory).mkdir(exist_ok=True, mode=0o700)
+    write_private(to / fw_build.SETTINGS_FILE, json.dumps(settings, ensure_ascii=False, indent=1) + "\n")
+    write_private(to / fw_build.BOARD_FILE, json.dumps(board, ensure_ascii=False, indent=1) + "\n")
+    tell(f"{to}: {needed:,} bytes of software, {profile.model} version {profile.version}")
+
+
+# ---------------------------------------------------------------- esptool
+
+
+def _by_esptool(
+    profile: Profile,
+    built: Path,
+    settings: Mapping[str, Any],
+    port: Path,
+    interpreter: Path | None,
+    tell: Tell,
+) -> None:
+    chip = profile.board.content["name_of_chip"]
+    said = _run([*_ESPTOOL, "--port", str(port), "flash-id"], tell)
+    check_chip(said, chip)
+    check_flash(said, profile.board.content["flash"]["size_kib"])
+    with tempfile.TemporaryDirectory(prefix="vafa-flash-") as directory:
+        data = Path(directory) / fw_build.DATA
+        data.write_bytes(fw_build.data_image(profile, settings, _password(profile)))
+        place = {fw_build.PARTITIONS: built, fw_build.ROMFS: built, fw_build.DATA: Path(directory)}
+        pieces = [f"{at:#x} {shlex.quote(str(place[name] / name))}" for name, at in fw_build.parts(profile)]
+        if interpreter is not None:
+            pieces.insert(0, f"{fw_build.INTERPRETER_AT:#x} {shlex.quote(str(interpreter))}")
+        words = [word for piece in pieces for word in shlex.split(piece)]
+        _run(
+            [*_ESPTOOL, "--chip", chip, "--port", str(port), "--baud", "460800", "write-flash", *words], tell
+        )
+
+
+_ESPTOOL: Final = (sys.executable, "-m", "esptool")
+
+
+def check_chip(said: str, chip: str) -> None:
+    """Raises CommandError unless esptool found this chip."""
+    found = re.search(r"(?:Detecting chip type\.+|Chip type:|Connected to)\s*(ESP32[-A-Z0-9]*)", said)
+    # ESP32-S3 and ESP32 are chips; ESP32-D0WD is a package of the second.
+    name = re.match(r"ESP32(?:-?[SCHP]\d+)?", found.group(1)) if found else None
+    is_right = name is not None and name.group(0).replace("-", "").lower() == chip.replace("-", "").lower()
+    if not is_right:
+        there = found.group(1) if found else "a chip that esptool does not name"
+        raise CommandError(
+            f"the board has {there}, the profile is for {chip}",
+            ExitCode.NEGATIVE,
+            "connect the right board, or name another in the profile; nothing was written",
+        )
+
+
+def check_flash(said: str, needed_kib: int) -> None:
+    """Raises CommandError when esptool found a smaller flash than is needed."""
+    found = re.search(r"[Ff]lash size: (\d+)\s*(MB|KB)", said)
+    size_kib = int(found.group(1)) * (1024 if found.group(2) == "MB" else 1) if found else 0
+    if size_kib < needed_kib:
+        raise CommandError(
+            f"no space: the flash has {size_kib} KiB, the board's file says {needed_kib}",
+            ExitCode.NEGATIVE,
+            "a board with more, or a board file for this one; nothing was written",
+        )
+
+
+# ---------------------------------------------------------------- mpremote
+
+
+def _by_mpremote(profile: Profile, built: Path, settings: Mapping[str, Any], port: Path, tell: Tell) -> None:
+    remote = [sys.executable, "-m", "mpremote", "connect", str(port)]
+    said = _run([*remote, "exec", LOOK], tell, shown="(what is there?)")
+    software_bytes = sum(path.stat().st_size for path in (built / fw_build.TREE).rglob("*") if path.is_file())
+    as_files = profile.board.content["storage"].get("software") == FILES
+    check_board(said, profile, software_bytes if as_files else 0)
+    with tempfile.TemporaryDirectory(prefix="vafa-flash-") as directory:
+        if as_files:
+            _run([*remote, "fs", "cp", "-r", f"{built / fw_build.TREE}/terminal", ":"], tell)
+        else:
+            said = _run([*remote, "romfs", "query"], tell)
+            if "ROMFS" not in said:
+                raise CommandError(
+                    "this board's MicroPython has no place for ROMFS",
+                    ExitCode.NEGATIVE,
+                    "build it with one, or keep software as files: docs/boards.md",
+                )
+            _run([*remote, "romfs", "deploy", str(built / fw_build.ROMFS)], tell)
+        for name, data in fw_build.data_files(profile, settings, _password(profile)).items():
+            path = Path(directory) / name
+            path.write_bytes(data)
+            _run([*remote, "fs", "cp", str(path), f":{name}"], tell)
+        _run([*remote, "exec", _MAKE_STORAGE], tell, shown="(a directory for what it keeps)")
+        _run([*remote, "soft-reset"], tell)
+
+
+_MAKE_STORAGE: Final = f"""
+import os
+try:
+    os.mkdir("{fw_build.STORAGE}")
+except OSError:
+    pass
+"""
+
+
+def check_board(said: str, profile: Profile, needed_bytes: int) -> None:
+    """Raises CommandError when what a board said of itself isn't what the profile is for."""
+    found = re.search(rf"{MARK} (\S+) (\d+) (\d+)", said)
+    if found is None:
+        raise CommandError(
+            "no MicroPython answers there", ExitCode.NETWORK, "flash MicroPython 1.25 or newer onto it first"
+        )
+    platform, bytecode, free_kib = found.group(1), int(found.group(2)), int(found.group(3))
+    wanted = profile.board.content.get("platform", profile.board.chip)
+    if platform != wanted:
+        raise CommandError(
+            f"the board is a {platform}, the profile is for {wanted}",
+            ExitCode.NEGATIVE,
+            "connect the right board, or name another in the profile; nothing was written",
+        )
+    if bytecode != BYTECODE:
+        raise CommandError(
+            f"the board's MicroPython loads bytecode {bytecode}, this firmware is {BYTECODE}",
+            ExitCode.NEGATIVE,
+            "flash MicroPython 1.25 or newer onto it first; nothing was written",
+        )
+    needed_kib = needed_bytes // 1024 + profile.storage.get("free_kib", 0)
+    if free_kib < needed_kib:
+        raise CommandError(
+            f"no space: {free_kib} KiB are free on the board, {needed_kib} are needed",
+            ExitCode.NEGATIVE,
+            "erase it, or a board with more flash; nothing was written",
+        )
+
+
+def _run(command: Sequence[str], tell: Tell, shown: str | None = None) -> str:
+    """Run it and pass on what it says as it says it; returns all of that. Raises CommandError."""
+    name = command[2] if list(command[:2]) == [sys.executable, "-m"] else command[0]
+    visible = shlex.join([name, *(command[3:] if name == command[2] else command[1:])])
+    tell("$ " + (visible if shown is None else f"{name} … {shown}"))
+    said: list[str] = []
+    try:
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                said.append(line)
+                tell("  " + line.rstrip())
+            code = process.wait(COMMAND_SECONDS)
+    except OSError as error:
+        raise CommandError(
+            f"{name} can't be run: {error.strerror}", ExitCode.CONFIGURATION, "make setup"
+        ) from None
+    if code:
+        last = next((line.strip() for line in reversed(said) if line.strip()), "nothing")
+        raise CommandError(
+            f"{name} ended with {code}: {last}",
+            ExitCode.NETWORK,
+            "check the cable and --port; hold the board's boot button if it has one",
+        )
+    return "".join(said)
