@@ -14,8 +14,19 @@ import terminal
 from terminal.batch import counted
 from terminal.doors import KINDS, MISSING, made
 from terminal.downloads import Downloads
+from terminal.event_log import EventLog
 from terminal.flows.idle import run
-from terminal.flows.wait import CARD, DEVICE, LINE_DOWN, LINE_NEWS, LINE_REFUSED, LINE_UP, MESSAGE, TIMEOUT
+from terminal.flows.wait import (
+    BAD_CARD,
+    CARD,
+    DEVICE,
+    LINE_DOWN,
+    LINE_NEWS,
+    LINE_REFUSED,
+    LINE_UP,
+    MESSAGE,
+    TIMEOUT,
+)
 from terminal.journal import Journal, JournalError, Stans
 from terminal.keys import Keys, LoadError
 from terminal.line import FrameError, Frames, Request
@@ -25,6 +36,7 @@ from terminal.ui.screens import Screens
 
 SIGN_ON_MS = 24 * 3600 * 1000  # then date, time and ratio are asked for again
 FAULT_PAUSE_MS = 3000
+WRITE_EVENTS_MS = 600 * 1000  # what was gathered of the log is written at rest, so often at most
 UNSEEN = ("service",)  # doors that a cashier isn't told of
 LOGGED_IGNORED = 16  # messages ignored are logged one by one up to here, then at each power of two
 CERTIFICATE = "certificate"
@@ -46,7 +58,7 @@ class Application:
         self.clock = board.clock
         self.storage = board.storage
         self.ports = self._tcp = ports
-        self.emit = board.emit
+        self.events = EventLog(board.storage, board.clock)
         self.screens = Screens(board.display, board.emit, settings.locale)
         self.keys = Keys(board, settings.transport_key, self.log)
         self._provide_keys()
@@ -70,6 +82,7 @@ class Application:
         self._doors = self._made_doors()
         self._plugged = {}  # door -> whether something is there, once it is known
         self._troubles = {}  # door -> why its device can't be used
+        self._write_events_ms = WRITE_EVENTS_MS
         self._frames = None
         self._ignored = 0
         self._signed_on_until_ms = None
@@ -82,6 +95,8 @@ class Application:
     def start(self):
         """Begin; the first screen is shown and the first thing waited for."""
         self.emit({"event": "boot"})
+        self.events.count("boots")
+        self.events.save()
         self._begin()
 
     def heard(self, name, data):
@@ -178,6 +193,13 @@ class Application:
     def log(self, level, what):
         """Tell an event of the log. `what` holds no card data."""
         self.emit({"event": "log", "level": level, "what": what})
+        self.events.add(level, what)
+
+    def emit(self, event):
+        """Tell an event to whoever watches the terminal. It holds no card data but masked."""
+        self._board.emit(event)
+        if event["event"] == "transaction" and not event.get("training"):
+            self.events.count("reversals" if event["flow"] == "reversal" else "transactions")
 
     def ignored(self, why):
         """Count and tell a message that changes nothing."""
@@ -190,6 +212,9 @@ class Application:
         """Nothing is under way: what was made for a moment may go."""
         for name in self._doors:
             self._doors[name].rest()
+        if self.clock.now_ms() >= self._write_events_ms:
+            self._write_events_ms = self.clock.now_ms() + WRITE_EVENTS_MS
+            self.events.write()
 
     def drop_line(self):
         """Give up this connection; the ports make a new one."""
@@ -343,6 +368,8 @@ class Application:
     def _happened(self, name, events):
         """What a device told, and whether it can still be used."""
         for kind, value in events:
+            if kind in (CARD, BAD_CARD):
+                self.events.count("swipes_read" if kind == CARD else "swipes_failed")
             if not self._deliver(kind, value) and kind == CARD:
                 self._doors[name].dropped()
         missing = self._plugged.get(name) is False

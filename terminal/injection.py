@@ -2,6 +2,9 @@
 
 V1?                                             -> V1|terminal id|empty or loaded|transport key's check value
 K1|terminal id|first KSN|check value|key block  -> OK|check value, or ERR|code|what
+E1?|number                                      -> E1|number|moment|level|text: the oldest event of the log from
+                                                   that number on; E1 alone: none. Ask with the next number.
+C1?                                             -> C1|boots=12|...: the counters of terminal.event_log
 
 LRC: XOR of payload and ETX. The block is under the transport key, so the wire learns nothing. Loaded when the
 port first says something.
@@ -9,8 +12,10 @@ port first says something.
 
 from terminal.journal import JournalError
 from terminal.keys import LoadError
+from terminal.text import is_digits
 
 STX, ETX = 0x02, 0x03
+_NUMBER_DIGITS = 12
 LONGEST_PAYLOAD = 640  # the longest key block and its head; more is not for us
 
 _OUTSIDE, _INSIDE, _CHECK = range(3)
@@ -33,11 +38,12 @@ def lrc(payload):
 class Service:
     """feed() bytes as they come; it returns the answers. loaded: how often keys were taken."""
 
-    def __init__(self, keys, terminal_id, log):
+    def __init__(self, keys, terminal_id, log, events=None):
         self.loaded = 0
         self._keys = keys
         self._terminal_id = terminal_id
         self._log = log
+        self._events = events
         self._payload = bytearray()
         self._state = _OUTSIDE
 
@@ -84,8 +90,17 @@ class Service:
         if parts == ["V1?"]:
             state = "loaded" if self._keys.storage_key else "empty"
             return "|".join(("V1", self._terminal_id, state, self._keys.transport_check_value))
+        if self._events is not None:
+            if parts[0] == "E1?" and len(parts) == 2 and is_digits(parts[1]) and len(parts[1]) <= _NUMBER_DIGITS:
+                line = self._events.first_from(int(parts[1]))
+                return "E1" if line is None else "E1|" + line
+            if parts == ["C1?"]:
+                from terminal.event_log import COUNTERS
+
+                pairs = zip(COUNTERS, self._events.counters)
+                return "|".join(["C1"] + ["%s=%d" % pair for pair in pairs])
         if parts[0] != "K1" or len(parts) != 5:
-            return "ERR|COMMAND|expected V1? or K1 with terminal, KSN, check value and key block"
+            return "ERR|COMMAND|expected V1?, E1?, C1? or K1 with terminal, KSN, check value and key block"
         _, terminal_id, serial, check_value, block = parts
         if terminal_id != self._terminal_id:
             return "ERR|TERMINAL|these keys are for another terminal"

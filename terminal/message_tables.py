@@ -74,6 +74,7 @@ TAGS_48 = {
     0x36: ("n", 0, 10, 10, -1),
     0x37: ("n", 0, 10, 10, -1),
     0x38: ("ans", 0, 1, 16, -1),
+    0x39: ("n", 0, 8, 240, -1),
 }
 TAGS_63 = {
     0x01: ("n", 0, 38, 38, -1),
@@ -125,6 +126,7 @@ TAG_PARAMETERS_OFFER = 0x35
 TAG_SOFTWARE_REFUSED = 0x36
 TAG_PARAMETERS_REFUSED = 0x37
 TAG_MODEL = 0x38
+TAG_COUNTERS = 0x39
 TAG_EARN_TOTAL = 0x01
 TAG_REDEEM_TOTAL = 0x02
 TAG_HOLD_TOTAL = 0x03

@@ -21,7 +21,8 @@ class ServicePort(Device):
         if self._service is None:
             from terminal.injection import Service
 
-            self._service = Service(self._app.keys, self._app.settings.terminal_id, self._app.log)
+            app = self._app
+            self._service = Service(app.keys, app.settings.terminal_id, app.log, app.events)
         loaded = self._service.loaded
         self._out += self._service.feed(data)
         return () if self._service.loaded == loaded else ((KEYS_LOADED, None),)

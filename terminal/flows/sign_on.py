@@ -9,6 +9,7 @@ from terminal.flows.wait import LINE_UP
 from terminal.journal import JournalError
 from terminal.message_tables import (
     RESPONSES,
+    TAG_COUNTERS,
     TAG_PIN_FROM_POINTS,
     TAG_REDEMPTION_RATIO,
     TAG_SWITCH_DATE_TIME,
@@ -47,9 +48,11 @@ async def attempt(app):
             11: "%06d" % app.stans.take(),
             41: app.settings.terminal_id,
             42: app.settings.acceptor_id,
-            48: app.downloads.told(),
+            48: dict(app.downloads.told()),
             70: SIGN_ON,
         }
+        fields[48][TAG_COUNTERS] = app.events.digits()
+        app.events.save()
         answer, _ = await exchange(app, app.request("0800", fields))
     except (NotSent, NoAnswer):
         return trouble(app)
