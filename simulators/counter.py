@@ -21,6 +21,8 @@ from simulators.readers.pn532 import ChipFaults, MifareClassic, Pn532Reader, Tap
 from simulators.readers.scanner import MODULES, ScannerFaults, ScannerReader
 
 TAP_MS: Final = 1500  # a hand stays so long; several times what a card needs
+HELD_MS: Final = 5000  # before a scanner: more than it takes to start
+LOOKED_AT_MS: Final = 50
 LONGEST_HOLD_MS: Final = 60_000
 
 
@@ -96,15 +98,24 @@ class ScannerPlace:
         self.reader = ScannerReader(link, MODULES[kind]())
         self.open, self.close = self.reader.open, self.reader.close
 
+    async def scan(self, text: bytes, hold_ms: int = HELD_MS) -> bool:
+        """Hold a code before it until it was read, or the arm gets tired; whether it was."""
+        for _ in range(0, hold_ms, LOOKED_AT_MS):
+            if self.reader.module.is_reading:
+                break
+            await asyncio.sleep(LOOKED_AT_MS / 1000)
+        is_reading = self.reader.module.is_reading
+        self.reader.show(text)
+        return is_reading
+
     async def control(self, request: JsonObject) -> JsonObject:
         match request.get("do"):
             case "scan":
                 text = request.get("text")
                 if not isinstance(text, str) or not text.isascii() or not text:
                     raise ValueError("text must be ASCII")
-                is_reading = self.reader.module.is_reading
-                self.reader.show(text.encode("ascii"))
-                return {"read": is_reading}
+                hold_ms = _number(request, "hold_ms", HELD_MS, LONGEST_HOLD_MS)
+                return {"read": await self.scan(text.encode("ascii"), hold_ms)}
             case "wrong":
                 self.reader.module.wrong(ScannerFaults(**_faults(request, ScannerFaults)))
                 return {}

@@ -18,6 +18,13 @@ BOARD_PATHS = ("settings", "storage")
 
 BAUDS = (9600, 1200, 2400, 4800, 19200, 38400, 57600, 115200)
 
+# Of the device at a door: name, what is expected, its type.
+DEVICE_OPTIONS = (
+    ("optional", "true or false", bool),
+    ("prefix", "the letters that a scanner sets before each text", str),
+    ("ends_by_line", "true or false: whether CR or LF ends a scanner's text", bool),
+)
+
 _TERMINAL_ID = 8  # DE 41
 _ACCEPTOR_ID = 15  # DE 42
 _KEY_BYTES = 16
@@ -48,7 +55,8 @@ class Settings:
 
 def board(path):
     """A board file: paths of the settings and of the storage directory, and what is fitted: "devices" of
-    door -> {"path", "kind", "baud"}, with a kind of terminal.doors.KINDS when none is given.
+    door -> {"path", "kind", "baud", "optional"} and what a kind has of its own. The kind is one of
+    terminal.doors.KINDS, the first when none is given. A missing device is told unless it is optional.
 
     Raises SettingsError.
     """
@@ -81,6 +89,9 @@ def _check_device(name, device):
         raise SettingsError(name + ": path: expected a path")
     if device.get("baud", BAUDS[0]) not in BAUDS:
         raise SettingsError(name + ": baud: expected one of " + ", ".join([str(baud) for baud in BAUDS]))
+    for option, expected, kind in DEVICE_OPTIONS:
+        if not isinstance(device.get(option, kind()), kind):
+            raise SettingsError(name + ": " + option + ": expected " + expected)
 
 
 def load(path):

@@ -21,7 +21,7 @@ import typer
 from simulators.cards import Deck
 from simulators.drawing import Watcher, heading
 from simulators.faults import FaultProxy
-from simulators.firmware import Options, Place, Terminal, prepare_micropython
+from simulators.firmware import ALL_DEVICES, Options, Place, Terminal, prepare_micropython
 from simulators.hsm_process import HsmProcess
 from simulators.issuing import issue_of, issued
 from simulators.process import VAFA, Process, ProcessEnded
@@ -232,7 +232,8 @@ async def _running(data: Path, port: int, show: _Show) -> AsyncIterator[Stack]:
             "answer_timeout_ms": ANSWER_TIMEOUT_MS,
             "reversal_interval_ms": REVERSAL_INTERVAL_MS,
         }
-        terminal = Terminal(place, interpreter, Options(settings=settings, reader_is_process=True))
+        options = Options(settings, reader_is_process=True, devices=ALL_DEVICES)
+        terminal = Terminal(place, interpreter, options)
         watcher = Watcher(show.line)
         terminal.on_screen = watcher.screen
         terminal.on_receipt = watcher.receipt

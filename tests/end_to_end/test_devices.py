@@ -64,7 +64,7 @@ async def trade(terminal: Terminal, card: Card, smart: SmartCard) -> None:
     assert (await sale(terminal)).balance == "500"
     assert (await tap)["counter"] == 1, "it was read once"
 
-    await terminal.ask("scanner", do="scan", text=member_code(card.number))
+    assert (await terminal.ask("scanner", do="scan", text=member_code(card.number)))["read"]
     assert (await sale(terminal)).balance == "750"
 
 
