@@ -1,4 +1,5 @@
-"""A chip card proves a request: it is asked when all of the request stands, and put in again when it was not read.
+"""A chip card proves a request: it is asked when all of the request stands, and put in again when it was not
+read.
 
 What it says is of that one request; nothing of it is kept.
 """

@@ -42,8 +42,7 @@ def software_state(app):
 
 def device_state(app):
     """Three rows of devices, each with whether it can be used."""
-    names = [name for name in app.doors()]
-    told = ["%s %s" % (name, "+" if app.usable(name) else "-") for name in names]
+    told = ["%s %s" % (name, "+" if app.usable(name) else "-") for name in app.doors()]
     per_row = -(-len(told) // 3)
     rows = ["  ".join(told[at : at + per_row]) for at in range(0, len(told), per_row or 1)]
     return rows + [""] * (3 - len(rows))

@@ -1,7 +1,7 @@
-"""What follows an earlier transaction by its reference number (RRN): void, return of goods, points given back.
+"""What follows an earlier transaction by its reference number (RRN): void, goods or points that come back.
 
-The original is chosen among the newest of the open batch, or its reference is typed or scanned from a receipt;
-whose points it moved, the switch knows by it.
+The original is chosen among the newest of the open batch, or its reference is typed or scanned from a
+receipt; whose points it moved, the switch knows by it.
 """
 
 from terminal.flows.dialogue import CANCEL, ENTRY_MS, MORE, Cancelled, ask_number, ask_text, choose, tell
@@ -58,7 +58,7 @@ async def follow(app, flow, rrn, amount, kind=None):
 
 
 async def ask_original(app, title, flows):
-    """The Original that the cashier means; its flow is "" when only its reference is known. Raises Cancelled."""
+    """The Original that the cashier means; its flow is "" when only the reference is known. Raises Cancelled."""
     found = recent(app, flows)
     first = 0
     while found:

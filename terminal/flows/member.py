@@ -1,8 +1,8 @@
 """Who the member is: by a card that was swiped, tapped or inserted, a scanned code, or a typed number.
 
 A member is a dictionary of the fields that name it in a message. Only swipe, tap and chip count as having the
-card; a scanned code counts as typed, for it can be a picture of one. A chip card's own proof is of one message
-alone: it comes to the fields last, see `challenge_of` and `proven`.
+card; a scanned code counts as typed, for it can be a picture of one. A chip card's own proof is of one
+message alone: it comes to the fields last, see `challenge_of` and `proven`.
 """
 
 from hashlib import sha256

@@ -98,8 +98,9 @@ def flow_of(request):
 
 class Outcome:
     """A decided request: flow, moment, stan, card and other_card (masked), amount (rial), sale (rial, of a
-    split one), points, earned (beside a redemption), balance, pending, held, debt, reason, reason_number, rrn,
-    follows (RRN), till_receipt, response_code, next_reward (points that it takes), expiring (points, last day). Numbers are int, 0 when absent; codes are str, "" when absent.
+    split one), points, earned (beside a redemption), balance, pending, held, debt, next_reward (points that
+    it takes), expiring (points, last day), reason, reason_number, rrn, follows (RRN), till_receipt,
+    response_code. Numbers are int, 0 when absent; codes are str, "" when absent.
     """
 
     is_queued = False  # it is an earn that the switch hasn't heard of yet
@@ -151,7 +152,7 @@ class Outcome:
 
 
 def _expiring(digits):
-    """(points, (year, month, day)) of the tag that tells which points end first; None when it tells nothing."""
+    """(points, (year, month, day)) of the tag that tells which points end first; None when it has none."""
     if len(digits) < _DAY_DIGITS:
         return None
     day = int(digits[:4]), int(digits[4:6]), int(digits[6:8])

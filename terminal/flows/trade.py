@@ -1,4 +1,4 @@
-"""What is one request with the member there: earn, redeem, split sale, balance, activate. They differ by tables.
+"""One request with the member there: earn, redeem, split sale, balance, activate. They differ by tables.
 
 Who asks for something else about a member or an earlier transaction uses `attempt`, and `member_of_program`
 for who it is.

@@ -77,7 +77,6 @@ class Training:
 
     def wait_ms(self, now_ms):
         """Of the downloads: nothing is fetched."""
-        return None
 
     def take(self):
         """Of the STANs: none is spent."""

@@ -3,7 +3,9 @@
 from hashlib import sha256
 
 from terminal.flows.supervisor import FILE, PAUSE_MS, ROUNDS
-from tests.terminal.desk import CARD, MOBILE, PIN, Desk, approve, dead
+from tests.terminal.desk import CARD, MOBILE, PIN, approve, dead
+from tests.terminal.desk import BlindDesk as Desk
+from tests.terminal.desk import Desk as SeeingDesk
 
 MANAGER = "73519"
 WRONG = "73510"
@@ -18,8 +20,11 @@ def settings_code(code):
     return salt, found
 
 
-def shop(**more):
-    return Desk(supervisor=settings_code(MANAGER), **more)
+CODE = settings_code(MANAGER)
+
+
+def shop(made=Desk, **more):
+    return made(supervisor=CODE, **more)
 
 
 def open_menu(desk, code=MANAGER):
@@ -54,7 +59,7 @@ def test_wrong_codes_close_the_menu_for_a_while_also_through_a_restart():
     desk.keys("*")
     desk.keys("#0")
     assert desk.lines[1] == "Wrong too often"
-    again = Desk(desk.files, supervisor=settings_code(MANAGER))
+    again = Desk(desk.files, supervisor=CODE)
     again.keys("#0")
     assert again.lines == ["Manager", "Wrong too often", "Wait 5 minutes"]
     again.keys("*")
@@ -66,9 +71,9 @@ def test_wrong_codes_close_the_menu_for_a_while_also_through_a_restart():
 def test_a_power_cut_gives_no_try_back():
     desk = shop()
     for _ in range(2):
-        desk = Desk(desk.files, supervisor=settings_code(MANAGER))
+        desk = Desk(desk.files, supervisor=CODE)
         open_menu(desk, WRONG)
-    desk = Desk(desk.files, supervisor=settings_code(MANAGER))
+    desk = Desk(desk.files, supervisor=CODE)
     open_menu(desk, WRONG)
     assert desk.lines[1] == "Wrong too often"
 
@@ -165,7 +170,7 @@ def test_the_state_is_told_page_by_page_and_then_tested():
 
 
 def test_a_test_says_what_is_broken():
-    desk = shop()
+    desk = shop(SeeingDesk)
     desk.switch = dead
     desk.paper = None
     open_menu(desk)
@@ -242,14 +247,14 @@ def test_training_plays_every_flow_and_touches_nothing():
         "unblock",
         "transfer",
     ]
-    assert all([event["approved"] and event["training"] for event in desk.transactions])
+    assert all(event["approved"] and event["training"] for event in desk.transactions)
     assert desk.mtis() == ["0800"] and desk.files == kept
-    assert len(desk.screens) > seen and all([title.startswith("TRAINING") for title in titles])
+    assert len(desk.screens) > seen and all(title.startswith("TRAINING") for title in titles)
     assert len(desk.printed) >= len(desk.transactions) - 1  # a changed PIN has no receipt
     for receipt in desk.printed:
-        assert any(["TRAINING" in line for line in receipt[:3]])
+        assert any("TRAINING" in line for line in receipt[:3])
     desk.keys("#3")
-    assert any(["COPY" in line for line in desk.printed[-1]])
+    assert any("COPY" in line for line in desk.printed[-1])
 
 
 def test_training_ends_by_the_menu_or_with_the_power():
@@ -262,7 +267,7 @@ def test_training_ends_by_the_menu_or_with_the_power():
     desk.keys("#")
     desk.earn("10000#")
     assert desk.mtis() == ["0800", "0200"] and "training" not in desk.transactions[-1]
-    assert not any(["TRAINING" in line for line in desk.printed[-1]])
+    assert not any("TRAINING" in line for line in desk.printed[-1])
     desk.keys("#")
     open_menu(desk)
     desk.keys("3")
