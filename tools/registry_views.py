@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from switch.registry import DEFAULT_GROUP, Change, InForce, Merchant, TerminalRecord
+from switch.registry import DEFAULT_GROUP, Change, InForce, Merchant, TerminalRecord, Told, told_by
 from switch.registry.records import Draft
 from switch.settings import Settings, Terminal
 from terminal.text import digits_of
 from tools.registry_words import Locale, word
 
 LABEL_COLUMNS = 15
+TROUBLES = ("faults", "journal_damages")  # counters that should be 0
 
 
 class TerminalView(NamedTuple):
@@ -21,6 +22,7 @@ class TerminalView(NamedTuple):
     record: TerminalRecord
     source: str
     reason: str
+    told: Told | None = None
 
     @property
     def state(self) -> str:
@@ -40,6 +42,8 @@ class TerminalView(NamedTuple):
             "note": self.record.note,
             "group": self.record.group or DEFAULT_GROUP,
             "source": self.source,
+            "told_at": self.told.at if self.told else "",
+            "counters": {name: str(count) for name, count in self.told.counters.items()} if self.told else {},
         }
 
 
@@ -81,7 +85,11 @@ def terminals_of(settings: Settings, found: InForce) -> list[TerminalView]:
         reason = record.reason or (merchant.reason if merchant and one.acceptor_blocked else "")
         views.append(
             TerminalView(
-                one, record, _source(one.id in configured, one.id in found.registry.terminals), reason
+                one,
+                record,
+                _source(one.id in configured, one.id in found.registry.terminals),
+                reason,
+                told_by(settings, one.id),
             )
         )
     return views
@@ -123,9 +131,22 @@ def name_of(record: Merchant, locale: Locale) -> str:
 
 def terminal_line(view: TerminalView, locale: Locale) -> str:
     """One line of a list."""
-    behind = " ".join(filter(None, (view.reason and f"({view.reason})", view.record.note)))
+    behind = " ".join(
+        filter(None, (view.reason and f"({view.reason})", view.record.note, _troubles(view, locale)))
+    )
     line = f"{view.in_force.id}  {view.in_force.acceptor}  {word(view.state, locale):16}  {behind}"
     return line.rstrip()
+
+
+def _troubles(view: TerminalView, locale: Locale) -> str:
+    """What a terminal's counters tell that somebody should look at."""
+    counters = view.told.counters if view.told else {}
+    found = [
+        f"{word(name, locale)} {digits_of(str(counters[name]), locale)}"
+        for name in TROUBLES
+        if counters.get(name)
+    ]
+    return f"[{', '.join(found)}]" if found else ""
 
 
 def merchant_line(view: MerchantView, locale: Locale) -> str:
@@ -151,8 +172,18 @@ def terminal_page(view: TerminalView, merchant: Merchant | None, locale: Locale)
         ("note", view.record.note),
         ("group", view.record.group),
         ("source", word(view.source, locale)),
+        *_counters(view, locale),
     )
     return _labelled(rows, locale)
+
+
+def _counters(view: TerminalView, locale: Locale) -> Iterable[tuple[str, str]]:
+    """What the terminal told at its last sign-on."""
+    if view.told is None:
+        return
+    yield "told_at", view.told.at
+    for name, count in view.told.counters.items():
+        yield name, digits_of(str(count), locale)
 
 
 def merchant_page(view: MerchantView, locale: Locale) -> Iterable[str]:

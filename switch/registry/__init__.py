@@ -4,6 +4,8 @@ The settings' [[terminals]] are the first of them; the registry adds to them, bl
 knows messages, keys or sockets.
 """
 
+from switch.registry.counters import Told, counters_of, told_by
+from switch.registry.counters import keep as keep_counters
 from switch.registry.downloads import (
     DEFAULT_GROUP,
     LARGEST_SHARE,
@@ -56,12 +58,16 @@ __all__ = [
     "Rollout",
     "Session",
     "TerminalRecord",
+    "Told",
     "changing",
+    "counters_of",
     "history",
     "in_force",
     "keep_content",
+    "keep_counters",
     "open_content",
     "read",
     "read_after",
     "registered_terminals",
+    "told_by",
 ]

@@ -69,6 +69,7 @@ from switch.ledger import (
 from switch.ledger.engine import LedgerSilent
 from switch.ledger.model import bucket_of_member
 from switch.link.framing import Frame
+from switch.registry import counters_of
 from switch.server import eager
 from switch.server.business_day import BusinessDay
 from switch.server.card_proofs import CardProofs
@@ -97,6 +98,7 @@ HIDDEN_TAGS = {MOBILE: "mobile number", CODE: "one-time code"}
 ORIGINAL_DIGITS = 20  # of DE 90: MTI, STAN, date and time of the original; zeros follow
 
 SIGN_ON, SIGN_OFF, ECHO = "001", "002", "301"
+COUNTERS_TAG = "39"  # of DE 48, at sign-on
 
 # One commit carries at most this many entries: its statements run on the event loop, about 2 ms at this size.
 LARGEST_BATCH = 128
@@ -390,8 +392,10 @@ class Pipeline:
         stop: Callable[[str], None],
         placing: Placing | None = None,
         downloads: Downloads | None = None,
+        keep_counters: Callable[[str, dict[str, int], datetime], None] | None = None,
     ) -> None:
         self._dialect = dialect
+        self._keep_counters = keep_counters
         self._downloads = downloads
         self._placing = placing
         self._program = program
@@ -1461,9 +1465,22 @@ class Pipeline:
             if self._downloads is not None:
                 tags.update(self._downloads.at_sign_on(message.text("41"), _tags_of(message)))
             fields["48"] = tags
-            self._log.info("terminal signed on", terminal=message.text("41"))
+            self._log.info("terminal signed on", terminal=message.text("41"), **self._counters(message))
         body = self._dialect.encode_body(Message(answer_mti(message.mti), fields))
         self._enqueue(_Unstored(sending, message, body))
+
+    def _counters(self, message: Message) -> dict[str, int]:
+        """What the terminal counted, kept for whoever looks at it; nothing depends on it."""
+        digits = _tags_of(message).get(COUNTERS_TAG)
+        if not isinstance(digits, str):
+            return {}
+        counters = counters_of(digits)
+        if self._keep_counters is not None:
+            try:
+                self._keep_counters(message.text("41"), counters, self._clock.local())
+            except OSError as error:
+                self._log.warning("counters of a terminal can't be kept", error=str(error))
+        return counters
 
     def _piece(self, sending: Sending, message: Message, code: str) -> None:
         """A piece of what the terminal downloads. Nothing of it is stored but the key serial's mark."""

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -30,6 +31,7 @@ from switch.ledger import Batch, Engine, LedgerError, LedgerUnavailable
 from switch.ledger.archive import ArchiveAhead
 from switch.ledger.checkpoint import CheckpointFile, RegistryHead
 from switch.ledger.sqlite import SqliteEngine
+from switch.registry import keep_counters
 from switch.server.archiving import Archiving
 from switch.server.clock import SystemClock
 from switch.server.codes import CodeOutbox
@@ -182,6 +184,7 @@ async def run(settings: Settings, log: Log) -> int:
             stop=request_stop,
             placing=placing,
             downloads=registered.downloads,
+            keep_counters=partial(keep_counters, settings),
         )
         if beside is not None:
             await beside.begin(pipeline, clock.now_ms, search, log)
