@@ -6,9 +6,10 @@ Knows what a person at the counter knows: keys, screens, paper. Nothing of messa
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from simulators import keypad
+from simulators import flows, keypad
 from simulators.cards import Card
 from simulators.firmware import Terminal, Transaction
 
@@ -22,7 +23,10 @@ NEW_MOBILE: Final = "mobile"  # of a new member
 PROOF_NEEDED: Final = "1A"  # the terminal asks for PIN or code by itself then
 VISIT_SECONDS: Final = 120.0  # a visit whose line comes and goes takes a while; only ends a hang
 # The flows whose result stays on the screen until a key is pressed or some seconds have passed.
-FLOWS: Final = ("earn", "redeem", "balance", "activate")
+FLOWS: Final = (
+    *("earn", "redeem", "split", "balance", "activate", "void", "return", "refund", "queued"),
+    *("replace", "block", "unblock", "transfer"),
+)
 
 
 class Visit(NamedTuple):
@@ -84,6 +88,29 @@ class Cashier:
         """Make the card a member's."""
         return await self._swipe_after(keypad.ACTIVATE, card)
 
+    async def play(
+        self,
+        script: str,
+        card: Card | None = None,
+        other: Card | None = None,
+        values: Mapping[str, str] = flows.DEFAULTS,
+    ) -> Visit:
+        """A script of `simulators.flows`, from the idle screen on. `values` stand beside those that DEFAULTS
+        has and the card's number. Raises KeyError: a value that is missing."""
+        filled = {**flows.DEFAULTS, **({} if card is None else {"card": card.number}), **values}
+        steps = [(step, flows.keys_of(step, filled)) for step in flows.SCRIPTS[script]]
+        await self.wait_until_idle()
+        seen = self._begin()
+        for place, (step, keys) in enumerate(steps):
+            if place:
+                await self.terminal.screen(step.on)
+            passed = {flows.CARD: card, flows.OTHER: other}.get(step.do)
+            if passed is not None:
+                await self.terminal.swipe(passed)
+            elif keys:
+                await self.terminal.press(keys)
+        return await self._end(seen, filled["pin"])
+
     async def _swipe_after(self, key: str, card: Card) -> Visit:
         seen = self._begin()
         await self.terminal.press(key)
@@ -120,7 +147,7 @@ class Cashier:
             if event.flow in FLOWS and event.response_code != PROOF_NEEDED:
                 await self.terminal.press(keypad.CANCEL)
             return True
-        if event.name == NEW_MOBILE:
+        if event.name == NEW_MOBILE and not event.lines[2]:
             await self.terminal.press(keypad.ENTER)
         if event.name == PIN and not event.lines[2]:
             await self.terminal.press(keypad.CANCEL if pin is None else f"{pin}{keypad.ENTER}")
