@@ -1,18 +1,24 @@
 """A cash register beside the terminal: the other end of `terminal.drivers.till`, in either profile.
 
-Pure: bytes in, bytes out, its own rules of when to repeat. What it never does is send a sale again
-whose message was acknowledged: it asks for the last result. Faults are how it, or the cable, goes
-wrong.
+`Till` is pure: bytes in, bytes out, its own rules of when to repeat; `TillPort` plays it on a cable. What it
+never does is send a sale again whose message was acknowledged: it asks for the last result. Faults are how
+it, or the cable, goes wrong.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, NamedTuple
+
+from simulators.serial_port import SerialPort
 
 STX, ETX, SOH, EOT, ACK, NAK = b"\x02", b"\x03", b"\x01", b"\x04", b"\x06", b"\x15"
 TRIES: Final = 3
+READ_BYTES: Final = 4096
 
 
 class Checks(NamedTuple):
@@ -158,3 +164,92 @@ class Result(NamedTuple):
             text[59:65],
             text[74:82],
         )
+
+
+class TillPort:
+    """A register on a serial cable or, with `address`, one that connects over TCP. It repeats by itself what
+    nobody acknowledges, and goes on without the terminal after the last time."""
+
+    def __init__(self, till: Till, kind: str = "columns", address: tuple[str, int] | None = None) -> None:
+        self.kind = kind
+        self.till = till
+        self.repeat_s = 1.0
+        self._address = address
+        self._port: SerialPort | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._heard = asyncio.Event()
+
+    async def plug_in(self, link: Path) -> str:
+        """Make its serial port at `link`, or name the address that the terminal listens at."""
+        if self._address is not None:
+            return f"{self._address[0]}/{self._address[1]}"
+        self._port = SerialPort(link, self._received)
+        self._port.open()
+        return str(link)
+
+    async def unplug(self) -> None:
+        """Pull the cable."""
+        if self._port is not None:
+            self._port.close()
+            self._port = None
+        await self.disconnect()
+
+    async def disconnect(self) -> None:
+        """Over TCP: hang up."""
+        if self._reader is not None:
+            self._reader.cancel()
+            self._reader = None
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    async def ask(self, message: bytes) -> bytes | None:
+        """The answer to this; None: nobody acknowledged it, the register goes on without."""
+        self.till.heard.clear()
+        try:
+            await self._say(self.till.ask(message))
+            while True:
+                self._heard.clear()
+                answer = next((one for one in self.till.heard if not is_on_the_way(one)), None)
+                if answer is not None:
+                    return answer
+                if self.till.is_acknowledged:
+                    await self._heard.wait()
+                    continue
+                try:
+                    async with asyncio.timeout(self.repeat_s):
+                        await self._heard.wait()
+                except TimeoutError:
+                    again = self.till.repeat()
+                    if not again:
+                        return None
+                    await self._say(again)
+        except OSError:
+            return None
+
+    async def _say(self, data: bytes) -> None:
+        if self._address is not None and self._writer is None:
+            reader, self._writer = await asyncio.open_connection(*self._address)
+            self._reader = asyncio.create_task(self._listen(reader))
+        self._write(data)
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(READ_BYTES):
+                self._received(data)
+
+    def _received(self, data: bytes) -> None:
+        self._write(self.till.hear(data))
+        self._heard.set()
+
+    def _write(self, data: bytes) -> None:
+        if self._writer is not None:
+            self._writer.write(data)
+        elif self._port is not None:
+            self._port.write(data)
+
+
+def is_on_the_way(message: bytes) -> bool:
+    """Whether this comes before the answer: a ticket of ECR17, a word of progress of the fields."""
+    return message[9:10] == b"S" or message.startswith(b"0900")

@@ -61,7 +61,13 @@ class Board:
 
     def door(self, name):
         device = self.devices.get(name)
-        return SerialPort(device["path"], device.get("baud", BAUD)) if device else None
+        if not device:
+            return None
+        if device["path"][0].isdigit():
+            from terminal.hal.listening import ListeningPort
+
+            return ListeningPort(device["path"])
+        return SerialPort(device["path"], device.get("baud", BAUD))
 
     def forget_given_keys(self):
         from terminal.settings import without_keys
