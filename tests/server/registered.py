@@ -9,7 +9,18 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from switch.registry import Author, Draft, InForce, Merchant, TerminalRecord, changing
+from switch.registry import (
+    Author,
+    Bundle,
+    Draft,
+    Group,
+    InForce,
+    Merchant,
+    Parameters,
+    Rollout,
+    TerminalRecord,
+    changing,
+)
 from switch.registry.records import spelled
 from switch.settings import Settings, load
 
@@ -67,4 +78,18 @@ terminals = st.builds(
     _texts,
     st.lists(st.binary(min_size=8, max_size=8), max_size=2).map(tuple),
     st.just("") | _merchant_ids,
+    st.sampled_from(["", "kiosks"]),
+)
+_digests = st.sampled_from(["00" * 32, "5a" * 32])
+_versions = st.integers(1, 99_999_999)
+_models = st.sampled_from(["unix", "vafa-esp32"])
+bundles = st.builds(Bundle, _models, _versions, _versions, _digests, st.integers(1, 9999), st.booleans())
+groups = st.builds(
+    Group,
+    st.sampled_from(["default", "kiosks", "a"]),
+    st.lists(st.builds(Parameters, _versions, _digests, st.integers(1, 3072)), max_size=3).map(tuple),
+    st.lists(
+        st.builds(Rollout, _models, _versions, st.integers(0, 100), st.lists(_ids, max_size=2).map(tuple)),
+        max_size=2,
+    ).map(tuple),
 )

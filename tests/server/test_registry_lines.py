@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from switch.registry import Change, Registry, RegistryBroken
 from switch.registry.lines import FIRST_SEAL, Seals, agreed, log_line, registry_bytes, registry_of, seal_of
 from switch.registry.records import Record
-from tests.server.registered import merchants, terminals
+from tests.server.registered import bundles, groups, merchants, terminals
 
 SEALS = Seals(b"\x5a" * 32)
-records = st.lists(merchants | terminals, max_size=4)
+records = st.lists(merchants | terminals | groups | bundles, max_size=4)
 histories = st.lists(records, min_size=1, max_size=4)
 
 
