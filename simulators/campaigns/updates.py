@@ -146,6 +146,7 @@ async def counter(data: Path, interpreter: Interpreter, port: int | None = None)
         }
         options = Options(settings={**HASTE, "port": port or shop.switch.port}, reader_pace=0, update=update)
         terminal = Terminal(Place(data, TERMINAL), interpreter, options)
+        shop.records.watch(terminal)
         at = Counter(shop, terminal, key)
         heard.append(at)
         try:
