@@ -156,7 +156,10 @@ class Screen(NamedTuple):
 
 
 class Transaction(NamedTuple):
-    """A transaction whose outcome is final for the terminal. Points are digits, as they came."""
+    """A transaction whose outcome is final for the terminal. Points are digits, as they came.
+
+    flow "queued": an earn was kept for later; "advice": the switch has answered for one of them.
+    """
 
     flow: str
     approved: bool
@@ -167,6 +170,7 @@ class Transaction(NamedTuple):
     balance: str
     debt: str
     original_stan: str
+    queued: str = ""  # how many earns wait to be sent; of the flows "queued" and "advice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -512,7 +516,17 @@ class Terminal:
     def _transaction_finished(self, event: Mapping[str, object]) -> None:
         texts = {
             name: str(event.get(name) or "")
-            for name in ("flow", "stan", "rrn", "response_code", "points", "balance", "debt", "original_stan")
+            for name in (
+                "flow",
+                "stan",
+                "rrn",
+                "response_code",
+                "points",
+                "balance",
+                "debt",
+                "original_stan",
+                "queued",
+            )
         }
         transaction = Transaction(approved=event.get("approved") is True, **texts)
         self._events.append(transaction)

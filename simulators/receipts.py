@@ -27,7 +27,8 @@ class UnreadableReceipt(ValueError):
 
 
 class Receipt(NamedTuple):
-    """What stands on one receipt. points: earned or redeemed, 0 for other flows; is_last: printed again."""
+    """What stands on one receipt. points: earned or redeemed, 0 for other flows; is_last: printed again;
+    is_queued: an earn that the switch hasn't heard of, without reference number and balance."""
 
     locale: str
     flow: str
@@ -38,6 +39,7 @@ class Receipt(NamedTuple):
     points: int
     balance: int
     debt: int
+    is_queued: bool = False
 
 
 def read_receipt(text: str) -> Receipt:
@@ -52,7 +54,8 @@ def read_receipt(text: str) -> Receipt:
 
 def _read(lines: list[str], locale: str, flow: str) -> Receipt:
     values = {name: _value(lines, text_of(label, locale)) for name, label in _LABELS.items()}
-    for name in ("terminal", "stan", "rrn", "balance"):
+    is_queued = text_of("receipt_later", locale) in " ".join(lines)
+    for name in ("terminal", "stan") if is_queued else ("terminal", "stan", "rrn", "balance"):
         if not values[name]:
             raise UnreadableReceipt(f"the receipt has no {name}")
     return Receipt(
@@ -65,6 +68,7 @@ def _read(lines: list[str], locale: str, flow: str) -> Receipt:
         points=_number(values["earned"]) + _number(values["redeemed"]),
         balance=_number(values["balance"]),
         debt=_number(values["debt"]),
+        is_queued=is_queued,
     )
 
 

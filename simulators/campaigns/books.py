@@ -6,13 +6,13 @@ Every difference is a sentence; an empty list means that both tell the same stor
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from switch.authorizer.identity import parse_rrn
+from switch.authorizer.identity import parse_rrn, rrn_of
 from switch.ledger.model import BUCKETS, AccountKind, Entry, TransferKind
 from switch.ledger.reading import SqliteStore, Store
 from switch.ledger.rows import entry_of, member_of
@@ -131,6 +131,30 @@ def differences(
     ]
 
 
+def advices(books: Books, queued: Set[Undone], drained: Set[str]) -> tuple[list[Outcome], list[str]]:
+    """What the ledger has of earns that terminals kept for later, and what is wrong with it: each is booked
+    once; a terminal of `drained` has none left to send."""
+    booked: defaultdict[Undone, list[Row]] = defaultdict(list)
+    for row in books.rows.values():
+        name = Undone(row.terminal, row.stan)
+        if name in queued and row.mti_class == "2" and row.response_code == APPROVED and not row.is_reversed:
+            booked[name].append(row)
+    wrong = [
+        f"{rows[0]} is a queued earn and booked {len(rows)} times" for rows in booked.values() if rows[1:]
+    ]
+    wrong += [
+        f"terminal {name.terminal}: the queued earn of STAN {name.stan} is not booked"
+        for name in sorted(queued - booked.keys())
+        if name.terminal in drained
+    ]
+    outcomes = [
+        Outcome(row.terminal, "earn", row.stan, rrn_of(row.bucket, row.id), abs(row.points), None)
+        for rows in booked.values()
+        for row in rows
+    ]
+    return outcomes, wrong
+
+
 def _receipts_without_entry(books: Books, outcomes: Sequence[Outcome]) -> list[str]:
     found = []
     for outcome in outcomes:
@@ -155,9 +179,7 @@ def _receipts_without_entry(books: Books, outcomes: Sequence[Outcome]) -> list[s
     return found
 
 
-def _entries_without_receipt(
-    books: Books, outcomes: Sequence[Outcome], unheard: set[Undone]
-) -> list[str]:
+def _entries_without_receipt(books: Books, outcomes: Sequence[Outcome], unheard: set[Undone]) -> list[str]:
     known = {parse_rrn(outcome.rrn)[1] for outcome in outcomes}
     found = []
     for row in books.rows.values():

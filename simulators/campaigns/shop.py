@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from simulators.campaigns.books import Outcome, Undone, differences, read_books
+from simulators.campaigns.books import Outcome, Undone, advices, differences, read_books
 from simulators.cards import Card, Deck
 from simulators.cashier import Cashier
 from simulators.firmware import Interpreter, Options, Place, Terminal, Transaction
@@ -46,6 +46,8 @@ class Records:
     approved_said: set[str] = field(default_factory=set)  # RRNs
     reversed: list[Undone] = field(default_factory=list)
     declined: list[Undone] = field(default_factory=list)
+    queued: set[Undone] = field(default_factory=set)  # earns that were recorded while no line was up
+    waiting: dict[str, str] = field(default_factory=dict)  # how many of them a terminal has still to send
     problems: list[str] = field(default_factory=list)
     finished: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -63,6 +65,9 @@ class Records:
         except UnreadableReceipt as error:
             self.problems.append(f"{error}: {paper!r}")
             return
+        if receipt.is_queued:
+            self.queued.add(Undone(receipt.terminal, receipt.stan))
+            return
         outcome = Outcome(
             receipt.terminal, receipt.flow, receipt.stan, receipt.rrn, receipt.points, receipt.balance
         )
@@ -78,6 +83,11 @@ class Records:
             self.reversed.append(Undone(terminal, transaction.original_stan))
             if not transaction.approved:
                 self.problems.append(f"terminal {terminal}: a reversal was refused: {transaction}")
+        elif transaction.flow in ("queued", "advice"):
+            self.queued.add(Undone(terminal, transaction.stan))
+            self.waiting[terminal] = transaction.queued
+            if not transaction.approved:
+                self.problems.append(f"terminal {terminal}: a queued earn was refused: {transaction}")
         elif transaction.approved:
             self.approved_said.add(transaction.rrn)
         else:
@@ -154,7 +164,10 @@ class Shop:
         ]
         undone = [*records.reversed, *records.declined]
         books = await asyncio.to_thread(read_books, load_for(self.data, None).ledger_place.store())
-        found += differences(books, list(records.outcomes.values()), undone)
+        later, wrong = advices(
+            books, records.queued, {one for one, left in records.waiting.items() if left == "0"}
+        )
+        found += [*wrong, *differences(books, [*records.outcomes.values(), *later], undone)]
         return found + await verify_ledger(self.data)
 
 
