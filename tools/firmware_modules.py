@@ -25,7 +25,6 @@ OF_DEVICES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("line", "gprs"): ("terminal.drivers.modem", "terminal.drivers.gprs"),
     ("display", "ssd1306"): ("terminal.drivers.ssd1306",),
     ("display", "st7920"): ("terminal.drivers.st7920",),
-    ("keypad", "matrix"): ("terminal.drivers.keypad",),
 }
 # What runs on one chip only; a chip that is not named here has a HAL file named after it.
 OF_CHIPS: Final[Mapping[str, tuple[str, ...]]] = {

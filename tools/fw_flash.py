@@ -237,9 +237,11 @@ def _by_mpremote(profile: Profile, built: Path, settings: Mapping[str, Any], por
             _run([*remote, "fs", "cp", "-r", f"{built / fw_build.TREE}/terminal", ":"], tell)
         else:
             said = _run([*remote, "romfs", "query"], tell)
-            if "ROMFS" not in said:
+            place = re.search(r"ROMFS\d+ partition has size (\d+)", said)
+            room = int(place.group(1)) if place else 0
+            if room < (built / fw_build.ROMFS).stat().st_size:
                 raise CommandError(
-                    "this board's MicroPython has no place for ROMFS",
+                    f"no space: this board's MicroPython has {room:,} bytes for ROMFS",
                     ExitCode.NEGATIVE,
                     "build it with one, or keep software as files: docs/boards.md",
                 )

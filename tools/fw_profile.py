@@ -114,7 +114,7 @@ class Profile:
 
     @property
     def takes_updates(self) -> bool:
-        """Whether software comes over the line: by whom it is signed is known, and the board has two places."""
+        """Whether software comes over the line: who signs it is known, and the board has two places."""
         return bool(self.signers) and self.board.loader is None
 
     @property
@@ -232,7 +232,7 @@ class _Check:
         board = self._board(device.get("board"))
         model = self._model(device.get("model"))
         version = self._number(("device", "version"), device.get("version"), 1, VERSION_MOST)
-        replaces = self._number(("device", "replaces"), device.get("replaces", 0), 0, max(0, version - 1))
+        replaces = self._number(("device", "replaces"), device.get("replaces", 0), 0, max(version - 1, 0))
         fitted = self._devices(board)
         settings = self._settings()
         network = self._network()
@@ -381,7 +381,8 @@ class _Check:
             return
         [bus] = given
         if bus == UART:
-            self._uart(door, device, board)
+            if not self._uart(door, device, board):
+                return
         elif device[bus] not in board.content.get("buses", {}).get(bus, []):
             known = ", ".join(map(str, board.content.get("buses", {}).get(bus, []))) or "none"
             self._wrong(
@@ -395,13 +396,13 @@ class _Check:
             else:
                 self._pin(door, pin, device[pin], board, is_output=pin not in ("rx", "sda"))
 
-    def _uart(self, door: str, device: dict[str, Any], board: Board) -> None:
+    def _uart(self, door: str, device: dict[str, Any], board: Board) -> bool:
         path = ("devices", door, "uart")
         number = device["uart"]
         if number not in board.uarts:
             known = ", ".join(map(str, board.uarts))
             self._wrong(path, f"uart = {number!r}", f"uart {known} of {board.name}", "choose one")
-            return
+            return False
         if number in self._uarts:
             self._wrong(
                 path,
@@ -412,6 +413,7 @@ class _Check:
         self._uarts.setdefault(number, door)
         for pin, usual in board.uarts[number].items():
             device.setdefault(pin, usual)
+        return True
 
     def _free(self, board: Board) -> str:
         used = {
