@@ -149,6 +149,10 @@ class Application:
         if self.ports is self._tcp or not self.ports.tcp_refused():
             self._deliver(LINE_REFUSED)
 
+    def line_carrier(self):
+        """What carries the line, and how strong its signal is; "" where there is no modem."""
+        return "" if self.ports is self._tcp else self.ports.carrier()
+
     def line_news(self, text):
         """How far a line is that is being made: the name of a text."""
         self.line_told = text

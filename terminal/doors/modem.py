@@ -107,10 +107,13 @@ class ModemDoor(Device):
         self._until_ms = self._app.clock.now_ms()
         return self._place + 1 < len(self._lines)
 
-    @property
-    def signal(self):
-        """Of the radio, 0 to 31; None when there is none or it isn't known."""
-        return self._call and self._call.signal
+    def carrier(self):
+        """Kind of the line that stands, else of the modem's; and its signal, of 31, where it has one."""
+        kinds = [line.kind for line in self._lines if line.kind != TCP]
+        if self._app.line_is_up and self._state != _STANDING:
+            return " " + TCP
+        signal = self._call.signal
+        return " " + kinds[0] + ("" if signal is None else " %d/31" % signal)
 
     # ---------------------------------------------------------------- as a device
 

@@ -27,8 +27,8 @@ async def show(app):
 
 
 def line_state(app):
-    """Line, how long ago the sign-on was (hh:mm of the clock until it ends), keys."""
-    line = verdict(app.line_is_up)
+    """Line and what carries it, how long ago the sign-on was (hh:mm of the clock until it ends), keys."""
+    line = tuple([text + app.line_carrier() for text in verdict(app.line_is_up)])
     left_ms = app.sign_on_left_ms()
     signed_on = "%02d:%02d" % (left_ms // 3600000, left_ms // 60000 % 60) if left_ms else NONE
     return line, signed_on, verdict(not app.keys.trouble)
