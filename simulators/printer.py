@@ -1,4 +1,4 @@
-"""A receipt printer on a serial port: the mechanics of `paper`, which may be without paper, open, silent, slow.
+"""A receipt printer on a serial port: the mechanics of `paper`; without paper, open, silent, slow at will.
 
 What comes out of it is dots, kept as PNG files where that is wanted. What stands on them in words only the
 terminal knows, which tells it in an event: whoever reads the events announces the words here, and they count

@@ -229,7 +229,7 @@ REASONS = {
     "0507": ("This cashier's limit for a day is {0}", "سقف روزانهٔ این صندوق‌دار {0} است"),
     "0508": ("This cashier's limit for a month is {0}", "سقف ماهانهٔ این صندوق‌دار {0} است"),
     "0601": (
-        "Same card and amount within {0} s: is it no double swipe?",
+        "Same card and amount within {0} s: double swipe?",
         "همین کارت و مبلغ در {0} ثانیه پیش؛ تکراری نیست؟",
     ),
     "0602": ("This till receipt was used before", "این شمارهٔ فاکتور پیش‌تر استفاده شده است"),

@@ -26,6 +26,15 @@ MOST_WORKERS = 16  # each reads all tests first, so many cores help no further
 WORKER_BYTES = 512 * 1024 * 1024  # a worker with the processes of its test; most take less than half
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--ui",
+        choices=("test", "record"),
+        default="test",
+        help="compare screens and receipts with their record, or record them as they are",
+    )
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """What `--numprocesses auto` means here."""

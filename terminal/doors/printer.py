@@ -14,7 +14,7 @@ class EscPosPrinter(Device):
     def __init__(self, app, kind):
         options = app.options("printer")
         self.width = options.get("width", WIDTH)
-        # Over USB, or with its own handshake, a printer holds the line; else it is paced, or it would overrun.
+        # Over USB or with a handshake a printer holds its line; any other is paced, or it would overrun.
         baud = None if options.get("handshake") else options.get("baud", 9600)
         self._printer = ReceiptPrinter(
             self.width, baud, options.get("cuts", True), options.get("tells_after", True)

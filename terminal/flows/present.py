@@ -1,6 +1,7 @@
 """A durable approval is shown and printed, until the printer says that the paper came out."""
 
 import terminal
+from terminal.doors import MISSING
 from terminal.drivers.receipt_printer import BROKEN, COVER_OPEN, PAPER_OUT, PRINTED_OUT
 from terminal.flows.dialogue import CANCEL, ENTER
 from terminal.flows.outcome import MOVING, Outcome
@@ -15,7 +16,7 @@ TROUBLES = {
     PAPER_OUT: "paper_out",
     COVER_OPEN: "cover_open",
     BROKEN: "printer_broken",
-    "missing": "printer_gone",
+    MISSING: "printer_gone",
 }
 
 

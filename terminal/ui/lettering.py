@@ -5,7 +5,7 @@ A canvas is of `terminal.hal.canvas`. A font is one of terminal.ui.fonts; its le
 widths.
 """
 
-from terminal.ui.shaping import visual
+from terminal.ui.shaping import shaped, visual
 
 _HEAD_BYTES = 5
 UNKNOWN = 0x3F  # drawn for what a font lacks
@@ -14,7 +14,7 @@ UNKNOWN = 0x3F  # drawn for what a font lacks
 def width(font, text):
     """Dots that a text takes. Its letters' order doesn't matter for that, their forms do."""
     dots = 0
-    for point in visual(text, False):
+    for point in shaped(text):
         dots += font.GLYPHS[_place(font, point)]
     return dots
 
@@ -59,6 +59,17 @@ def wrapped(font, text, dots):
     if line:
         lines.append(line)
     return lines
+
+
+def has(font, text):
+    """Whether the font has all of a text's letters."""
+    unknown = _place(font, UNKNOWN)
+    return all(point == UNKNOWN or _place(font, point) != unknown for point in shaped(text))
+
+
+def is_persian(text):
+    """Whether a text has Arabic letters (digits alone have no direction of their own)."""
+    return any("\u0620" <= letter <= "\u064a" or "\u066e" <= letter <= "\u06d3" for letter in text)
 
 
 def fitted(font, text, dots, ending):

@@ -6,7 +6,7 @@ What stands on it is `receipt`'s business, how it gets out the driver's.
 
 from terminal.hal.canvas import Canvas
 from terminal.ui.fonts import heading, paper
-from terminal.ui.lettering import draw, width, wrapped
+from terminal.ui.lettering import draw, is_persian, width, wrapped
 
 STRIP_LINES = 24  # as the driver takes them
 _GAP = 3  # dots between rows
@@ -78,21 +78,16 @@ def _pair(label, font, value, dots, is_rtl):
     value_dots = width(font, value)
     value_x = 0 if is_rtl else dots - value_dots
     if width(paper, label) + value_dots + _GAP * 3 <= dots:
-        placed = (font, value, _is_persian(value), value_x)
+        placed = (font, value, is_persian(value), value_x)
         return [[(paper, label, is_rtl, _start(label, dots, is_rtl)), placed]]
     lines = [[(paper, line, is_rtl, _start(line, dots, is_rtl))] for line in wrapped(paper, label, dots)]
     for line in wrapped(font, value, dots):
-        lines.append([(font, line, _is_persian(line), 0 if is_rtl else dots - width(font, line))])
+        lines.append([(font, line, is_persian(line), 0 if is_rtl else dots - width(font, line))])
     return lines
 
 
 def _start(text, dots, is_rtl):
     return dots - width(paper, text) if is_rtl else 0
-
-
-def _is_persian(text):
-    """Whether a text has Arabic letters (digits alone have no direction of their own)."""
-    return any("\u0620" <= letter <= "\u064a" or "\u066e" <= letter <= "\u06d3" for letter in text)
 
 
 def _line(dots, places, is_bold=False, is_white=False):

@@ -1,7 +1,7 @@
 """Receipts as rows, in English and Persian: what stands on them and in which order.
 
-`paper` makes dots of rows, lines() text of 32 columns for those who watch. Lines are in reading order; whoever
-renders a Persian line runs it right to left. No printer language here, and no card but a masked one.
+`paper` makes dots of rows, lines() text of 32 columns for those who watch. Lines are in reading order;
+whoever renders a Persian line runs it right to left. No printer language here, and no card but a masked one.
 """
 
 from terminal.message_tables import REASONS
@@ -42,12 +42,13 @@ def rows(outcome, settings, locale, mark=None, copy=CUSTOMER):
             out.append((BANNER, text_of(name, locale)))
     out += [(MIDDLE, text_of(outcome.flow, locale)), (RULE,)]
     out += _identity(outcome, settings, locale)
-    out.append((RULE,))
-    out += _movement(outcome, locale)
+    body = _movement(outcome, locale)
     if outcome.is_queued:  # nothing is promised that only the switch knows
-        out.append((TEXT, text_of("receipt_later", locale)))
+        body.append((TEXT, text_of("receipt_later", locale)))
     elif outcome.flow not in WITHOUT_BALANCE:
-        out += _state(outcome, locale)
+        body += _state(outcome, locale)
+    if body:
+        out += [(RULE,)] + body
     if copy == MERCHANT and outcome.flow in SIGNED:
         out.append((SIGNATURE, text_of("receipt_signature", locale)))
     elif settings.receipt_footer:
@@ -111,12 +112,14 @@ def _state(outcome, locale):
             out.append((PAIR, text_of(label, locale), grouped(points, locale)))
     if outcome.next_reward:
         left = max(0, outcome.next_reward - outcome.balance)
-        text = text_of("receipt_next" if left else "receipt_reached", locale)
-        out.append((TEXT, text.format(grouped(outcome.next_reward, locale), grouped(left, locale))))
+        if left:
+            out.append((PAIR, text_of("receipt_next", locale), grouped(left, locale)))
+        else:
+            out.append((TEXT, text_of("receipt_reached", locale)))
     if outcome.expiring:
         points, day = outcome.expiring
-        text = text_of("receipt_expiring", locale)
-        out.append((TEXT, text.format(grouped(points, locale), date_text(day, locale))))
+        label = text_of("receipt_expiring", locale).format(date_text(day, locale))
+        out.append((PAIR, label, grouped(points, locale)))
     return out
 
 

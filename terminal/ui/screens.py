@@ -8,11 +8,11 @@ pairs, or plain str.
 from terminal.hal.canvas import Canvas
 from terminal.text import digits_of, grouped, latin_digits
 from terminal.ui.fonts import figures, heading, paper, small
-from terminal.ui.lettering import draw, fitted, width, wrapped
+from terminal.ui.lettering import draw, fitted, has, is_persian, width, wrapped
 from terminal.ui.strings import LARGE, LOCALES, PROGRESS, SECRET, SOFT_KEYS, text_of
 
 WIDTH, HEIGHT = 128, 64
-BAR_HEIGHT = 14
+BAR_HEIGHT = 15
 MARGIN = 2  # dots left free on both sides
 _ROOM = WIDTH - 2 * MARGIN
 _CLOSE, _FAR = 12, 16  # dots from one line to the next, at least and at most
@@ -66,10 +66,20 @@ def lines_of(text, values, locale):
 def marked_lines(text, values, locale):
     """As lines_of(), with the marks that say how each is drawn."""
     said = [_said(value, locale) for value in values]
-    lines = digits_of(text_of(text, locale).format(*said), locale).split("\n")
+    lines = _with_digits(text_of(text, locale), locale).format(*said).split("\n")
     while len(lines) > 1 and (not lines[-1] or lines[-1] in _WIDGETS):
         lines.pop()
     return lines
+
+
+def _with_digits(text, locale):
+    """A text with the locale's digits, but for the places of its values."""
+    first, *others = text.split("{")
+    out = [digits_of(first, locale)]
+    for other in others:
+        place, _, rest = other.partition("}")
+        out.append("{" + place + "}" + digits_of(rest, locale))
+    return "".join(out)
 
 
 def _said(value, locale):
@@ -77,7 +87,9 @@ def _said(value, locale):
         return grouped(value, locale)
     if isinstance(value, tuple):
         return value[LOCALES.index(locale)]
-    return digits_of(value, locale)
+    # Letters and digits of a reference number belong together: it stays Latin.
+    is_reference = any("A" <= letter <= "z" for letter in value)
+    return value if is_reference else digits_of(value, locale)
 
 
 # ---------------------------------------------------------------- widgets
@@ -92,13 +104,13 @@ def picture(canvas, lines, is_rtl):
     bottom = HEIGHT - _DESCENT
     if keys is not None:
         bottom -= _CLOSE
-    room = bottom + 1 - BAR_HEIGHT
+    room = bottom + 2 - BAR_HEIGHT
     fitting = body[: room // _CLOSE]
     spare = room - len(fitting) * _CLOSE
     if keys is not None:
         _soft_keys(canvas, keys, is_rtl, spare > _DESCENT)
         spare = max(0, spare - _DESCENT)
-    y = BAR_HEIGHT + 1
+    y = BAR_HEIGHT
     grows = [line[:1] == LARGE for line in fitting]
     share = spare // (sum(grows) or len(fitting) + 1)
     share = min(share, _LARGE_MOST - _CLOSE if any(grows) else _FAR - _CLOSE)
@@ -147,7 +159,8 @@ def _soft_keys(canvas, text, is_rtl, is_apart):
 
 def _text(canvas, line, y, height, is_rtl):
     x = WIDTH - MARGIN - width(small, line) if is_rtl else MARGIN
-    draw(canvas, small, line, x, y + _CAPITAL - small.BASELINE, is_rtl)
+    # What has no Persian letter (a masked number, names of devices) is read from the left there too.
+    draw(canvas, small, line, x, y + _CAPITAL - small.BASELINE, is_rtl and is_persian(line))
 
 
 def _number(canvas, line, y, height, is_rtl):
@@ -156,7 +169,7 @@ def _number(canvas, line, y, height, is_rtl):
     room = _ROOM - (width(small, label) + _GAP if label else 0)
     for font, high, bold in _FIGURES:
         dots = width(font, number) + bold
-        if dots <= room and high + 2 <= height:
+        if dots <= room and high + 2 <= height and has(font, number):
             break
     if dots > room:
         label = fitted(small, label, _ROOM - _GAP - dots, ELLIPSIS)

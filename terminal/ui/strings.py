@@ -40,10 +40,10 @@ points|{0}/Points/^{1}/_# ok  * clear|{0}/امتیاز/^{1}/_# تأیید  * پ�
 menu|More/1 void  2 return/3 last receipt  4 split/5 new card  6 PIN/_# more  * back|بیشتر/1 ابطال  2 مرجوعی/3 رسید  4 ترکیبی/5 تعویض کارت  6 رمز/_# بیشتر  * بازگشت
 menu_2|More/7 block  8 unblock/9 points to a card/0 manager/_# more  * back|بیشتر/7 بستن  8 بازکردن/9 انتقال امتیاز/0 سرپرست/_# بیشتر  * بازگشت
 amount_again|{0}/Swipe again/^{1}/_# ok  * clear|{0}/دوباره بکشید/^{1}/_# تأیید  * پاک
-till_receipt|{0}/Receipt of the till/{1}/_# ok  * clear|{0}/شمارهٔ رسید صندوق/{1}/_# تأیید  * پاک
-double_swipe|{0}/Same card and amount/as just now/_# book it  * back|{0}/همان کارت و همان مبلغ/تکراری نیست؟/_# ثبت  * بازگشت
-mobile|{0}/Mobile, or none/{1}/_# ok  A with PIN|{0}/شمارهٔ همراه، یا هیچ/{1}/_# تأیید  A با رمز
-rrn|{0}/Reference (RRN)/{1}/_A abc  # ok  * clear|{0}/شمارهٔ مرجع/{1}/_A حرف  # تأیید  * پاک
+till_receipt|{0}/Receipt of the till/^{1}/_# ok  * clear|{0}/شمارهٔ رسید صندوق/^{1}/_# تأیید  * پاک
+double_swipe|{0}/Same card, amount/as just now/_# book it  * back|{0}/همان کارت و مبلغ/تکراری نیست؟/_# ثبت  * بازگشت
+mobile|{0}/Mobile, or none/^{1}/_# ok  A with PIN|{0}/شمارهٔ همراه، یا هیچ/^{1}/_# تأیید  A با رمز
+rrn|{0}/Reference (RRN)/^{1}/_A abc  # ok  * clear|{0}/شمارهٔ مرجع/^{1}/_A حرف  # تأیید  * پاک
 which|{0}/{1}/{2}/{3}/_# more  A reference|{0}/{1}/{2}/{3}/_# بیشتر  A مرجع
 void_of|{0}/1 earned points/2 redeemed points/_* back|{0}/1 کسب امتیاز/2 خرج امتیاز/_* بازگشت
 return_of|{0}/1 goods come back/2 points back/_* back|{0}/1 مرجوعی کالا/2 بازگشت امتیاز/_* بازگشت
@@ -98,7 +98,7 @@ offline_kept|{0}/Recorded/Points come later|{0}/ثبت شد/امتیاز پس ا
 offline_amount|No line/Amount too high/to record it now|خط قطع است/مبلغ بیش از حد/ثبت بدون خط است
 offline_full|No line/Too many recorded/Wait for the line|خط قطع است/ثبت‌ها پر شده/تا وصل خط صبر کنید
 offline_day|No line/The day's limit/is reached|خط قطع است/سقف امروز برای/ثبت بدون خط پر شده
-offline_age|No line for too long/Nothing recorded|خط بیش از حد قطع است/چیزی ثبت نشد
+offline_age|No line for too long/Nothing recorded|خط مدت‌ها قطع است/چیزی ثبت نشد
 batch_full|Batch is full/Close it first|دسته پر است/نخست دسته را ببندید
 batch_closing|Batch {0}/Being closed/Please wait|دستهٔ {0}/در حال بستن/کمی صبر کنید
 batch_waits|Batch {0}/Being closed/Waits for the line|دستهٔ {0}/در حال بستن/در انتظار خط
@@ -191,9 +191,9 @@ receipt_given|Points|امتیاز
 receipt_sale|Sale|فروش
 receipt_to_pay|To pay|پرداختی
 receipt_sent|Points sent|امتیاز فرستاده‌شده
-receipt_next|Next reward at {0} points: {1} to go|جایزهٔ بعدی با {0} امتیاز؛ {1} تا جایزه
+receipt_next|To the next reward|تا جایزهٔ بعدی
 receipt_reached|A reward is waiting for you|جایزه‌ای در انتظار شماست
-receipt_expiring|{0} points end after {1}|{0} امتیاز پس از {1} از بین می‌رود
+receipt_expiring|Expiring {0}|انقضا {0}
 receipt_signature|Signature|امضا
 merchant_copy|MERCHANT COPY|نسخهٔ فروشنده
 paper_low|Paper runs low|کاغذ رو به پایان است

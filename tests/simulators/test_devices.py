@@ -34,7 +34,7 @@ from simulators.readers.tracks import TRACK_1, TRACK_2, lrc, tracks_of
 from simulators.serial_port import SerialPort, forget_unread
 
 GENEROUS_SECONDS = 30
-STATUS_REQUEST, PAPER_OK, PAPER_OUT = b"\x10\x04\x04", b"\x12", b"\x72"  # DLE EOT 4
+STATUS_REQUEST, PAPER_OK, PAPER_OUT = b"\x10\x04\x04", b"\x12", b"\x7e"  # DLE EOT 4
 CARD = Deck(11).draw()
 
 

@@ -156,7 +156,7 @@ def test_memory_does_not_grow_over_hundreds_of_sales():
             desk.screens = desk.screens[-1:]
             desk.serials = desk.serials[-1:]
             desk.requests = []
-            desk.printed = []
+            desk.printed, desk.receipts = [], []
             desk.transactions = []
         gc.collect()
         in_files = sum([len(data) for data in desk.files.values()])

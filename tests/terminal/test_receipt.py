@@ -26,9 +26,8 @@ Amount            2,500,000 rial
 Points earned                250
 1 point for every 10,000 rial
 Balance                    1,250
-Next reward at 2,000 points: 750
-to go
-120 points end after 2027-03-20"""
+To the next reward           750
+Expiring 2027-03-20          120"""
 
 EARN_FA = """\
           فروشگاه وفا
@@ -44,10 +43,8 @@ EARN_FA = """\
 امتیاز کسب‌شده                ۲۵۰
 ۱ امتیاز برای هر ۱۰٬۰۰۰ ریال
 ماندهٔ امتیاز               ۱٬۲۵۰
-جایزهٔ بعدی با ۲٬۰۰۰ امتیاز؛ ۷۵۰
-تا جایزه
-۱۲۰ امتیاز پس از ۱۴۰۵/۱۲/۲۹ از
-بین می‌رود"""
+تا جایزهٔ بعدی                ۷۵۰
+انقضا ۱۴۰۵/۱۲/۲۹             ۱۲۰"""
 
 REDEEM_AGAIN_EN = """\
            Vafa Shop

@@ -21,6 +21,15 @@ LONGEST = {
     ("signing_on", 0): ("Connecting by the second number", "اتصال با شمارهٔ دوم"),
     ("idle_trouble", 1): ("No card reader", "صفحه‌کلید خراب است"),
     ("last", 0): TITLE,
+    ("rrn", 1): "5C0X4UDL9HXC",
+    ("mobile", 1): "0912*******",
+    ("batch_closing", 0): "999999",
+    ("batch_waits", 0): "999999",
+    ("batch_closed", 0): "999999",
+    ("batch_differs", 0): "999999",
+    ("state_devices", 0): "keypad +  line +",
+    ("state_devices", 1): "printer -  reader +",
+    ("state_devices", 2): "scanner -  service +",
     ("state_software", 1): "999999",
     ("state_software", 2): 999,
 }
@@ -77,7 +86,7 @@ def test_every_screen_has_room_for_its_longest_values():
 def test_every_answer_of_the_switch_has_room():
     for locale in LOCALES:
         place = LOCALES.index(locale)
-        number = grouped(99999, locale)  # rial, seconds, minutes
+        number = grouped(9999, locale)  # rial, seconds, minutes
         for pair in list(RESPONSES.values()) + list(REASONS.values()):
             why = pair[place].format(number)
             assert not left_out("declined", (TITLE, "51", (why, why)), locale), why
