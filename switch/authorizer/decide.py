@@ -56,6 +56,7 @@ from switch.authorizer.outcome import (
     Outcome,
     Terms,
     balances,
+    ending,
     refused,
 )
 from switch.authorizer.proof import (
@@ -328,7 +329,8 @@ class Authorizer:
         if operation in ("redeem", "hold"):
             return self._spend(state, request, member, now_ms, found)
         if operation == "balance":
-            return Outcome(APPROVED, balances(self._wallet(member)))
+            wallet, today = self._wallet(member), request.transaction_day
+            return Outcome(APPROVED, balances(wallet) | ending(wallet, today, member.active_day))
         if operation == "unit_balance":
             unit = _UNITS.get(request.accounts[:2])
             if unit is None:
@@ -536,6 +538,7 @@ class Authorizer:
         tags = {
             "01": f"{points:012d}",
             **balances(wallet, *earned),
+            **ending(wallet, request.transaction_day, self._active(request, member), *earned),
             "04": REASON_PENDING if earned and rules.pending_days else REASON_EARNED,
             "05": f"{max(rules.rial_per_earned_point // rules.points_per_step, 1):012d}",
         }
@@ -593,14 +596,20 @@ class Authorizer:
             opened = HoldOpened(member.id, now_ms + self._terms.hold_ms)
             return Outcome(APPROVED, tags | balances(wallet, kept), (kept,), (*proof.sides, opened))
         if not money:
+            tags |= ending(wallet, request.transaction_day, self._active(request, member), spent)
             return Outcome(APPROVED, tags | balances(wallet, spent), (spent,), proof.sides)
         tags["0E"] = f"{_gained(earned):012d}"
+        tags |= ending(wallet, request.transaction_day, self._active(request, member), spent, *earned)
         sides = (
             *proof.sides,
             PaidInMoney(member.id, money),
             *earned_beside(request, member.id, money, _gained(earned)),
         )
         return Outcome(APPROVED, tags | balances(wallet, spent, *earned), (spent, *earned), sides)
+
+    def _active(self, request: Request, member: Member) -> int:
+        """The last day of activity once this request is booked."""
+        return max(member.active_day, request.transaction_day)
 
     def _permission(
         self, state: State, request: Request, member: Member, points: int, now_ms: int, found: Found

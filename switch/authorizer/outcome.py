@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from msgspec import Struct, structs
 
-from switch.ledger import AccountKind, Member, Naming, Side, Transfer, Wallet
+from switch.ledger import NEVER, AccountKind, Member, Naming, Side, Transfer, Wallet
+from switch.ledger.lots import last_day
 from switch.loyalty.limits import NO_CHECKS, Checks
 from switch.loyalty.program import Program
 
@@ -116,6 +118,31 @@ def balances(wallet: Wallet, *transfers: Transfer) -> dict[str, str]:
     if held:
         tags["0D"] = f"{min(held, LARGEST_BALANCE):012d}"
     return tags
+
+
+def ending(wallet: Wallet, today: int, active_day: int, *transfers: Transfer) -> dict[str, str]:
+    """Tag of the points that end first after these transfers, with their last day; none when all stay.
+    active_day: of the member's last activity, the one decided now included."""
+    days: dict[int, int] = {}
+    left: dict[int, int] = {}
+    for parts in (wallet.lots, wallet.waiting):
+        for part in parts:
+            lot = part.lot
+            if lot.expires < NEVER:
+                left[lot.id] = left.get(lot.id, 0) + part.amount
+                days[lot.id] = last_day(lot, active_day)
+    for transfer in transfers:
+        for move in transfer.lots:
+            lot = move.lot
+            if lot.expires < NEVER and move.account is not _HELD:
+                left[lot.id] = left.get(lot.id, 0) + move.amount
+                days[lot.id] = last_day(lot, active_day)
+    ends = [day for lot_id, day in days.items() if left[lot_id] > 0 and day >= today]
+    if not ends:
+        return {}
+    first = min(ends)
+    points = sum(left[lot_id] for lot_id, day in days.items() if day == first and left[lot_id] > 0)
+    return {"18": f"{date.fromordinal(first):%Y%m%d}{min(points, LARGEST_BALANCE):012d}"}
 
 
 def changed(member: Member, wallet: Wallet) -> Wallet:

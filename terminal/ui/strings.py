@@ -200,7 +200,7 @@ paper_low|Paper runs low|کاغذ رو به پایان است
 receipt_pending|Points for later|امتیاز برای بعد
 receipt_held|Points held|امتیاز نگه‌داشته
 reason|Reason {0}|دلیل {0}
-"""
+"""  # noqa: E501
 
 
 def pair_of(name):
