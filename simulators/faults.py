@@ -279,6 +279,15 @@ class FaultProxy:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = int(self._server.sockets[0].getsockname()[1])
 
+    async def unplug(self) -> None:
+        """Cut every connection and be not there: a caller is refused, where `pull_line` lets it in and drops
+        it. `plug_in` ends it."""
+        await self.stop()
+
+    async def plug_in(self) -> None:
+        """Listen again, on the same port."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+
     async def stop(self) -> None:
         """Cut all connections and stop listening."""
         if self._server is not None:

@@ -42,6 +42,12 @@ class Receipt(NamedTuple):
     is_queued: bool = False
 
 
+def is_report(text: str) -> bool:
+    """Whether the paper is the report of a batch that was closed."""
+    lines = [line.strip() for line in text.splitlines()]
+    return any(text_of("receipt_close", locale) in lines for locale in LOCALES)
+
+
 def read_receipt(text: str) -> Receipt:
     """The receipt printed as `text`. Raises UnreadableReceipt."""
     lines = [line.strip() for line in text.splitlines()]

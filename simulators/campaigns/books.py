@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from switch.authorizer.batches import OF_BATCHES
 from switch.authorizer.identity import parse_rrn, rrn_of
 from switch.ledger.model import BUCKETS, AccountKind, Entry, TransferKind
 from switch.ledger.reading import SqliteStore, Store
@@ -19,6 +20,7 @@ from switch.ledger.rows import entry_of, member_of
 
 APPROVED = "00"
 REVERSAL_CLASS = "4"
+OF_BATCH = "5"  # an uploaded item too
 CLASSES_WITH_RECEIPT = frozenset("123")
 
 
@@ -86,7 +88,7 @@ def read_books(ledger: Store | Path) -> Books:
                 id=entry.id,
                 bucket=entry.bucket,
                 terminal=entry.terminal,
-                mti_class=chr(entry.identity[7]),
+                mti_class=OF_BATCH if entry.operation in OF_BATCHES else chr(entry.identity[7]),
                 stan=entry.identity[16:19].hex(),
                 member=entry.member,
                 response_code=entry.response_code,

@@ -20,7 +20,7 @@ from simulators.cashier import Cashier
 from simulators.firmware import Interpreter, Options, Place, Terminal, Transaction
 from simulators.issuing import issued
 from simulators.process import VAFA, Process
-from simulators.receipts import UnreadableReceipt, read_receipt
+from simulators.receipts import UnreadableReceipt, is_report, read_receipt
 from simulators.switch_process import SwitchProcess
 from switch.settings import load_for
 
@@ -59,6 +59,8 @@ class Records:
         terminal.on_transaction = lambda transaction: self._said(terminal_id, transaction)
 
     def _printed(self, paper: str) -> None:
+        if is_report(paper):
+            return
         self.receipts += 1
         try:
             receipt = read_receipt(paper)

@@ -17,7 +17,7 @@ from terminal.flows.dialogue import (
     tell,
 )
 from terminal.flows.exchange import TRANSIENT, NoAnswer, NotSent, exchange, line_up
-from terminal.flows.member import has_card, has_chip, is_of_program, joined, names_card, pin_digits
+from terminal.flows.member import has_card, has_chip, is_of_program, is_taken, joined, names_card, pin_digits
 from terminal.flows.outcome import APPROVED_CODE, ASKED, FINANCIAL, MESSAGES, Outcome, record_of
 from terminal.flows.present import present
 from terminal.flows.reverse import reverse
@@ -105,7 +105,9 @@ async def member_of_program(app, title, flow, member=None, text="swipe"):
     """Who it is about. Raises Cancelled; Refused when the card is another's, which nothing keeps."""
     if member is None:
         member = await ask_member(app, title, text)
-    if is_of_program(member, app.settings.card_prefixes) and (flow not in CARD_ONLY or names_card(member)):
+    is_ours = is_of_program(member, app.settings.card_prefixes)
+    is_ours = is_ours and is_taken(member, app.settings.entry_modes)
+    if is_ours and (flow not in CARD_ONLY or names_card(member)):
         if not app.line_is_up:
             app.ports.connect()  # a call is made while the rest is keyed in
         return member
@@ -175,7 +177,9 @@ async def attempt(app, flow, more, proof=None, answered=(), kind=None):
     """
     app.screens.show("processing", pair_of(flow))
     may_keep = flow == "earn" and app.settings.offline_most
-    if not await line_up(app) and not may_keep:
+    if may_keep and len(app.queue):
+        app.ports.connect()  # the line has been away: nobody waits for it again
+    elif not await line_up(app) and not may_keep:
         return None, await tell(app, app.line_trouble or "no_line")
     moment = app.clock.wall()
     mti, code = kind or MESSAGES[flow]

@@ -1,0 +1,16 @@
+"""Line cut, earns recorded, firmware killed at random moments, line back: each point exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from simulators.campaigns import offline_kills
+from simulators.firmware import Interpreter
+
+
+def test_recorded_earns_are_booked_once_and_batches_close(tmp_path: Path, micropython: Interpreter) -> None:
+    summary = asyncio.run(offline_kills.run(tmp_path, micropython, rounds=2, seed=1))
+    assert summary.problems == []
+    assert summary.kills == 4
+    assert summary.queued >= 2
