@@ -12,7 +12,7 @@ SYSTEM_PACKAGES := tools/system-packages.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages micropython run test lint soak mutations fuzz bench bench-codec bench-crypto bench-hsm bench-switch bench-size clean
+.PHONY: help setup system-packages micropython card-desk run test lint soak mutations fuzz bench bench-codec bench-crypto bench-hsm bench-switch bench-size clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -40,7 +40,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@echo "$(CURDIR)" > $(STAMP)
 
-setup: $(STAMP) system-packages micropython ## make the Python environment, system packages and MicroPython
+setup: $(STAMP) system-packages micropython card-desk ## make the Python environment, system packages and MicroPython
 
 # Only what is not installed yet is asked of apt, and only when root; otherwise the missing names are told.
 system-packages: $(STAMP)
@@ -58,6 +58,14 @@ system-packages: $(STAMP)
 
 micropython: $(STAMP)
 	@echo "setup: MicroPython is $$($(BIN)/python -m tools.micropython)" ; test -x .tools/bin/micropython
+
+# pyscard is built against Debian's PC/SC, so it comes after the system packages; without them all but the card
+# desk works.
+card-desk: $(STAMP) system-packages
+	@$(BIN)/python -c 'import smartcard.scard' 2>/dev/null || { \
+	    echo "setup: pyscard, for the card desk"; \
+	    $(BIN)/python -m pip install --quiet --require-hashes --no-deps --no-build-isolation -r tools/card-desk.lock \
+	    || echo "setup: pyscard was not built; apt-get install libpcsclite-dev swig gcc python3-dev, then make setup"; }
 
 run: setup ## start the switch, play one scripted visit through the real firmware, stay up
 	@$(BIN)/vafa demo --data data

@@ -13,6 +13,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from switch.card_issuing import DESK, desk_file
 from switch.hsm import InProcessHsm, KeyNotFound, KeyStore, KeyStoreError
 from switch.hsm.crypto.key_blocks import Header, KeyBlockError
 from switch.hsm.crypto.master_keys import BlockMasterKey
@@ -223,8 +224,12 @@ async def make_keys(settings: Settings, hsm: Hsm, transports: TransportKeys) -> 
         if "transport_key" not in known:
             counter = _first_counter(settings, terminal)
             known |= await _first_keys(store, hsm, transports, terminal, counter)
+    desk = None if desk_file(settings).exists() else await _transport_key(store, transports, DESK)
     if _versions(store) != versions:
         store.save()
+    if desk is not None:
+        desk_file(settings).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(desk_file(settings), json.dumps({"transport_key": desk.hex().upper()}) + "\n")
     for terminal, known in told.items():
         if known != read_terminal_settings(settings, terminal):
             terminal_file(settings, terminal).parent.mkdir(parents=True, exist_ok=True)
@@ -257,7 +262,7 @@ async def _first_keys(
 ) -> dict[str, str]:
     """What a terminal is loaded with at its making: its transport key, its initial key under that, its first
     key serial number, with this counter."""
-    clear = await _transport_key(store, transports, terminal)
+    clear = await _transport_key(store, transports, terminal.id)
     transport = store.key(transport_key_name(terminal.id))
     base_key = store.key(base_key_name(terminal.initial_key_id))
     exported = await hsm.derive_initial_key(base_key, terminal.initial_key_id, transport)
@@ -269,10 +274,10 @@ async def _first_keys(
     }
 
 
-async def _transport_key(store: KeyStore, transports: TransportKeys, terminal: Terminal) -> bytes:
-    """The clear transport key of a terminal, which its firmware is flashed with; made when there is none, or
-    none that can be told."""
-    name = transport_key_name(terminal.id)
+async def _transport_key(store: KeyStore, transports: TransportKeys, terminal: str) -> bytes:
+    """The clear transport key of a terminal, which its firmware is flashed with, or of the card desk; made
+    when there is none, or none that can be told."""
+    name = transport_key_name(terminal)
     try:
         known = await transports.clear(store.key(name), name)
     except KeyNotFound:

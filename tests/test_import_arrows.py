@@ -30,6 +30,7 @@ TOP_OF_SWITCH = (
     "switch.tls",
     "switch.handshakes",
     "switch.keys",
+    "switch.card_issuing",
     "switch.defaults",
     "switch.people",
     "switch.registry",
@@ -61,7 +62,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "switch.settings": (*BELOW_THE_TOP, "switch.tls"),
     "switch.keys": ("switch.hsm", "switch.settings", "switch.tls"),
     "switch.registry": ("switch.ledger", "switch.settings"),
+    "switch.card_issuing": ("switch.hsm", "switch.hsm.crypto", "switch.keys", "switch.settings"),
     "switch.defaults": (
+        "switch.card_issuing",
         "switch.hsm",
         "switch.hsm.crypto",
         "switch.ledger",

@@ -57,6 +57,7 @@ COMMANDS = (
     Command("partner", "tools.partner", "app", "Partners' links: check mappings, list, block."),
     Command("fw", "tools.fw", "app", "Firmware: profiles, builds, signatures, flashing, logs."),
     Command("keys", "tools.keys", "app", "Keys and certificates: make, load, rotate, revoke."),
+    Command("cards", "tools.cards", "app", "The card desk: make, read and verify chip cards and stripes."),
     Command("hsm", "tools.hsm", "app", "Run a simulated HSM, be its officers."),
     Command("batch", "tools.batch", "app", "Batches that terminals closed, and their differences."),
     Command("settlement", "tools.settlement", "app", "Totals of a day, what merchants are owed."),

@@ -149,8 +149,8 @@ class ChipCard:
         return OK
 
     def _prove(self, apdu: bytes) -> bytes:
-        """INTERNAL AUTHENTICATE: with a challenge, our counter, which rises first, and our cryptogram; without
-        one, our random number enciphered, the first step of AuthenticateEV2First."""
+        """INTERNAL AUTHENTICATE: with a challenge, our counter, which rises first, and our cryptogram;
+        without one, our random number enciphered, the first step of AuthenticateEV2First."""
         if not self._is_selected:
             return _CONDITIONS
         if len(apdu) > 5:

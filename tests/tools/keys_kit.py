@@ -42,6 +42,10 @@ class Place:
 
     def keys(self, *arguments: str | Path, answers: tuple[str, ...] = ()) -> Told:
         """`vafa keys ARGUMENTS` in this process; answers: lines of its standard input."""
+        return self.command("keys", *arguments, answers=answers)
+
+    def command(self, *arguments: str | Path, answers: tuple[str, ...] = ()) -> Told:
+        """As `keys`, of any group."""
         output, errors = io.BytesIO(), io.StringIO()
         standard = io.TextIOWrapper(output, encoding="utf-8", write_through=True)
         given = "".join(f"{answer}\n" for answer in answers).encode()
@@ -49,7 +53,7 @@ class Place:
         sys.stdin = io.TextIOWrapper(io.BytesIO(given), encoding="utf-8")
         try:
             with contextlib.redirect_stdout(standard), contextlib.redirect_stderr(errors):
-                code = cli.run(["keys", *map(str, arguments), "--data", str(self.data)], make=COMMAND_LINE)
+                code = cli.run([*map(str, arguments), "--data", str(self.data)], make=COMMAND_LINE)
         finally:
             sys.stdin = before
         return Told(code, output.getvalue(), errors.getvalue())
