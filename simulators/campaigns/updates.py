@@ -34,7 +34,7 @@ from tools.firmware_bundle import Signer, made, public_point
 
 MODEL: Final = "unix"
 TERMINAL: Final = "10000001"
-WAIT_SECONDS: Final = 120.0  # for an update over a line; only ends a hang
+WAIT_SECONDS: Final = 600.0  # for an update over a line; only ends a hang
 EARN_RIAL: Final = 500_000
 PIECE_BYTES: Final = 900
 

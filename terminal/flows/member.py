@@ -18,6 +18,7 @@ _MOBILE_BEGIN = "09"
 # DE 22 (ISO 8583:1987): how the member was named; the last digit says that the terminal takes a PIN.
 _TYPED, _SWIPED, _SCANNED, _INSERTED, _TAPPED = "011", "021", "031", "051", "071"
 _WITH_CARD = (_SWIPED, _INSERTED, _TAPPED)
+_MODES = {_TYPED: "typed", _SWIPED: "swipe", _SCANNED: "code", _INSERTED: "chip", _TAPPED: "tap"}
 
 # What a chip card proves: its challenge is the hash of these fields, in this order, each as its digits or
 # letters, zeros of its length when it is absent.
@@ -108,6 +109,11 @@ def _padded(text, length):
 def proven(fields, proof):
     """The fields of a request with what the chip card said to its challenge (12 bytes)."""
     return joined(fields, {48: {TAG_CHIP_PROOF: proof}})
+
+
+def is_taken(member, modes):
+    """Whether members may be named so. modes: the parameter entry_modes."""
+    return _MODES[member[22]] in modes
 
 
 def is_of_program(member, prefixes):

@@ -232,6 +232,20 @@ def test_kept_parameters_that_were_changed_are_not_used():
     assert desk.app.downloads.version == 0 and desk.app.settings.receipt_copies == 2
 
 
+def test_a_way_to_name_members_that_the_parameters_leave_out():
+    desk = Shop(Switch(parameters=b'{"entry_modes": ["tap", "typed"]}'))
+    desk.wait(100)
+    desk.swipe()
+    assert desk.screens[-1] == "message", desk.screens
+    desk.wait(10000)
+    desk.earn()
+    assert not desk.transactions and set(desk.mtis()) == {"0800"}
+    others = Shop(Switch(parameters=b'{"entry_modes": ["swipe"]}'))
+    others.wait(100)
+    others.earn()
+    assert others.transactions[-1]["approved"]
+
+
 def test_the_power_fails_at_each_write_of_parameters():
     for cut in range(0, 12, CUT_STEP):
         update = Update()
