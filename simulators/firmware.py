@@ -278,6 +278,9 @@ class Terminal:
             for name, placed in self.counter.items():
                 placed.open()
                 await self._serve(name, placed.control)
+            for door, device in self._options.further.items():
+                if (control := getattr(device, "control", None)) is not None:
+                    await self._serve(door, control)
             await self._serve("devices", self._control)
         except BaseException:
             await self.stop()

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from simulators.control import JsonObject
 from simulators.dial_host import DialHost
 from simulators.faults import Frames, framed
-from simulators.gprs import Air, GprsModem
+from simulators.gprs import FAMILIES, Air, GprsModem
 from simulators.modem import HayesModem, ModemPort, Number
 from simulators.serial_port import SerialPort
 
 FIRST_NUMBER: Final = "02188000001"
 BACKUP_NUMBER: Final = "02188000002"
 ACCESS_POINT: Final = "vafa"
+LINES: Final = ("dial", *FAMILIES)
+FOR_EVER: Final = 1_000_000  # looks at SIM, signal or registration
+BUSY, NO_ANSWER = 7, 8  # results of V.250
 READ_BYTES: Final = 4096
 LENGTH_BYTES: Final = 2
 
@@ -84,6 +88,23 @@ class Gateway:
                 await writer.drain()
 
 
+def line_named(name: str, host: str, port: int) -> PhoneLine | MobileNetwork:
+    """A modem of this kind, with the switch behind it. Raises ValueError."""
+    if name == "dial":
+        return PhoneLine(host, port)
+    if name in FAMILIES:
+        return MobileNetwork(host, port, name)
+    raise ValueError(f"unknown line {name!r}; expected {', '.join(LINES)}")
+
+
+def _wish(request: JsonObject, wishes: Mapping[str, Callable[[], None]]) -> JsonObject:
+    wish = request.get("do")
+    if wish not in wishes:
+        raise ValueError(f"unknown wish {wish!r}; expected one of {', '.join(wishes)}")
+    wishes[str(wish)]()
+    return {"done": wish}
+
+
 class PhoneLine:
     """A Hayes modem, and a modem bank behind FIRST_NUMBER and BACKUP_NUMBER. `numbers` may be changed, and
     `loses_answers`: so often the call ends when the switch has answered, before a byte of it was carried."""
@@ -116,6 +137,28 @@ class PhoneLine:
         if self._port is not None:
             self._port.close()
             self._port = None
+
+    async def control(self, request: JsonObject) -> JsonObject:
+        """What happens to the next calls: answers, busy, no-answer, backup (the first number is busy); drop
+        (the one under way), lose-answer. Raises ValueError."""
+        return _wish(
+            request,
+            {
+                "answers": lambda: self._numbers_are(None, None),
+                "busy": lambda: self._numbers_are(BUSY, BUSY),
+                "no-answer": lambda: self._numbers_are(NO_ANSWER, NO_ANSWER),
+                "backup": lambda: self._numbers_are(BUSY, None),
+                "drop": self._ended,
+                "lose-answer": self._lose,
+            },
+        )
+
+    def _numbers_are(self, *results: int | None) -> None:
+        for number, result in zip((FIRST_NUMBER, BACKUP_NUMBER), results, strict=True):
+            self.numbers[number] = Number(self) if result is None else Number(result=result)
+
+    def _lose(self) -> None:
+        self.loses_answers += 1
 
     def called(self) -> bytes:
         self._gateway.open()
@@ -174,6 +217,30 @@ class MobileNetwork:
         if self._port is not None:
             self._port.close()
             self._port = None
+
+    async def control(self, request: JsonObject) -> JsonObject:
+        """What the air is like: good, no-sim, no-signal, no-network, no-data, drop and deactivate (the
+        connection under way), lose-answer. Raises ValueError."""
+        return _wish(
+            request,
+            {
+                "good": lambda: self._air_is(),
+                "no-sim": lambda: self._air_is(sim=FOR_EVER),
+                "no-signal": lambda: self._air_is(weak=FOR_EVER),
+                "no-network": lambda: self._air_is(searching=FOR_EVER),
+                "no-data": lambda: self._air_is(activates=False),
+                "drop": self._ended,
+                "deactivate": lambda: self._write(self.modem.deactivate()),
+                "lose-answer": self._lose,
+            },
+        )
+
+    def _air_is(self, sim: int = 0, weak: int = 0, searching: int = 0, activates: bool = True) -> None:
+        air = self.air
+        air.sim, air.weak, air.searching, air.activates = sim, weak, searching, activates
+
+    def _lose(self) -> None:
+        self.loses_answers += 1
 
     def called(self) -> bytes:
         self._gateway.open()

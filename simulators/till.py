@@ -14,11 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from simulators.control import JsonObject
 from simulators.serial_port import SerialPort
 
 STX, ETX, SOH, EOT, ACK, NAK = b"\x02", b"\x03", b"\x01", b"\x04", b"\x06", b"\x15"
 TRIES: Final = 3
 READ_BYTES: Final = 4096
+POLL: Final = b"0100"  # of the fields: its acknowledgement is its answer
+REGISTER: Final = "7"
+LONGEST_RECEIPT: Final = 20
+WISHES: Final = ("sale", "last", "void", "totals", "close", "status")
 
 
 class Checks(NamedTuple):
@@ -214,6 +219,8 @@ class TillPort:
                 answer = next((one for one in self.till.heard if not is_on_the_way(one)), None)
                 if answer is not None:
                     return answer
+                if self.till.is_acknowledged and message.startswith(POLL):
+                    return b""
                 if self.till.is_acknowledged:
                     await self._heard.wait()
                     continue
@@ -227,6 +234,15 @@ class TillPort:
                     await self._say(again)
         except OSError:
             return None
+
+    async def control(self, request: JsonObject) -> JsonObject:
+        """do: sale (amount, receipt), last, void (stan), totals, close, status. What the terminal said, None
+        when the register goes on without it. Raises ValueError."""
+        message = (of_columns if self.kind == "columns" else of_fields)(request)
+        answer = await self.ask(message)
+        progress, self.till.progress[:] = list(self.till.progress), []
+        told = None if answer is None else answer.decode("ascii")
+        return {"answer": told, "progress": [text.strip() for text in progress]}
 
     async def _say(self, data: bytes) -> None:
         if self._address is not None and self._writer is None:
@@ -248,6 +264,52 @@ class TillPort:
             self._writer.write(data)
         elif self._port is not None:
             self._port.write(data)
+
+
+def of_columns(request: JsonObject, terminal: str = "0" * 8) -> bytes:
+    """ECR17's message for a request of TillPort.control."""
+    amount, receipt, stan = _sale_of(request)
+    match request.get("do"):
+        case "sale":
+            return sale(terminal, REGISTER, amount, receipt, "X")
+        case "last":
+            return f"{terminal}0G{REGISTER:0>8}0000".encode("ascii")
+        case "void":
+            return f"{terminal}0S{REGISTER:0>8}{stan:0>6}00".encode("ascii")
+        case "totals" | "close" as what:
+            return f"{terminal}0{what[0].upper()}{REGISTER:0>8}00000000".encode("ascii")
+        case "status":
+            return f"{terminal}0s".encode("ascii")
+    raise ValueError(f"unknown wish {request.get('do')!r}; expected one of {', '.join(WISHES)}")
+
+
+def of_fields(request: JsonObject) -> bytes:
+    """The message with pipes for a request of TillPort.control."""
+    amount, receipt, stan = _sale_of(request)
+    commands = {
+        "sale": f"0200|{amount}|{receipt}|||1|",
+        "last": "0280|1|",
+        "void": f"1200|{stan}|",
+        "totals": "0700||",
+        "close": "0500||",
+        "status": "0100",
+    }
+    try:
+        return commands[str(request.get("do"))].encode("ascii")
+    except KeyError:
+        raise ValueError(f"unknown wish {request.get('do')!r}; expected one of {', '.join(WISHES)}") from None
+
+
+def _sale_of(request: JsonObject) -> tuple[int, str, str]:
+    amount, receipt = request.get("amount", 0), request.get("receipt", "")
+    stan = request.get("stan", "000000")
+    if not (isinstance(amount, int) and 0 <= amount < 10**8):
+        raise ValueError("amount: expected a number of at most 8 digits")
+    if not (isinstance(receipt, str) and receipt.isascii() and len(receipt) <= LONGEST_RECEIPT):
+        raise ValueError(f"receipt: expected at most {LONGEST_RECEIPT} letters")
+    if not (isinstance(stan, str) and stan.isascii() and stan.isdigit()):
+        raise ValueError("stan: expected digits")
+    return amount, receipt, stan
 
 
 def is_on_the_way(message: bytes) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,16 +24,19 @@ from simulators.firmware import (
     NoSuchTerminal,
     Options,
     Place,
+    Plugged,
     Terminal,
     TerminalInUse,
 )
 from simulators.issuing import issue_of, issued
 from simulators.keypad import checked
+from simulators.phone_line import LINES, line_named
 from simulators.process import ProcessEnded
 from simulators.readers import magstripe
 from simulators.readers.magstripe import Corruption, SwipeFaults, corruption_named, swipe_request
 from simulators.serial_port import PACE_9600_8N1
 from simulators.smart_cards import SmartCard, made
+from simulators.till import ECR17, FIELDS, WISHES, Till, TillPort
 from simulators.wallet import Wallet
 from switch.hsm.port import HsmError
 from switch.keys import KeysError
@@ -49,6 +52,8 @@ app = typer.Typer(
 DEFAULT_DATA = Path("data")
 COUNTS_A_TAP = 100  # of a card's counter, kept free for one: whoever reads it again and again counts, too
 COUNTS_AN_INSERTION = 1000  # as many proofs as anybody may ask of it until it is taken out
+TILL_SECONDS = 180.0  # a customer looks for a card, a call is made
+TILLS = {"columns": ECR17["message"], "fields": FIELDS}
 CONTROL_SECONDS = 60.0  # a swipe at real pace takes a second; a torn one some more
 
 Data = Annotated[Path, typer.Option(help="Data directory of the switch.")]
@@ -270,6 +275,13 @@ def run_terminal(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Its port.")] = None,
     locale: Annotated[str | None, typer.Option(help="Language of the screens: en or fa.")] = None,
     interpreter: Annotated[str, typer.Option(help=f"{' or '.join(INTERPRETERS)}.")] = "micropython",
+    line: Annotated[
+        list[str] | None,
+        typer.Option(help=f"tcp, or one of {', '.join(LINES)}; twice: the second is the backup."),
+    ] = None,
+    till: Annotated[
+        str | None, typer.Option(help="A cash register: columns (ECR17) or fields (with pipes).")
+    ] = None,
 ) -> None:
     """Run the firmware with its devices against a running switch; screens and receipts are printed until
     Ctrl-C.
@@ -284,8 +296,80 @@ def run_terminal(
         )
     settings = {"host": host, "port": port, "locale": locale}
     given = {name: value for name, value in settings.items() if value is not None}
-    options = Options(settings=given, devices=ALL_DEVICES)
-    _run(_terminal_until_stopped(Place(data.absolute(), terminal), interpreter, options))
+    place = Place(data.absolute(), terminal)
+    further, lines = _further(place, given, line or [], till)
+    options = Options(settings={**given, **lines}, devices=ALL_DEVICES, further=further)
+    _run(_terminal_until_stopped(place, interpreter, options))
+
+
+def _further(
+    place: Place, given: Mapping[str, object], names: list[str], till: str | None
+) -> tuple[dict[str, Plugged], dict[str, object]]:
+    """Modem and register, and the setting of the lines."""
+    further: dict[str, Plugged] = {}
+    lines: list[dict[str, object]] = []
+    try:
+        settings = {**json.loads(place.given_settings.read_text("utf-8")), **given} if names else given
+    except FileNotFoundError:
+        settings = {"host": "", "port": 0}  # told when the terminal starts
+    for name in names:
+        if name == "tcp":
+            lines.append({"kind": "tcp"})
+            continue
+        try:
+            modem = line_named(name, str(settings["host"]), int(str(settings["port"])))
+        except ValueError as error:
+            raise CommandError(f"{error}, tcp", ExitCode.USAGE, "--line tcp --line dial") from None
+        further["modem"] = modem
+        lines.append(modem.line)
+    if till is not None:
+        if till not in TILLS:
+            raise CommandError(f"unknown register {till!r}", ExitCode.USAGE, f"--till {' or '.join(TILLS)}")
+        further["till"] = TillPort(Till(TILLS[till]), till)
+    return further, {"lines": lines} if lines else {}
+
+
+@app.command("till")
+def ask_till(
+    what: Annotated[str, typer.Argument(help=f"{', '.join(WISHES)}.")],
+    amount: Annotated[int, typer.Option(min=0, help="Of a sale: rial, at most 8 digits.")] = 0,
+    receipt: Annotated[str, typer.Option(help="Of a sale: the register's own number.")] = "",
+    stan: Annotated[str, typer.Option(help="Of a void; without one the newest.")] = "000000",
+    data: Data = DEFAULT_DATA,
+    terminal: TerminalId = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let the cash register of a running terminal ask it for something, and wait for the answer.
+
+    Exit code 3: nobody acknowledged it, the register goes on without. Example: vafa sim till sale --amount
+    2500000 --receipt A-17
+    """
+    request: JsonObject = {"do": what, "amount": amount, "receipt": receipt, "stan": stan}
+    answer = _ask(_control(data, terminal, "till.control"), request, TILL_SECONDS)
+    if as_json:
+        typer.echo(json.dumps(answer))
+    elif answer["answer"] is not None:
+        typer.echo(f"the terminal said: {answer['answer']}")
+    if answer["answer"] is None:
+        raise CommandError(
+            "nobody acknowledged it: the register goes on without points",
+            ExitCode.NETWORK,
+            "vafa sim till last, when the terminal is back",
+        )
+
+
+@app.command("modem")
+def tell_modem(
+    what: Annotated[str, typer.Argument(help="What happens on the line; a wrong word lists them.")],
+    data: Data = DEFAULT_DATA,
+    terminal: TerminalId = None,
+) -> None:
+    """Say what the telephone or the mobile network of a running terminal does from now on.
+
+    Example: vafa sim modem busy
+    """
+    _ask(_control(data, terminal, "modem.control"), {"do": what})
+    typer.echo(f"modem: {what}")
 
 
 async def _terminal_until_stopped(place: Place, interpreter: str, options: Options) -> None:
@@ -393,8 +477,8 @@ def _control(data: Path, terminal: str | None, socket: str) -> Path:
     return running[0].run / socket
 
 
-def _ask(control: Path, request: JsonObject) -> JsonObject:
+def _ask(control: Path, request: JsonObject, timeout_seconds: float = CONTROL_SECONDS) -> JsonObject:
     try:
-        return asyncio.run(ask(control, request, CONTROL_SECONDS))
+        return asyncio.run(ask(control, request, timeout_seconds))
     except ControlError as error:
         raise CommandError(str(error), ExitCode.NETWORK, "vafa sim terminal, or vafa demo") from None

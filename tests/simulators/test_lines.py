@@ -5,6 +5,9 @@ The simulated modem stands at the application's door; behind it the scripted des
 
 from __future__ import annotations
 
+import asyncio
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +17,12 @@ from hypothesis import strategies as st
 from simulators.dial_host import DialHost
 from simulators.gprs import Air, GprsModem
 from simulators.modem import HayesModem, Number
+from simulators.phone_line import MobileNetwork, PhoneLine
+from simulators.till import ECR17, Till, TillPort
 from terminal.flows.diagnostics import line_state
 from terminal.message import pack
-from terminal.settings import check
+from terminal.settings import LINES, MUST, check
+from terminal.ui import strings
 from tests.terminal.desk import SETTINGS, Desk, approve
 
 ANSWER_TPDU = b"\x60\x00\x00\x00\x03"
@@ -24,6 +30,7 @@ DIAL = {"kind": "dial", "numbers": ["1", "2"], "idle_s": 30}
 GPRS = {"kind": "gprs", "access_point": "vafa"}
 HOST = ("127.0.0.1", 8583)
 TIMEOUT_MS = 15000
+ON_THE_WAY = ("line_calling", "line_dialling", "line_connecting", "line_stands")
 
 
 class Switch:
@@ -133,6 +140,26 @@ def mobile(air: Air | None = None, lines: list[Any] | None = None, **changed: An
     desk = PhoneDesk(GprsModem("sim800", air), lines or [GPRS], **changed)
     air.hosts = {HOST: Switch(desk)}
     return desk
+
+
+def test_the_page_knows_every_setting_every_text_and_every_wish() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "lines.md").read_text("utf-8")
+    for kind, rows in LINES.items():
+        for name, _, otherwise in rows:
+            [row] = [
+                line for line in page.split("\n") if line.startswith(f"| {kind} ") and f"`{name}`" in line
+            ]
+            if otherwise and otherwise is not MUST:
+                assert json.dumps(otherwise) in row, row
+    for name in strings.names():
+        if name.startswith("line_") and name not in ON_THE_WAY:
+            title, _, _ = strings.text_of(name, "en").partition("\n")
+            assert title in page, name
+    for wanted in (PhoneLine("", 0), MobileNetwork("", 0), TillPort(Till(ECR17["message"]))):
+        with pytest.raises(ValueError, match="expected one of") as refusal:
+            asyncio.run(wanted.control({"do": "dance"}))
+        for wish in str(refusal.value).partition("one of ")[2].split(", "):
+            assert wish in page, wish
 
 
 def test_a_sale_over_the_phone_is_dialled_while_the_amount_is_typed() -> None:
