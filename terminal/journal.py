@@ -46,7 +46,7 @@ OPEN_RECORDS = 4  # requests under way at once; one is the rule
 CONTENT_BYTES = 512  # of one record, sealed; a request and its reversal need about 200
 BATCH_FILE = "batch.%d"
 BATCH_FILES = 48  # of 4 KiB: about 600 transactions, then the batch has to be closed
-SPARE_FILES = 12  # beyond them, for what was begun or queued before
+SPARE_FILES = 20  # beyond them, for what was begun or queued before: a full queue takes 15
 
 MAGIC = b"VJ1\n"
 HEAD_BYTES = 12

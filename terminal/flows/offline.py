@@ -82,6 +82,8 @@ async def earn(app, moment, fields, pending=None):
 def refusal(app, moment, amount):
     """The name of the text that says why an earn of so many rial can't be kept now, or None."""
     limits, batch, queue = app.settings, app.batch, app.queue
+    if app.journal.is_full:
+        return "batch_full"
     if amount > limits.offline_rial_each:
         return "offline_amount"
     if len(queue) >= min(limits.offline_most, MOST):
