@@ -99,8 +99,10 @@ class Cashier:
         has and the card's number. Raises KeyError: a value that is missing."""
         filled = {**flows.DEFAULTS, **({} if card is None else {"card": card.number}), **values}
         steps = [(step, flows.keys_of(step, filled)) for step in flows.SCRIPTS[script]]
-        await self.wait_until_idle()
         seen = self._begin()
+        current = self.terminal.current_screen
+        if current is None or current.name != IDLE:
+            await self.terminal.screen(IDLE)  # what stands there goes by itself
         for place, (step, keys) in enumerate(steps):
             if place:
                 await self.terminal.screen(step.on)

@@ -1,4 +1,4 @@
-"""Every flow of the terminal as a script: on which screen the cashier does what. Data and how it is filled in.
+"""Every flow of the terminal as a script: on which screen the cashier does what, and how that is filled in.
 
 Knows screens and keys; who waits and presses is `simulators.cashier`.
 """
@@ -31,7 +31,11 @@ def _steps(*steps: tuple[str, str]) -> tuple[Step, ...]:
 SCRIPTS: Final[Mapping[str, tuple[Step, ...]]] = {
     "enrol": _steps(("idle", "D"), ("swipe", CARD), ("mobile", "{mobile}#")),
     "enrol_with_pin": _steps(
-        ("idle", "D"), ("swipe", CARD), ("mobile", "{mobile}A"), ("new_pin", "{pin}#"), ("new_pin_again", "{pin}#")
+        ("idle", "D"),
+        ("swipe", CARD),
+        ("mobile", "{mobile}A"),
+        ("new_pin", "{pin}#"),
+        ("new_pin_again", "{pin}#"),
     ),
     "earn": _steps(("idle", CARD), ("amount", "{amount}#")),
     "earn_amount_first": _steps(("idle", "{amount}"), ("amount", CARD)),
@@ -58,7 +62,11 @@ SCRIPTS: Final[Mapping[str, tuple[Step, ...]]] = {
         ("idle", "#5"), ("swipe", "{card}#"), ("swipe", OTHER), ("proof", "#"), ("pin", "{pin}#")
     ),
     "replace_by_manager": _steps(
-        ("idle", "#5"), ("swipe", "{mobile}#"), ("swipe", OTHER), ("proof", "B"), ("manager_code", "{manager}#")
+        ("idle", "#5"),
+        ("swipe", "{mobile}#"),
+        ("swipe", OTHER),
+        ("proof", "B"),
+        ("manager_code", "{manager}#"),
     ),
     "pin_change": _steps(
         ("idle", "#6"),

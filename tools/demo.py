@@ -22,6 +22,7 @@ from simulators.cards import Deck
 from simulators.drawing import Watcher, heading
 from simulators.faults import FaultProxy
 from simulators.firmware import ALL_DEVICES, Options, Place, Terminal, prepare_micropython
+from simulators.flow_control import FlowControl
 from simulators.hsm_process import HsmProcess
 from simulators.issuing import issue_of, issued
 from simulators.process import VAFA, Process, ProcessEnded
@@ -241,6 +242,9 @@ async def _running(data: Path, port: int, show: _Show) -> AsyncIterator[Stack]:
         box = "" if hsm is None else f", HSM simulator on {demo_hsm.HOST}:{hsm.port}"
         show.line(f"switch on {switch.host}:{switch.port}{box}, terminal {TERMINAL} under {interpreter.name}")
         await terminal.start()
+        served = FlowControl(terminal)
+        cleanup.push_async_callback(served.stop)
+        await served.start()
         yield Stack(hsm, watch, switch, line, terminal)
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from simulators import flow_control, flows
 from simulators.cards import Card, Deck, is_luhn_valid
 from simulators.control import ControlError, JsonObject, ask
 from simulators.counter import LONGEST_HOLD_MS, TAP_MS
@@ -250,6 +251,68 @@ def wrong(
 
 
 @app.command()
+def flow(
+    script: Annotated[str | None, typer.Argument(help="Without one they are listed.")] = None,
+    values: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="amount=2500000 pin=1234 ...")
+    ] = None,
+    card: CardNumber = None,
+    new: NewCard = False,
+    other: Annotated[str | None, typer.Option(help="The other card. Default: a new one.")] = None,
+    data: Data = DEFAULT_DATA,
+    terminal: TerminalId = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have a cashier do a whole flow at a running terminal: cards, keys, and what comes of it.
+
+    Exit code 1: a transaction was declined. Example: vafa sim flow earn amount=2500000
+    """
+    if script is None or script not in flows.SCRIPTS:
+        for name in flows.SCRIPTS:
+            typer.echo("  ".join([name, *flows.values_of(name)]))
+        if script is not None:
+            raise CommandError(f"no flow is called {script!r}", ExitCode.USAGE, "vafa sim flow")
+        return
+    request: dict[str, Any] = {"do": "play", "script": script, "values": _values(values or [])}
+    control = _control(data, terminal, f"{flow_control.NAME}.control")
+    if flows.needs(script, flows.CARD) or "card" in flows.values_of(script):
+        request["card"] = swipe_request(_issued(_card_to_swipe(card, new, data), None, data), None)
+    if flows.needs(script, flows.OTHER):
+        request["other"] = swipe_request(
+            _issued(_card_to_swipe(other, other is None, data), None, data), None
+        )
+    answer = _ask(control, request)
+    transactions, receipts = _objects(answer["transactions"]), answer["receipts"]
+    if as_json:
+        typer.echo(json.dumps({"transactions": transactions, "receipts": receipts}, ensure_ascii=False))
+    else:
+        for done in transactions:
+            outcome = "approved" if done["approved"] else f"declined {done['response_code']}"
+            typer.echo(
+                f"{done['flow']}: {outcome}, points {done['points'] or 0}, balance {done['balance'] or 0}"
+            )
+        typer.echo(f"receipts: {len(_objects(receipts))}")
+    if not all(done["approved"] for done in transactions):
+        raise typer.Exit(ExitCode.NEGATIVE)
+
+
+def _values(given: list[str]) -> dict[str, str]:
+    found = {}
+    for one in given:
+        name, sign, value = one.partition("=")
+        if not sign:
+            raise CommandError(
+                f"{one!r} is no NAME=VALUE", ExitCode.USAGE, "vafa sim flow earn amount=2500000"
+            )
+        found[name] = value
+    return found
+
+
+def _objects(found: object) -> list[Any]:
+    return found if isinstance(found, list) else []
+
+
+@app.command()
 def reader(
     link: Annotated[Path, typer.Option(help="Where the firmware opens the serial line.")],
     control: Annotated[Path, typer.Option(help="Unix socket that takes requests.")],
@@ -380,13 +443,16 @@ async def _terminal_until_stopped(place: Place, interpreter: str, options: Optio
     watcher = Watcher(typer.echo)
     terminal.on_screen = watcher.screen
     terminal.on_receipt = watcher.receipt
+    served = flow_control.FlowControl(terminal)
     try:
         await terminal.start()
+        await served.start()
         typer.echo(f"terminal {place.terminal_id} runs; from another window:")
         typer.echo(f"  vafa sim swipe --data {place.data} --terminal {place.terminal_id} --new")
         for verb in ("tap", "insert", "scan"):
             typer.echo(f"  vafa sim {verb} --data {place.data} --terminal {place.terminal_id}")
         typer.echo(f'  vafa sim keys --data {place.data} --terminal {place.terminal_id} "2500000#"')
+        typer.echo(f"  vafa sim flow --data {place.data} --terminal {place.terminal_id} balance")
         stop, end = asyncio.create_task(stopped.wait()), asyncio.create_task(terminal.ended())
         await asyncio.wait((stop, end), return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
@@ -394,6 +460,7 @@ async def _terminal_until_stopped(place: Place, interpreter: str, options: Optio
             raise ProcessEnded(terminal.explain(f"the firmware ended with code {await end}"))
         end.cancel()
     finally:
+        await served.stop()
         await terminal.stop()
 
 

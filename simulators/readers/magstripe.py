@@ -218,7 +218,7 @@ class MagstripeReader:
         """Serve one request of the control socket: {"do": "swipe", "card", "expiry"?, "name"?, "faults"?}."""
         if request.get("do") != "swipe":
             raise ValueError('unknown request; known: {"do": "swipe", "card": "digits"}')
-        swipe = await self.swipe(_card_from_json(request), SwipeFaults.from_json(request.get("faults")))
+        swipe = await self.swipe(card_of_request(request), SwipeFaults.from_json(request.get("faults")))
         return {"card": swipe.card, "sent_bytes": swipe.sent_bytes, "corrupt": swipe.corrupt}
 
 
@@ -237,7 +237,8 @@ def swipe_request(card: Card, faults: SwipeFaults | None) -> JsonObject:
     return request
 
 
-def _card_from_json(request: JsonObject) -> Card:
+def card_of_request(request: JsonObject) -> Card:
+    """The card of `swipe_request`. Raises ValueError."""
     number = request.get("card")
     if not (isinstance(number, str) and number.isascii() and number.isdigit() and 8 <= len(number) <= 19):
         raise ValueError("card must be a string of 8-19 digits")

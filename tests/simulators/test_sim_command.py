@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import select
@@ -108,10 +109,24 @@ def test_a_terminal_beside_a_running_switch(tmp_path: Path) -> None:
             await asyncio.to_thread(terminal.until, "* بازگشت")
             swipe = await asyncio.to_thread(vafa, "sim", "swipe", "--data", str(tmp_path), "--tear", "3")
             assert swipe.returncode == 0, swipe.stderr
-            await asyncio.to_thread(terminal.until, "# بدون رمز")
+            await asyncio.to_thread(terminal.until, "A با رمز")
             no_pin = await asyncio.to_thread(vafa, "sim", "keys", "#", "--data", str(tmp_path))
             assert no_pin.returncode == 0, no_pin.stderr
             await asyncio.to_thread(terminal.until, "Activate card")
+            flow = await asyncio.to_thread(
+                vafa, "sim", "flow", "earn_amount_first", "amount=2500000", "--data", str(tmp_path)
+            )
+            assert flow.stdout.splitlines() == ["earn: approved, points 250, balance 250", "receipts: 2"]
+            over = await asyncio.to_thread(
+                vafa, "sim", "flow", "redeem", "points=251", "--json", "--data", str(tmp_path)
+            )
+            assert over.returncode == 1
+            assert json.loads(over.stdout)["transactions"][0]["response_code"] == "51"
+            without = await asyncio.to_thread(
+                vafa, "sim", "flow", "balance_by_mobile", "--data", str(tmp_path)
+            )
+            assert without.returncode == 3
+            assert "needs a value for mobile" in without.stderr
         finally:
             assert terminal.stop() == 0
             await switch.stop()
