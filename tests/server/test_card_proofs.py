@@ -19,6 +19,7 @@ from switch.ledger.verify import verify
 from switch.server.card_proofs import challenge_of
 from terminal.drivers.chip_card import prove, read_chip, read_tap
 from terminal.flows.member import by_tap, pin_digits
+from terminal.flows.member import challenge_of as asked_of
 from tests.server.bench import Bench, enciphered, pin
 from tests.server.playing import play
 from tests.server.test_card_values import code
@@ -403,3 +404,25 @@ def test_a_proof_of_a_card_that_nobody_has_says_nothing_of_it(tmp_path: Path) ->
         assert await code(bench, with_proof(message, bytes(12))) == "82"
 
     play(tmp_path, story)
+
+
+def test_terminal_and_switch_ask_a_chip_the_same() -> None:
+    fields = {
+        "3": "406060",
+        "4": "000000010000",
+        "11": "000123",
+        "12": "140305",
+        "13": "0824",
+        "41": "10000001",
+    }
+    for tags in (
+        {},
+        {"01": "000000000100"},
+        {"0B": "9364001234567898"},
+        {"01": "000000000100", "0B": "1" * 19},
+    ):
+        for left_out in ("", "4"):
+            told = {name: value for name, value in fields.items() if name != left_out}
+            there: dict[int, Any] = {int(name): value for name, value in told.items()}
+            there[48] = {int(tag, 16): value for tag, value in tags.items()}
+            assert challenge_of(Message("0200", {**told, "48": tags})) == asked_of(there)
