@@ -11,7 +11,8 @@ REFUSED = "refused"  # record: of software, then of parameters: version (4), rea
 SOFTWARE, PARAMETERS = 0, 1
 _REFUSED_BYTES = 5
 OFFER_BYTES = 40
-PAUSE_MS = 30000  # after a line or a switch that did not do
+PAUSE_MS = 5000  # after a piece that did not come
+REFUSED_PAUSE_MS = 30000  # after one that the switch would not give
 LONGEST_PAUSE_MS = 3600000  # doubles up to this
 NOTHING, ITS_TABLE, ALL = 0, 1, 2
 QUIET_MS = 5000  # nobody touched the terminal for so long before it restarts
@@ -159,8 +160,9 @@ class Downloads:
             return None
         return max(0, self._not_before_ms - now_ms)
 
-    def pause(self, now_ms):
+    def pause(self, now_ms, least_ms=0):
         """It did not do just now: later again."""
+        self._pause_ms = max(self._pause_ms, least_ms)
         self._not_before_ms = now_ms + self._pause_ms
         self._pause_ms = min(2 * self._pause_ms, LONGEST_PAUSE_MS)
 

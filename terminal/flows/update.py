@@ -20,6 +20,7 @@ from terminal.downloads import (
     OTHER_MODEL,
     PARAMETERS,
     QUIET_MS,
+    REFUSED_PAUSE_MS,
     SOFTWARE,
     STEP_MISSING,
     WRONG_VALUE,
@@ -130,7 +131,7 @@ async def _piece(app, kinds, work):
     elif answer[39] != APPROVED_CODE:
         app.log("warning", "download: refused with " + answer[39])
         downloads.is_stale = True
-        downloads.pause(app.clock.now_ms())
+        downloads.pause(app.clock.now_ms(), REFUSED_PAUSE_MS)
     elif answer.get(48, {}).get(TAG_PIECE_AT) == "%08d" % at and 0 < len(answer.get(61, b"")) <= work.left():
         work.take(answer[61])
         downloads.went_on()
