@@ -2,12 +2,14 @@
 asked for an echo. Nothing of keys but that they are there; nothing of cards.
 """
 
+from terminal.app import SIGN_ON_MS
 from terminal.flows.dialogue import ENTRY_MS, choose
 from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
 from terminal.flows.outcome import APPROVED_CODE
 from terminal.flows.present import printed
 from terminal.flows.wait import KEY, Wait
 from terminal.message_tables import DICTIONARY_VERSION
+from terminal.text import later
 from terminal.ui.strings import pair_of
 
 ECHO = "301"  # DE 70
@@ -27,17 +29,29 @@ async def show(app):
 
 
 def line_state(app):
-    """Line and what carries it, how long ago the sign-on was (hh:mm of the clock until it ends), keys."""
+    """Line and what carries it, when the last sign-on was (hh:mm), keys."""
     line = tuple([text + app.line_carrier() for text in verdict(app.line_is_up)])
     left_ms = app.sign_on_left_ms()
-    signed_on = "%02d:%02d" % (left_ms // 3600000, left_ms // 60000 % 60) if left_ms else NONE
+    signed_on = NONE
+    if left_ms:
+        signed_on = "%02d:%02d" % later(app.clock.wall(), -((SIGN_ON_MS - left_ms) // 1000))[3:5]
     return line, signed_on, verdict(not app.keys.trouble)
 
 
 def software_state(app):
-    """Version of the messages, number of the batch, requests that are open or queued, storage."""
+    """Versions of software, parameters and messages, number of the batch, requests that are open or queued,
+    storage."""
     pending = app.opened_journal().pending() is not None
-    return str(DICTIONARY_VERSION), app.batch.number, int(pending) + len(app.queue), verdict(stores(app))
+    versions = "%s/%d/%d" % (software_version(app), app.downloads.version, DICTIONARY_VERSION)
+    return versions, app.batch.number, int(pending) + len(app.queue), verdict(stores(app))
+
+
+def software_version(app):
+    """Of the running software; NONE where it can't be updated, or the storage can't say."""
+    try:
+        return app.downloads.running() if app.downloads.update is not None else NONE
+    except OSError:
+        return NONE
 
 
 def device_state(app):

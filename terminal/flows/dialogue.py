@@ -27,19 +27,19 @@ class Cancelled(Exception):
     """The cashier went back, or away."""
 
 
-async def ask_number(app, screen, title, longest=LONGEST_NUMBER):
-    """A whole number above zero, keyed in and confirmed. Raises Cancelled."""
-    return (await ask_sale(app, screen, title, longest=longest))[0]
+async def ask_number(app, screen, title, offered=0):
+    """A whole number above zero, keyed in and confirmed. Raises Cancelled. offered: what ENTER alone takes."""
+    return (await ask_sale(app, screen, title, offered=offered))[0]
 
 
-async def ask_sale(app, screen, title, digits="", kinds=(KEY,), longest=LONGEST_NUMBER):
+async def ask_sale(app, screen, title, digits="", kinds=(KEY,), offered=0):
     """As ask_number(), and the member whose card ended the entry instead of a key, or None.
 
     digits: keyed in already; kinds: with CARD and BAD_CARD a card may come.
     """
     text = None
     while True:
-        app.screens.show(screen, title, int(digits or "0"), text=text)
+        app.screens.show(screen, title, int(digits or offered), text=text)
         kind, key = await Wait(kinds, ENTRY_MS)
         text = None
         if kind == TIMEOUT or (key == CANCEL and not digits):
@@ -51,9 +51,9 @@ async def ask_sale(app, screen, title, digits="", kinds=(KEY,), longest=LONGEST_
         elif key == CANCEL:
             digits = ""
         elif key == ENTER:
-            if digits:
-                return int(digits), None
-        elif kind == KEY and "0" <= key <= "9" and len(digits) < longest and (digits or key != "0"):
+            if digits or offered:
+                return int(digits or offered), None
+        elif kind == KEY and "0" <= key <= "9" and len(digits) < LONGEST_NUMBER and (digits or key != "0"):
             digits += key
 
 

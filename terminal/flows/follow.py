@@ -20,13 +20,15 @@ SIGNS = {"earn": "+", "redeem": "-", "split": "-"}
 
 
 class Original:
-    """What a receipt tells of a transaction: rrn, flow, stan, amount (rial), points."""
+    """What a receipt tells of a transaction: rrn, flow, stan, amount (rial), sale (rial, of a split one),
+    points."""
 
-    def __init__(self, rrn, flow, stan="", amount=0, points=0):
+    def __init__(self, rrn, flow, stan="", amount=0, sale=0, points=0):
         self.rrn = rrn
         self.flow = flow
         self.stan = stan
         self.amount = amount
+        self.sale = sale
         self.points = points
 
 
@@ -48,7 +50,9 @@ async def give_back(app, flow):
     flow = "return" if await choose(app, "return_of", "12", pair_of(flow)) == "1" else "refund"
     title = pair_of(flow)
     original = await ask_original(app, title, VOIDABLE if flow == "return" else ("redeem", "split"))
-    return await follow(app, flow, original.rrn, await ask_number(app, "amount", title))
+    # The rial of the whole sale are offered; a refund is at most of what points paid.
+    whole = original.sale if flow == "return" and original.sale else original.amount
+    return await follow(app, flow, original.rrn, await ask_number(app, "amount", title, whole))
 
 
 async def follow(app, flow, rrn, amount, kind=None):
@@ -114,7 +118,8 @@ def recent(app, flows):
         if outcome.flow == "void":
             found = [original for original in found if original.rrn != outcome.follows]
         elif outcome.flow in flows:
-            found.append(Original(outcome.rrn, outcome.flow, outcome.stan, outcome.amount, outcome.points))
+            told = outcome.stan, outcome.amount, outcome.sale, outcome.points
+            found.append(Original(outcome.rrn, outcome.flow, *told))
             found = found[-MOST:]
     found.reverse()
     return found

@@ -141,10 +141,7 @@ class Outcome:
     def why(self):
         """Why it was declined, as (English, Persian): the reason when the switch gives one that the tables
         know, else what the response code means."""
-        if self.reason not in REASONS:
-            return RESPONSES.get(self.response_code, ("", ""))
-        pair = zip(REASONS[self.reason], LOCALES)
-        return tuple([text.format(grouped(self.reason_number, locale)) for text, locale in pair])
+        return why(self.answer)
 
     def event(self, flow=None):
         """The `transaction` event. flow: instead of the request's own."""
@@ -157,6 +154,16 @@ def _expiring(digits):
         return None
     day = int(digits[:4]), int(digits[4:6]), int(digits[6:8])
     return (int(digits[_DAY_DIGITS:]), day) if is_date(*day) else None
+
+
+def why(answer):
+    """Why an answer's fields decline, as Outcome.why()."""
+    tags = answer.get(48, {})
+    reason = tags.get(TAG_REASON)
+    if reason not in REASONS:
+        return RESPONSES.get(answer[39], ("", ""))
+    number = int(tags.get(TAG_REASON_NUMBER, "0"))
+    return tuple([text.format(grouped(number, locale)) for text, locale in zip(REASONS[reason], LOCALES)])
 
 
 def event_of(flow, stan, answer):

@@ -6,9 +6,9 @@ Not reversed when no answer comes: the cashier is told that either PIN may be th
 from terminal.flows.dialogue import RESULT_MS, ask_member, hold, tell
 from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
 from terminal.flows.member import is_of_program, joined, pin_digits
-from terminal.flows.outcome import APPROVED_CODE, MESSAGES, event_of
+from terminal.flows.outcome import APPROVED_CODE, MESSAGES, event_of, why
 from terminal.flows.proof import ask_new_pin, ask_proof
-from terminal.message_tables import RESPONSES, TAG_NEW_PIN_BLOCK
+from terminal.message_tables import TAG_NEW_PIN_BLOCK
 from terminal.security import wipe
 from terminal.ui.strings import pair_of
 
@@ -47,5 +47,5 @@ async def change_pin(app, flow=FLOW):
     code = answer[39]
     if code == APPROVED_CODE:
         return await tell(app, "pin_changed")
-    app.screens.show("declined", title, code, RESPONSES.get(code, ("", "")))
+    app.screens.show("declined", title, code, why(answer))
     return await hold(RESULT_MS)

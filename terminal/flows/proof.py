@@ -7,9 +7,9 @@ show stars.
 from terminal.flows.dialogue import CANCEL, ENTER, ENTRY_MS, MESSAGE_MS, Cancelled, choose, tell, typed
 from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
 from terminal.flows.member import MOBILE_DIGITS, by_number, joined, pin_digits
-from terminal.flows.outcome import APPROVED_CODE, MESSAGES
+from terminal.flows.outcome import APPROVED_CODE, MESSAGES, why
 from terminal.flows.wait import KEY, TIMEOUT, Wait
-from terminal.message_tables import RESPONSES, TAG_ONE_TIME_CODE, TAG_SUPERVISOR
+from terminal.message_tables import TAG_ONE_TIME_CODE, TAG_SUPERVISOR
 from terminal.pin import LONGEST_PIN, SHORTEST_PIN
 from terminal.security import same, wipe
 from terminal.ui.strings import pair_of
@@ -156,7 +156,7 @@ async def ask_code(app, title, member):
         return None
     code = answer[39]
     if code != APPROVED_CODE:
-        app.screens.show("declined", pair_of("code"), code, RESPONSES.get(code, ("", "")))
+        app.screens.show("declined", pair_of("code"), code, why(answer))
         await Wait((KEY,), MESSAGE_MS)
         return None
     secret = await ask_secret(app, "one_time_code", title, CODE_DIGITS, CODE_DIGITS)

@@ -29,7 +29,7 @@ async def open_menu(app, flow):
         from terminal.flows.training import end
 
         return await end(app)
-    if not await admitted(app):
+    if not await admitted(app, chooses=True):
         return None
     key = await choose(app, "manager", "1234")
     if key == "1":
@@ -47,12 +47,15 @@ async def open_menu(app, flow):
     return await change(app)
 
 
-async def admitted(app):
-    """Whether the supervisor is there. Raises Cancelled, JournalError."""
+async def admitted(app, chooses=False):
+    """Whether the supervisor is there. Raises Cancelled, JournalError.
+
+    chooses: where there is no code yet, whoever is there chooses it; else nobody is the supervisor.
+    """
     while True:
         wrong, salt, expected = kept(app)
         if expected is None:
-            return await choose_code(app)
+            return chooses and await choose_code(app)
         now_ms = app.clock.now_ms()
         if wrong >= TRIES:
             if app.supervisor_from_ms is None:  # a restart shortens nothing

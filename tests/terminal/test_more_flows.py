@@ -314,6 +314,35 @@ def test_goods_come_back_in_part():
     assert desk.transactions[-1]["flow"] == "return"
 
 
+def test_the_whole_sale_is_offered_for_its_return():
+    desk = Desk()
+    desk.keys("#4")
+    desk.swipe()
+    desk.keys("50000#100#")
+    desk.keys("#")
+    desk.keys("#211")
+    assert "50,000" in desk.lines
+    desk.keys("#")
+    assert (last(desk)[1][3], last(desk)[1][4]) == ("206000", "000000050000")
+    desk.keys("#")
+    desk.keys("#221" + "7" + "*")
+    assert "10,000" in desk.lines
+    desk.keys("#")
+    assert (last(desk)[1][3], last(desk)[1][4]) == ("200060", "000000010000")
+
+
+def test_a_code_that_is_not_sent_says_why():
+    def switch(mti, fields):
+        mti, answer = approve(mti, fields)
+        if fields.get(3) == "336000":
+            answer[39], answer[48] = "12", {4: "0302"}
+        return mti, answer
+
+    desk = Desk(switch=switch)
+    desk.keys("B" + MOBILE + "#5#")
+    assert "No mobile number is known for this card" in " ".join(desk.lines)
+
+
 def test_points_come_back_for_rial():
     desk = Desk()
     desk.keys("#2" + "2" + "0" + "2A" + "0000012345" + "#" + "5000#")

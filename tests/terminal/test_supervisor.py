@@ -149,6 +149,12 @@ def test_a_supervisor_answers_for_a_replacement():
     assert desk.screens[-1] == "idle" and len(desk.requests) == 2
 
 
+def test_where_nobody_is_the_supervisor_nobody_answers_for_a_member():
+    desk = Desk()
+    desk.keys("#5" + MOBILE + "#" + "9364009999999909" + "#" + "B")
+    assert desk.screens[-1] == "idle" and desk.mtis() == ["0800"]
+
+
 # ---------------------------------------------------------------- state and test
 
 
@@ -156,7 +162,7 @@ def test_the_state_is_told_page_by_page_and_then_tested():
     desk = shop()
     open_menu(desk)
     desk.keys("2")
-    assert desk.screens[-1] == "state_line" and desk.lines[1] == "Line: ok"
+    assert desk.screens[-1] == "state_line" and desk.lines[1:3] == ["Line: ok", "Sign-on 14:03"]
     desk.keys("#")
     assert desk.screens[-1] == "state_software" and "Storage: ok" in desk.lines
     desk.keys("#")
