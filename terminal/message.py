@@ -100,9 +100,9 @@ def _pack_field(body, number, value):
     else:
         content = _to_bytes(path, kind, shortest, longest, pad, value)
         length = len(value)
-    if prefix:
-        text = "%d" % length
-        body.extend(unhexlify("0" * (prefix * 2 - len(text)) + text))
+    for place in range(prefix - 1, -1, -1):
+        two = length // 100**place % 100
+        body.append(two // 10 << 4 | two % 10)
     body.extend(content)
 
 

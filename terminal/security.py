@@ -24,14 +24,15 @@ class Cmac:
     def tag(self, data):
         """The 16-byte tag over `data` (bytes)."""
         whole = len(data) - (len(data) % BLOCK or (BLOCK if data else 0))
-        last = bytes(data[whole:])
+        view = memoryview(data)
+        last = bytes(view[whole:])
         if len(last) == BLOCK:
             last = xor(last, self._last_whole)
         else:
             last = xor(last + b"\x80" + bytes(BLOCK - 1 - len(last)), self._last_padded)
         chain = self._aes(self._key, CBC, bytes(BLOCK))
         if whole:
-            chain.encrypt(bytes(data[:whole]))
+            chain.encrypt(view[:whole])
         return chain.encrypt(last)
 
 
@@ -108,7 +109,10 @@ def unpadded(data):
 
 def xor(left, right):
     """Both bit by bit; as long as the shorter one."""
-    return bytes([a ^ b for a, b in zip(left, right)])
+    result = bytearray(min(len(left), len(right)))
+    for place in range(len(result)):
+        result[place] = left[place] ^ right[place]
+    return bytes(result)
 
 
 def _doubled(block):
