@@ -28,7 +28,7 @@ class Cancelled(Exception):
 
 
 async def ask_number(app, screen, title, offered=0):
-    """A whole number above zero, keyed in and confirmed. Raises Cancelled. offered: what ENTER alone takes."""
+    """A whole number above zero, keyed in. Raises Cancelled. offered: what ENTER alone takes."""
     return (await ask_sale(app, screen, title, offered=offered))[0]
 
 

@@ -62,7 +62,7 @@ async def follow(app, flow, rrn, amount, kind=None):
 
 
 async def ask_original(app, title, flows):
-    """The Original that the cashier means; its flow is "" when only the reference is known. Raises Cancelled."""
+    """The Original that is meant; its flow is "" when only the reference is known. Raises Cancelled."""
     found = recent(app, flows)
     first = 0
     while found:

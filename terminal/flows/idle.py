@@ -6,7 +6,18 @@ from terminal.flows.dialogue import MENU, MORE, Cancelled, ask_sale, choose, tel
 from terminal.flows.present import present
 from terminal.flows.reverse import reverse
 from terminal.flows.trade import Refused, trade
-from terminal.flows.wait import BAD_CARD, CARD, DEVICE, FOREIGN, KEY, KEYS_LOADED, LINE_UP, TILL, TIMEOUT, Wait
+from terminal.flows.wait import (
+    BAD_CARD,
+    CARD,
+    DEVICE,
+    FOREIGN,
+    KEY,
+    KEYS_LOADED,
+    LINE_UP,
+    TILL,
+    TIMEOUT,
+    Wait,
+)
 from terminal.journal import QUEUED, SENT, JournalError
 from terminal.keys import NoKey
 from terminal.ui.strings import pair_of
