@@ -12,7 +12,7 @@ SYSTEM_PACKAGES := tools/system-packages.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages micropython card-desk run test lint soak mutations fuzz bench bench-codec bench-crypto bench-hsm bench-switch bench-size clean
+.PHONY: help setup system-packages micropython card-desk run test lint soak mutations fuzz bench bench-codec bench-crypto bench-hsm bench-switch bench-size budget clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -125,6 +125,10 @@ bench-switch: setup ## authorizations per second over TCP, durable, and the ledg
 
 bench-size: setup ## cost of an authorization, start and verification on ledgers of 10^4 to 10^7 transfers: an hour
 	@$(BIN)/python -m benchmarks.ledger_size --full
+
+TRANSACTIONS ?= 1000
+budget: setup ## what the firmware takes of a terminal: code, heap, largest allocation, growth (TRANSACTIONS=n)
+	@$(BIN)/python -m simulators.campaigns.firmware_budget --transactions $(TRANSACTIONS)
 
 clean: ## remove everything that the other targets made (data included)
 	rm -rf $(VENV) .tools build data .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

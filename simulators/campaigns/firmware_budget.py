@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from simulators.campaigns.shop import HASTE, Shop
 from simulators.cards import Card
@@ -36,14 +36,34 @@ PEAK_BYTES: Final = 150 * KIB
 GARBAGE_BYTES: Final = 4 * KIB  # of packing and MACing one request
 # Between two looks at rest the log's counters may have become longer texts; a leak adds up, this does not.
 GROWTH_BYTES: Final = 512
+# What is over its budget still: the tests hold it where it is, `make budget` fails. Lower them as it shrinks.
+HELD_CODE_BYTES: Final = 225_000
+HELD_GARBAGE_BYTES: Final = 6 * KIB
 METER: Final = Path(__file__).with_name("metered_firmware.py")
 MESSAGE: Final = Path(__file__).with_name("metered_message.py")
 TREE: Final = ROOT / "build" / "metered"
 REPORT: Final = ROOT / "build" / "budget"
-WARM_UP: Final = 5  # transactions until everything that stays has come
+WARM_UP: Final = 3  # transactions until everything that stays has come
 
 EARN_RIAL: Final = 2_500_000
 REDEEMED: Final = 10
+
+
+class Row(NamedTuple):
+    """A budget in bytes. held: where the tests hold what is over it, until it is not."""
+
+    what: str
+    size: int
+    most: int
+    held: int = 0
+
+    def limit(self, held: bool) -> int:
+        """What it may be."""
+        return max(self.held, self.most) if held else self.most
+
+    def told(self, held: bool) -> str:
+        """The row as an error."""
+        return f"{self.what}: {self.size:,} bytes, at most {self.limit(held):,}"
 
 
 @dataclass(slots=True)
@@ -58,25 +78,25 @@ class Report:
     growth: int = 0
     transactions: int = 0
     garbage: int = 0
+    request: int = 0
     kept: int = 0
     problems: list[str] = field(default_factory=list)
 
-    def over(self) -> list[str]:
-        """What is over its budget, or went wrong; nothing when all is well."""
-        peak = max(self.flows.values(), default=0)
-        limits = (
-            ("code of the fullest profile", sum(self.code.values()), CODE_BYTES),
-            ("fonts and strings", sum(self.fonts.values()), FONT_BYTES),
-            ("data at rest", self.rest, REST_BYTES),
-            ("data at most", peak, PEAK_BYTES),
-            (f"growth over {self.transactions} transactions", self.growth, GROWTH_BYTES),
-            ("garbage of one request", self.garbage, GARBAGE_BYTES),
-            ("kept of one request", self.kept, 0),
-        )
-        found = [
-            f"{what}: {bytes_:,} bytes, at most {most:,}" for what, bytes_, most in limits if bytes_ > most
+    def rows(self) -> list[Row]:
+        """Everything that has a budget."""
+        return [
+            Row("code of the fullest profile", sum(self.code.values()), CODE_BYTES, HELD_CODE_BYTES),
+            Row("fonts and strings", sum(self.fonts.values()), FONT_BYTES),
+            Row("data at rest", self.rest, REST_BYTES),
+            Row("data at most", max(self.flows.values(), default=0), PEAK_BYTES),
+            Row(f"growth over {self.transactions} transactions", self.growth, GROWTH_BYTES),
+            Row("garbage of one request, packed and MACed", self.garbage, GARBAGE_BYTES, HELD_GARBAGE_BYTES),
+            Row("kept of one request", self.kept, 0),
         ]
-        return found + self.problems
+
+    def over(self, held: bool = False) -> list[str]:
+        """What is over its budget (held: over what it is held at), or went wrong."""
+        return [row.told(held) for row in self.rows() if row.size > row.limit(held)] + self.problems
 
 
 # ---------------------------------------------------------------- code
@@ -147,6 +167,7 @@ class Meter:
         self.rest = self.peak = self.code = 0
         self.complaints: list[str] = []
         self.failed = asyncio.Event()
+        self._told = asyncio.Event()
 
     def heard(self, line: str) -> None:
         """One line of the firmware's output."""
@@ -159,11 +180,15 @@ class Meter:
             return
         told = json.loads(line)
         self.rest, self.code = told["rest"], told["code"]
-        self.peak = max(self.peak, told["peak"])
+        self.peak = told["peak"]
+        self._told.set()
 
-    def begin(self) -> None:
-        """The next peak is of what comes now."""
-        self.peak = 0
+    async def after(self, flow: Awaitable[object]) -> int:
+        """The most data while this flow ran."""
+        self._told.clear()
+        await flow
+        await self._told.wait()  # comes behind the idle screen
+        return self.peak
 
 
 class Bench:
@@ -215,12 +240,10 @@ async def measure_heap(report: Report, data: Path, transactions: int) -> None:
     async def metered(cashier: Cashier, card: Card, meter: Meter) -> None:
         await cashier.wait_until_idle()
         for name, flow in FLOWS.items():
-            meter.begin()
-            await flow(cashier, card)
-            report.flows[name] = meter.peak
-        await _trade(cashier, card, WARM_UP)
+            report.flows[name] = await meter.after(flow(cashier, card))
+        await meter.after(_trade(cashier, card, WARM_UP))
         first = meter.rest
-        await _trade(cashier, card, transactions)
+        await meter.after(_trade(cashier, card, transactions))
         report.rest, report.loaded_at_rest = max(first, meter.rest), meter.code
         report.growth, report.transactions = meter.rest - first, transactions
 
@@ -228,7 +251,6 @@ async def measure_heap(report: Report, data: Path, transactions: int) -> None:
         await cashier.wait_until_idle()
         for flow in FLOWS.values():
             await flow(cashier, card)
-        await _trade(cashier, card, WARM_UP)
 
     shop = Shop(data, interpreter(HEAP_BYTES), terminals=0, seed=1)
     async with shop.open():
@@ -267,6 +289,7 @@ def measure_message(report: Report) -> None:
         return
     told = json.loads(run.stdout)
     report.garbage, report.kept = told["garbage"], told["kept"]
+    report.request = told["request"]
 
 
 # ---------------------------------------------------------------- report
@@ -283,17 +306,8 @@ def measured(data: Path, transactions: int) -> Report:
 
 def as_text(report: Report) -> str:
     """The report for people."""
-    peak = max(report.flows.values(), default=0)
-    rows = [
-        ("code of the fullest profile", sum(report.code.values()), CODE_BYTES),
-        ("fonts and strings", sum(report.fonts.values()), FONT_BYTES),
-        ("data at rest", report.rest, REST_BYTES),
-        ("data at most", peak, PEAK_BYTES),
-        (f"growth over {report.transactions} transactions", report.growth, GROWTH_BYTES),
-        ("garbage of one request, packed and MACed", report.garbage, GARBAGE_BYTES),
-    ]
     lines = ["| what | bytes | at most |", "|---|---:|---:|"]
-    lines += [f"| {what} | {size:,} | {most:,} |" for what, size, most in rows]
+    lines += [f"| {row.what} | {row.size:,} | {row.most:,} |" for row in report.rows()]
     lines += ["", "| flow | most data while it runs |", "|---|---:|"]
     lines += [f"| {name} | {size:,} |" for name, size in report.flows.items()]
     lines += ["", "| module | bytes of .mpy |", "|---|---:|"]
