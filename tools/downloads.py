@@ -237,7 +237,7 @@ def roll_back(
         known = draft.group(group).parameters
         earlier = [one for one in known[:-1] if version in (None, one.version)]
         if not earlier:
-            what = "an earlier version" if version is None else f"version {version} before the newest"
+            what = "earlier version" if version is None else f"version {version} before the newest"
             raise ChangeRefused(
                 f"group {group} has no {what}", "vafa terminal parameters list tells what there is"
             )
