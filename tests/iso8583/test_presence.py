@@ -39,12 +39,12 @@ ROWS = (
     (
         "card number and track",
         changed(EARN, f2="9364001234567890"),
-        [("2", "exactly one of fields 2, 35, 48.07, 48.20 must be present; there are 2", "30")],
+        [("2", "exactly one of fields 2, 35, 48.07, 48.15, 48.20 must be present; there are 2", "30")],
     ),
     (
         "neither card number nor track",
         changed(EARN, f35=None),
-        [("2", "exactly one of fields 2, 35, 48.07, 48.20 must be present; there are 0", "30")],
+        [("2", "exactly one of fields 2, 35, 48.07, 48.15, 48.20 must be present; there are 0", "30")],
     ),
     ("no MAC", changed(EARN, f64=None), [("64", "the MAC is missing", "30")]),
     (
