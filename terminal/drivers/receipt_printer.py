@@ -139,7 +139,7 @@ class ReceiptPrinter:
         self._put(raster(strip, self.width), now_ms)
 
     def _put(self, data, now_ms):
-        self._out += data
+        self._out = self._out + data if self._out else data
         if self._bytes_a_second is None:
             self._waits_ms = now_ms + STALL_MS
         else:
@@ -207,15 +207,18 @@ def raster(strip, width):
     rows = len(strip) // line
     assert 0 < rows <= ROWS, "a strip has up to ROWS lines"
     assert rows * line == len(strip), "whole lines"
-    used = line
-    while used > 1 and not _is_black(strip, line, rows, used - 1):
-        used -= 1
+    used = 1
+    for at in range(0, len(strip), line):
+        place = line - 1
+        while place >= used and not strip[at + place]:
+            place -= 1
+        if place >= used:
+            used = place + 1
     data = bytearray(8 + used * rows)
     data[:8] = bytes((0x1D, 0x76, 0x30, 0, used, 0, rows, 0))
-    for row in range(rows):
-        data[8 + row * used : 8 + (row + 1) * used] = strip[row * line : row * line + used]
-    return bytes(data)
-
-
-def _is_black(strip, line, rows, column):
-    return any(strip[row * line + column] for row in range(rows))
+    to = 8
+    for at in range(0, len(strip), line):
+        for place in range(at, at + used):
+            data[to] = strip[place]
+            to += 1
+    return data

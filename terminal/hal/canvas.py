@@ -11,6 +11,10 @@ except ImportError:
     framebuf = None
 
 
+# The picture that is put on a canvas just now: used again and again, for a text has hundreds of letters.
+_picture = bytearray(256)
+
+
 class Canvas:
     """width: a multiple of 8; height: too, when packed by columns. dots: the bytes."""
 
@@ -24,8 +28,7 @@ class Canvas:
             self._frame = framebuf.FrameBuffer(self.dots, width, height, kind)
 
     def clear(self):
-        for place in range(len(self.dots)):
-            self.dots[place] = 0
+        self.rectangle(0, 0, self.width, self.height, False)
 
     def invert(self, y, height):
         """Turn these lines black on white into white on black. With packing by columns both are
@@ -40,9 +43,11 @@ class Canvas:
 
     if framebuf:
 
-        def blit(self, bits, width, height, x, y):
-            """Put black dots of a picture, packed by lines, on it."""
-            picture = framebuf.FrameBuffer(bytearray(bits), width, height, framebuf.MONO_HLSB)
+        def blit(self, bits, at, width, height, x, y):
+            """Put black dots of a picture, packed by lines, on it. They begin at this place of the bytes."""
+            for place in range((width + 7) // 8 * height):
+                _picture[place] = bits[at + place]
+            picture = framebuf.FrameBuffer(_picture, width, height, framebuf.MONO_HLSB)
             self._frame.blit(picture, x, y, 0)
 
         def rectangle(self, x, y, width, height, is_black=True):
@@ -55,11 +60,12 @@ class Canvas:
 
     else:
 
-        def blit(self, bits, width, height, x, y):
-            """Put black dots of a picture, packed by lines, on it."""
+        def blit(self, bits, at, width, height, x, y):
+            """Put black dots of a picture, packed by lines, on it. They begin at this place of the bytes."""
             line = (width + 7) // 8
             for row in range(max(0, -y), min(height, self.height - y)):
-                dots = int.from_bytes(bits[row * line : (row + 1) * line], "big") >> (8 * line - width)
+                begin = at + row * line
+                dots = int.from_bytes(bits[begin : begin + line], "big") >> (8 * line - width)
                 self._put(dots, width, x, y + row, True)
 
         def rectangle(self, x, y, width, height, is_black=True):

@@ -7,7 +7,8 @@ widths.
 
 from terminal.ui.shaping import shaped, visual
 
-_HEAD_BYTES = 5
+# What stands before the dots of a letter, a byte each, behind how wide it is.
+_LEFT, _TOP, _ACROSS, _DOWN, _HEAD_BYTES = 1, 2, 3, 4, 5
 UNKNOWN = 0x3F  # drawn for what a font lacks
 
 
@@ -26,14 +27,14 @@ def draw(canvas, font, text, x, y, is_rtl, right=None):
     places = [_place(font, point) for point in points]
     if right is not None:
         x = right - sum([glyphs[place] for place in places])
-    view = memoryview(glyphs)
     for place in places:
-        advance, left, top, across, down = view[place : place + _HEAD_BYTES]
+        across = glyphs[place + _ACROSS]
         if across:
-            at = place + _HEAD_BYTES
-            bits = view[at : at + (across + 7) // 8 * down]
-            canvas.blit(bits, across, down, x + (left - 256 if left > 127 else left), y + top)
-        x += advance
+            left = glyphs[place + _LEFT]
+            left = x + (left - 256 if left > 127 else left)
+            top = y + glyphs[place + _TOP]
+            canvas.blit(glyphs, place + _HEAD_BYTES, across, glyphs[place + _DOWN], left, top)
+        x += glyphs[place]
     return x
 
 

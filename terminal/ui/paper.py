@@ -27,46 +27,57 @@ _SIGNATURE_DOTS = 72  # nine millimetres
 
 
 def strips(rows, dots, is_rtl):
-    """Yields bytes of up to STRIP_LINES lines, the left dot in the highest bit. dots: of a line, a
-    multiple of 8; is_rtl: lines begin on the right, labels too."""
+    """Yields up to STRIP_LINES lines as packed bytes, the left dot in the highest bit; each is to be used
+    before the next is asked for. dots: of a line, a multiple of 8; is_rtl: lines begin on the right, labels
+    too."""
     assert dots % 8 == 0, "lines of whole bytes"
+    step = STRIP_LINES * dots // 8
+    sheets = {}
     for row in rows:
-        for canvas in _drawn(row, dots, is_rtl):
-            line = dots // 8
-            step = STRIP_LINES * line
+        for canvas in _drawn(row, dots, is_rtl, sheets):
             view = memoryview(canvas.dots)
             for at in range(0, len(view), step):
-                yield bytes(view[at : at + step])
+                yield view[at : at + step]
 
 
-def _drawn(row, dots, is_rtl):
+def _sheet(dots, height, sheets):
+    """A blank canvas; one of each height is used again and again."""
+    canvas = sheets.get(height)
+    if canvas is None:
+        canvas = sheets[height] = Canvas(dots, height)
+    else:
+        canvas.clear()
+    return canvas
+
+
+def _drawn(row, dots, is_rtl, sheets):
     kind = row[0]
     if kind in (TITLE, BANNER, MIDDLE):
         for line in wrapped(paper, row[1], dots - 2):
             x = (dots - width(paper, line)) // 2
-            yield _line(dots, [(paper, line, is_rtl, x)], kind == TITLE, kind == BANNER)
+            yield _line(sheets, dots, [(paper, line, is_rtl, x)], kind == TITLE, kind == BANNER)
     elif kind in (PAIR, SUM):
         for places in _pair(row[1], heading if kind == SUM else paper, row[2], dots, is_rtl):
-            yield _line(dots, places)
+            yield _line(sheets, dots, places)
     elif kind == TEXT:
         for line in wrapped(paper, row[1], dots):
-            yield _line(dots, [(paper, line, is_rtl, _start(line, dots, is_rtl))])
+            yield _line(sheets, dots, [(paper, line, is_rtl, _start(line, dots, is_rtl))])
     elif kind == SIGNATURE:
-        yield Canvas(dots, _SIGNATURE_DOTS)
-        yield _dashes(dots, 4, 2)
+        yield _sheet(dots, _SIGNATURE_DOTS, sheets)
+        yield _dashes(sheets, dots, 4, 2)
         for line in wrapped(paper, row[1], dots):
-            yield _line(dots, [(paper, line, is_rtl, (dots - width(paper, line)) // 2)])
+            yield _line(sheets, dots, [(paper, line, is_rtl, (dots - width(paper, line)) // 2)])
     elif kind == RULE:
-        yield _dashes(dots, dots, dots)
+        yield _dashes(sheets, dots, dots, dots)
     elif kind == CUT:
-        yield _dashes(dots, 12, 6)
+        yield _dashes(sheets, dots, 12, 6)
     else:
         assert kind == SPACE, "a kind of row"
-        yield Canvas(dots, 2 * _RULE_HEIGHT)
+        yield _sheet(dots, 2 * _RULE_HEIGHT, sheets)
 
 
-def _dashes(dots, step, black):
-    canvas = Canvas(dots, _RULE_HEIGHT)
+def _dashes(sheets, dots, step, black):
+    canvas = _sheet(dots, _RULE_HEIGHT, sheets)
     for x in range(0, dots, step):
         canvas.rectangle(x, _RULE_HEIGHT // 2, black, 2)
     return canvas
@@ -90,11 +101,11 @@ def _start(text, dots, is_rtl):
     return dots - width(paper, text) if is_rtl else 0
 
 
-def _line(dots, places, is_bold=False, is_white=False):
+def _line(sheets, dots, places, is_bold=False, is_white=False):
     """A line of texts, standing on one base line. is_bold: struck twice; is_white: on black."""
     height = max([place[0].HEIGHT for place in places])
     base = max([place[0].BASELINE for place in places])
-    canvas = Canvas(dots, height + _GAP)
+    canvas = _sheet(dots, height + _GAP, sheets)
     for font, text, is_rtl, x in places:
         draw(canvas, font, text, x, base - font.BASELINE, is_rtl)
         if is_bold:

@@ -5,6 +5,7 @@ bidirectional algorithm (annex 9) for one line without explicit marks or bracket
 Pure; knows no font.
 """
 
+_FIRST_RTL = "\u0590"
 _ZWNJ, _ZWJ, _TATWEEL = 0x200C, 0x200D, 0x0640
 _HEH, _HAMZA_ABOVE, _HEH_HAMZA = 0x0647, 0x0654, 0x06C0
 _LAM = 0x0644
@@ -27,7 +28,8 @@ _PERSIAN = {
     0x06C0: 0xFBA4,
     0x06CC: 0xFBFC,
 }
-_TWO_FORMS = "آأؤإاةدذرزوىژۀ"
+_TWO_FORMS = tuple([ord(letter) for letter in "آأؤإاةدذرزوىژۀ"])
+_JOINERS = (_ZWJ, _TATWEEL)
 _MIRRORED = {0x28: 0x29, 0x29: 0x28, 0x5B: 0x5D, 0x5D: 0x5B, 0x3C: 0x3E, 0x3E: 0x3C, 0xAB: 0xBB, 0xBB: 0xAB}
 
 _forms = tuple([int(form, 16) for form in _FORMS.split()])
@@ -36,6 +38,8 @@ _forms = tuple([int(form, 16) for form in _FORMS.split()])
 def visual(text, is_rtl):
     """Code points from left to right, in their forms. is_rtl: the line begins on the right."""
     points = shaped(text)
+    if not is_rtl and _is_plain(text):
+        return points
     levels = _levels(points, 1 if is_rtl else 0)
     return _reordered(points, levels)
 
@@ -46,9 +50,12 @@ def visual(text, is_rtl):
 def shaped(text):
     """Code points of a text with letters in their forms; in reading order. Marks that don't stand
     alone go."""
+    if _is_plain(text):
+        return [ord(letter) for letter in text]
     letters = _letters(text)
     out = []
-    for place, point in enumerate(letters):
+    for place in range(len(letters)):
+        point = letters[place]
         form = _form_of(point)
         if not form:
             if point not in (_ZWNJ, _ZWJ):
@@ -61,6 +68,14 @@ def shaped(text):
         else:
             out.append(form + (3 if before and after else 2 if after else 1 if before else 0))
     return out
+
+
+def _is_plain(text):
+    """Whether no letter of it joins others or is read from the right."""
+    for letter in text:
+        if letter >= _FIRST_RTL:
+            return False
+    return True
 
 
 def _letters(text):
@@ -89,19 +104,21 @@ def _form_of(point):
 
 
 def _joins_next(point):
-    if point in (_ZWJ, _TATWEEL):
+    if point in _JOINERS:
         return True
-    return point <= 0xFFFF and _form_of(point) != 0 and chr(point) not in _TWO_FORMS
+    return point <= 0xFFFF and _form_of(point) != 0 and point not in _TWO_FORMS
 
 
 def _joins_before(point):
-    return point in (_ZWJ, _TATWEEL) or _form_of(point) != 0
+    return point in _JOINERS or _form_of(point) != 0
 
 
 # ---------------------------------------------------------------- order
 
 # Kinds of characters: annex 9, table 4.
 _L, _R, _AL, _EN, _AN, _ES, _ET, _CS, _WS, _ON = range(10)
+# Tuples and places instead of pairs: these loops run for every letter, and must leave no garbage.
+_STRONG, _SEPARATE, _NEUTRAL = (_L, _R, _AL), (_ES, _CS), (_WS, _ON)
 _SEPARATORS = {0x2B: _ES, 0x2D: _ES, 0x2C: _CS, 0x2E: _CS, 0x2F: _CS, 0x3A: _CS, 0x060C: _CS, 0xA0: _CS}
 _ARABIC = ((0x061B, 0x061F), (0x0620, 0x06FF), (0xFB50, 0xFDFF), (0xFE70, 0xFEFC))
 _TERMINATORS = (0x23, 0x24, 0x25, 0xB0, 0xB1, 0x066A, 0x0609, 0x060A)
@@ -143,18 +160,21 @@ def _levels(points, base):
 def _resolve_numbers(kinds, start):
     """Rules W2 to W7."""
     strong = start
-    for place, kind in enumerate(kinds):
-        if kind in (_L, _R, _AL):
+    for place in range(len(kinds)):
+        kind = kinds[place]
+        if kind in _STRONG:
             strong = kind
         elif kind == _EN and strong == _AL:
             kinds[place] = _AN
-    for place, kind in enumerate(kinds):
-        if kind == _AL:
+    for place in range(len(kinds)):
+        if kinds[place] == _AL:
             kinds[place] = _R
     last = len(kinds) - 1
     for place in range(1, last):
-        kind, before, after = kinds[place], kinds[place - 1], kinds[place + 1]
-        joins = kind in (_ES, _CS) if before == _EN else before == _AN and kind == _CS
+        kind = kinds[place]
+        before = kinds[place - 1]
+        after = kinds[place + 1]
+        joins = kind in _SEPARATE if before == _EN else before == _AN and kind == _CS
         if before == after and joins:
             kinds[place] = before
     place = 0
@@ -170,10 +190,11 @@ def _resolve_numbers(kinds, start):
             kinds[at] = _EN if near else _ON
         place = end
     strong = start
-    for place, kind in enumerate(kinds):
-        if kind in (_ES, _CS):
+    for place in range(len(kinds)):
+        kind = kinds[place]
+        if kind in _SEPARATE:
             kinds[place] = _ON
-        elif kind in (_L, _R):
+        elif kind == _L or kind == _R:
             strong = kind
         elif kind == _EN and strong == _L:
             kinds[place] = _L
@@ -186,12 +207,12 @@ def _resolve_neutrals(kinds, start, base):
     before = start
     while place <= last:
         kind = kinds[place]
-        if kind not in (_WS, _ON):
+        if kind not in _NEUTRAL:
             before = _L if kind == _L else _R
             place += 1
             continue
         end = place
-        while end <= last and kinds[end] in (_WS, _ON):
+        while end <= last and kinds[end] in _NEUTRAL:
             end += 1
         after = start if end > last else _L if kinds[end] == _L else _R
         direction = before if before == after else start
@@ -203,10 +224,10 @@ def _resolve_neutrals(kinds, start, base):
 def _reordered(points, levels):
     """Rules L1, L2 and L4: blanks at the end stay at the end, runs of higher levels are turned,
     brackets are mirrored."""
-    out = list(points)
-    for place, point in enumerate(out):
-        if levels[place] & 1 and point in _MIRRORED:
-            out[place] = _MIRRORED[point]
+    out = points
+    for place in range(len(out)):
+        if levels[place] & 1 and out[place] in _MIRRORED:
+            out[place] = _MIRRORED[out[place]]
     if not out:
         return out
     level = max(levels)
@@ -219,8 +240,19 @@ def _reordered(points, levels):
             end = place
             while end < len(out) and levels[end] >= level:
                 end += 1
-            out[place:end] = out[place:end][::-1]
-            levels[place:end] = levels[place:end][::-1]
+            _turn(out, place, end)
+            _turn(levels, place, end)
             place = end
         level -= 1
     return out
+
+
+def _turn(values, first, end):
+    """The other way round, in place."""
+    last = end - 1
+    while first < last:
+        kept = values[first]
+        values[first] = values[last]
+        values[last] = kept
+        first += 1
+        last -= 1

@@ -252,7 +252,7 @@ class Desk:
             answer = self.paper and b"\x12"
         elif data == b"\x10\x04\x04":
             answer = self.paper
-        elif data.endswith(b"\x1dr\x01"):
+        elif bytes(data[-3:]) == b"\x1dr\x01":
             self.printed.append(self.receipt)
             answer = b"\0"
         else:

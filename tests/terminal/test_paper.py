@@ -36,7 +36,7 @@ LOOKED_AT = {"fa": "6e692b463d7e36fa", "en": "62697b029f5a9d37"}
 
 
 def dots(rows, is_rtl):
-    found = list(strips(rows, DOTS, is_rtl))
+    found = [bytes(strip) for strip in strips(rows, DOTS, is_rtl)]
     for strip in found:
         assert 0 < len(strip) <= STRIP_LINES * DOTS // 8
         assert len(strip) % (DOTS // 8) == 0

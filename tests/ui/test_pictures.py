@@ -30,7 +30,7 @@ def drawn() -> dict[str, tuple[str, bytes]]:
     for key, _, canvas in screens():
         found[key] = (digest((canvas.dots,)), png(bytes(canvas.dots), SCREEN_DOTS))
     for key, _, strips in receipts():
-        dots = b"".join(strips)
+        dots = b"".join(bytes(strip) for strip in strips)
         found[key] = (digest((dots,)), png(dots, PAPER_DOTS))
     return found
 
