@@ -410,7 +410,8 @@ class _Check:
                 "each UART once",
                 f"give {door} another one; free: {self._free(board)}",
             )
-        self._uarts.setdefault(number, door)
+            return False
+        self._uarts[number] = door
         for pin, usual in board.uarts[number].items():
             device.setdefault(pin, usual)
         return True
