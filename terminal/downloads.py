@@ -40,11 +40,11 @@ class Downloads:
         self._not_before_ms = 0
         self._trial_until_ms = None
         self.is_on_trial = False
+        self._failed = 0  # the version of software that was not well
         if self.update is not None:
             boot = slots.read(self._storage)
             self.is_on_trial = boot.is_on_trial
-            if boot.failed and self.refused(SOFTWARE)[0] < boot.failed:
-                self.refuse(SOFTWARE, boot.failed, NOT_WELL)
+            self._failed = boot.failed
 
     # ---------------------------------------------------------------- parameters
 
@@ -107,6 +107,8 @@ class Downloads:
             tags[tables.TAG_MODEL] = self.update.model
         for kind, tag in refused:
             version, reason = self.refused(kind)
+            if kind == SOFTWARE and self._failed > version:
+                version, reason = self._failed, NOT_WELL
             if version:
                 tags[tag] = "%08d%02d" % (version, reason)
         return tags
@@ -134,7 +136,7 @@ class Downloads:
             return False
         if kind == PARAMETERS:
             return version != self.version
-        return self.update is not None and not self.is_on_trial
+        return self.update is not None and not self.is_on_trial and version != self._failed
 
     def refused(self, kind):
         """(version, reason) that was refused last; (0, 0) when none was. Raises OSError."""

@@ -304,6 +304,10 @@ def test_a_version_that_never_signs_on_gives_way_and_is_told():
     count = len(switch.asked)
     desk.wait(60000)
     assert len(switch.asked) == count
+    # Nor after another one was refused, whatever a switch offers.
+    desk.app.downloads.refuse(SOFTWARE, 5, NOT_SIGNED)
+    Shop(switch, desk.files, update).wait(60000)
+    assert switch.told[0x36] == "00000005%02d" % NOT_SIGNED and len(switch.asked) == count
 
 
 def test_software_on_trial_that_can_not_sign_on_starts_again():
