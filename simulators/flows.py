@@ -78,6 +78,9 @@ SCRIPTS: Final[Mapping[str, tuple[Step, ...]]] = {
     "block": _steps(("idle", "#7"), ("swipe", CARD), ("block_sure", "#")),
     "unblock": _steps(("idle", "#8"), ("swipe", CARD), ("pin", "{pin}#")),
     "transfer": _steps(("idle", "#9"), ("swipe", CARD), ("swipe", OTHER), ("points", "{points}#")),
+    "choose_manager": _steps(
+        ("idle", "#0"), ("manager_new", "{manager}#"), ("manager_new_again", "{manager}#"), ("manager", "*")
+    ),
     "close_batch": _steps(("idle", "#0"), ("manager_code", "{manager}#"), ("manager", "1")),
     "test": _steps(
         ("idle", "#0"),

@@ -261,6 +261,14 @@ def test_training_plays_every_flow_and_touches_nothing():
         assert any("TRAINING" in line for line in receipt[:3])
     desk.keys("#3")
     assert any("COPY" in line for line in desk.printed[-1])
+    # What is real goes on as if nothing had been: with the next STAN, and the next key serial.
+    desk.keys("#0")
+    desk.keys("#")
+    desk.earn("10000#")
+    other = shop()
+    other.earn("10000#")
+    assert desk.mtis() == other.mtis() == ["0800", "0200"]
+    assert desk.requests[-1][1][11] == other.requests[-1][1][11] and desk.serials == other.serials
 
 
 def test_training_ends_by_the_menu_or_with_the_power():
