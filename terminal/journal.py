@@ -45,7 +45,7 @@ SEGMENT_BYTES = 4096  # then the other segment is begun: what is read at start s
 OPEN_RECORDS = 4  # requests under way at once; one is the rule
 CONTENT_BYTES = 512  # of one record, sealed; a request and its reversal need about 200
 BATCH_FILE = "batch.%d"
-BATCH_FILES = 48  # of 4 KiB: about 600 transactions, then the batch has to be closed
+BATCH_FILES = 128  # of 4 KiB: about 1 600 transactions, then the batch has to be closed
 SPARE_FILES = 20  # beyond them, for what was begun or queued before: a full queue takes 15
 
 MAGIC = b"VJ1\n"
@@ -219,16 +219,17 @@ class Journal:
         for index in range(before[2]):
             remove(self._storage, BATCH_FILE % index, self._log)
 
-    def transactions(self):
+    def transactions(self, newest=None):
         """Yield what the batch has, oldest first: (record, answer) as of `counted`. Also what was refused of
-        the queue, with b"" for one that could not be sent. Raises JournalError."""
+        the queue, with b"" for one that could not be sent. newest: look into so many segments only, each of a
+        dozen transactions. Raises JournalError."""
         from terminal.journal_reading import transactions
 
         terminal.forget("terminal.journal_reading")
         names = [BATCH_FILE % index for index in range(self.batch.files)]
         if self._holds:
             names.append(SEGMENTS[self._segment])
-        for name in names:
+        for name in names[-newest:] if newest else names:
             for found in transactions(self._storage, name, self._seal, self._log):
                 yield found
 

@@ -14,6 +14,7 @@ from terminal.ui.strings import pair_of
 RRN_LETTERS = 12
 BY_REFERENCE = "A"
 ON_A_PAGE = 3
+NEWEST_SEGMENTS = 4  # of the batch that are looked into for them: some fifty transactions
 MOST = 9  # originals to choose from; older ones by their reference
 VOIDABLE = ("earn", "redeem", "split")
 SIGNS = {"earn": "+", "redeem": "-", "split": "-"}
@@ -109,7 +110,7 @@ def reference(scanned):
 def recent(app, flows):
     """The newest Originals of these flows in the open batch that weren't voided, the newest first."""
     found = []
-    for record, answer in app.journal.transactions():
+    for record, answer in app.journal.transactions(newest=NEWEST_SEGMENTS):
         if not answer:
             continue  # an earn of the queue that could not be sent
         outcome = Outcome(record, answer)
