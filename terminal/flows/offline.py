@@ -102,27 +102,36 @@ def refusal(app, moment, amount):
     return None
 
 
+def recorded(content):
+    """The Outcome of an item, which says nothing that only the switch knows."""
+    fields = unpack(content[MOMENT_BYTES:])[1]
+    answer = {number: fields[number] for number in (11, 12, 41)}
+    answer[39] = "00"
+    record = record_of(ADVICE, fields, int(fields[11]), unpacked(content))
+    outcome = Outcome(record, pack(ANSWER, answer))
+    outcome.is_queued = True
+    return outcome
+
+
 async def present_queued(app, stan, content, again=False):
     """Tell the member that an earn is recorded, print the slip, note that; return as earn().
 
     again: after a restart.
     """
-    moment, fields = unpacked(content), unpack(content[MOMENT_BYTES:])[1]
-    answer = {number: fields[number] for number in (11, 12, 41)}
-    answer[39] = "00"
-    outcome = app.last = Outcome(record_of(ADVICE, fields, stan, moment), pack(ANSWER, answer))
-    outcome.is_queued = True
+    outcome = app.last = recorded(content)
     app.screens.show("approved", pair_of("earn"), text="offline_kept")
     await print_receipt(app, outcome, "last_transaction" if again else None)
     while True:
         try:
-            app.journal.told(stan, day_of(moment), int(fields[4]))
+            app.journal.told(stan, day_of(outcome.moment), outcome.amount)
             break
         except JournalError as error:
             app.log("error", str(error))
         app.screens.show("message", text="storage")
         await Wait((KEY,), STORAGE_RETRY_MS)
-    app.emit(dict(event_of("queued", outcome.stan, answer), queued=str(len(app.queue))))
+    event = outcome.event("queued")
+    event["queued"] = str(len(app.queue))
+    app.emit(event)
     return outcome, (None if again else await hold(RESULT_MS))
 
 

@@ -23,4 +23,10 @@ def last_of_batch(app):
         if answer:
             outcome = Outcome(record, answer)
             found = outcome if outcome.approved() else found
+    if len(app.queue):
+        from terminal.flows.offline import recorded
+
+        content = app.queue.item(app.queue.tail - 1)
+        if content is not None and (found is None or recorded(content).moment > found.moment):
+            return recorded(content)
     return found

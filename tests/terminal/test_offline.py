@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.terminal.desk import DEVICES, Desk, decline
+from tests.terminal.desk import DEVICES, Desk, dead, decline
 from tests.terminal.town import Town
 
 # Where no slip is looked at there is no printer: drawing takes longer than all else.
@@ -255,3 +255,16 @@ def test_a_damaged_item_is_given_up_and_told_and_the_next_one_is_sent():
     back(desk, 60000)
     assert len(desk.app.queue) == 0 and desk.app.batch.refused >= 1
     assert any("can't be sent" in what for what in desk.logs)
+
+
+def test_a_copy_of_the_slip_can_be_had_after_a_restart():
+    desk = cut_off(printer=True)
+    earn(desk)
+    again = Desk(desk.files, switch=dead)
+    again.switch = Town()
+    again.wait(60000)
+    again.keys("#3")
+    assert "COPY" in again.receipt[1] and "Points earned" in "\n".join(again.receipt)
+    desk.app.last = None
+    desk.keys("#3")
+    assert "COPY" in desk.receipt[1] and "Points come later" in "\n".join(desk.receipt)
