@@ -46,6 +46,7 @@ REQUEST_PATHS = (
 # Made without a mapping: identity, operation, what belongs to a terminal's sending or batch.
 MADE_HERE = frozenset({"3", "7", "11", "52", "53", "60", "64", "90", "128"})
 FROM_SENT = frozenset({"12", "13"})  # out of the time of sending, where a mapping doesn't fill them
+OF_TERMINALS_ALONE = frozenset({"24", "29"})  # our response codes about downloads: no partner asks for one
 PIN_FORMATS = ("iso-0", "iso-3", "iso-4")
 PIN_BYTES = {"iso-0": 8, "iso-3": 8, "iso-4": 16}
 # Fields of a partner that identity and answers need, and how long they are.
@@ -431,7 +432,7 @@ class _Reader:
             else:
                 self._check_code(table, code, value, theirs)
             codes[code] = value
-        missing = [code for code in ours if code not in codes]
+        missing = [code for code in ours if code not in codes and code not in OF_TERMINALS_ALONE]
         if missing and not self._findings.is_missing_known(table.path):
             what = f"nothing for our {', '.join(missing)}"
             self._findings.refuse(table.path, what, f'add "{missing[0]}" = "{missing[0]}"')
