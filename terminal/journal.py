@@ -152,6 +152,11 @@ class Journal:
 
     # ---------------------------------------------------------------- offline earns
 
+    def expect(self, stan):
+        """A request that was never open here is about to be queued. Raises JournalError: who watches can't
+        keep that."""
+        self._watched(SENT, stan, b"")
+
     def defer(self, stan, request, number):
         """A request is in the queue now, under a number, whether it is open here or not. Writes nothing."""
         entry = None

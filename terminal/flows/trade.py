@@ -208,6 +208,8 @@ async def keep_offline(app, moment, fields, pending=None):
     """As offline.earn()."""
     from terminal.flows.offline import earn
 
+    if pending is None:
+        app.journal.expect(int(fields[11]))
     return await earn(app, moment, fields, pending)
 
 

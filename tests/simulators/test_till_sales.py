@@ -112,9 +112,7 @@ def test_what_the_switch_refuses_is_said_in_words() -> None:
 
 
 def test_no_answer_is_taken_back_and_the_register_is_told_so() -> None:
-    answers = iter([True, False])
     desk = Register(switch=lambda mti, fields: approve(mti, fields) if mti != "0200" else None)
-    assert next(answers)
     desk.sale()
     desk.swipe()
     assert desk.till.heard == []
@@ -139,35 +137,60 @@ def test_a_register_that_is_pulled_out_in_the_middle_asks_when_it_is_back() -> N
     assert len(desk.transactions) == 1
 
 
-def test_a_power_cut_at_any_write_and_the_register_hears_the_truth_of_this_sale() -> None:
-    for answers in (True, False):
-        first = Register()
-        first.sale()
-        first.swipe()
-        first.wait(10_000)
-        before = first.result.stan
-        switch = approve if answers else decline("14")
-        desk = Register(files=first.files, switch=switch)
-        desk.snapshots = []
-        desk.sale()
-        desk.swipe()
-        desk.wait(10_000)
-        # At each write, and while it was done but nothing after it was.
-        for files, (sent, _, _) in desk.snapshots:
-            later = Register(files=files, switch=switch)
-            later.wait(20_000)
-            later.ask(LAST)
-            told = later.result
-            if files["till"][:1] == b"K" and files["till"] == first.files["till"]:
-                assert told.stan == before  # the sale hadn't begun
-                continue
-            assert told.stan != before
-            reversed_ = "0420" in later.mtis()
-            is_booked = answers and sent > 1 and not reversed_
-            assert (told.code == "00") == is_booked, (sent, later.mtis(), told)
-            again = Register(files=later.files, switch=switch)
-            again.ask(LAST)
-            assert again.result == told
+@pytest.mark.parametrize("comes_to", ["approved", "refused", "no line"])
+def test_a_power_cut_at_any_write_and_the_register_hears_the_truth_of_this_sale(comes_to: str) -> None:
+    first = Register()
+    first.sale()
+    first.swipe()
+    first.wait(10_000)
+    before = first.result.stan
+    switch = decline("14") if comes_to == "refused" else approve
+    desk = Register(files=first.files, switch=switch)
+    desk.snapshots = []
+    if comes_to == "no line":
+        desk.reachable = False
+        desk.lose_line()
+    desk.sale()
+    desk.swipe()
+    desk.wait(20_000)
+    assert desk.result.code == ("01" if comes_to == "refused" else "00")
+    heard = set()
+    for files, (sent, _, _) in desk.snapshots:
+        later = Register(files=files, switch=switch)
+        later.wait(30_000)
+        later.ask(LAST)
+        told = later.result
+        if files["till"] == first.files["till"]:
+            assert told.stan == before  # the sale hadn't begun
+            continue
+        assert told.stan != before
+        sent_later = set(later.mtis())
+        if comes_to == "no line":
+            is_booked = bool(sent_later & {"0220", "0221"})
+        else:
+            is_booked = sent > 1 and "0420" not in sent_later
+        assert (told.code == "00") == (is_booked and comes_to != "refused"), (sent, later.mtis(), told)
+        heard.add(told.code)
+        again = Register(files=later.files, switch=switch)
+        again.ask(LAST)
+        assert again.result == told
+    assert heard == ({"01"} if comes_to == "refused" else {"00", "01"})
+
+
+def test_an_earn_that_waits_for_a_line_is_a_sale_whose_points_follow() -> None:
+    desk = Register(kind="fields")
+    desk.reachable = False
+    desk.lose_line()
+    desk.ask(b"0200|2500000|A-17|||1|")
+    desk.swipe()
+    desk.wait(20_000)
+    assert desk.till.heard[-1].split(b"|")[:2] == [b"0210", b"00"]
+    desk.ask(b"0280|1|")
+    assert b"POINTS FOLLOW" in desk.till.heard[-1]
+    desk.reachable = True
+    desk.wait(60_000)
+    [advice] = [fields for mti, fields in desk.requests if mti == "0220"]
+    assert advice[62] == "A-17"
 
 
 def test_while_the_terminal_is_busy_the_register_waits_a_little() -> None:
