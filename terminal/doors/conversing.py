@@ -21,7 +21,6 @@ class Conversing(Device):
         self._app = app
         self._kind = kind
         self._is_wanted = False
-        self._is_plugged = False
         self._start_over()
 
     def _start_over(self):
@@ -33,7 +32,6 @@ class Conversing(Device):
 
     def plugged(self, present, now_ms):
         self._start_over()
-        self._is_plugged = present
         if present:
             self._driver.begin(now_ms)
         return ()
@@ -53,7 +51,7 @@ class Conversing(Device):
             self._due_ms = None
             if self._is_ready:
                 self._turn_if_free(now_ms)
-            elif self._is_plugged and not self._driver.is_busy:
+            elif not self._driver.is_busy:
                 self._driver.begin(now_ms)
         return told
 

@@ -137,6 +137,28 @@ def test_a_tap_that_nobody_waited_for_is_read_when_it_is_waited_for() -> None:
     assert member_of(shop)[22] == "071"
 
 
+def test_a_card_that_was_read_when_nobody_waited_any_more_is_read_again() -> None:
+    shop, chip = with_tap()
+
+    class Slow(Ntag424):
+        commands = 0
+
+        def command(self, apdu: bytes) -> bytes:
+            self.commands += 1
+            if self.commands == 3:
+                shop.app.heard("keypad", b"#")  # the cashier opens the menu
+            return super().command(apdu)
+
+    card = Slow(bytes(7), KEY, CARD)
+    chip.place(card)
+    shop.wait(1000)
+    assert shop.screens[-1] == "menu"
+    assert card.counter == 1
+    shop.keys("*")
+    shop.wait(1000)
+    assert shop.screens[-1] == "amount"
+
+
 def test_a_card_with_a_number_only_is_not_of_the_program() -> None:
     shop, chip = with_tap()
     chip.place(MifareClassic(bytes.fromhex("01020304")))

@@ -108,8 +108,8 @@ def test_babbling_ends_with_a_pause():
         desk.hear("keypad", b"xyz")
         desk.wait(100)
     assert desk.app.trouble() == ("reader", "babbling") and "Reader error" in desk.lines
-    desk.hear("keypad", b"@" * 300)
-    assert not desk.app.usable("keypad")
+    desk.hear("keypad", b"@" * 300 + b"C")
+    assert not desk.app.usable("keypad") and "swipe" not in desk.screens
     desk.wait(2000)
     assert desk.app.trouble() is None
     desk.earn()

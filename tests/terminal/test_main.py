@@ -19,7 +19,7 @@ class Port:
         self.opens = opens
         self.takes = takes
         self.ends = ends
-        self.opened = self.closed = self.writes = 0
+        self.opened = self.closed = self.writes = self.given_up = 0
         self.written = b""
         self.wrote = asyncio.Event()
         self.said = asyncio.Event()  # something new is to be read
@@ -44,7 +44,11 @@ class Port:
     async def write(self, data):
         self.writes += 1
         if not self.takes:
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.given_up += 1
+                raise
         self.written += data
         self.wrote.set()
 
@@ -163,9 +167,16 @@ def test_what_was_being_written_ends_with_the_device():
 
     async def script(driver, board):
         await until(lambda: port.writes == 1)
+        port.pieces.append(QUESTION)
+        port.said.set()
+        await until(lambda: not port.pieces)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert port.writes == 1, "one after the other"
         port.ends = True
         port.said.set()
         await until(lambda: port.opened > 2)
+        assert port.given_up == 1
         port.ends = False
         port.takes = True
         port.pieces.append(QUESTION)
