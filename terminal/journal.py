@@ -297,7 +297,7 @@ class Journal:
         """Keep the segment's whole records among the files of the batch. Raises OSError, JournalError."""
         if self.batch.files >= BATCH_FILES + SPARE_FILES:
             raise JournalError("journal: the batch is full")
-        data = self._storage.read(SEGMENTS[self._segment])
+        data = self._storage.read(SEGMENTS[self._segment]) or b""
         self._storage.replace(BATCH_FILE % self.batch.files, data[: self._size])
 
     def _record(self, kind, stan, content):

@@ -4,6 +4,7 @@ from terminal.flows.wait import CARD, KEY, LINE_DOWN, LINE_NEWS, LINE_REFUSED, L
 from terminal.line import Ignored
 from terminal.ui.strings import pair_of
 
+LONGEST_AMOUNT = 12  # digits
 GIVE_UP = "*"  # key that ends the waiting for a call; the call goes on for whoever comes next
 
 # Transient refusals (DE 39): the switch remembers nothing of them, the same request may succeed later.
@@ -51,7 +52,7 @@ async def meanwhile(app, time_ms, kinds=()):
 async def exchange(app, request, aside=None):
     """Send a line.Request; return (fields, message) of its answer. Raises NotSent or NoAnswer.
 
-    aside: a list, for the event of a card or key that comes meanwhile (the newest; else they are in vain).
+    aside: a list, for the event of a card or key that comes meanwhile; else they are in vain.
     A connection that failed or stayed silent is dropped, so that the next attempt gets a fresh one.
     """
     if request.frame is None:  # training: it goes nowhere
@@ -67,7 +68,7 @@ async def exchange(app, request, aside=None):
     while True:
         kind, message = await Wait(kinds, max(0, deadline_ms - app.clock.now_ms()))
         if kind in (CARD, KEY):
-            aside[:] = [(kind, message)]
+            put_aside(aside, kind, message)
             app.screens.show("processing", pair_of("earn"))
             continue
         if kind != MESSAGE:
@@ -80,3 +81,18 @@ async def exchange(app, request, aside=None):
             return answer, message
         except Ignored as why:
             app.ignored(str(why))
+
+
+def put_aside(aside, kind, value):
+    """Keep a card, a menu's key, or the digits of an amount so far, for when the exchange is over."""
+    before = aside[0] if aside else (None, "")
+    if kind == KEY:
+        if before[0] == CARD and value != GIVE_UP:
+            return  # its amount is asked for
+        if value == GIVE_UP:
+            aside[:] = []
+            return
+        if "0" <= value <= "9":
+            digits = before[1] if "0" <= before[1][:1] <= "9" else ""
+            value = (digits + value)[:LONGEST_AMOUNT].lstrip("0")
+    aside[:] = [(kind, value)] if value else []

@@ -268,3 +268,17 @@ def test_a_copy_of_the_slip_can_be_had_after_a_restart():
     desk.app.last = None
     desk.keys("#3")
     assert "COPY" in desk.receipt[1] and "Points come later" in "\n".join(desk.receipt)
+
+
+def test_an_amount_that_is_keyed_in_meanwhile_is_not_lost():
+    desk = cut_off()
+    earn(desk)
+    town = desk.switch
+    desk.switch = lambda mti, fields: None if mti == "0220" else town(mti, fields)
+    back(desk, 0)
+    desk.keys("0*99*02500")
+    desk.wait(15000)
+    assert desk.screens[-1] == "amount" and "2,500" in " ".join(desk.lines)
+    desk.keys("**")
+    desk.wait(60000)
+    assert desk.screens[-1] == "idle" and len(desk.app.queue) == 0
