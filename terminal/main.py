@@ -68,7 +68,7 @@ class Driver:
                 await asyncio.sleep(FAULT_PAUSE_S)
 
     def _tell_fault(self, error):
-        self._board.emit({"event": "log", "level": "error", "what": "fault: " + self._board.fault(error)})
+        self._app.log("error", "fault: " + self._board.fault(error))
 
     def _tell(self, call, *arguments):
         """Call the application, then carry what it has for the devices and look at the time again."""
@@ -222,7 +222,9 @@ def read_settings(board_path):
 
     try:
         paths = settings.board(board_path)
-        return paths, settings.load(paths["settings"])
+        terminal_settings = settings.load(paths["settings"])
+        settings.check_lines(terminal_settings.lines, paths["devices"])
+        return paths, terminal_settings
     except settings.SettingsError as error:
         raise ValueError(str(error))
     finally:
