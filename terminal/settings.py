@@ -94,6 +94,17 @@ def _check_device(name, device):
             raise SettingsError(name + ": " + option + ": expected " + expected)
 
 
+def check_lines(lines, devices):
+    """Whether what is fitted can carry the lines of the settings. Raises SettingsError."""
+    fitted = devices.get("modem", {}).get("kind")
+    for line in lines:
+        if line.kind in MODEMS and fitted not in MODEMS[line.kind]:
+            expected = " or ".join(MODEMS[line.kind])
+            raise SettingsError(
+                "lines: a line of kind %s needs a modem of kind %s in the board file" % (line.kind, expected)
+            )
+
+
 def load(path):
     """Settings of a JSON file. Raises SettingsError."""
     return check(read(path))
@@ -336,6 +347,9 @@ def _prefixes(value):
 
 # How an ECR17 register makes its check byte, see drivers.till.ECR17_CHECKS.
 CHECKS = ("message", "message, end", "start, message, end", "start, message")
+
+# Kinds of the modem at the door that carries a line of this kind.
+MODEMS = {"dial": ("hayes",), "gprs": ("sim800", "m95")}
 
 # What a line may say: name, converter, what it is otherwise; MUST be there.
 MUST = object()

@@ -19,7 +19,6 @@ BETWEEN_MS = 1000  # news of a rest are told so late at the least: who asks agai
 
 TCP = "tcp"
 _CALLS = {"dial": "call_dial", "gprs": "call_gprs"}
-KINDS_OF = {"dial": ("hayes",), "gprs": ("sim800", "m95")}
 
 _RESTING, _TRYING, _PAUSING, _STANDING = range(4)
 
@@ -41,12 +40,13 @@ _TEXTS = (
 
 
 class ModemDoor(Device):
-    """Device and ports in one. kind: of the modem that is fitted."""
+    """Device and ports in one. kind: of the modem that is fitted; settings.check_lines() knows that it can
+    carry the lines."""
 
     def __init__(self, app, kind):
         self._app = app
         self._tcp = app.ports
-        self._lines = [line for line in app.settings.lines if kind in KINDS_OF.get(line.kind, (kind,))]
+        self._lines = app.settings.lines
         self._call = None
         for line in self._lines:
             if line.kind != TCP:

@@ -2,7 +2,7 @@
 
 import json
 
-from terminal.settings import FIELDS, OPTIONAL, SettingsError, check, without_keys
+from terminal.settings import FIELDS, OPTIONAL, SettingsError, check, check_lines, without_keys
 
 GOOD = {
     "terminal_id": "10000001",
@@ -28,6 +28,8 @@ GOOD = {
     "till_check": "start, message",
     "tls": {"ca": "ca.pem", "certificate": "terminal.pem", "key": "terminal.key"},
 }
+DIAL = {"kind": "dial", "numbers": ["12"]}
+GPRS = {"kind": "gprs", "access_point": "vafa"}
 
 WRONG = (
     ("terminal_id", ("", "1234567", "123456789", 10000001, None, "۱۲۳۴۵۶۷۸")),
@@ -96,6 +98,26 @@ def test_good_settings():
     [only] = check(GOOD).lines
     assert only.kind == "tcp"
     GOOD["lines"] = [{"kind": "tcp"}]
+
+
+def test_lines_that_nothing_fitted_can_carry():
+    dial, gprs = [check(dict(GOOD, lines=[line])).lines for line in (DIAL, GPRS)]
+    for lines, kind, is_well in (
+        (dial, "hayes", True),
+        (dial, "m95", False),
+        (dial, None, False),
+        (gprs, "m95", True),
+        (gprs, "sim800", True),
+        (gprs, "hayes", False),
+        (check(GOOD).lines, None, True),
+    ):
+        try:
+            check_lines(lines, {"modem": {"kind": kind}} if kind else {})
+            said = ""
+        except SettingsError as error:
+            said = str(error)
+        assert (said == "") == is_well, (kind, said)
+        assert is_well or said.startswith("lines: a line of kind ")
 
 
 def test_every_missing_setting_is_named_with_what_is_expected():
