@@ -67,6 +67,7 @@ from tools.registry_views import (
     terminals_of,
 )
 from tools.registry_words import Locale, counted
+from tools.supervisor_code import supervisor_code
 
 merchant_app = typer.Typer(help="Merchants (DE 42): add, block, list, show.")
 terminal_app = typer.Typer(
@@ -78,6 +79,7 @@ TERMINAL_COLUMNS = ("terminal", "merchant", "initial_key_id", "note")
 
 terminal_app.add_typer(parameters_app, name="parameters")
 terminal_app.add_typer(software_app, name="software")
+terminal_app.command("supervisor-code")(supervisor_code)
 
 
 # ---------------------------------------------------------------- merchants
