@@ -40,12 +40,14 @@ def test_a_device_of_every_kind(tmp_path: Path, micropython: Interpreter) -> Non
             cashier = Cashier(terminal)
             await cashier.wait_until_idle()
             assert (await cashier.activate(card)).of("activate") is not None
-            await trade(terminal, card, await made(settings, tmp_path, card))
+            smart = await made(settings, tmp_path, card)
+            await trade(terminal, card, smart)
+            await spend(terminal, smart)
             await pull_each(terminal)
             await silence_each(terminal)
             babble_all(terminal)
             visit = await cashier.earn(card, 2_500_000)
-            assert [one.balance for one in visit.transactions] == ["1000"]
+            assert [one.balance for one in visit.transactions] == ["800"]
             assert terminal.boots == 1
             assert terminal.faults == []
         finally:
@@ -66,6 +68,30 @@ async def trade(terminal: Terminal, card: Card, smart: SmartCard) -> None:
 
     assert (await terminal.ask("scanner", do="scan", text=member_code(card.number)))["read"]
     assert (await sale(terminal)).balance == "750"
+
+
+async def spend(terminal: Terminal, smart: SmartCard) -> None:
+    """A card that proves itself spends without a PIN; what it said once spends nothing more."""
+    for counter, expected in ((50, ("00", "650")), (20, ("82", "0"))):
+        await terminal.press("B")
+        await terminal.screen("swipe")
+        await terminal.ask("chip", **smart.to_insert(counter))
+        assert await redeemed(terminal) == expected
+        await terminal.ask("chip", do="take_out")
+    await terminal.press("B")
+    await terminal.screen("swipe")
+    tap = asyncio.create_task(terminal.ask("tap", **smart.to_tap(50)))
+    assert await redeemed(terminal) == ("00", "550")
+    await tap
+
+
+async def redeemed(terminal: Terminal) -> tuple[str, str]:
+    await terminal.screen("points")
+    await terminal.press("100#")
+    transaction = await terminal.transaction("redeem")
+    await terminal.press("*")
+    await terminal.screen("idle")
+    return transaction.response_code, transaction.balance
 
 
 async def sale(terminal: Terminal) -> Transaction:
