@@ -19,9 +19,9 @@ def test_the_setting_it_prints_opens_the_menu(typed: str) -> None:
     run = CliRunner().invoke(terminal_app, ["supervisor-code"], input=f"{typed}\n{typed}\n")
     assert run.exit_code == 0
     assert CODE not in run.stdout
-    settings = check({**SETTINGS, **json.loads(run.stdout)})  # type: ignore[no-untyped-call]
+    settings = check({**SETTINGS, **json.loads(run.stdout)})
     desk = BlindDesk(supervisor=settings.supervisor)  # type: ignore[no-untyped-call]
-    desk.keys(f"#0{CODE}#")
+    desk.keys(f"#0{CODE}#")  # type: ignore[no-untyped-call]
     assert desk.screens[-1] == "manager"
 
 
