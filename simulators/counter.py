@@ -21,6 +21,7 @@ from simulators.readers.pn532 import ChipFaults, MifareClassic, Pn532Reader, Tap
 from simulators.readers.scanner import MODULES, ScannerFaults, ScannerReader
 
 TAP_MS: Final = 1500  # a hand stays so long; several times what a card needs
+AWAY_MS: Final = 800  # from one card to the next; a reader looks a few times meanwhile
 HELD_MS: Final = 5000  # before a scanner: more than it takes to start
 LOOKED_AT_MS: Final = 50
 LONGEST_HOLD_MS: Final = 60_000
@@ -45,10 +46,11 @@ class TapPlace:
         self.open, self.close = self.reader.open, self.reader.close
 
     async def tap(self, card: TapCard, hold_ms: int = TAP_MS) -> None:
-        """Lay a card on it and take it away again."""
+        """Lay a card on it and take it away again; the hand is free for the next one a moment later."""
         self.reader.chip.place(card)
         await asyncio.sleep(hold_ms / 1000)
         self.reader.chip.take_away()
+        await asyncio.sleep(AWAY_MS / 1000)
 
     async def control(self, request: JsonObject) -> JsonObject:
         match request.get("do"):

@@ -24,7 +24,8 @@ class TapReader(Conversing):
         self._nothing = GONE_LOOKS  # it may lie there still
 
     def _turn(self, now_ms):
-        if self._is_wanted and self._conversation is None:
+        is_lying = self._nothing < GONE_LOOKS  # until it is gone, nobody can lay down another one
+        if (self._is_wanted or is_lying) and self._conversation is None:
             self._driver.look(now_ms)
 
     def _take(self, event, now_ms, told):

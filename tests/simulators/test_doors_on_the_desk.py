@@ -137,6 +137,18 @@ def test_a_tap_that_nobody_waited_for_is_read_when_it_is_waited_for() -> None:
     assert member_of(shop)[22] == "071"
 
 
+def test_a_card_taken_away_while_nobody_looks_for_one_is_noticed() -> None:
+    shop, chip = with_tap()
+    chip.place(tag())
+    shop.wait(1000)
+    chip.take_away()
+    shop.wait(2000)  # at the amount
+    shop.keys("*")
+    chip.place(tag())
+    shop.wait(400)
+    assert shop.screens[-1] == "amount"
+
+
 def test_a_card_that_was_read_when_nobody_waited_any_more_is_read_again() -> None:
     shop, chip = with_tap()
 
