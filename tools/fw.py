@@ -199,14 +199,23 @@ def logs(
     port: Annotated[Path, typer.Argument(help="The board's console: the serial device it was flashed by.")],
     as_json: Annotated[bool, typer.Option("--json", help="As they come, one JSON object a line.")] = False,
     count: Annotated[int, typer.Option(min=0, help="Stop after so many events; 0: never.")] = 0,
+    kept: Annotated[
+        bool,
+        typer.Option("--kept", help="What it keeps of before: log and counters, by its service port."),
+    ] = False,
 ) -> None:
-    """Follow what a terminal says of itself.
+    """Follow what a terminal says of itself, or read what it keeps.
 
     \b
     Example:
       vafa fw logs /dev/ttyUSB0
+      vafa fw logs /dev/ttyUSB0 --kept
     """
-    from tools import fw_logs
+    from tools import fw_events, fw_logs
+
+    if kept:
+        fw_events.show(port, as_json)
+        return
 
     fw_logs.follow(port, as_json, count)
 

@@ -100,7 +100,7 @@ def _is_text(payload: bytes) -> bool:
 def identify(line: Line, clock: Callable[[], float] = time.monotonic) -> Terminal:
     """Ask the terminal who it is, again when nothing or nonsense comes. Raises CommandError."""
     for _ in range(SENDINGS):
-        answer = _exchange(line, "V1?", ("V1", "ERR"), clock)
+        answer = exchange(line, "V1?", ("V1", "ERR"), clock)
         parts = answer.split("|")
         if answer.startswith(("ERR|LRC", "ERR|LENGTH")) or not answer:
             continue
@@ -131,7 +131,7 @@ async def load(
         made = await offer()
         check_value = made.exported.check_value
         payload = f"K1|{made.terminal}|{made.serial}|{check_value}|{made.exported.block}"
-        code, _, rest = _exchange(line, payload, ("OK", "ERR"), clock).partition("|")
+        code, _, rest = exchange(line, payload, ("OK", "ERR"), clock).partition("|")
         if code == "OK" and rest.upper() == check_value:
             return made
         if code == "OK":
@@ -154,7 +154,7 @@ async def load(
     )
 
 
-def _exchange(line: Line, payload: str, wanted: tuple[str, ...], clock: Callable[[], float]) -> str:
+def exchange(line: Line, payload: str, wanted: tuple[str, ...], clock: Callable[[], float]) -> str:
     """The first answer of a wanted kind, or "" when time is up."""
     answers = Answers()
     line.write(frame(payload))
