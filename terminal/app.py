@@ -257,7 +257,7 @@ class Application:
         """A line.Request under its own key serial. Raises keys.NoKey, JournalError."""
         transmission = transmission or self.keys.transmission()
         # Nobody knows yet which of several lines will carry it.
-        is_private = self.settings.tls is not None and len(self.settings.lines) == 1
+        is_private = self.settings.tls is not None and [line.kind for line in self.settings.lines] == ["tcp"]
         return Request(mti, fields, transmission, self.settings.tpdu, is_private)
 
     def signed_on(self, moment, ratio, pin_from_points):

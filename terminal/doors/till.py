@@ -2,8 +2,8 @@
 
 A sale leaves three marks, each durable before what follows: it has begun, under which STAN its request is
 about to leave, and its result. Whoever starts after a power cut finds out by the journal what became of one
-that has no result yet; until then the register hears nothing of it, least of all the sale before. One sale at a
-time; a register that asks for it again hears its result and moves no points twice.
+that has no result yet; until then the register hears nothing of it, least of all the sale before. One sale at
+a time; a register that asks for it again hears its result and moves no points twice.
 """
 
 import binascii

@@ -321,10 +321,16 @@ def test_a_backup_call_when_the_held_line_does_not_come_about() -> None:
 
 
 def test_personal_data_is_enciphered_when_any_line_is_without_tls() -> None:
-    for lines, is_open in (([{"kind": "tcp"}], True), ([{"kind": "tcp"}, DIAL], False)):
+    for lines, is_open in (
+        ([{"kind": "tcp"}], True),
+        ([{"kind": "tcp"}, DIAL], False),
+        ([DIAL, {"kind": "tcp"}], False),
+        ([DIAL], False),
+    ):
         desk, _ = dialled(lines=lines, tls=("ca", "certificate", "key"))
-        desk.run()
+        desk.wait(15_000)
         desk.keys("C09121234567#")
+        desk.wait(15_000)
         mti, fields = desk.requests[-1]
         assert mti == "0100"
         assert (0x07 in fields[48]) == is_open
