@@ -22,6 +22,9 @@ from simulators.faults import Latency
 from simulators.firmware import Interpreter, prepare_micropython
 from switch.settings import load_for
 from switch.settlement.work_list import Closed, Item, closed_batches, differences
+from tools import fw_events
+from tools.fw_events import Event
+from tools.keys_inject import SerialLine
 
 EARN_RIAL: Final = 1_000_000
 EARNS_A_ROUND: Final = 2
@@ -100,6 +103,12 @@ async def forget_a_sale(at: Scene) -> None:
     await at.cashier.wait_until_idle()
 
 
+def kept_by(port: Path) -> tuple[list[Event], dict[str, int]]:
+    """What the terminal tells over its service port."""
+    with SerialLine(port) as line:
+        return list(fw_events.events(line)), fw_events.counters(line)
+
+
 def batches(data: Path) -> list[tuple[Closed, list[Item]]]:
     """Closed batches as the switch has them, with what people have to look into."""
     reading = load_for(data, None).ledger_place.store().open()
@@ -122,6 +131,9 @@ async def run(data: Path, interpreter: Interpreter, rounds: int, seed: int) -> S
             if expected not in said:
                 summary.problems.append(f"the close said {said!r}, expected {expected!r}")
         shop = set_up.shop
+        events, counted = await asyncio.to_thread(kept_by, set_up.terminal.place.service_bench)
+        if not any(event.text == "signed on" for event in events) or not counted["boots"]:
+            summary.problems.append(f"the terminal keeps {len(events)} events and counted {counted}")
     found = [(one.number, one.state, [item.finding for item in items]) for one, items in batches(data)]
     if found != [(1, "agreed", []), (2, "different", ["not_uploaded"])]:
         summary.problems.append(f"the switch has the batches as {found}")
