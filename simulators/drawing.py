@@ -6,6 +6,7 @@ Text in, text out. Persian is left in logical order: the console turns it, so on
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 from simulators.firmware import Screen
@@ -33,10 +34,14 @@ def heading(text: str) -> str:
 
 
 class Watcher:
-    """Draws what a terminal shows and prints, as it happens, through `write` (one drawing a call)."""
+    """Draws what a terminal shows and prints, as it happens, through `write` (one drawing a call). picture:
+    where the newest receipt is kept as it looks, if it is."""
 
-    def __init__(self, write: Callable[[str], None]) -> None:
+    def __init__(
+        self, write: Callable[[str], None], picture: Callable[[], Path | None] = lambda: None
+    ) -> None:
         self._write = write
+        self._picture = picture
         self._typed: Screen | None = None  # the last of the screens that are being typed into
         self._drawn: Screen | None = None
 
@@ -54,7 +59,9 @@ class Watcher:
 
     def receipt(self, receipt: str) -> None:
         """A receipt was printed."""
-        self._write(draw_receipt(receipt))
+        picture = self._picture()
+        where = "" if picture is None else f"\n{INDENT}{picture}"
+        self._write(draw_receipt(receipt) + where)
 
 
 def _framed(title: str, lines: Sequence[str], columns: int, edges: str) -> str:

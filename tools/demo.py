@@ -235,7 +235,7 @@ async def _running(data: Path, port: int, show: _Show) -> AsyncIterator[Stack]:
         }
         options = Options(settings, reader_is_process=True, devices=ALL_DEVICES)
         terminal = Terminal(place, interpreter, options)
-        watcher = Watcher(show.line)
+        watcher = Watcher(show.line, lambda: terminal.printer.picture)
         terminal.on_screen = watcher.screen
         terminal.on_receipt = watcher.receipt
         cleanup.push_async_callback(terminal.stop)

@@ -440,7 +440,7 @@ async def _terminal_until_stopped(place: Place, interpreter: str, options: Optio
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     terminal = Terminal(place, INTERPRETERS[interpreter](), options)
-    watcher = Watcher(typer.echo)
+    watcher = Watcher(typer.echo, lambda: terminal.printer.picture)
     terminal.on_screen = watcher.screen
     terminal.on_receipt = watcher.receipt
     served = flow_control.FlowControl(terminal)
