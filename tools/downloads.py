@@ -10,7 +10,6 @@ import json
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -35,6 +34,7 @@ from switch.server.downloads import REASONS, TOLD_FILE, Told, read_told
 from switch.settings import Settings, load_for
 from terminal import parameters as schema
 from terminal.bundle import BundleError, is_right, parts, read_table
+from terminal.flows.supervisor import LONGEST, SALT_BYTES, SHORTEST, hashed
 from terminal.settings import SettingsError as WrongParameter
 from terminal.text import digits_of
 from tools.cli import CommandError, ExitCode
@@ -45,9 +45,6 @@ from tools.registry_words import Locale
 parameters_app = typer.Typer(help="Parameters that terminals fetch: set, show, list, roll back.")
 software_app = typer.Typer(help="Software that terminals fetch: add, assign, list, withdraw.")
 
-SUPERVISOR_SALT_BYTES = 16
-SUPERVISOR_ROUNDS = 1000  # as terminal/flows/supervisor.py
-SUPERVISOR_DIGITS = (4, 8)
 
 GroupName = Annotated[str, typer.Option("--group", help="Whose: 1 to 16 small letters, digits or hyphens.")]
 Bundles = Annotated[str, typer.Argument(metavar="MODEL/VERSION", help="As `software list` names it.")]
@@ -274,15 +271,11 @@ def _object(file: Path) -> dict[str, Any]:
 
 def _supervisor() -> dict[str, str]:
     code = identifier(typer.prompt("supervisor's code", hide_input=True, confirmation_prompt=True))
-    least, most = SUPERVISOR_DIGITS
-    if not (code.isascii() and code.isdigit() and least <= len(code) <= most):
-        raise CommandError(
-            f"supervisor's code: expected {least} to {most} digits", ExitCode.USAGE, "another one"
-        )
-    salt = secrets.token_bytes(SUPERVISOR_SALT_BYTES)
-    found = sha256(salt + bytes(int(digit) for digit in code)).digest()
-    for _ in range(SUPERVISOR_ROUNDS):
-        found = sha256(found + salt).digest()
+    if not (code.isascii() and code.isdigit() and SHORTEST <= len(code) <= LONGEST):
+        expected = f"expected {SHORTEST} to {LONGEST} digits"
+        raise CommandError(f"supervisor's code: {expected}", ExitCode.USAGE, "another one")
+    salt = secrets.token_bytes(SALT_BYTES)
+    found = hashed(bytearray(int(digit) for digit in code), salt)
     return {"salt": salt.hex(), "hash": found.hex()}
 
 
