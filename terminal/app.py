@@ -6,8 +6,8 @@ while another one runs. Whatever goes wrong inside a flow is told without card d
 decides how to go on.
 
 ports     connect(): a connection is wanted now; hang_up(): drop it, nothing more is said about it;
-          send(data) -> count of bytes that left; hold(is_wanted): whether a connection is to be kept, which it
-          is until somebody says no. None of them calls back. A modem stands before them, see doors.modem.
+          send(data) -> count of bytes that left; hold(is_wanted): whether a connection is to be kept, which
+          it is until somebody says no. None of them calls back. A modem stands before them, see doors.modem.
 """
 
 import terminal

@@ -54,6 +54,10 @@ class PhoneDesk(Desk):
         self.modem = modem
         self.deaf = False
         self.cuts = 1000
+        self.answered: dict[bytes, bytes | None] = {}
+        self.flips: dict[
+            str, int
+        ] = {}  # "to host", "to terminal" -> after so many bytes of a call a bit flips
         self.bits_per_second = 0  # of the call, 0: no time passes; ten bits a byte
         self.said: list[str] = []  # first lines of all screens
         kind = "hayes" if isinstance(modem, HayesModem) else "sim800"
@@ -61,7 +65,12 @@ class PhoneDesk(Desk):
         super().__init__(devices=devices, lines=check({**SETTINGS, "lines": lines}).lines, **changed)
 
     def decide(self, message: bytes) -> bytes | None:
-        """What the switch says to a message with its TPDU."""
+        """What the switch says to a message with its TPDU; to the same bytes the same again."""
+        if message not in self.answered:
+            self.answered[message] = self._decided(message)
+        return self.answered[message]
+
+    def _decided(self, message: bytes) -> bytes | None:
         self.connected = True
         Desk.send(self, len(message).to_bytes(2, "big") + message)
         self.connected = False
@@ -101,7 +110,18 @@ class PhoneDesk(Desk):
         if isinstance(self.modem, GprsModem):
             return self.modem.feed(data)
         now = self.now / 1000
-        return self.modem.feed(data, now) if data else self.modem.pass_time(now)
+        if not data:
+            return self.modem.pass_time(now)
+        was_online = self.modem.is_online
+        said = self.modem.feed(self._flipped("to host", data) if was_online else data, now)
+        return self._flipped("to terminal", said) if was_online and self.modem.is_online else said
+
+    def _flipped(self, way: str, data: bytes) -> bytes:
+        place = self.flips.get(way, -1)
+        if place < 0:
+            return data
+        self.flips[way] = place - len(data)
+        return data[:place] + bytes((data[place] ^ 0x10,)) + data[place + 1 :] if place < len(data) else data
 
     def wait(self, time_ms: int) -> None:
         end = self.now + time_ms
@@ -234,6 +254,24 @@ def test_a_bad_line_asks_again_and_books_once(
     done = [one["flow"] for one in desk.transactions]
     assert done in (["earn"], ["reversal"])
     assert ("0420" in desk.mtis()) == (done == ["reversal"])
+
+
+@pytest.mark.parametrize("way", ["to host", "to terminal"])
+def test_a_bit_that_flips_anywhere_books_once_or_takes_it_back(way: str) -> None:
+    for place in (0, 1, 2, 3, 60, 84, 86):
+        desk, host = dialled()
+        signed_on(desk)
+        desk.swipe()
+        desk.wait(9000)
+        desk.flips = {way: place}
+        desk.keys("2500000#")
+        desk.wait(200_000)
+        assert desk.flips[way] < 0
+        told = [(one["flow"], one["approved"]) for one in desk.transactions]
+        assert told in ([("earn", True)], [("reversal", True)]), (place, told)
+        assert ("0420" in desk.mtis()) == (told == [("reversal", True)])
+        assert len({fields[11] for mti, fields in desk.requests if mti == "0200"}) <= 1
+        assert host.heard_messages
 
 
 def test_a_sale_at_2400_bits_a_second_takes_less_than_two_seconds_of_the_line() -> None:
