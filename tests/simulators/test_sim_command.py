@@ -31,6 +31,10 @@ GENEROUS_SECONDS = 120
         (("swipe", "--control", "nowhere"), 3, "nothing listens at nowhere", "vafa sim terminal"),
         (("keys", "12E"), 2, "there is no key 'E'", 'vafa sim keys "2500000#"'),
         (("keys", "1#"), 3, "no firmware runs", "vafa demo"),
+        (("till", "last"), 3, "no firmware runs", "vafa demo"),
+        (("modem", "busy"), 3, "no firmware runs", "vafa demo"),
+        (("terminal", "--line", "isdn"), 2, "unknown line 'isdn'", "--line tcp --line dial"),
+        (("terminal", "--till", "abacus"), 2, "unknown register 'abacus'", "columns or fields"),
         (("terminal",), 4, "terminal 10000001 is not registered", "vafa switch run"),
         (
             ("terminal", "--interpreter", "abacus"),
