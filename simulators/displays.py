@@ -1,11 +1,16 @@
 """The glass of a display: bytes of its bus in, dots out. SSD1306 on I2C, ST7920 on its serial wire.
 
-Pure. What a real one doesn't take it doesn't take here: an AssertionError says so.
+Pure, but for the pty of DisplayPort. What a real one doesn't take it doesn't take here: an AssertionError
+says so.
 """
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Final
+
+from simulators.serial_port import SerialPort
 
 WIDTH, HEIGHT = 128, 64
 
@@ -110,3 +115,50 @@ class St7920Glass:
             row = self._memory[y % 32][16 * (y // 32) : 16 * (y // 32) + 16]
             lines.append(bytes(byte >> bit & 1 for byte in row for bit in range(7, -1, -1)))
         return lines
+
+
+END: Final = 0xC0  # RFC 1055: between messages of the unix board's bus
+_ESCAPE: Final = 0xDB
+_ESCAPED: Final = {0xDC: END, 0xDD: _ESCAPE}
+
+
+class DisplayPort:
+    """A display at the pty that a unix board has in place of a bus. kind: "ssd1306" or "st7920"."""
+
+    def __init__(self, link: Path, kind: str) -> None:
+        self.glass: Ssd1306Glass | St7920Glass = Ssd1306Glass() if kind == "ssd1306" else St7920Glass()
+        self._port = SerialPort(link, self._receive)
+        self._message = bytearray()
+        self._is_escaped = False
+        self.changed = asyncio.Event()
+
+    def open(self) -> None:
+        """Plug it in. Needs the running event loop."""
+        self._port.open()
+
+    def close(self) -> None:
+        """Unplug it."""
+        self._port.close()
+
+    def packed(self) -> bytes:
+        """What it shows, the left dot of a line in the highest bit."""
+        return b"".join(
+            bytes(int("".join(map(str, line[x : x + 8])), 2) for x in range(0, WIDTH, 8))
+            for line in self.glass.dots()
+        )
+
+    def _receive(self, data: bytes) -> None:
+        self.changed.set()
+        for byte in data:
+            if byte == END:
+                if self._message:
+                    self.glass.take(bytes(self._message))
+                self._message.clear()
+                self._is_escaped = False
+            elif self._is_escaped:
+                self._message.append(_ESCAPED.get(byte, byte))
+                self._is_escaped = False
+            elif byte == _ESCAPE:
+                self._is_escaped = True
+            else:
+                self._message.append(byte)

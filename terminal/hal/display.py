@@ -30,14 +30,18 @@ class Display:
 
     def show(self, canvas):
         """Show a canvas of 128 x 64, packed by lines; returns the digest of its dots (str). A display that
-        can't be reached is set up again with the next picture."""
-        if self._driver is not None:
-            try:
-                self._send(canvas)
-            except OSError:
-                self._is_on = False
-                self._bus.close()
+        can't be reached is set up again, at once and with each picture from then on."""
+        if self._driver is not None and not self._sent(canvas):
+            self._sent(canvas)
         return str(hexlify(hashlib.sha256(canvas.dots).digest()), "ascii")
+
+    def _sent(self, canvas):
+        try:
+            self._send(canvas)
+        except OSError:
+            self._is_on = False
+            self._bus.close()
+        return self._is_on
 
     def _send(self, canvas):
         if not self._is_on:

@@ -3,14 +3,21 @@ changed."""
 
 from __future__ import annotations
 
+import asyncio
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulators.displays import HEIGHT, WIDTH, Ssd1306Glass, St7920Glass
+from simulators.displays import HEIGHT, WIDTH, DisplayPort, Ssd1306Glass, St7920Glass
 from terminal.drivers.ssd1306 import Ssd1306
 from terminal.drivers.st7920 import St7920
+from terminal.hal.canvas import Canvas
+from terminal.hal.display import Display
+from terminal.hal.unix import Bus
 
 Picture = list[bytes]
 
@@ -98,3 +105,28 @@ def test_contrast_and_light() -> None:
     for message in (*driver.start(), *driver.contrast(5), *driver.lit(False)):
         glass.take(message)
     assert (glass.contrast, glass.is_on) == (5, False)
+
+
+@pytest.mark.parametrize("kind", ["ssd1306", "st7920"])
+def test_the_unix_boards_display_shows_what_its_digest_says(tmp_path: Path, kind: str) -> None:
+    async def scene() -> None:
+        port = DisplayPort(tmp_path / "display", kind)
+        port.open()
+        display: Any = Display(kind, Bus(str(tmp_path / "display")))
+        canvas: Any = Canvas(WIDTH, HEIGHT)
+        for shift in range(4):
+            canvas.clear()
+            for x in range(0, WIDTH, 8):  # END and ESCAPE among its bytes
+                canvas.blit(bytes((0xC0, 0xDB, 0xDC, 0xDD, x, 255, shift, 0)), 0, 8, 8, x + shift, x % 56)
+            assert display.show(canvas) == sha256(bytes(canvas.dots)).hexdigest()
+            async with asyncio.timeout(30):
+                while port.packed() != bytes(canvas.dots):
+                    port.changed.clear()
+                    await port.changed.wait()
+            if shift == 1:  # unplugged and back: nothing is lost but what was shown meanwhile
+                port.close()
+                display.show(canvas)
+                port.open()
+        port.close()
+
+    asyncio.run(scene())
