@@ -147,6 +147,7 @@ class Downloads:
 
     def refuse(self, kind, version, reason):
         """Remember it, so that it is told and not fetched again. Raises OSError."""
+        self.offers[kind] = None
         kept = []
         for one in (SOFTWARE, PARAMETERS):
             number, why = (version, reason) if one == kind else self.refused(one)

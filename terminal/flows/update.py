@@ -94,9 +94,13 @@ async def step(app, kinds):
 def _refused(app, kind, error):
     version = int.from_bytes(app.downloads.offers[kind][:4], "big")
     app.log("error", "%s: version %d refused: %s" % (("software", "parameters")[kind], version, error.what))
-    (give_up_software, give_up_parameters)[kind](app)
     app.downloads.work = None
-    app.downloads.refuse(kind, version, error.reason)
+    try:
+        app.downloads.refuse(kind, version, error.reason)
+        (give_up_software, give_up_parameters)[kind](app)
+    except OSError:
+        app.log("error", "download: the storage is full or broken")
+        return  # nothing is fetched again before the next sign-on
     app.sign_on_again()  # the switch is told at once
 
 

@@ -228,9 +228,12 @@ def test_parameters_that_came_damaged():
 def test_kept_parameters_that_were_changed_are_not_used():
     desk = Shop(Switch(parameters=GOOD))
     kept = desk.files["parameters"]
-    desk.files["parameters"] = kept[:-1] + b"!"
-    desk = Shop(approve, desk.files)
-    assert desk.app.downloads.version == 0 and desk.app.settings.receipt_copies == 2
+    for changed in (kept[:-1] + b"!", kept.replace(b'bytes": 64', b'bytes": 65'), b""):
+        assert changed != kept
+        desk.files["parameters"] = changed
+        desk = Shop(approve, desk.files)
+        assert desk.app.downloads.version == 0 and desk.app.settings.receipt_copies == 2
+        assert desk.app.settings.piece_bytes == 512
 
 
 def test_a_way_to_name_members_that_the_parameters_leave_out():
