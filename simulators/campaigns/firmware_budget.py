@@ -19,9 +19,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from simulators import keypad
 from simulators.campaigns.shop import HASTE, Shop
 from simulators.cards import Card
-from simulators.cashier import Cashier
+from simulators.cashier import IDLE, Cashier
 from simulators.firmware import FAULT, Interpreter, Options, Place, Terminal
 from simulators.process import ROOT
 from terminal.doors import KINDS
@@ -47,6 +48,7 @@ WARM_UP: Final = 3  # transactions until everything that stays has come
 
 EARN_RIAL: Final = 2_500_000
 REDEEMED: Final = 10
+MORE: Final = "#"  # opens the menu of what is wanted seldom
 
 
 class Row(NamedTuple):
@@ -152,11 +154,30 @@ def interpreter(heap_bytes: int, *arguments: str) -> Interpreter:
 
 Flow = Callable[[Cashier, Card], Awaitable[object]]
 
+
+async def _opened(cashier: Cashier, digit: str) -> None:
+    """What the menu of seldom things has under a digit, begun and left again."""
+    terminal = cashier.terminal
+    terminal.forget_events()
+    await terminal.press(MORE)
+    await terminal.screen("menu")
+    await terminal.press(digit)
+    shown = await terminal.screen()
+    while shown.name != IDLE:
+        await terminal.press(keypad.CANCEL)
+        shown = await terminal.screen()
+
+
+def _menu(digit: str) -> Flow:
+    return lambda cashier, card: _opened(cashier, digit)
+
+
 FLOWS: Final[Mapping[str, Flow]] = {
     "activate": lambda cashier, card: cashier.activate(card),
     "earn": lambda cashier, card: cashier.earn(card, EARN_RIAL),
     "redeem": lambda cashier, card: cashier.redeem(card, REDEEMED),
     "balance": lambda cashier, card: cashier.balance(card),
+    **{f"under {digit} of the menu": _menu(digit) for digit in "0123456789"},
 }
 
 

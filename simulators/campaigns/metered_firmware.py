@@ -16,7 +16,7 @@ _OWN = (asyncio.Event, asyncio.wait_for, asyncio.TimeoutError)
 gc.collect()
 _BEFORE = gc.mem_alloc()
 
-CLOSELY = 8  # visits, more than there are flows
+CLOSELY = 16  # visits, more than there are flows
 LARGEST_ALLOCATION = 4096
 HEADER_BYTES = 64  # of a bytearray, beside its bytes; lands in the same hole
 MOST_HOLES = 4096  # pins; a heap of some MiB has fewer
