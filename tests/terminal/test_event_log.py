@@ -67,7 +67,7 @@ def test_the_log_is_bounded_and_keeps_the_newest_in_their_order():
     assert sum([len(data) for data in storage.files.values()]) <= 2 * FILE_BYTES
     first = int(log.first_from(0).split("|")[0])
     assert 0 < first < 300
-    for number in (*range(first, 400, 37), 399):
+    for number in list(range(first, 400, 37)) + [399]:
         assert log.first_from(number) == "%d|+5|info|event %d of many" % (number, number)
     assert log.first_from(400) is None
 

@@ -135,7 +135,7 @@ def test_each_limit_refuses_and_keeps_nothing():
         ({"offline_rial": 299999}, 2, "The day's limit"),
         ({"offline_points": 29}, 2, "The day's limit"),
     )
-    for limits, taken, said in cases[:: 1 if sys.implementation.name == "cpython" else 3]:
+    for limits, taken, said in list(cases)[:: 1 if sys.implementation.name == "cpython" else 3]:
         desk = cut_off(**limits)
         for _ in range(taken):
             earn(desk, "100000#")
