@@ -35,8 +35,9 @@ HEAP_BYTES: Final = 512 * KIB  # everything, code too, on 64-bit MicroPython
 REST_BYTES: Final = 90 * KIB
 PEAK_BYTES: Final = 150 * KIB
 GARBAGE_BYTES: Final = 4 * KIB  # of packing and MACing one request
-# Between two looks at rest the log's counters may have become longer texts; a leak adds up, this does not.
-GROWTH_BYTES: Final = 512
+# What differs between two looks at rest: events that the log has gathered and not written yet, by some hundred
+# bytes each way. A leak adds up.
+GROWTH_BYTES: Final = 2 * KIB
 # What is over its budget still: the tests hold it where it is, `make budget` fails. Lower them as it shrinks.
 HELD_CODE_BYTES: Final = 225_000
 HELD_GARBAGE_BYTES: Final = 6 * KIB
