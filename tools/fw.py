@@ -6,9 +6,8 @@ kept nowhere; passphrases are asked, never options.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -276,8 +275,3 @@ def _target(profile: Profile, port: Path | None, to: Path | None) -> Path:
             f"a board of kind {profile.board.name} is reached by {option}", ExitCode.USAGE, "give that"
         )
     return wanted
-
-
-def as_json(content: Any) -> str:
-    """One line."""
-    return json.dumps(content, ensure_ascii=False)

@@ -28,7 +28,7 @@ LONGEST_LINE: Final = 16 * 1024  # more without an end is noise
 READ_BYTES: Final = 4096
 HEAP: Final = "heapsize=512k"  # code and data on a 64-bit machine
 MODULE: Final = "terminal.main"
-# Doors whose device the desk has not; a profile that fits them runs, and says that they are missing.
+# Of an event, not shown among the rest of it.
 KEPT_BACK: Final = ("frame", "event")
 
 
