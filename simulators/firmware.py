@@ -311,6 +311,7 @@ class Terminal:
         assert self._process is not None
         self._end_watch.cancel()  # or it would be switched on by itself
         await self._process.kill()
+        self._happened.set()  # whoever awaits an event learns that the firmware has died
 
     async def restart(self) -> None:
         """Switch it on again after `kill`; events of before are forgotten."""
