@@ -72,10 +72,7 @@ def shaped(text):
 
 def _is_plain(text):
     """Whether no letter of it joins others or is read from the right."""
-    for letter in text:
-        if letter >= _FIRST_RTL:
-            return False
-    return True
+    return all(letter < _FIRST_RTL for letter in text)
 
 
 def _letters(text):
@@ -118,7 +115,7 @@ def _joins_before(point):
 # Kinds of characters: annex 9, table 4.
 _L, _R, _AL, _EN, _AN, _ES, _ET, _CS, _WS, _ON = range(10)
 # Tuples and places instead of pairs: these loops run for every letter, and must leave no garbage.
-_STRONG, _SEPARATE, _NEUTRAL = (_L, _R, _AL), (_ES, _CS), (_WS, _ON)
+_STRONG, _SIDES, _SEPARATE, _NEUTRAL = (_L, _R, _AL), (_L, _R), (_ES, _CS), (_WS, _ON)
 _SEPARATORS = {0x2B: _ES, 0x2D: _ES, 0x2C: _CS, 0x2E: _CS, 0x2F: _CS, 0x3A: _CS, 0x060C: _CS, 0xA0: _CS}
 _ARABIC = ((0x061B, 0x061F), (0x0620, 0x06FF), (0xFB50, 0xFDFF), (0xFE70, 0xFEFC))
 _TERMINATORS = (0x23, 0x24, 0x25, 0xB0, 0xB1, 0x066A, 0x0609, 0x060A)
@@ -194,7 +191,7 @@ def _resolve_numbers(kinds, start):
         kind = kinds[place]
         if kind in _SEPARATE:
             kinds[place] = _ON
-        elif kind == _L or kind == _R:
+        elif kind in _SIDES:
             strong = kind
         elif kind == _EN and strong == _L:
             kinds[place] = _L
