@@ -43,20 +43,25 @@ def wrapped(font, text, dots):
     anywhere."""
     lines = []
     line = ""
+    taken = 0
+    space = width(font, " ")
     for word in text.split(" "):
-        longer = line + " " + word if line else word
-        if width(font, longer) <= dots:
-            line = longer
+        across = width(font, word)  # no letter joins over a space: a line is as wide as its words
+        if line and taken + space + across <= dots:
+            line += " " + word
+            taken += space + across
             continue
         if line:
             lines.append(line)
-        while width(font, word) > dots:
+        while across > dots:
             count = 1
             while width(font, word[: count + 1]) <= dots:
                 count += 1
             lines.append(word[:count])
             word = word[count:]
+            across = width(font, word)
         line = word
+        taken = across
     if line:
         lines.append(line)
     return lines
