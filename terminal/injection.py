@@ -2,8 +2,8 @@
 
 V1?                                             -> V1|terminal id|empty or loaded|transport key's check value
 K1|terminal id|first KSN|check value|key block  -> OK|check value, or ERR|code|what
-E1?|number                                      -> E1|number|moment|level|text: the oldest event of the log from
-                                                   that number on; E1 alone: none. Ask with the next number.
+E1?|number                                      -> E1|number|moment|level|text: the log's oldest event from
+                                                   that number on; E1 alone: none. Ask with the next.
 C1?                                             -> C1|boots=12|...: the counters of terminal.event_log
 
 LRC: XOR of payload and ETX. The block is under the transport key, so the wire learns nothing. Loaded when the
@@ -91,7 +91,8 @@ class Service:
             state = "loaded" if self._keys.storage_key else "empty"
             return "|".join(("V1", self._terminal_id, state, self._keys.transport_check_value))
         if self._events is not None:
-            if parts[0] == "E1?" and len(parts) == 2 and is_digits(parts[1]) and len(parts[1]) <= _NUMBER_DIGITS:
+            is_number = len(parts) == 2 and is_digits(parts[1]) and len(parts[1]) <= _NUMBER_DIGITS
+            if parts[0] == "E1?" and is_number:
                 line = self._events.first_from(int(parts[1]))
                 return "E1" if line is None else "E1|" + line
             if parts == ["C1?"]:

@@ -103,6 +103,8 @@ def value_of(field: Field, random: Random) -> Value | None:
         return _tags(field, random)
     if field.is_composite:
         return None
+    if field.encoding == "bcd" and field.pad is None:
+        size -= size % 2  # half a byte can't be sent
     return _text(CLASSES[field.content].characters, size, random)
 
 

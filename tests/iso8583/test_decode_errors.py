@@ -41,8 +41,8 @@ ROWS = (
     ),
     (
         "the first of two fields the dialect hasn't",
-        "0200" + bitmap(11, 61, 127),
-        "61 at byte 9: expected a field of this dialect, got bit 61 set",
+        "0200" + bitmap(11, 59, 127),
+        "59 at byte 9: expected a field of this dialect, got bit 59 set",
     ),
     (
         "bytes after the last field",

@@ -366,15 +366,17 @@ def test_a_pin_change_is_not_taken_back(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_a_supervisor_answers_for_a_member_whose_card_is_replaced_and_for_nothing_else(tmp_path: Path) -> None:
+def test_a_supervisor_answers_for_a_member_whose_card_is_replaced_and_for_nothing_else(
+    tmp_path: Path,
+) -> None:
     async def story(bench: Bench) -> None:
         card, other = await member(bench, 10), new_card()
         replace = bench.message("0300", "750000", card, f48={"0B": other}, **typed(card))
         assert (await bench.one(replace))["39"] == "1A"
         wrong = {"f48": {"0B": other, "17": "01"}, "f52": pin(WRONG, card)}
         assert (await bench.one(bench.message("0300", "750000", card, **typed(card, **wrong))))["39"] == "55"
-        vouched = {"f48": {"0B": other, "17": "01"}}
-        assert (await bench.one(bench.message("0300", "750000", card, **typed(card, **vouched))))["39"] == "00"
+        vouched = typed(card, f48={"0B": other, "17": "01"})
+        assert (await bench.one(bench.message("0300", "750000", card, **vouched)))["39"] == "00"
         assert (await bench.one(bench.balance(card)))["39"] == "14"
         assert await bench.points(other) == 10
         assert (await bench.one(bench.redemption(other, 1)))["39"] == "57", "not before some hours"

@@ -99,7 +99,8 @@ class Desk:
         self.read_only = read_only  # the settings' file
         self.forgotten = 0  # how often its key block was
         self.snapshots = None  # [files after a write, what had been sent, shown and printed by then]
-        self.devices = {name: {"kind": kind, "handshake": True} for name, kind in (devices or DEVICES).items()}
+        devices = devices or DEVICES
+        self.devices = {name: {"kind": kind, "handshake": True} for name, kind in devices.items()}
         self.sent = {}  # door -> bytes that its device got, but for the printer's
         self.now = 1000
         self.moment = None
