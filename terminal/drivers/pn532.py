@@ -6,6 +6,7 @@ acknowledged and then answered. No I/O, no clock; the buffer is bounded, and wip
 
 LONGEST_EXCHANGE = 253  # bytes to or from a card at once: what one APDU of 256 bytes less its frame allows
 _LONGEST_FRAME = 3 + 262  # TFI, code, status, and the most that the chip's own buffer holds
+_FRAME_END = 2  # check byte and postamble
 ACK_MS = 60  # the chip acknowledges within 15 ms
 ANSWER_MS = 1000  # a card may take half a second for its cryptography
 TRIES = 3  # of what a card isn't asked to do twice by
@@ -38,7 +39,7 @@ _BEGINNING = (
 _LOOK_106A = b"\x4a\x01\x00"  # one card, ISO/IEC 14443 type A
 _RELEASE_ALL = b"\x52\x00"
 _TIMED_OUT, _RELEASED, _DISAPPEARED = 0x01, 0x29, 0x2B  # of a card that was there
-_STATUS = 0x3F
+_STATUS, _MORE = 0x3F, 0x40  # of the status byte; an APDU's answer fits in one, so there never is more
 _IS_CHIP = 0x20  # SAK: ISO/IEC 14443-4
 
 # What the next byte is taken for.
@@ -100,7 +101,7 @@ class Pn532:
     """begin() once; after Ready one of look(), exchange(), release() at a time, each ends with one event."""
 
     def __init__(self):
-        self._buffer = bytearray(_LONGEST_FRAME)
+        self._buffer = bytearray(_LONGEST_FRAME + _FRAME_END)
         self._out = b""
         self._waits_ms = None
         self._command = None
@@ -165,6 +166,7 @@ class Pn532:
         self._put(now_ms)
 
     def _put(self, now_ms):
+        self._drop_frame()
         self._acknowledged = False
         self._tries -= 1
         wake_up = _WAKE_UP if self._command[0] == _SAM or self._tries < TRIES - 1 else b""
@@ -185,6 +187,7 @@ class Pn532:
         events.append(event)
 
     def _failed(self, reason, events, status=0):
+        self._drop_frame()
         self._left_to_begin = ()
         self._done(Failed(reason, status), events)
 
@@ -203,7 +206,7 @@ class Pn532:
         self._buffer[self._count] = byte
         self._count += 1
         if self._state == _BODY:
-            if self._count == self._length + 1:
+            if self._count == self._length + _FRAME_END:
                 self._frame(now_ms, events)
         elif self._state == _EXTENDED:
             if self._count == 3:
@@ -240,9 +243,9 @@ class Pn532:
     def _frame(self, now_ms, events):
         length = self._length
         body = bytes(memoryview(self._buffer)[:length])
-        good = not sum(self._buffer[: length + 1]) & 0xFF
-        self._wipe()
-        self._hunt()
+        # A zero that was lost changes no sum: without a look at the postamble, the check byte would be data.
+        good = not sum(self._buffer[: length + 1]) & 0xFF and not self._buffer[length + 1]
+        self._drop_frame()
         if self._command is None or not self._acknowledged:
             return  # late, of a command that was given up
         self._noise = 0
@@ -261,9 +264,11 @@ class Pn532:
         self._count = 0
         self._length = 0
 
-    def _wipe(self):
+    def _drop_frame(self):
+        """Wipe it, whole or not, and look for the next one."""
         for place in range(len(self._buffer)):
             self._buffer[place] = 0
+        self._hunt()
 
     # ---------------------------------------------------------------- answers
 
@@ -296,7 +301,7 @@ class Pn532:
 
     def _of_card(self, code, told, events):
         status = told[0] & _STATUS if told else 0
-        if not told:
+        if not told or told[0] & _MORE:
             self._failed(LYING, events)
         elif status in (_TIMED_OUT, _RELEASED, _DISAPPEARED):
             self._failed(GONE, events, status)

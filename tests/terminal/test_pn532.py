@@ -24,6 +24,7 @@ LOOK = bytes.fromhex("0000ff04fcd44a0100e100")
 RELEASE = bytes.fromhex("0000ff03fdd45200da00")
 CARD = bytes.fromhex("4b010103442007045a1b2c3d4e5f067577810280")  # with a 7-byte UID and an ATS
 UID = bytes.fromhex("045a1b2c3d4e5f")
+LONG_ATS = bytes.fromhex("75778102804f0ca00000030603000300000000")
 
 
 def told(body):
@@ -260,6 +261,40 @@ def test_noise_around_good_frames_changes_nothing():
         bench.ready().look(bench.now_ms)
         [event] = bench.says(noise + ACK, noise + told(b"\x4b\x00") + noise)
         assert isinstance(event, NoCard), noise
+
+
+def test_a_zero_that_was_lost_is_no_other_card():
+    # A credit card's answer as libnfc's issue 755 shows it: a zero less changes no sum.
+    good = told(bytes.fromhex("4b01010344200704744822a6149014") + LONG_ATS)
+    for place in range(6, len(good) - 2):
+        if good[place]:
+            continue
+        bench = Bench()
+        bench.ready().look(bench.now_ms)
+        bench.driver.to_send()
+        assert bench.says(ACK, good[:place] + good[place + 1 :]) == [], place
+        assert failed(bench.waits()) == ("silent", 0)
+
+
+def test_a_torn_answer_spoils_nothing_of_the_next_command():
+    said = told(b"\x41\x00" + bytes(range(1, 241)))
+    for cut in range(len(said)):
+        bench = Bench()
+        bench.ready().exchange(b"\x00\xb0\x00\x00\x00", bench.now_ms)
+        assert bench.says(ACK + said[:cut]) == []
+        assert failed(bench.waits()) == ("silent", 0)
+        for kept in bench.driver.__dict__.values():
+            assert not isinstance(kept, bytearray) or not any(kept), cut
+        bench.driver.exchange(b"\x00\xb0\x00\x00\x00", bench.now_ms)
+        [answer] = bench.says(ACK + said)
+        assert answer.data == bytes(range(1, 241)), cut
+
+
+def test_half_an_answer_is_none():
+    bench = Bench()
+    bench.ready().exchange(b"\x00\xb0\x00\x00\x00", bench.now_ms)
+    # UM0701-02, 7.3.8: the bit in the status says that more is to be fetched.
+    assert failed(bench.says(ACK, told(b"\x41\x40" + bytes(240)))) == ("lying", 0)
 
 
 def test_bytes_of_nobody_are_harmless():
