@@ -8,6 +8,7 @@ the buffer is bounded and wiped.
 LONGEST_DATA = 261  # of one message: 5 bytes of head, 255 of data, one more
 ANSWER_MS = 2000
 SLOW_MS = 5000  # more, each time the reader says that the card needs it
+LONGEST_MS = 30000  # of one command, however often that is said: no card of ours computes for so long
 TRIES = 3  # of what changes nothing in the card
 NOISE_BYTES = 600
 
@@ -92,7 +93,9 @@ class Ccid:
         self._sequence = 0
         self._tries = 0
         self._waits_ms = None
+        self._until_ms = 0
         self._noise = 0
+        self._count = 0
         self._rest()
 
     @property
@@ -133,7 +136,7 @@ class Ccid:
         events = []
         if self._waits_ms is not None and now_ms >= self._waits_ms:
             self._rest()
-            if self._tries and self._kind != _TRANSFER:
+            if self._tries and self._kind != _TRANSFER and now_ms < self._until_ms:
                 self._put(now_ms)
             else:
                 self._failed(SILENT, events)
@@ -151,6 +154,7 @@ class Ccid:
         self._message = head + data
         self._tries = TRIES
         self._noise = 0
+        self._until_ms = now_ms + LONGEST_MS
         self._put(now_ms)
 
     def _put(self, now_ms):
@@ -201,10 +205,10 @@ class Ccid:
             self._state = _KIND
         elif byte == _MOVED:
             self._state = _MOVE
-        elif byte & 0x80 and self._kind is not None:  # the card asks for time
-            self._waits_ms = now_ms + SLOW_MS
         else:
             self._noise += 1
+            if byte & 0x80 and self._kind is not None:
+                self._wait_longer(now_ms)
         if self._noise > NOISE_BYTES and self._kind is not None:
             self._failed(NOISE, events)
 
@@ -225,8 +229,6 @@ class Ccid:
     def _end_frame(self, good, now_ms, events):
         count = self._count
         message = bytes(memoryview(self._buffer)[:count])
-        for place in range(count):
-            self._buffer[place] = 0
         self._rest()
         if self._kind is None or message == self._message:
             return  # late; or its echo
@@ -243,7 +245,14 @@ class Ccid:
         else:
             self._put(now_ms)
 
+    def _wait_longer(self, now_ms):
+        """The card asks for time."""
+        self._waits_ms = min(now_ms + SLOW_MS, self._until_ms)
+
     def _rest(self):
+        """No frame any more, or only a part of one: it may be of a card."""
+        for place in range(self._count):
+            self._buffer[place] = 0
         self._state = _QUIET
         self._count = 0
         self._length = 0
@@ -254,7 +263,7 @@ class Ccid:
     def _answered(self, message, now_ms, events):
         kind, status, error = message[0], message[7], message[8]
         if status & 0xC0 == _MORE_TIME:
-            self._waits_ms = now_ms + SLOW_MS
+            self._wait_longer(now_ms)
         elif kind != _ANSWERS[self._kind]:
             self._failed(LYING, events)
         elif self._kind == _STATUS:

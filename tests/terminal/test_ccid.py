@@ -3,6 +3,8 @@ way to fail."""
 
 from terminal.drivers.ccid import (
     ANSWER_MS,
+    LONGEST_MS,
+    NOISE_BYTES,
     SLOW_MS,
     TRIES,
     Block,
@@ -146,6 +148,37 @@ def test_a_card_that_needs_time():
     assert bench.says(told(0x80, 1, status=0x80, error=5)) == []
     [block] = bench.says(told(0x80, 1, b"\x90\x00"))
     assert block.data == b"\x90\x00"
+
+
+def test_a_reader_that_asks_for_time_for_ever():
+    for said in (b"\x80", told(0x80, 1, status=0x80, error=5)):
+        bench = Bench()
+        bench.driver.transmit(b"\x00\xa4\x00\x00", 0)
+        events = []
+        while not events and bench.now_ms <= LONGEST_MS:
+            bench.now_ms += 1000
+            events = bench.says(said)
+        [failed] = events or bench.waits()
+        assert failed.reason == "silent"
+        bench.driver.power_off(bench.now_ms)
+        [off] = bench.says(told(0x81, 2))
+        assert isinstance(off, Off)
+    bench = Bench()
+    bench.driver.power_on(0)
+    [failed] = bench.says(b"\xff" * (NOISE_BYTES + 1))
+    assert failed.reason == "noise"
+
+
+def test_half_an_answer_is_wiped():
+    said = told(0x80, 1, b"9364001234567898\x90\x00")
+    for cut in range(len(said)):
+        bench = Bench()
+        bench.driver.transmit(b"\x00\xb0\x00\x00\x10", 0)
+        bench.says(said[:cut])
+        [failed] = bench.waits()
+        assert failed.reason == "silent"
+        for kept in bench.driver.__dict__.values():
+            assert not isinstance(kept, bytearray) or not any(kept), cut
 
 
 def test_late_and_foreign_answers_are_dropped():
