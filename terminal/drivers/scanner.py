@@ -449,14 +449,12 @@ class Scanner:
         self._frame_count = count = count + 1
         length = self._family.length(frame, count)
         if length == _NO_FRAME:
-            self._frame_count = 0
-            others = bytes(frame[1:count])
-            self._into_line(frame[0], now_ms, events)
-            for other in others:
+            others = self._frame_over()
+            self._into_line(others[0], now_ms, events)
+            for other in others[1:]:
                 self._take(other, now_ms, events)
         elif count == length:
-            self._frame_count = 0
-            answer = self._family.answer(bytes(frame[:count]))
+            answer = self._family.answer(self._frame_over())
             if answer is None:
                 self._spoilt = True  # what it swallowed may have been of a text
             else:
@@ -464,12 +462,19 @@ class Scanner:
                 self._answered(answer[0], answer[1], now_ms, events)
 
     def _silence(self, now_ms, events):
-        count, self._frame_count = self._frame_count, 0
-        for byte in bytes(self._frame[:count]):
+        for byte in self._frame_over():
             self._into_line(byte, now_ms, events)
         if self._ends_by_line:
             self._spoilt = True
         self._line_over(now_ms, events)
+
+    def _frame_over(self):
+        """What is in it; wiped, as it may be of a text."""
+        count, self._frame_count = self._frame_count, 0
+        taken = bytes(memoryview(self._frame)[:count])
+        for place in range(count):
+            self._frame[place] = 0
+        return taken
 
     def _into_line(self, byte, now_ms, events):
         if byte in _LINE_ENDS:

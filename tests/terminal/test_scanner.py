@@ -440,3 +440,12 @@ def test_the_buffer_is_wiped_after_a_text():
     bench.says(LINE)
     for kept in bench.driver.__dict__.values():
         assert b"9364" not in bytes(kept) if isinstance(kept, bytearray) else "9364" not in str(kept)
+
+
+def test_a_text_that_passed_for_an_answer_is_wiped():
+    bench = Bench("gm65")
+    bench.scanning()
+    bench.says(b"\x02\x00\x00\x10" + LINE * 2)  # its length is that of the text
+    bench.waits()
+    for kept in bench.driver.__dict__.values():
+        assert not isinstance(kept, bytearray) or not any(kept)
