@@ -111,6 +111,7 @@ class StripeWriter:
         self._buffer = bytearray(_LONGEST_BLOCK)
         self._out = b""
         self._ends_with = None
+        self._was_late = False
         self._forget()
         self._hunt()
 
@@ -200,6 +201,7 @@ class StripeWriter:
     def _put(self, now_ms):
         """The first step of those that are left."""
         self._hunt()
+        self._was_late = False
         self._noise = 0
         self._tries -= 1
         self._out += self._left[0][0]
@@ -248,6 +250,14 @@ class StripeWriter:
         self._left = _GREETING
         self._tries = TRIES
         self._put(now_ms)
+
+    def _babbles(self, now_ms, events):
+        """More data than a card has, or again some that nobody asked for."""
+        self._wipe()
+        if self._ends_with == Failed:
+            self._fail(self._reason, events)
+        else:
+            self._give_up(NOISE, now_ms)
 
     def _timed_out(self, now_ms, events):
         answer = self._left[0][1]
@@ -303,7 +313,7 @@ class StripeWriter:
     def _collect(self, byte, now_ms, events):
         buffer, count = self._buffer, self._count
         if count == _LONGEST_BLOCK:
-            self._give_up(NOISE, now_ms)
+            self._babbles(now_ms, events)
             return
         buffer[count] = byte
         self._count = count = count + 1
@@ -353,7 +363,11 @@ class StripeWriter:
         """A card's data are whole: tracks, `?`, FS, ESC, status."""
         if self._left[0][1] != _DATA:
             self._wipe()  # late, of a card that nobody waited for
-            self._wait(now_ms)
+            if self._was_late:
+                self._babbles(now_ms, events)
+            else:
+                self._was_late = True
+                self._wait(now_ms)
             return
         data = memoryview(self._buffer)[: self._count - 3]
         good = self._buffer[self._count - 2] == _ESC

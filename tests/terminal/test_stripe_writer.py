@@ -407,6 +407,22 @@ def test_something_else_on_the_line():
     assert failed(alive(bench)) == "noise"
 
 
+def test_data_without_end_that_nobody_asked_for():
+    for babble in (b"\x1bs", b"\x1bs?\x1c\x1b0", b"\x1bs\x1b\x01?\x1c\x1b1"):
+        for ask in ("begin", "read", "erase"):
+            bench = Bench()
+            getattr(bench.driver, ask)(bench.now_ms)
+            events = []
+            for _ in range(200):
+                bench.driver.to_send()
+                events = bench.says(babble * 20)
+                bench.now_ms += 100
+                if events:
+                    break
+            assert len(events) == 1, (babble, ask)
+            assert not bench.driver.is_busy, (babble, ask)
+
+
 def test_late_words_belong_to_nothing():
     bench = Bench()
     assert bench.says(block(), b"\x1b0", b"\x1by") == []
