@@ -95,6 +95,7 @@ FAMILIES = {"sim800": SIM800, "m95": M95}
 _CONNECTED = ("0, CONNECT OK", "CONNECT OK", "0, ALREADY CONNECT", "ALREADY CONNECT")
 _NOT_CONNECTED = ("0, CONNECT FAIL", "CONNECT FAIL")
 _WAKE, _ECHO, _SIM, _SIGNAL, _REGISTRATION, _ATTACH, _UP, _CONNECT, _SEND, _FETCH, _END, _PIN = range(12)
+_REGISTERED, _NOT_WANTED = ("1", "5"), "3"  # at home or roaming; the network won't have it
 _CHECKS = {
     _WAKE: "AT",
     _ECHO: "ATE0",
@@ -409,8 +410,8 @@ class Gprs:
                 self._again(now_ms, events, NO_SIM)
         elif step == _SIGNAL and not self._is_signal(told):
             self._again(now_ms, events, NO_SIGNAL)
-        elif step == _REGISTRATION and not told.endswith((",1", ",5")):
-            if told.endswith(",3"):
+        elif step == _REGISTRATION and _registration(told) not in _REGISTERED:
+            if _registration(told) == _NOT_WANTED:
                 self._failed(DENIED, events)
             else:
                 self._again(now_ms, events, NOT_REGISTERED)
@@ -481,6 +482,12 @@ class Gprs:
             self._broken(events, False)
             return
         events.append(Received(data[1:]))
+
+
+def _registration(told):
+    """The state in an answer to AT+CREG?; a modem that was told so names its cell behind it (27.007, 7.2)."""
+    fields = told.split(",") if told.startswith("+CREG:") else ()
+    return fields[1].strip() if len(fields) > 1 else ""
 
 
 def _is_address(line):

@@ -218,6 +218,34 @@ def test_what_may_still_come_is_looked_at_again_until_it_takes_too_long():
         assert isinstance(bench.talked(*(CHECKS[count:] + SIM800_UP))[-1], Ready)
 
 
+def test_registered_whatever_else_is_told_of_it():
+    # As modems of other projects said it: gammu 89, TinyGSM 503 and 654.
+    for said in (
+        b"+CREG: 2,1, 550014, 676",
+        b'+CREG: 2,1,"3982","00DF3B03",7',
+        b'+CREG: 2,5,"04E3"',
+        b"+CREG: 0,5",
+        b"+CREG:0,1",
+    ):
+        bench, _ = begun(CHECKS[:4])
+        assert bench.talked((CHECKS[4][0], b"\r\n" + said + b"\r\n" + OK)) == []
+        assert bench.driver.to_send() == b"AT+CGATT=1\r", said
+    for said in (
+        b'+CREG: 2,2,"0001","0005"',
+        b'+CREG: 2,0,"3982",1',
+        b"+CREG: 1",
+        b"+CRE: 0,1",
+        b"+CSQ: 0,1",
+    ):
+        bench, _ = begun(CHECKS[:4])
+        assert bench.talked((CHECKS[4][0], b"\r\n" + said + b"\r\n" + OK)) == []
+        assert bench.waits() == []
+        assert bench.driver.to_send() == CHECKS[4][0], said
+    bench, _ = begun(CHECKS[:4])
+    [failed] = bench.talked((CHECKS[4][0], b'\r\n+CREG: 2,3,"3982","00DF3B03"\r\n' + OK))
+    assert failed.reason == "denied"
+
+
 def test_a_silent_modem():
     bench = Bench()
     bench.driver.begin(0)
