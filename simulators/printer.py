@@ -36,6 +36,8 @@ class Printer:
         self._mechanism = Mechanism()
         self._on_receipt = on_receipt
         self._pictures = pictures
+        # A printer that is switched on again goes on with the roll: nothing is overwritten.
+        self._pictures_before = max((int(path.stem) for path in _kept(pictures)), default=0)
         self._announced = ""
         self._printed = asyncio.Event()
         self.receipts: deque[str] = deque(maxlen=ROLL_RECEIPTS)
@@ -145,4 +147,9 @@ class Printer:
 
     def _picture(self, number: int) -> Path:
         assert self._pictures is not None, "pictures are kept"
-        return self._pictures / f"{number:06d}.png"
+        return self._pictures / f"{self._pictures_before + number:06d}.png"
+
+
+def _kept(pictures: Path | None) -> list[Path]:
+    """The files of receipts that came out earlier."""
+    return [] if pictures is None else [path for path in pictures.glob("*.png") if path.stem.isdecimal()]

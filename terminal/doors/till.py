@@ -151,9 +151,9 @@ class TillDoor(Device):
 
     def done(self, sold):
         """What became of the sale: kept, then told; once. A result that can't be kept is told when it can."""
-        self._asked = None
         if self._told:
-            return
+            return  # by now the next sale may wait
+        self._asked = None
         try:
             self._keep(sold)
         except JournalError as error:
@@ -202,6 +202,8 @@ class TillDoor(Device):
                 self._keep(self._sold(request, answer))
             except JournalError as error:
                 self._app.log("error", str(error))  # what the journal has must not fail by it
+            else:
+                self._asked = None  # the register is done with it; the receipt is still to come
 
     def _resolve(self):
         """The newest sale has no result: the journal knows. Raises JournalError."""

@@ -95,7 +95,7 @@ async def again(app, trouble):
 
 def show(app, screen, outcome, again=False):
     """The outcome on a screen of this name."""
-    text = "last" if again else text_of(outcome)
+    text = "last" if again and outcome.flow in MOVING and not outcome.is_queued else text_of(outcome)
     if outcome.debt and not again:
         text += "_debt"
     to_pay = max(outcome.sale - outcome.amount, 0)

@@ -361,6 +361,15 @@ def test_printer_collects_receipts_and_says_paper_is_there(tmp_path):
         assert [len(receipt.lines) for receipt in printer.paper_of] == [1, 1]
         line.close()
         printer.close()
+        next_day = Printer(tmp_path / "printer", pictures=pictures)
+        next_day.open()
+        line = Line(tmp_path / "printer")
+        line.write(DOT_LINE + CUT)
+        async with asyncio.timeout(GENEROUS_SECONDS):
+            await next_day.receipt_after(0)
+        assert sorted(path.stem for path in pictures.iterdir()) == ["000001", "000002", "000003"]
+        line.close()
+        next_day.close()
 
     asyncio.run(scene())
 

@@ -9,7 +9,7 @@ import pytest
 
 from simulators.till import ECR17, FIELDS, Result, Till, sale
 from terminal.settings import check
-from tests.terminal.desk import DEVICES, SETTINGS, SWIPE, Desk, approve, decline
+from tests.terminal.desk import DEVICES, PAPER_OUT, SETTINGS, SWIPE, Desk, approve, decline
 
 TERMINAL = "10000001"
 AMOUNT = 2_500_000
@@ -100,6 +100,22 @@ def test_the_cashier_cancels_or_nobody_comes_and_the_register_is_told(keys: str)
     assert (desk.result.code, desk.result.reason) == ("01", "CANCELLED" if keys else "NO CARD")
     assert desk.mtis() == ["0800"]
     assert desk.screens[-1] == "idle"
+
+
+def test_the_next_sale_waits_while_the_receipt_of_the_one_before_is_printed() -> None:
+    desk = Register()
+    desk.sale()
+    desk.paper = PAPER_OUT
+    desk.swipe()
+    assert (desk.result.code, desk.screens[-1]) == ("00", "paper")
+    desk.sale(text="A-18")
+    assert desk.till.heard == []
+    desk.keys("*")
+    desk.wait(5_000)
+    assert desk.screens[-1] == "till_sale"
+    desk.swipe()
+    assert desk.result.code == "00"
+    assert [fields[62] for mti, fields in desk.requests if mti == "0200"] == ["A-17", "A-18"]
 
 
 def test_what_the_switch_refuses_is_said_in_words() -> None:

@@ -266,8 +266,11 @@ def test_a_copy_of_the_slip_can_be_had_after_a_restart():
     again.keys("#3")
     assert "COPY" in again.receipt[1] and "Points earned" in "\n".join(again.receipt)
     desk.app.last = None
+    show, shown = desk.app.screens.show, []
+    desk.app.screens.show = lambda *of, text=None: shown.append(text) or show(*of, text=text)
     desk.keys("#3")
     assert "COPY" in desk.receipt[1] and "Points come later" in "\n".join(desk.receipt)
+    assert "offline_kept" in shown and "last" not in shown  # which would tell points and a balance
 
 
 def test_an_amount_that_is_keyed_in_meanwhile_is_not_lost():
