@@ -98,7 +98,60 @@ def test_outputs_carry_no_path_of_this_machine(source: Path, tmp_path: Path) -> 
     target = compile_tree(source, tmp_path / "out")
     for path in target.rglob("*.mpy"):
         assert str(tmp_path).encode() not in path.read_bytes()
-        assert b"terminal/" in path.read_bytes()
+    assert b"flows/earn" in (target / "terminal" / "flows" / "earn.mpy").read_bytes()
+
+
+def run(tree: Path, program: str) -> str:
+    done = subprocess.run(
+        [micropython.provide(), "-c", program], cwd=tree, capture_output=True, text=True, check=False
+    )
+    return done.stdout + done.stderr
+
+
+def test_asserts_are_kept(source: Path, tmp_path: Path) -> None:
+    (source / "rules.py").write_text(
+        "def one(x):\n    assert x == 1, 'one is %d' % x\n\ndef all(*x):\n    assert (\n        x\n    )\n"
+    )
+    tree = compile_tree(source, tmp_path / "out")
+    from_rules = "import terminal.rules as rules; "
+    assert run(tree, from_rules + "rules.one(1); rules.all(1)") == ""
+    assert run(tree, from_rules + "rules.one(2)").splitlines()[-1] == "AssertionError: one is 2"
+    told = run(tree, from_rules + "rules.all()").splitlines()
+    assert told[-1].startswith("AssertionError")
+    assert told[-2].endswith(", in all")
+
+
+def test_what_one_module_names_others_know(source: Path, tmp_path: Path) -> None:
+    (source / "names.py").write_text(
+        'WIDE = 3\n_MORE = WIDE * 2\nMOST = WIDE + _MORE\nSHORT = "s"\nmost = 7\n'
+    )
+    (source / "flows" / "earn.py").write_text(
+        "from terminal import names\nfrom terminal.names import MOST, SHORT, most\n\n\n"
+        "def all(length, most_of_all=most, *, kind=SHORT):\n"
+        "    def inner(length):\n        return length, most_of_all, names.WIDE\n\n"
+        "    return inner(length + 1), [length for length in range(2)], MOST, kind\n"
+    )
+    (source / "main.py").write_text(
+        "from terminal.flows.earn import all\nprint(all(1, kind='k'), all(length=2))\n"
+    )
+    tree = compile_tree(source, tmp_path / "out")
+    assert run(tree, "import terminal.main") == "((2, 7, 3), [0, 1], 9, 'k') ((3, 7, 3), [0, 1], 9, 's')\n"
+    assert b"MOST" not in (tree / "terminal" / "flows" / "earn.mpy").read_bytes()
+    (source / "names.py").write_text(
+        'WIDE = 4\n_MORE = WIDE * 2\nMOST = WIDE + _MORE\nSHORT = "s"\nmost = 7\n'
+    )
+    compile_tree(source, tree)  # what others took of it changes with it
+    assert run(tree, "import terminal.main") == "((2, 7, 4), [0, 1], 12, 'k') ((3, 7, 4), [0, 1], 12, 's')\n"
+
+
+def test_what_changes_or_is_set_elsewhere_is_no_constant(source: Path, tmp_path: Path) -> None:
+    (source / "names.py").write_text(
+        "LEFT = 1\nSET = 1\n\n\ndef take():\n    global LEFT\n    LEFT = 0\n    return LEFT, SET\n"
+    )
+    (source / "main.py").write_text(
+        "from terminal import names\n\nnames.SET = 5\nprint(names.LEFT, names.take(), names.LEFT)\n"
+    )
+    assert run(compile_tree(source, tmp_path / "out"), "import terminal.main") == "1 (0, 5) 0\n"
 
 
 def test_the_firmware_compiles() -> None:

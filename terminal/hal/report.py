@@ -16,7 +16,7 @@ def emit(event):
 
 
 def fault(error):
-    """Kind and place of an exception, e.g. "KeyError at terminal/app.py:12"."""
+    """Kind and place of an exception, e.g. "KeyError at terminal/app.py, _resume"."""
     kind = type(error).__name__
     if hasattr(sys, "print_exception"):
         import io
@@ -24,9 +24,18 @@ def fault(error):
         text = io.StringIO()
         sys.print_exception(error, text)
         places = [line for line in text.getvalue().split("\n") if line.startswith("  File ")]
-        place = places[-1].split('"')[1] + ":" + places[-1].split("line ")[1].split(",")[0] if places else "?"
+        place = _place(places[-1]) if places else "?"
     else:
         from terminal.hal.cpython import place_of
 
         place = place_of(error)
     return kind + " at " + place
+
+
+def _place(line):
+    """Module and function of a line of a traceback; the firmware's modules stand there without what all of
+    them share, and without line numbers."""
+    module = line.split('"')[1]
+    if not module.endswith(".py"):
+        module = "terminal/" + module + ".py"
+    return module + ", " + line.split(", in ")[-1]
