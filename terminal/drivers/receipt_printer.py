@@ -26,11 +26,15 @@ PRINTED_OUT, PAPER_OUT, COVER_OPEN, BROKEN, SILENT = (
     "silent",
 )
 
-# Answers to DLE EOT are 0xx1xx10, to GS r 0xx0xxxx.
+# Answers to DLE EOT are 0xx1xx10, to GS r 0xx0xxxx. What a printer tells by itself (GS a, which a switch in
+# it may turn on) are four bytes: 0xx1xx00, and three that look like answers to GS r.
 _REALTIME_MASK, _REALTIME_BITS = 0x93, 0x12
 _COVER, _STOPPED, _ERROR = 0x04, 0x20, 0x40
 _PAPER_GONE, _PAPER_NEAR = 0x60, 0x0C
 _AFTER_MASK, _AFTER_GONE, _AFTER_NEAR = 0x90, 0x0C, 0x03
+_NEWS_BITS, _NEWS_COVER, _NEWS_BYTES = 0x10, 0x20, 4
+_NEWS_PAPER = 3  # which of them
+NEWS_MS = 500  # they come together
 
 _IDLE, _ASKING, _SENDING, _WAITING = range(4)
 
@@ -71,6 +75,8 @@ class ReceiptPrinter:
         self._asked = 0
         self._tries = 0
         self._is_near_end = False
+        self._news = 0  # bytes of what it tells by itself, of one that isn't whole
+        self._news_ms = 0
         self._is_new = True  # nothing was printed yet: who knows what the printer waits for
 
     @property
@@ -161,7 +167,26 @@ class ReceiptPrinter:
         self._out = b""
         events.append(Stopped(reason))
 
+    def _is_news(self, byte, now_ms, events):
+        """Whether a byte is of what it tells by itself: that the cover is open, or the paper gone."""
+        if self._news and now_ms >= self._news_ms + NEWS_MS:
+            self._news = 0
+        if byte & _REALTIME_MASK == _NEWS_BITS:
+            self._news = 1
+            self._news_ms = now_ms
+            trouble = COVER_OPEN if byte & _NEWS_COVER else None
+        elif self._news and not byte & _AFTER_MASK:
+            self._news = (self._news + 1) % _NEWS_BYTES
+            trouble = PAPER_OUT if self._news == _NEWS_PAPER and byte & _AFTER_GONE else None
+        else:
+            return False
+        if trouble and self._state in (_SENDING, _WAITING):
+            self._stop(trouble, events)
+        return True
+
     def _take(self, byte, now_ms, events):
+        if self._is_news(byte, now_ms, events):
+            return
         is_realtime = byte & _REALTIME_MASK == _REALTIME_BITS
         if self._state == _ASKING and is_realtime:
             self._told(byte, now_ms, events)

@@ -1,6 +1,7 @@
 """The receipt printer's driver: what it asks, what it waits for, and every way a receipt doesn't come out."""
 
 from terminal.drivers.receipt_printer import (
+    NEWS_MS,
     PRINT_MS,
     STALL_MS,
     STATE_MS,
@@ -140,6 +141,43 @@ def test_noise_says_nothing():
     bench.waits()  # for the white that the first receipt begins with
     bench.waits()
     assert bench.says(b"\x90\xff\x93") == []
+    [done] = bench.says(AFTER_OK)
+    assert isinstance(done, Done)
+
+
+def test_what_a_printer_tells_by_itself_is_no_answer():
+    # GS a of Epson and Citizen: three of its four bytes look like answers to GS r (Citizen CT-S310, 5.3).
+    for news, reason in (
+        (b"\x14\x00\x00\x0f", None),
+        (b"\x10\x00\x03\x0f", None),  # the roll ends soon
+        (b"\x1c\x00\x0c\x0f", "paper out"),
+        (b"\x3c\x00\x00\x0f", "cover open"),
+        (b"\x1c\x08\x00\x0f", None),  # the cutter: whether it came out, the answer tells
+    ):
+        for cut in range(len(news)):
+            bench = Bench()
+            bench.begun([LINE])
+            assert bench.says(news) == []
+            assert bench.says(OFFLINE_OK) == []
+            assert bench.says(PAPER_OK) == []
+            bench.waits()  # for the white that the first receipt begins with
+            bench.waits()
+            events = bench.says(news[:cut]) + bench.says(b"\x13") + bench.says(news[cut:])
+            assert [event.reason for event in events] == ([reason] if reason else []), news
+            if not reason:
+                [done] = bench.says(AFTER_OK)
+                assert isinstance(done, Done), news
+
+
+def test_a_byte_of_noise_before_the_answer():
+    bench = Bench()
+    bench.begun([LINE])
+    bench.says(OFFLINE_OK)
+    bench.says(PAPER_OK)
+    bench.waits()  # for the white that the first receipt begins with
+    bench.waits()
+    assert bench.says(b"\x10") == []
+    bench.now_ms += NEWS_MS
     [done] = bench.says(AFTER_OK)
     assert isinstance(done, Done)
 
