@@ -126,6 +126,8 @@ class Blocks:
                 raise BlockError("length")
             if not block[1] & _MORE:
                 break
+            if not block[2]:
+                raise BlockError("length")  # a chain of nothing has no end
             block = yield from self._delivered(self._acknowledgement(0), False)
         if len(answer) < 2:
             raise BlockError("answer")

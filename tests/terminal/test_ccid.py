@@ -335,6 +335,7 @@ def test_a_card_that_lies():
         (block(0x40, b"\x90\x00"), "sequence"),
         (block(0x00, b"\x90"), "answer"),
         (block(0x00), "answer"),
+        (block(0x20), "length"),  # a chain of empty blocks
     ):
         assert played(Blocks(254), b"AB", ANNOUNCED, (block(0x00, b"AB"), said)) == what
     endless = [(block(0x00, b"AB"), block(0x20, b"z" * 200))]
@@ -342,6 +343,15 @@ def test_a_card_that_lies():
         bit = turn & 1
         endless.append((block(0x80 | (bit ^ 1) << 4), block((bit ^ 1) << 6 | 0x20, b"z" * 200)))
     assert played(Blocks(254), b"AB", ANNOUNCED, *endless[:2]) == "length"
+
+
+def test_a_card_that_wants_the_same_block_again_and_again():
+    # Issue 72 of LudovicRousseau/CCID: R(0) with "other error" to each block, where a driver looped.
+    block_again = (block(0x00, b"AB"), block(0x82))
+    good = (block(0x00, b"AB"), block(0x00, b"\x6d\x00"))
+    assert played(Blocks(254), b"AB", ANNOUNCED, block_again, good) == b"\x6d\x00"
+    resync = (block(0xC0), block(0xE0))
+    assert played(Blocks(254), b"AB", ANNOUNCED, block_again, block_again, block_again, resync) == "damaged"
 
 
 def test_commands_one_by_one():
