@@ -48,7 +48,7 @@ class Receipt:
     def png(self) -> bytes:
         """As a grey PNG."""
         width = len(self.lines[0]) if self.lines else WIDTH
-        rows = b"".join(b"\x00" + bytes(0 if dot else 255 for dot in line) for line in self.lines)
+        rows = b"".join(b"\x00" + line.translate(_GREYS) for line in self.lines)
         head = struct.pack(">IIBBBBB", width, len(self.lines), 8, 0, 0, 0, 0)
         return b"\x89PNG\r\n\x1a\n" + b"".join(
             struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -188,8 +188,7 @@ class Mechanism:
         depth = 3 if command[2] in (32, 33) else 1
         data = command[5:]
         for bit in range(8 * depth):
-            here = data[bit // 8 :: depth]
-            self._line(bytes(byte >> (7 - bit % 8) & 1 for byte in here))
+            self._line(data[bit // 8 :: depth].translate(_BITS[bit % 8]))
 
     def _line(self, dots: bytes) -> None:
         if not self.has_paper or self.cover_is_open or self.is_broken:
@@ -214,3 +213,5 @@ def dots_of(packed: bytes) -> bytes:
 
 
 _DOTS: Final = tuple(bytes(byte >> bit & 1 for bit in range(7, -1, -1)) for byte in range(256))
+_BITS: Final = tuple(bytes(byte >> bit & 1 for byte in range(256)) for bit in range(7, -1, -1))  # of a byte
+_GREYS: Final = b"\xff" + bytes(255)  # of a dot: white, black

@@ -59,8 +59,9 @@ async def run(
     terminals: int,
     seed: int,
     tell: Callable[[str], None] = lambda text: None,
+    trade: tuple[int, int] = TRADE_TRANSACTIONS,
 ) -> Summary:
-    """Torture a fresh switch on `data`; `tell` hears of each kill."""
+    """Torture a fresh switch on `data`; `tell` hears of each kill; `trade` as TRADE_TRANSACTIONS."""
     choice = random.Random(seed)
     shop = Shop(data, interpreter, terminals, seed)
     summary = Summary()
@@ -73,7 +74,7 @@ async def run(
         trading = [asyncio.create_task(trader.trade(stopped)) for trader in traders]
         try:
             for _ in range(kills):
-                await some_trade(shop, choice, trading)
+                await some_trade(shop, choice, trading, trade)
                 await shop.switch.kill()
                 summary.kills += 1
                 tell(f"kill {summary.kills}: {shop.records.finished} transactions so far")
@@ -91,12 +92,17 @@ async def run(
     return summary
 
 
-async def some_trade(shop: Shop, choice: random.Random, trading: list[asyncio.Task[None]]) -> None:
+async def some_trade(
+    shop: Shop,
+    choice: random.Random,
+    trading: list[asyncio.Task[None]],
+    trade: tuple[int, int] = TRADE_TRANSACTIONS,
+) -> None:
     """Wait for a random number of transactions and a random moment more; a trader that failed is raised."""
     if choice.random() < EARLY_SHARE:
         count = choice.randrange(EARLY_TRANSACTIONS)
     else:
-        count = choice.randrange(*TRADE_TRANSACTIONS) * len(shop.terminals)
+        count = choice.randrange(*trade) * len(shop.terminals)
     wanted = shop.records.finished + count
     enough = asyncio.create_task(shop.records.finished_beyond(wanted))
     done, _ = await asyncio.wait(

