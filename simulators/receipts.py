@@ -28,7 +28,8 @@ class UnreadableReceipt(ValueError):
 
 class Receipt(NamedTuple):
     """What stands on one receipt. points: earned or redeemed, 0 for other flows; is_last: printed again;
-    is_queued: an earn that the switch hasn't heard of, without reference number and balance."""
+    is_queued: an earn that the switch hasn't heard of, without reference number and balance; is_merchants: the
+    copy that the merchant keeps signed."""
 
     locale: str
     flow: str
@@ -40,6 +41,7 @@ class Receipt(NamedTuple):
     balance: int
     debt: int
     is_queued: bool = False
+    is_merchants: bool = False
 
 
 def is_report(text: str) -> bool:
@@ -75,6 +77,7 @@ def _read(lines: list[str], locale: str, flow: str) -> Receipt:
         balance=_number(values["balance"]),
         debt=_number(values["debt"]),
         is_queued=is_queued,
+        is_merchants=text_of("merchant_copy", locale) in lines,
     )
 
 

@@ -49,9 +49,12 @@ def test_a_visit_through_switch_firmware_and_reader(tmp_path: Path, micropython:
         assert [step for step in steps if not step.as_expected] == []
         printed = [receipt for step in steps for receipt in step.receipts]
         receipts = [read_receipt(receipt) for receipt in printed]
-        assert [receipt.locale for receipt in receipts] == ["en", "fa"] * 6
-        for english, persian in zip(receipts[::2], receipts[1::2], strict=True):
+        of_members = [receipt for receipt in receipts if not receipt.is_merchants]
+        assert [receipt.locale for receipt in of_members] == ["en", "fa"] * 6
+        for english, persian in zip(of_members[::2], of_members[1::2], strict=True):
             assert english._replace(locale="") == persian._replace(locale="")
+        [signed] = [receipt for receipt in receipts if receipt.is_merchants]
+        assert (signed.locale, signed.flow, signed.points) == ("en", "redeem", 100)
         assert await verify_ledger(tmp_path) == []
 
     asyncio.run(scene())

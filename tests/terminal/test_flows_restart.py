@@ -144,8 +144,8 @@ def test_noise_on_every_port_changes_nothing():
 
 def test_memory_does_not_grow_over_hundreds_of_sales():
     # A round is a block of key counters, so that as many key registers are held at its end. What grows
-    # by one block of the heap in ten sales shows within six; when examples are looked for it is a thousand.
-    rounds, sales = (6, COUNTER_BLOCK) if hasattr(gc, "mem_alloc") else (6, 4)
+    # by one block of the heap in ten sales shows within four; when examples are looked for it is a thousand.
+    rounds, sales = (4, COUNTER_BLOCK) if hasattr(gc, "mem_alloc") else (6, 4)
     if os.getenv("HYPOTHESIS_PROFILE") == "explore":
         rounds = 16
     desk = BlindDesk()
