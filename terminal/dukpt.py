@@ -30,13 +30,16 @@ def derive(aes, key, usage, identifier, counter, out=None):
 
     identifier: the initial key id, whose second half enters.
     """
-    data = bytearray(b"\x01\x01\x00\x00\x00\x00\x00\x80")
+    data = bytearray(KEY_BYTES)
+    data[0] = data[1] = 1
     data[2], data[3] = usage >> 8, usage & 0xFF
     data[5] = _AES_128
-    data.extend(identifier[4:ID_BYTES])
-    data.extend(counter.to_bytes(4, "big"))
+    data[7] = 0x80  # bits of the key
+    for place in range(4):
+        data[8 + place] = identifier[4 + place]
+        data[12 + place] = counter >> 24 - 8 * place & 0xFF
     if out is None:
-        out = bytearray(KEY_BYTES)
+        out = data
     aes(key, ECB).encrypt(data, out)
     return out
 

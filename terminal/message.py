@@ -91,14 +91,13 @@ def pack(mti, fields, mac=None):
 
 def _pack_field(body, number, value):
     kind, prefix, shortest, longest, pad = FIELDS[number]
-    path = str(number)
     if kind == "tlv":
         content = _tags_to_bytes(number, value)
         length = len(content)
         if not shortest <= length <= longest:
-            raise EncodeError(path, _range(kind, shortest, longest), "%d" % length)
+            raise EncodeError(str(number), _range(kind, shortest, longest), "%d" % length)
     else:
-        content = _to_bytes(path, kind, shortest, longest, pad, value)
+        content = _to_bytes(number, None, kind, shortest, longest, pad, value)
         length = len(value)
     for place in range(prefix - 1, -1, -1):
         two = length // 100**place % 100
@@ -106,26 +105,27 @@ def _pack_field(body, number, value):
     body.extend(content)
 
 
-def _to_bytes(path, kind, shortest, longest, pad, value):
+def _to_bytes(number, tag, kind, shortest, longest, pad, value):
+    """Content of a field, or of one of its tags."""
     if kind == "b":
         if not isinstance(value, bytes):
-            raise EncodeError(path, "bytes", type(value).__name__)
+            raise EncodeError(_path(number, tag), "bytes", type(value).__name__)
         if not shortest <= len(value) <= longest:
-            raise EncodeError(path, _range(kind, shortest, longest), "%d" % len(value))
+            raise EncodeError(_path(number, tag), _range(kind, shortest, longest), "%d" % len(value))
         return value
     words = "digits" if kind == "n" else "digits and =" if kind == "z" else _WORDS[kind]
     if not isinstance(value, str):
-        raise EncodeError(path, "a text of " + words, type(value).__name__)
+        raise EncodeError(_path(number, tag), "a text of " + words, type(value).__name__)
     if not shortest <= len(value) <= longest:
-        raise EncodeError(path, _range(kind, shortest, longest), "%d" % len(value))
+        raise EncodeError(_path(number, tag), _range(kind, shortest, longest), "%d" % len(value))
     if kind == "an" or kind == "ans":
         content = value.encode()
         place = _first_bad_byte(content, kind)
         if place >= 0:
-            raise EncodeError(path, words, "another character")
+            raise EncodeError(_path(number, tag), words, "another character")
         return content
     if _first_stranger(value, _DIGITS if kind == "n" else _TRACK) >= 0:
-        raise EncodeError(path, words, "another character")
+        raise EncodeError(_path(number, tag), words, "another character")
     if kind == "z":
         value = value.replace("=", "d")
     if len(value) & 1:
@@ -147,15 +147,14 @@ def _tags_to_bytes(number, tags):
     for tag in sorted(tags):
         if not isinstance(tag, int) or not 0 <= tag <= 255:
             raise EncodeError(str(number), "tags from 0 to 255", "another name")
-        path = _tag_path(number, tag)
         value = tags[tag]
         if tag in known:
             kind, _prefix, shortest, longest, pad = known[tag]
-            value = _to_bytes(path, kind, shortest, longest, pad, value)
+            value = _to_bytes(number, tag, kind, shortest, longest, pad, value)
         elif not isinstance(value, bytes):
-            raise EncodeError(path, "bytes (the tag is unknown)", type(value).__name__)
+            raise EncodeError(_path(number, tag), "bytes (the tag is unknown)", type(value).__name__)
         elif len(value) > _LONGEST_TAG_VALUE:
-            raise EncodeError(path, "at most %d bytes" % _LONGEST_TAG_VALUE, "%d" % len(value))
+            raise EncodeError(_path(number, tag), "at most %d bytes" % _LONGEST_TAG_VALUE, "%d" % len(value))
         content.append(tag)
         content.append(len(value))
         content.extend(value)
@@ -282,7 +281,7 @@ def _tags_from_bytes(data, at, end, number):
             raise DecodeError(str(number), at, "a tag and a length byte", "1 byte")
         tag = data[at]
         size = data[at + 1]
-        path = _tag_path(number, tag)
+        path = _path(number, tag)
         if tag in tags:
             raise DecodeError(path, at, "each tag once", "a second one")
         start = at + 2
@@ -331,7 +330,9 @@ def _size(kind, length):
     return (length + 1) >> 1 if kind == "n" or kind == "z" else length
 
 
-def _tag_path(number, tag):
+def _path(number, tag):
+    if tag is None:
+        return str(number)
     return "%d.%s%s" % (number, _HEX[tag >> 4], _HEX[tag & 15])
 
 

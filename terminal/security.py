@@ -17,23 +17,25 @@ class Cmac:
     def __init__(self, aes, key):
         self._aes = aes
         self._key = key
-        first = _doubled(aes(key, ECB).encrypt(bytes(BLOCK)))
-        self._last_whole = first
-        self._last_padded = _doubled(first)
+        self._subkey = bytearray(BLOCK)
+        aes(key, ECB).encrypt(self._subkey, self._subkey)
+        _double(self._subkey)
 
     def tag(self, data):
         """The 16-byte tag over `data` (bytes)."""
-        whole = len(data) - (len(data) % BLOCK or (BLOCK if data else 0))
-        view = memoryview(data)
-        last = bytes(view[whole:])
-        if len(last) == BLOCK:
-            last = xor(last, self._last_whole)
-        else:
-            last = xor(last + b"\x80" + bytes(BLOCK - 1 - len(last)), self._last_padded)
+        left = len(data) % BLOCK or (BLOCK if data else 0)
+        whole = len(data) - left
+        last = bytearray(self._subkey)
+        if left < BLOCK:
+            _double(last)
+            last[left] ^= 0x80
+        for place in range(left):
+            last[place] ^= data[whole + place]
         chain = self._aes(self._key, CBC, bytes(BLOCK))
         if whole:
-            chain.encrypt(view[:whole])
-        return chain.encrypt(last)
+            chain.encrypt(memoryview(data)[:whole])
+        chain.encrypt(last, last)
+        return bytes(last)
 
 
 class Seal:
@@ -107,17 +109,11 @@ def unpadded(data):
     return data[:end]
 
 
-def xor(left, right):
-    """Both bit by bit; as long as the shorter one."""
-    result = bytearray(min(len(left), len(right)))
-    for place in range(len(result)):
-        result[place] = left[place] ^ right[place]
-    return bytes(result)
-
-
-def _doubled(block):
-    """A block times x in GF(2^128): the subkeys of RFC 4493, 2.3."""
-    number = int.from_bytes(block, "big") << 1
-    if number >> 128:
-        number ^= (1 << 128) | 0x87
-    return number.to_bytes(BLOCK, "big")
+def _double(block):
+    """Multiply a block by x in GF(2^128), in place: the subkeys of RFC 4493, 2.3."""
+    carry = 0
+    for place in range(BLOCK - 1, -1, -1):
+        value = block[place] << 1 | carry
+        block[place] = value & 0xFF
+        carry = value >> 8
+    block[BLOCK - 1] ^= 0x87 * carry

@@ -8,7 +8,7 @@ from binascii import unhexlify
 from terminal.dukpt import DATA_ENCRYPTION, MAC_GENERATION, MAC_VERIFICATION, PIN_ENCRYPTION, derive
 from terminal.hal.crypto import CBC, ECB
 from terminal.pin import card_field
-from terminal.security import Cmac, unpadded, xor
+from terminal.security import Cmac, unpadded
 from tests.terminal.board_aes import aes
 
 TRANSPORT_KEY = "33" * 16
@@ -53,7 +53,7 @@ class HostKeys:
     def pin_of(self, block, card):
         """The digits in a format 4 block."""
         key = self._working(PIN_ENCRYPTION)
-        first = xor(aes(key, ECB).decrypt(block), card_field(card))
+        first = bytes([one ^ other for one, other in zip(aes(key, ECB).decrypt(block), card_field(card))])
         field = bytes(aes(key, ECB).decrypt(first)).hex()
         assert field[0] == "4"
         length = int(field[1], 16)
