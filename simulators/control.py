@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -35,11 +36,16 @@ class ControlServer:
         """Take the socket; one left by a dead process is replaced."""
         self.path.unlink(missing_ok=True)
         with _short(self.path) as address:
-            mask = os.umask(0o177)
+            own = socket.socket(socket.AF_UNIX)
+            mask = os.umask(0o177)  # of the whole process: nobody else may run before it is put back
             try:
-                self._server = await asyncio.start_unix_server(self._serve, address, limit=MAXIMUM_LINE_BYTES)
+                own.bind(address)
+            except OSError:
+                own.close()
+                raise
             finally:
                 os.umask(mask)
+            self._server = await asyncio.start_unix_server(self._serve, sock=own, limit=MAXIMUM_LINE_BYTES)
 
     async def stop(self) -> None:
         """Close the socket and remove it."""

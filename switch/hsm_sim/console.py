@@ -67,11 +67,16 @@ class Console:
         """Listen at `path`; a socket left by a process that is gone is replaced. Raises OSError."""
         _remove_left_over(path)
         with _short(path) as address:
-            mask = os.umask(0o177)
+            own = socket.socket(socket.AF_UNIX)
+            mask = os.umask(0o177)  # of the whole process: nobody else may run before it is put back
             try:
-                self._server = await asyncio.start_unix_server(self._serve, address, limit=LONGEST_LINE)
+                own.bind(address)
+            except OSError:
+                own.close()
+                raise
             finally:
                 os.umask(mask)
+            self._server = await asyncio.start_unix_server(self._serve, sock=own, limit=LONGEST_LINE)
         self._path = path
 
     async def stop(self) -> None:
