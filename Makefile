@@ -88,6 +88,8 @@ CUTS ?= 1000000
 soak: setup ## everything that may go wrong, full campaigns: some hours (SEED=n, REPLIES=n, CUTS=n)
 	@$(BIN)/python -m simulators.campaigns.switch_kills --kills 100 --terminals 10 --seed $(SEED)
 	@$(BIN)/python -m simulators.campaigns.firmware_kills --kills 100 --seed $(SEED)
+	@$(BIN)/python -m simulators.campaigns.updates --cuts 50 --seed $(SEED)
+	@$(BIN)/python -m simulators.campaigns.offline_kills --rounds 20 --seed $(SEED)
 	@$(BIN)/python -m simulators.campaigns.hsm_kills --kills 100 --seed $(SEED)
 	@$(BIN)/python -m simulators.campaigns.postgres_kills --kills 100 --seed $(SEED)
 	@$(BIN)/python -m simulators.campaigns.owners_kills --replies 300000 --seed $(SEED)

@@ -28,8 +28,8 @@ class UnreadableReceipt(ValueError):
 
 class Receipt(NamedTuple):
     """What stands on one receipt. points: earned or redeemed, 0 for other flows; is_last: printed again;
-    is_queued: an earn that the switch hasn't heard of, without reference number and balance; is_merchants: the
-    copy that the merchant keeps signed."""
+    is_queued: an earn that the switch hasn't heard of, without reference number and balance;
+    is_merchants: the copy that the merchant keeps signed."""
 
     locale: str
     flow: str

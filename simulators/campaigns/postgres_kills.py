@@ -19,7 +19,13 @@ from pathlib import Path
 from typing import Final
 
 from simulators.campaigns.shop import Shop, Trader, finish
-from simulators.campaigns.switch_kills import PATIENCE_SECONDS, Summary, count_up, some_trade
+from simulators.campaigns.switch_kills import (
+    PATIENCE_SECONDS,
+    TRADE_TRANSACTIONS,
+    Summary,
+    count_up,
+    some_trade,
+)
 from simulators.firmware import Interpreter, prepare_micropython
 from simulators.postgres_line import PostgresLine
 from simulators.postgres_server import PostgresServer
@@ -54,6 +60,7 @@ class _Plant:
     server: PostgresServer
     line: PostgresLine
     choice: random.Random
+    trade: tuple[int, int]
 
     async def suffer(self, harm: Harm) -> None:
         """Harm, then whatever was killed runs again."""
@@ -79,8 +86,10 @@ async def run(
     terminals: int,
     seed: int,
     tell: Callable[[str], None] = lambda text: None,
+    trade: tuple[int, int] = TRADE_TRANSACTIONS,
 ) -> Summary:
-    """Torture a fresh switch on `data` and a fresh database; `tell` hears of each harm."""
+    """Torture a fresh switch on `data` and a fresh database; `tell` hears of each harm; `trade` as
+    TRADE_TRANSACTIONS."""
     choice = random.Random(seed)
     summary = Summary()
     server = await asyncio.to_thread(PostgresServer)
@@ -91,7 +100,7 @@ async def run(
             await line.start()
             _name_database(data, line.url(server.url()))
             shop = Shop(data, interpreter, terminals, seed)
-            await _trade(_Plant(shop, server, line, choice), kills, seed, summary, tell)
+            await _trade(_Plant(shop, server, line, choice, trade), kills, seed, summary, tell)
             count_up(summary, shop)
             summary.problems = await shop.audit() + await asyncio.to_thread(_archive_differences, data)
             await line.stop()
@@ -112,7 +121,7 @@ async def _trade(plant: _Plant, kills: int, seed: int, summary: Summary, tell: C
         trading = [asyncio.create_task(trader.trade(stopped)) for trader in traders]
         try:
             for number in range(kills):
-                await some_trade(shop, choice, trading)
+                await some_trade(shop, choice, trading, plant.trade)
                 # Each harm comes, also in a short campaign.
                 harm = harms[number] if number < len(harms) else choice.choices(harms, weights)[0]
                 await plant.suffer(harm)
