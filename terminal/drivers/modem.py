@@ -36,6 +36,8 @@ _FAILURES = {
     "6": NO_TONE,
     "NO ANSWER": NO_ANSWER,
     "8": NO_ANSWER,
+    "DELAYED": BUSY,  # these two: it was busy too often, and the modem itself lets it rest for a while
+    "BLACKLISTED": BUSY,
     "ERROR": ERROR,
     "4": ERROR,
 }

@@ -93,6 +93,8 @@ def test_how_calls_end():
         (b"\r\nNO DIAL TONE\r\n", "no dial tone"),
         (b"\r\nNO ANSWER\r\n", "no answer"),
         (b"\r\nERROR\r\n", "error"),
+        (b"\r\nDELAYED\r\n", "busy"),  # Actiontec DataLink V.90, result codes
+        (b"\r\nBLACKLISTED\r\n", "busy"),
     ):
         bench = Bench()
         bench.ready().dial(["123", "456"], bench.now_ms)
@@ -109,6 +111,10 @@ def test_the_backup_number_answers():
         (b"\r\nCONNECT 2400\r\n", 2400),
         (b"\r\nCONNECT\r\n", 0),
         (b"\r\nCONNECT 1200/V22\r\n", 1200),
+        (
+            b"\r\nCARRIER 31200\r\n\r\nPROTOCOL: LAP-M\r\n\r\nCONNECT 115200/V34/LAPM/33600:TX/31200:RX\r\n",
+            115200,
+        ),
         (b"10\r", 2400),
         (b"5\r", 1200),
         (b"1\r", 300),
