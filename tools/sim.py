@@ -16,12 +16,14 @@ import typer
 
 from simulators import flow_control, flows
 from simulators.cards import Card, Deck, is_luhn_valid
+from simulators.cashier import VISIT_SECONDS
 from simulators.control import ControlError, JsonObject, ask
 from simulators.counter import LONGEST_HOLD_MS, TAP_MS
 from simulators.drawing import Watcher
 from simulators.firmware import (
     ALL_DEVICES,
     INTERPRETERS,
+    WAIT_SECONDS,
     NoSuchTerminal,
     Options,
     Place,
@@ -55,6 +57,8 @@ COUNTS_A_TAP = 100  # of a card's counter, kept free for one: whoever reads it a
 COUNTS_AN_INSERTION = 1000  # as many proofs as anybody may ask of it until it is taken out
 TILL_SECONDS = 180.0  # a customer looks for a card, a call is made
 TILLS = {"columns": ECR17["message"], "fields": FIELDS}
+# Longer than the terminal is waited for at any step: so it is told which screen it stays at.
+FLOW_SECONDS = WAIT_SECONDS + VISIT_SECONDS
 CONTROL_SECONDS = 60.0  # a swipe at real pace takes a second; a torn one some more
 
 Data = Annotated[Path, typer.Option(help="Data directory of the switch.")]
@@ -281,7 +285,7 @@ def flow(
         request["other"] = swipe_request(
             _issued(_card_to_swipe(other, other is None, data), None, data), None
         )
-    answer = _ask(control, request)
+    answer = _ask(control, request, FLOW_SECONDS)
     transactions, receipts = _objects(answer["transactions"]), answer["receipts"]
     if as_json:
         typer.echo(json.dumps({"transactions": transactions, "receipts": receipts}, ensure_ascii=False))
