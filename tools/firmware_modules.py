@@ -17,7 +17,7 @@ from terminal.doors import KINDS
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 ROOT: Final = "terminal.main"
-FONTS_AND_STRINGS: Final = ("terminal.ui.fonts", "terminal.ui.strings")
+FONTS_AND_STRINGS: Final = ("terminal.ui.fonts", "terminal.ui.strings", "terminal.message_texts")
 
 # What the board itself loads for a device, beside what stands at its door.
 OF_DEVICES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {

@@ -9,8 +9,6 @@ from binascii import hexlify, unhexlify
 from terminal.flows.member import card_number
 from terminal.message import pack, unpack
 from terminal.message_tables import (
-    REASONS,
-    RESPONSES,
     TAG_BALANCE,
     TAG_DEBT,
     TAG_EARNED_WITH,
@@ -26,6 +24,7 @@ from terminal.message_tables import (
     TAG_SALE_AMOUNT,
     TAG_TAP,
 )
+from terminal.message_texts import meaning
 from terminal.text import grouped, is_date, masked
 from terminal.ui.strings import LOCALES
 
@@ -159,11 +158,11 @@ def _expiring(digits):
 def why(answer):
     """Why an answer's fields decline, as Outcome.why()."""
     tags = answer.get(48, {})
-    reason = tags.get(TAG_REASON)
-    if reason not in REASONS:
-        return RESPONSES.get(answer[39], ("", ""))
+    texts = meaning(tags.get(TAG_REASON, ""))
+    if texts is None:
+        return meaning(answer[39]) or ("", "")
     number = int(tags.get(TAG_REASON_NUMBER, "0"))
-    return tuple([text.format(grouped(number, locale)) for text, locale in zip(REASONS[reason], LOCALES)])
+    return tuple([text.format(grouped(number, locale)) for text, locale in zip(texts, LOCALES)])
 
 
 def event_of(flow, stan, answer):

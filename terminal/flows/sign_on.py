@@ -8,12 +8,12 @@ from terminal.flows.outcome import APPROVED_CODE
 from terminal.flows.wait import LINE_UP
 from terminal.journal import JournalError
 from terminal.message_tables import (
-    RESPONSES,
     TAG_COUNTERS,
     TAG_PIN_FROM_POINTS,
     TAG_REDEMPTION_RATIO,
     TAG_SWITCH_DATE_TIME,
 )
+from terminal.message_texts import meaning
 from terminal.text import is_date
 from terminal.ui.strings import pair_of
 
@@ -61,7 +61,7 @@ async def attempt(app):
         return "", ""
     if answer[39] != APPROVED_CODE:
         app.log("warning", "sign-on refused with " + answer[39])
-        return RESPONSES.get(answer[39], (answer[39], answer[39]))
+        return meaning(answer[39]) or (answer[39], answer[39])
     tags = answer.get(48, {})
     moment = moment_of(tags.get(TAG_SWITCH_DATE_TIME, ""))
     ratio = int(tags.get(TAG_REDEMPTION_RATIO, "0"))

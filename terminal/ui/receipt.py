@@ -4,7 +4,7 @@
 whoever renders a Persian line runs it right to left. No printer language here, and no card but a masked one.
 """
 
-from terminal.message_tables import REASONS
+from terminal.message_texts import meaning
 from terminal.text import digits_of, grouped, jalali
 from terminal.ui.paper import BANNER, CUT, MIDDLE, PAIR, RULE, SIGNATURE, SPACE, SUM, TEXT, TITLE
 from terminal.ui.strings import LOCALES, text_of
@@ -127,8 +127,9 @@ def reason(outcome, locale):
     """Why it came out so, in words; the code alone when the tables don't know it; "" for no reason."""
     if not outcome.reason:
         return ""
-    if outcome.reason in REASONS:
-        text = REASONS[outcome.reason][LOCALES.index(locale)]
+    texts = meaning(outcome.reason)
+    if texts is not None:
+        text = texts[LOCALES.index(locale)]
         return digits_of(text.format(grouped(outcome.reason_number, locale)), locale)
     return text_of("reason", locale).format(digits_of(outcome.reason, locale))
 

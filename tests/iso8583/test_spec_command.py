@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from switch.iso8583.dialect import SHIPPED
-from terminal import message_tables
+from terminal import message_tables, message_texts
 from tests.iso8583.strategies import VAFA
 from tools import spec
 from tools.cli import run
@@ -17,6 +17,8 @@ def test_the_committed_tables_are_current() -> None:
     assert spec.TABLES.read_text(encoding="utf-8") == spec.terminal_tables(VAFA.dictionary), (
         "the dictionary has changed: run vafa spec tables"
     )
+    texts = spec.TABLES.with_name(spec.TEXTS).read_text(encoding="utf-8")
+    assert texts == spec.terminal_texts(VAFA.dictionary), "the dictionary has changed: run vafa spec tables"
 
 
 def test_the_tables_say_where_they_come_from() -> None:
@@ -25,16 +27,17 @@ def test_the_tables_say_where_they_come_from() -> None:
 
 
 def test_the_tables_hold_the_codes_in_both_languages() -> None:
-    assert {
-        code: tuple(meaning.title) for code, meaning in VAFA.response_codes.items()
-    } == message_tables.RESPONSES
-    assert {code: tuple(title) for code, title in VAFA.reasons.items()} == message_tables.REASONS
+    told = {code: response.title for code, response in VAFA.response_codes.items()} | dict(VAFA.reasons)
+    assert message_texts.codes() == list(told)
+    assert {code: message_texts.meaning(code) for code in told} == {
+        code: tuple(text) for code, text in told.items()
+    }
     assert message_tables.TAG_SWITCH_DATE_TIME == 0x10
 
 
 def test_current_tables_pass_the_check(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["spec", "tables", "--check"]) == 0
-    assert capsys.readouterr().out == "message_tables.py is current\n"
+    assert capsys.readouterr().out == "current: message_tables.py and message_texts.py\n"
 
 
 def test_stale_tables_fail_the_check_and_are_written_anew(
@@ -45,7 +48,10 @@ def test_stale_tables_fail_the_check_and_are_written_anew(
     monkeypatch.setattr(spec, "TABLES", stale)
     assert run(["spec", "tables", "--check"]) == 1
     assert stale.read_text() == "FIELDS = {}\n"
-    assert capsys.readouterr().err == "error: message_tables.py is stale\ntry: vafa spec tables\n"
+    assert (
+        capsys.readouterr().err
+        == "error: stale: message_tables.py, message_texts.py\ntry: vafa spec tables\n"
+    )
     assert run(["spec", "tables"]) == 0
     assert run(["spec", "tables", "--check"]) == 0
 

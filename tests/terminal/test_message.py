@@ -7,7 +7,8 @@ import gc
 from binascii import unhexlify
 
 from terminal.message import DecodeError, EncodeError, pack, split_mac, unpack
-from terminal.message_tables import REASONS, RESPONSES, TAG_POINTS, TAG_SWITCH_DATE_TIME
+from terminal.message_tables import TAG_POINTS, TAG_SWITCH_DATE_TIME
+from terminal.message_texts import meaning
 
 MAC = unhexlify("a1b2c3d4e5f60718")
 
@@ -265,5 +266,6 @@ def test_ten_thousand_messages_leave_no_memory_behind():
 
 
 def test_codes_are_told_in_both_languages():
-    assert RESPONSES["51"] == ("Not enough points", "امتیاز کافی نیست")
-    assert REASONS["0101"][0] == "1 point for every {0} rial"
+    assert meaning("51") == ("Not enough points", "امتیاز کافی نیست")
+    assert meaning("0101")[0] == "1 point for every {0} rial"
+    assert meaning("") is meaning("0000") is None

@@ -1,7 +1,7 @@
 """Screens: every text has room in both languages, widgets stand where they belong, events tell the lines."""
 
 from terminal.hal.canvas import Canvas
-from terminal.message_tables import REASONS, RESPONSES
+from terminal.message_texts import codes, meaning
 from terminal.text import grouped
 from terminal.ui.fonts import small
 from terminal.ui.lettering import width
@@ -87,8 +87,8 @@ def test_every_answer_of_the_switch_has_room():
     for locale in LOCALES:
         place = LOCALES.index(locale)
         number = grouped(9999, locale)  # rial, seconds, minutes
-        for pair in list(RESPONSES.values()) + list(REASONS.values()):
-            why = pair[place].format(number)
+        for code in codes():
+            why = meaning(code)[place].format(number)
             assert not left_out("declined", (TITLE, "51", (why, why)), locale), why
 
 
