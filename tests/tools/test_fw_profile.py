@@ -89,7 +89,7 @@ def test_a_mistake_in_the_devices(devices: str, line: int, told: str | None, tmp
         ('locale = "fa"', 'terminal_id = "10000001"', "terminal_id is of one terminal"),
         ('locale = "fa"', f'transport_key = "{"00" * 16}"', "transport_key is of one terminal"),
         ('locale = "fa"', 'colour = "red"', "colour is unknown"),
-        ("code_kib = 512", "code_kib = 0", "code_kib = 0; expected a number from 1"),
+        ("code_kib = 146", "code_kib = 0", "code_kib = 0; expected a number from 1"),
         ("keys = []", 'keys = ["00"]', "a key is no public key of P-256"),
         ("needed = 1", "needed = 2", "needed = 2; expected a number from 1 to 1"),
         ("[budget]", "[bugdet]", "[bugdet] is unknown"),
@@ -118,7 +118,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 
 def test_what_is_over_its_budget_is_told_with_the_largest(tmp_path: Path) -> None:
     path = profile(tmp_path)
-    path.write_text(path.read_text("utf-8").replace("code_kib = 512", "code_kib = 20"), "utf-8")
+    path.write_text(path.read_text("utf-8").replace("code_kib = 146", "code_kib = 20"), "utf-8")
     answer = fw("check", "--profile", path)
     assert answer.code == 1
     assert "over 20 KiB; largest: terminal." in answer.err
