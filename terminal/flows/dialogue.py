@@ -21,6 +21,7 @@ MENU = {"A": "earn", "B": "redeem", "C": "balance", "D": "activate"}
 MORE = "#"  # key at idle: the menu of what is wanted seldom
 
 _SHOWN_DIGITS = 4  # of a number being typed: within the mask of a card and of a mobile number
+_TOLD_DIGITS = 8  # of an amount being typed, which may turn out to be a card number: those of an issuer
 
 
 class Cancelled(Exception):
@@ -39,7 +40,10 @@ async def ask_sale(app, screen, title, digits="", kinds=(KEY,), offered=0):
     """
     text = None
     while True:
-        app.screens.show(screen, title, int(digits or offered), text=text)
+        told = None
+        if len(digits) > _TOLD_DIGITS:
+            told = title, digits[:_TOLD_DIGITS] + "*" * (len(digits) - _TOLD_DIGITS)
+        app.screens.show(screen, title, int(digits or offered), text=text, told=told)
         kind, key = await Wait(kinds, ENTRY_MS)
         text = None
         if kind == TIMEOUT or (key == CANCEL and not digits):
@@ -53,8 +57,12 @@ async def ask_sale(app, screen, title, digits="", kinds=(KEY,), offered=0):
         elif key == ENTER:
             if digits or offered:
                 return int(digits or offered), None
-        elif kind == KEY and "0" <= key <= "9" and len(digits) < LONGEST_NUMBER and (digits or key != "0"):
+        elif kind == KEY and "0" <= key <= "9" and (digits or key != "0"):
             digits += key
+            if len(digits) > LONGEST_NUMBER:
+                app.screens.show("message", text="number_wrong")
+                await Wait((KEY,), MESSAGE_MS)
+                digits = ""
 
 
 async def ask_text(app, screen, title, longest, letters=False, scanned=None):
@@ -103,10 +111,10 @@ async def choose(app, screen, keys, *values, text=None):
             return key
 
 
-async def ask_member(app, title, text="swipe"):
-    """The member by a card, or by a typed card or mobile number. Raises Cancelled. text: who is asked for."""
+async def ask_member(app, title, text="swipe", digits=""):
+    """The member by a card, or by a typed card or mobile number. Raises Cancelled. text: who is asked for;
+    digits: keyed in already."""
     asked = text
-    digits = ""
     while True:
         if digits:
             app.screens.show("card_number", title, typed(digits))

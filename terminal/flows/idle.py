@@ -2,7 +2,7 @@
 
 import terminal
 from terminal.doors import MISSING
-from terminal.flows.dialogue import MENU, MORE, Cancelled, ask_sale, choose, tell
+from terminal.flows.dialogue import MENU, MORE, Cancelled, ask_member, ask_sale, choose, tell
 from terminal.flows.present import present
 from terminal.flows.reverse import reverse
 from terminal.flows.trade import Refused, trade
@@ -163,7 +163,7 @@ async def idle(app):
             app.queue.next_ms = 0
         if kind in (TIMEOUT, LINE_UP):
             return None
-        if kind in (CARD, BAD_CARD, TILL) or value in MENU or value == MORE or "1" <= value <= "9":
+        if kind in (CARD, BAD_CARD, TILL) or value in MENU or value == MORE or "0" <= value <= "9":
             return kind, value
 
 
@@ -214,6 +214,8 @@ async def handle(app, event):
             return await more(app)
         if value in MENU:
             return await trade(app, MENU[value])
+        if value == "0":  # no amount begins so: a mobile number does
+            return await trade(app, "earn", await ask_member(app, pair_of("earn"), digits=value))
         amount, member = await ask_sale(app, "amount", pair_of("earn"), value, (KEY, CARD, BAD_CARD))
         return await trade(app, "earn", member, amount)
     except Refused as refused:

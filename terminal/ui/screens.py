@@ -45,8 +45,9 @@ class Screens:
         """From the next screen on."""
         self._locale = locale
 
-    def show(self, name, *values, text=None):
-        """Show the screen `name`. text: its entry in the string table, when it isn't the name itself."""
+    def show(self, name, *values, text=None, told=None):
+        """Show the screen `name`. text: its entry in the string table, when it isn't the name itself.
+        told: what the event says instead of the values."""
         lines = marked_lines(text or name, values, self._locale)
         if self.mark:
             lines[0] = text_of(self.mark, self._locale) + " " + lines[0]
@@ -54,6 +55,8 @@ class Screens:
         if self._display is not None:
             picture(self._canvas, lines, self._locale == "fa")
             frame = self._display.show(self._canvas)
+        if told is not None:
+            lines[1:] = marked_lines(text or name, told, self._locale)[1:]
         lines = [line[1:] if line[:1] in _WIDGETS else line for line in lines]
         self._emit({"event": "screen", "name": name, "lines": lines, "frame": frame})
 

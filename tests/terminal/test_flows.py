@@ -1,6 +1,6 @@
 """A terminal on a scripted desk: sign-on, the four flows, what cashier and card may do wrong."""
 
-from terminal.flows.dialogue import ENTRY_MS
+from terminal.flows.dialogue import ENTRY_MS, MESSAGE_MS
 from tests.terminal.desk import SWIPE, TRACK2, Desk, always, approve, dead, decline
 
 # ---------------------------------------------------------------- sign-on
@@ -229,8 +229,12 @@ def test_keys_of_an_amount():
     for keys, shown in (("0", "0"), ("1", "1"), ("05A#"[:2], "105"), ("BCD", "105"), ("*", "0"), ("#", "0")):
         desk.keys(keys)
         assert desk.lines[2] == shown, keys
-    desk.keys("9" * 15)
-    assert desk.lines[2] == "999,999,999,999"
+    desk.keys("9" * 12)
+    assert desk.lines[2] == "9" * 8 + "****"  # what watchers hear of it
+    desk.keys("9")
+    assert desk.lines[1] == "Not valid"
+    desk.wait(MESSAGE_MS)
+    assert desk.lines[2] == "0"
     desk.keys("*")
     desk.keys("*")
     assert desk.screens[-1] == "idle"

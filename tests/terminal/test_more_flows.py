@@ -1,6 +1,6 @@
 """A terminal on a scripted desk: split sales, enrolment, double swipes, voids, returns, cards, receipts."""
 
-from terminal.flows.dialogue import ENTRY_MS
+from terminal.flows.dialogue import ENTRY_MS, MESSAGE_MS
 from tests.terminal.desk import CARD, MOBILE, PIN, SWIPE, TRACK2, approve, dead, echoes
 from tests.terminal.desk import BlindDesk as Desk
 
@@ -88,6 +88,29 @@ def test_an_amount_at_idle_is_dropped():
         else:
             desk.keys(way)
         assert desk.screens[-1] == "idle" and desk.mtis() == ["0800"]
+
+
+def test_a_number_typed_where_an_amount_belongs_is_told_to_nobody():
+    """The desk looks for whole numbers in all events; for a part of one here."""
+    for number in (CARD, "4111111111111111"):
+        for is_swiped in (False, True):
+            desk = Desk()
+            if is_swiped:
+                desk.swipe()
+            for key in number[:13]:
+                desk.keys(key)
+                assert number[:9] not in "".join(desk.lines).replace(",", "")
+            assert desk.lines[1] == "Not valid"
+            desk.wait(MESSAGE_MS)
+            assert desk.lines[2] == "0" and desk.mtis() == ["0800"]
+
+
+def test_a_mobile_number_typed_at_idle_is_one():
+    desk = Desk()
+    desk.keys(MOBILE)
+    assert desk.screens[-1] == "card_number" and MOBILE[4:] not in "".join(desk.lines)
+    desk.keys("#500000#")
+    assert desk.transactions[-1]["flow"] == "earn" and last(desk)[1][4] == "000000500000"
 
 
 def test_a_foreign_card_after_the_amount_is_refused():
