@@ -26,6 +26,13 @@ STORAGE_RETRY_S = 5
 SETTINGS_WRONG = 2  # exit codes
 INTERRUPTED = 130
 
+# MicroPython keeps each letter that a text is taken apart into among its names, and their table grows by as
+# much again: far more than a hole of a heap in use. So the letters come while the heap is whole.
+LETTERS = ((0x20, 0x7E), (0x621, 0x64A), (0x6F0, 0x6F9))
+for _first, _last in LETTERS:
+    for _point in range(_first, _last + 1):
+        chr(_point)
+
 
 class Driver:
     """Board and application, joined by a task per door that reads, and one that writes while there is

@@ -61,13 +61,13 @@ def compile_tree(source: Path, target: Path, callers: tuple[Path, ...] = (), nea
     with _locked(place):
         record = place / RECORD
         recorded = record.read_text() if record.is_file() else ""
-        state = _compiler() + _state_of((*modules, *callers))
+        state = f"{_compiler()}{near}\n{_state_of((*modules, *callers))}"
         if recorded.startswith(state) and all(output.is_file() for output in outputs.values()):
             _remove_stale(place, keep=set(outputs.values()), whole=package)
             return target
         known = _known(source, callers) if package else None
-        told = f"\n{known.mark if known else ''} {near}\n"
-        current = recorded.startswith(_compiler()) and recorded.endswith(told)
+        told = f"\n{known.mark if known else ''}\n"
+        current = recorded.startswith(f"{_compiler()}{near}\n") and recorded.endswith(told)
         record.unlink(missing_ok=True)
         for module, output in outputs.items():
             if not (current and _is_compiled(module, output)):

@@ -29,7 +29,8 @@ from terminal.doors import KINDS
 from tools import firmware_modules, firmware_tree, micropython
 
 KIB: Final = 1024
-CODE_BYTES: Final = 150 * 1000  # of `.mpy` of the fullest profile, fonts and strings left out
+CODE_BYTES: Final = 150 * 1000  # of a profile's `.mpy`, fonts and strings left out
+USUAL: Final = {"reader": "ascii", "keypad": "bytes", "printer": "escpos", "line": "tcp", "service": "keys"}
 FONT_BYTES: Final = 40 * 1000
 HEAP_BYTES: Final = 512 * KIB  # everything, code too, on 64-bit MicroPython
 REST_BYTES: Final = 90 * KIB
@@ -38,12 +39,11 @@ GARBAGE_BYTES: Final = 4 * KIB  # of packing and MACing one request
 # What differs between two looks at rest: events that the log has gathered and not written yet, some
 # hundred bytes each way. A leak adds up.
 GROWTH_BYTES: Final = 2 * KIB
-# What is over its budget still: the tests hold it where it is, `make budget` fails. Lower them as it shrinks.
-HELD_CODE_BYTES: Final = 225_000
-HELD_GARBAGE_BYTES: Final = 6 * KIB
+# What is over its budget still: the tests hold it where it is, `make budget` fails. Lower it as it shrinks.
+HELD_CODE_BYTES: Final = 175_000
 METER: Final = Path(__file__).with_name("metered_firmware.py")
 MESSAGE: Final = Path(__file__).with_name("metered_message.py")
-TREE: Final = ROOT / "build" / "metered"
+TREE: Final = ROOT / "build" / "measured"
 REPORT: Final = ROOT / "build" / "budget"
 WARM_UP: Final = 3  # transactions until everything that stays has come
 
@@ -74,6 +74,7 @@ class Report:
     """Bytes everywhere. flows: the most that was in the heap beside code while one of this kind ran."""
 
     code: dict[str, int] = field(default_factory=dict)
+    usual: int = 0
     fonts: dict[str, int] = field(default_factory=dict)
     loaded_at_rest: int = 0
     rest: int = 0
@@ -88,12 +89,13 @@ class Report:
     def rows(self) -> list[Row]:
         """Everything that has a budget."""
         return [
+            Row("code of the usual profile", self.usual, CODE_BYTES),
             Row("code of the fullest profile", sum(self.code.values()), CODE_BYTES, HELD_CODE_BYTES),
             Row("fonts and strings", sum(self.fonts.values()), FONT_BYTES),
             Row("data at rest", self.rest, REST_BYTES),
             Row("data at most", max(self.flows.values(), default=0), PEAK_BYTES),
             Row(f"growth over {self.transactions} transactions", self.growth, GROWTH_BYTES),
-            Row("garbage of one request, packed and MACed", self.garbage, GARBAGE_BYTES, HELD_GARBAGE_BYTES),
+            Row("garbage of one request, packed and MACed", self.garbage, GARBAGE_BYTES),
             Row("kept of one request", self.kept, 0),
         ]
 
@@ -127,7 +129,9 @@ def _compiled(tree: Path, name: str) -> Path:
 
 
 def measure_code(report: Report) -> None:
-    """Sizes of the fullest profile's modules."""
+    """Sizes of the fullest profile's modules, and how large the usual one is."""
+    usual = sizes(firmware_modules.needed("unix", USUAL))
+    report.usual = sum(size for name, size in usual.items() if not firmware_modules.is_font_or_string(name))
     for name, size in sizes(firmware_modules.needed("unix", fullest())).items():
         (report.fonts if firmware_modules.is_font_or_string(name) else report.code)[name] = size
 

@@ -36,9 +36,10 @@ def test_the_firmware_is_within_its_budgets(tmp_path: Path) -> None:
 
 def test_what_is_over_a_budget_is_told() -> None:
     report = Report(rest=firmware_budget.REST_BYTES + 1, kept=1, growth=firmware_budget.GROWTH_BYTES + 1)
-    report.code["terminal.main"] = firmware_budget.CODE_BYTES + 1
+    report.code["terminal.main"] = report.usual = firmware_budget.CODE_BYTES + 1
     told = report.over()
     assert [row.split(":")[0] for row in told] == [
+        "code of the usual profile",
         "code of the fullest profile",
         "data at rest",
         "growth over 0 transactions",
