@@ -53,7 +53,10 @@ async def give_back(app, flow):
     original = await ask_original(app, title, VOIDABLE if flow == "return" else ("redeem", "split"))
     # The rial of the whole sale are offered; a refund is at most of what points paid.
     whole = original.sale if flow == "return" and original.sale else original.amount
-    return await follow(app, flow, original.rrn, await ask_number(app, "amount", title, whole))
+    amount = await ask_number(app, "amount", title, whole)
+    if flow == "refund" and amount < app.ratio:
+        return await tell(app, "below_a_point")
+    return await follow(app, flow, original.rrn, amount)
 
 
 async def follow(app, flow, rrn, amount, kind=None):

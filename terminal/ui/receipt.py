@@ -84,7 +84,7 @@ def _movement(outcome, locale):
     out = []
     for label, rial in (
         ("receipt_sale", outcome.sale),
-        ("receipt_amount", outcome.amount),
+        ("receipt_by_points" if outcome.sale else "receipt_amount", outcome.amount),
         ("receipt_to_pay", max(0, outcome.sale - outcome.amount) if outcome.sale else 0),
     ):
         if rial:

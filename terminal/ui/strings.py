@@ -128,6 +128,7 @@ no_original|Void/Not in this batch|ابطال/در این دسته نیست
 ok|ok|خوب
 bad|bad|خراب
 pins_differ|PIN/Not the same/Try again|رمز/یکسان نیست/دوباره تلاش کنید
+below_a_point|Points back/Less than one point|بازگشت امتیاز/کمتر از یک امتیاز
 number_wrong|Number/Not valid/Try again|شماره/نادرست است/دوباره تلاش کنید
 no_answer|No answer/Try again|پاسخی نیامد/دوباره تلاش کنید
 card_refused|Card/Not of this/program|کارت/عضو این باشگاه نیست
@@ -189,6 +190,7 @@ receipt_till|Till receipt|رسید صندوق
 receipt_other|Other card|کارت دیگر
 receipt_given|Points|امتیاز
 receipt_sale|Sale|فروش
+receipt_by_points|Paid with points|پرداخت با امتیاز
 receipt_to_pay|To pay|پرداختی
 receipt_sent|Points sent|امتیاز فرستاده‌شده
 receipt_next|To the next reward|تا جایزهٔ بعدی

@@ -372,6 +372,9 @@ def test_points_come_back_for_rial():
     fields = last(desk)[1]
     assert (fields[3], fields[4], fields[37]) == ("200060", "000000005000", RRN)
     assert desk.transactions[-1]["flow"] == "refund"
+    sent = len(desk.requests)
+    desk.keys("#*#2" + "2" + "0" + "2A" + "0000012345" + "#" + "99#")
+    assert "Less than one point" in desk.lines and len(desk.requests) == sent
 
 
 # ---------------------------------------------------------------- the member's card
