@@ -126,10 +126,8 @@ def _stored_attributes(tree: ast.Module) -> Iterator[ast.Attribute]:
 
 def _constants(tree: ast.Module, others: Mapping[str, Constants]) -> dict[str, Value]:
     """Names in capitals that stand for one whole number or text as long as the module lives."""
-    found: dict[str, Value] = {}
-    for name, value in _imported_constants(tree, others).items():
-        if "." not in name:
-            found[name] = value
+    imported = _imported_constants(tree, others)
+    found = {name: value for name, value in imported.items() if "." not in name}
     stored = Counter(
         node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     )

@@ -13,6 +13,7 @@ try:
 except ImportError:
     ssl = None  # read by MicroPython, this module does nothing
 
+
 async def readable(stream):
     """Returns when there is something to read."""
     loop = asyncio.get_running_loop()
