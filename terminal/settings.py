@@ -381,7 +381,7 @@ LINES = {
 FIELDS = (
     ("terminal_id", "8 characters", _identifier(_TERMINAL_ID)),
     ("acceptor_id", "15 characters", _identifier(_ACCEPTOR_ID)),
-    ("acceptor_name", 'an object with "en" and "fa"', _both_languages),
+    ("acceptor_name", 'an object with "en" and "fa", up to 64 letters each', _both_languages),
     ("host", "the address of the switch", _text),
     ("port", "a number from 1 to 65535", _number(1, 65535)),
     ("tpdu", "10 hexadecimal digits or null", _tpdu),

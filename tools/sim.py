@@ -292,9 +292,10 @@ def flow(
     else:
         for done in transactions:
             outcome = "approved" if done["approved"] else f"declined {done['response_code']}"
-            typer.echo(
-                f"{done['flow']}: {outcome}, points {done['points'] or 0}, balance {done['balance'] or 0}"
-            )
+            told = [f"{name} {done[name]}" for name in ("points", "balance") if done[name]]
+            typer.echo(f"{done['flow']}: {', '.join([outcome, *told])}")
+        if not transactions:
+            typer.echo("no transaction")
         typer.echo(f"receipts: {len(_objects(receipts))}")
     if not all(done["approved"] for done in transactions):
         raise typer.Exit(ExitCode.NEGATIVE)

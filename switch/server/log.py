@@ -6,6 +6,7 @@ Never log a message's fields; log what happened, to which terminal, with which c
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -83,7 +84,8 @@ class _Library(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._log.warning("library", name=record.name, what=record.getMessage())
+        with contextlib.suppress(OSError, ValueError):  # whoever reads it has gone: that stops no library
+            self._log.warning("library", name=record.name, what=record.getMessage())
 
 
 def _now() -> str:

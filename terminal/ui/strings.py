@@ -106,7 +106,7 @@ batch_no_line|Close batch/No line/Not closed|بستن دسته/خط قطع اس�
 batch_not_sent|Close batch/Not sent yet: {0}/Try again|بستن دسته/ارسال‌نشده: {0}/دوباره تلاش کنید
 batch_closed|Batch {0}/Closed/Totals agree|دستهٔ {0}/بسته شد/جمع‌ها برابر است
 batch_differs|Batch {0}/Closed/Totals differ|دستهٔ {0}/بسته شد/جمع‌ها برابر نیست
-batch_refused|Close batch/Refused: {0}|بستن دسته/پذیرفته نشد: {0}
+batch_refused|Close batch/Refused, code {0}|بستن دسته/پذیرفته نشد، کد {0}
 receipt_close|BATCH CLOSE|بستن دسته
 receipt_batch|Batch|دسته
 receipt_points|Points|امتیاز

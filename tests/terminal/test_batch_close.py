@@ -194,7 +194,7 @@ def test_a_close_that_is_refused_leaves_the_batch_open():
 
     desk.switch = refuse
     close(desk)
-    assert desk.lines == ["Close batch", "Refused: 58"]
+    assert desk.lines == ["Close batch", "Refused, code 58"]
     desk.wait(10000)
     assert desk.screens[-1] == "idle" and desk.app.batch.number == "000001"
     assert desk_with(town, desk.files).app.batch.entries == 3
