@@ -64,6 +64,7 @@ TAGS_48 = {
     0x17: ("n", 0, 2, 2, -1),
     0x18: ("n", 0, 20, 20, -1),
     0x19: ("n", 0, 12, 12, -1),
+    0x1A: ("ans", 0, 1, 200, -1),
     0x20: ("b", 0, 16, 128, -1),
     0x30: ("n", 0, 8, 8, -1),
     0x31: ("n", 0, 8, 8, -1),
@@ -116,6 +117,7 @@ TAG_CHIP_PROOF = 0x16
 TAG_SUPERVISOR = 0x17
 TAG_EXPIRING = 0x18
 TAG_NEXT_REWARD = 0x19
+TAG_BASKET = 0x1A
 TAG_ENCIPHERED_DATA = 0x20
 TAG_SOFTWARE_VERSION = 0x30
 TAG_PARAMETERS_VERSION = 0x31

@@ -33,7 +33,7 @@ from switch.ledger.history import (
     moment_text,
 )
 from switch.ledger.lots import last_day
-from switch.ledger.model import BookedLate, Entry, IdentifierKind, LotPart, Member, Unit, Wallet
+from switch.ledger.model import Basket, BookedLate, Entry, IdentifierKind, LotPart, Member, Unit, Wallet
 from switch.ledger.reading import Reading
 from switch.settings import Settings
 from terminal.text import card_number, digits_of
@@ -392,6 +392,11 @@ def _sold_before(entry: Entry) -> str:
     return next((side.sold for side in entry.sides if isinstance(side, BookedLate)), "")
 
 
+def _basket(entry: Entry) -> str:
+    """What was sold, as the cash register said it; empty where it didn't."""
+    return next((side.items for side in entry.sides if isinstance(side, Basket)), "")
+
+
 def _change_text(change: Change, words: _Words) -> str:
     unit = "" if change.unit is Unit.POINTS else f" {words.of(change.unit.name.lower())}"
     parts = [words.number(f"{change.balance:+d}") + unit] if change.balance else []
@@ -414,6 +419,7 @@ _CSV = (
     "acceptor",
     "amount",
     "sold",
+    "basket",
     "program",
     "unit",
     "change",
@@ -438,6 +444,7 @@ def _csv_rows(event: Event) -> Iterator[tuple[Any, ...]]:
         entry.acceptor,
         entry.amount,
         _sold_before(entry),
+        _basket(entry),
     )
     for change in event.changes:
         yield (*start, change.program, change.unit.name.lower(), *_numbers(change))
@@ -464,6 +471,7 @@ def _event_document(event: Event) -> dict[str, Any]:
         "acceptor": entry.acceptor,
         "amount": str(entry.amount),
         "sold": _sold_before(entry),
+        "basket": _basket(entry),
         "changes": [
             {
                 "program": change.program,

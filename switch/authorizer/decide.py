@@ -88,6 +88,7 @@ from switch.ledger import (
     LOTS_PER_ENTRY,
     AccountKind,
     BackBefore,
+    Basket,
     BookedLate,
     CardShown,
     Counter,
@@ -542,9 +543,9 @@ class Authorizer:
             "04": REASON_PENDING if earned and rules.pending_days else REASON_EARNED,
             "05": f"{max(rules.rial_per_earned_point // rules.points_per_step, 1):012d}",
         }
-        sides: tuple[Side, ...] = ()
+        sides = _sold(request, member.id)
         if request.mti[2] == "2" and request.transaction_day < day_number(request.business_date):
-            sides = (BookedLate(member.id, date.fromordinal(request.transaction_day).isoformat()),)
+            sides += (BookedLate(member.id, date.fromordinal(request.transaction_day).isoformat()),)
         return Outcome(APPROVED, tags, earned, sides)
 
     def _award(
@@ -597,11 +598,13 @@ class Authorizer:
             return Outcome(APPROVED, tags | balances(wallet, kept), (kept,), (*proof.sides, opened))
         if not money:
             tags |= ending(wallet, request.transaction_day, self._active(request, member), spent)
-            return Outcome(APPROVED, tags | balances(wallet, spent), (spent,), proof.sides)
+            sides = (*proof.sides, *_sold(request, member.id))
+            return Outcome(APPROVED, tags | balances(wallet, spent), (spent,), sides)
         tags["0E"] = f"{_gained(earned):012d}"
         tags |= ending(wallet, request.transaction_day, self._active(request, member), spent, *earned)
         sides = (
             *proof.sides,
+            *_sold(request, member.id),
             PaidInMoney(member.id, money),
             *earned_beside(request, member.id, money, _gained(earned)),
         )
@@ -910,6 +913,10 @@ def _unfollowed(state: State, follower: Entry, side: Followed) -> Followed:
     assert original is not None, "what was followed is there"
     units = now.units - units_followed(original, follower)
     return Followed(side.original, now.amount - follower.amount, units, ended=False)
+
+
+def _sold(request: Request, member: int) -> tuple[Side, ...]:
+    return (Basket(member, request.basket),) if request.basket else ()
 
 
 def _gained(earned: tuple[Transfer, ...]) -> int:

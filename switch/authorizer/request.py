@@ -85,8 +85,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     amount: rial; points: whole points; batch: DE 60; 0 when absent. original: the identity that a reversal
     names, else empty. transaction_day: ordinal of DE 13. follows: the reference number (DE 37) of the
     transaction that this one is about; accounts: the account types of DE 3. sale_amount: rial of the whole
-    sale, 0 when DE 4 is all of it. other: keyed hash of the other card. receipt, cashier: of the till, or
-    empty.
+    sale, 0 when DE 4 is all of it. other: keyed hash of the other card. receipt, cashier,
+    basket: of the till, or empty.
     """
 
     operation: str
@@ -127,6 +127,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     vouched: bool = False
     totals: Mapping[str, object] = NO_TOTALS
     shown: ShownCard | None = None
+    basket: str = ""
 
     def __repr__(self) -> str:
         return f"Request({self.operation} {self.stan} of terminal {self.terminal})"
@@ -255,6 +256,7 @@ class RequestReader:
             tags.get("17") == "01",
             cast("Mapping[str, object]", message.fields.get("63") or NO_TOTALS),
             shown_card,
+            tags.get("1A", ""),
         )
 
     def read_partners(self, message: Message, operation: str, now: datetime, origin: Origin) -> Request:

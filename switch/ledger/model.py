@@ -384,6 +384,13 @@ class BookedLate(Struct, frozen=True, array_like=True, tag=24):
     sold: str
 
 
+class Basket(Struct, frozen=True, array_like=True, tag=26):
+    """What was sold, as the cash register said it: items like `bread=120000`, joined by semicolons."""
+
+    member: int
+    items: str
+
+
 class BatchTotal(Struct, frozen=True, array_like=True):
     """How many of an operation a batch holds, their rial and their units."""
 
@@ -448,6 +455,7 @@ Side = (
     | BackBefore
     | Recounted
     | BookedLate
+    | Basket
     | Corrected
     | BatchClosed
     | ItemUploaded

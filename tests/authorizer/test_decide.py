@@ -26,6 +26,7 @@ from switch.authorizer import (
 from switch.authorizer.identity import card_identifier
 from switch.authorizer.mobile import Mobiles
 from switch.ledger import (
+    Basket,
     CodeCount,
     CodeCountLoad,
     CodesCounted,
@@ -267,6 +268,26 @@ def test_a_need_changes_nothing_and_names_the_verifier() -> None:
     wrong = decide(state, guess, {PinCheck(member, V1): False})
     assert isinstance(wrong, Entry)
     assert (wrong.response_code, wrong.sides) == ("55", (PinTried(member, 1),))
+
+
+def test_what_was_sold_is_kept_with_the_points_it_moved() -> None:
+    state, card, basket = new_state(), "9364000000000001", "bread=120000;milk=380000"
+    decide(state, request("activate", 1, card))
+    told = [
+        request("earn", 2, card)._replace(amount=100 * EARNED, basket=basket),
+        request("redeem", 3, card, points=10)._replace(amount=10 * REDEEMED, basket=basket),
+        request("redeem", 4, card, points=10)._replace(
+            amount=10 * REDEEMED, sale_amount=50 * EARNED, basket=basket
+        ),
+        request("earn", 5, card)._replace(amount=100 * EARNED),
+        request("redeem", 6, card, points=10**9)._replace(amount=10**9 * REDEEMED, basket=basket),
+    ]
+    baskets = []
+    for one in told:
+        entry = decide(state, one)
+        assert isinstance(entry, Entry)
+        baskets.append([side.items for side in entry.sides if isinstance(side, Basket)])
+    assert baskets == [[basket], [basket], [basket], [], []]  # nothing is kept of what was refused
 
 
 def test_an_answer_about_another_verifier_counts_for_nothing() -> None:

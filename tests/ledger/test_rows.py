@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from switch.ledger import (
     NEVER,
     AccountKind,
+    Basket,
     BookedLate,
     CodeSent,
     CodeSpent,
@@ -122,6 +123,7 @@ sides: st.SearchStrategy[Side] = st.one_of(
     st.builds(SpendingDelayed, numbers, numbers, numbers),
     st.builds(Recounted, numbers, texts, texts, texts, texts, texts, signed, signed, signed),
     st.builds(BookedLate, numbers, texts),
+    st.builds(Basket, numbers, texts),
 )
 entries = st.builds(
     Entry,
