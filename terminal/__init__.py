@@ -8,8 +8,9 @@ import gc
 import sys
 
 # Garbage is collected in small steps from the first import on. Left to itself, MicroPython waits until the
-# heap is full; what stays then lies scattered, and no hole is large enough for a frame or a receipt.
-GARBAGE_STEP_BYTES = 4096
+# heap is full; what stays then lies scattered, and no hole is large enough for a frame or a receipt. On a
+# 64-bit machine everything is twice as large, so the step is too.
+GARBAGE_STEP_BYTES = 8192 if sys.maxsize >> 32 else 4096
 
 if hasattr(gc, "threshold"):
     gc.threshold(GARBAGE_STEP_BYTES)
