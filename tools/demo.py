@@ -215,11 +215,12 @@ async def _running(data: Path, port: int, show: _Show) -> AsyncIterator[Stack]:
     """Everything started; everything stopped again in reverse order, whatever happens."""
     place = Place(data, TERMINAL)
     _refuse_taken_directory(place)
+    port = _free_port(port, show)
     interpreter = await asyncio.to_thread(prepare_micropython)
     async with contextlib.AsyncExitStack() as cleanup:
         hsm = await _hsm(cleanup, data)
         watch = None if hsm is None else asyncio.create_task(_keep_up(hsm, show))
-        switch = SwitchProcess(data, _free_port(port, show), _switch_teller(show))
+        switch = SwitchProcess(data, port, _switch_teller(show))
         cleanup.push_async_callback(switch.stop)
         if watch is not None:
             cleanup.push_async_callback(_cancelled, watch)  # or it would start again what is stopped next

@@ -100,26 +100,51 @@ def wait_until_gone(watches: list[int]) -> None:
         os.close(watch)
 
 
-def test_once_twice_on_one_directory_named_whole_and_from_where_one_stands(tmp_path: Path) -> None:
-    for data in ("data", str(tmp_path / "data")):
-        run = vafa("demo", "--once", "--json", "--data", data, cwd=tmp_path)
-        assert run.returncode == 0, run.stderr
-        assert (tmp_path / "data" / "ledger.sqlite").is_file()
-        result = json.loads(run.stdout)
-        assert result["ledger_verified"] is True
-        assert [step["name"] for step in result["steps"]] == STEPS
-        by_place = result["steps"]
-        assert [step["approved"] for step in by_place] == [name != "earn_line_pulled" for name in STEPS]
-        assert (by_place[1]["points"], by_place[1]["balance"]) == ("250", "250")
-        assert (by_place[3]["points"], by_place[3]["balance"]) == ("100", "150")
-        assert by_place[7]["balance"] == "150"
-        assert all(isinstance(value, str) for step in by_place for value in (step["points"], step["balance"]))
-        for step in by_place:
-            assert bool(step["receipt"]) == (step["name"] not in ("earn_line_pulled", "reversal"))
-            assert not step["receipt"] or (
-                step["rrn"] in step["receipt"] and "ماندهٔ امتیاز" in step["receipt"]
-            )
-        assert not CARD_NUMBER.search(run.stdout + run.stderr)
+def test_twice_on_one_directory_and_a_switch_alone_between_while_its_hsm_runs(tmp_path: Path) -> None:
+    """Named whole, and from where one stands."""
+    data = tmp_path / "data"
+    visited(tmp_path, "data")
+    alone = vafa("ledger", "verify", "--data", str(data))
+    assert alone.returncode == 4
+    assert "check that the HSM runs there" in alone.stderr
+    config, officers = str(data / "hsm" / "hsm.toml"), str(data / "hsm" / "officers.txt")
+    box = subprocess.Popen(
+        [*VAFA, "hsm", "run", "--config", config, "--officers", officers],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert box.stderr is not None
+        assert any('"event": "ready"' in line for line in box.stderr)
+        assert vafa("ledger", "verify", "--data", str(data)).returncode == 0
+        second = vafa("demo", "--once", "--data", str(data))
+        assert second.returncode == 4
+        assert "another box writes" in second.stderr
+    finally:
+        box.terminate()
+        box.communicate()
+    visited(tmp_path, str(data))
+
+
+def visited(place: Path, data: str) -> None:
+    """Play one visit there; all of it is as it should be."""
+    run = vafa("demo", "--once", "--json", "--data", data, cwd=place)
+    assert run.returncode == 0, run.stderr
+    assert (place / "data" / "ledger.sqlite").is_file()
+    result = json.loads(run.stdout)
+    assert result["ledger_verified"] is True
+    assert [step["name"] for step in result["steps"]] == STEPS
+    by_place = result["steps"]
+    assert [step["approved"] for step in by_place] == [name != "earn_line_pulled" for name in STEPS]
+    assert (by_place[1]["points"], by_place[1]["balance"]) == ("250", "250")
+    assert (by_place[3]["points"], by_place[3]["balance"]) == ("100", "150")
+    assert by_place[7]["balance"] == "150"
+    assert all(isinstance(value, str) for step in by_place for value in (step["points"], step["balance"]))
+    for step in by_place:
+        assert bool(step["receipt"]) == (step["name"] not in ("earn_line_pulled", "reversal"))
+        assert not step["receipt"] or (step["rrn"] in step["receipt"] and "ماندهٔ امتیاز" in step["receipt"])
+    assert not CARD_NUMBER.search(run.stdout + run.stderr)
 
 
 def test_once_prints_screens_and_receipts_and_removes_its_directory(tmp_path: Path) -> None:
@@ -131,18 +156,28 @@ def test_once_prints_screens_and_receipts_and_removes_its_directory(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_staying_up_takes_swipes_and_keys_and_ends_on_a_signal(tmp_path: Path) -> None:
+def test_killed_it_leaves_no_process_and_after_it_takes_swipes_and_keys_and_ends_on_a_signal(
+    tmp_path: Path,
+) -> None:
+    """All on one directory; while it stays up its HSM dies, is started again, and trade goes on."""
+    with staying_up("--data", str(tmp_path), "--port", "0") as demo:
+        children = [os.pidfd_open(pid) for pid in demo.children()]
+        assert len(children) == PROCESSES
+        demo.process.kill()
+        wait_until_gone(children)
     with staying_up("--data", str(tmp_path), "--port", "0") as demo:
         port = int((tmp_path / "switch.port").read_text())
-        demo.until(f"127.0.0.1:{port}", f"vafa sim swipe --data {tmp_path}")
-        swipe = vafa("sim", "swipe", "--data", str(tmp_path))
-        assert swipe.returncode == 0, swipe.stderr
-        assert re.fullmatch(r"swiped 936400\*{6}[0-9]{4}: [0-9]+ bytes\n", swipe.stdout)
-        assert vafa("sim", "keys", "--data", str(tmp_path), "1000000#").returncode == 0
+        demo.until("steps as expected, ledger verified", f"127.0.0.1:{port}")
+        demo.until(f"vafa sim swipe --data {tmp_path}")
+        swipe = sale(tmp_path)
+        assert re.fullmatch(r"swiped 936400\*{6}[0-9]{4}: [0-9]+ bytes\n", swipe)
         demo.until("staying up", "1,000,000 rial", "Points earned", "100", "Balance", "250")
         second = vafa("demo", "--once", "--data", str(tmp_path))
         assert second.returncode == 4
         assert "another demo runs" in second.stderr
+        restarted_hsm(demo, tmp_path)
+        sale(tmp_path)
+        demo.until("the switch has its HSM again", "Points earned", "100", "Balance", "350")
         children = [os.pidfd_open(pid) for pid in demo.children()]
         assert len(children) == PROCESSES
         demo.process.send_signal(signal.SIGTERM)
@@ -155,27 +190,36 @@ def test_staying_up_takes_swipes_and_keys_and_ends_on_a_signal(tmp_path: Path) -
     assert "no firmware runs" in gone.stderr
 
 
-def test_a_killed_demo_leaves_no_process_and_its_directory_works_again(tmp_path: Path) -> None:
-    with staying_up("--data", str(tmp_path), "--port", "0") as demo:
-        children = [os.pidfd_open(pid) for pid in demo.children()]
-        assert len(children) == PROCESSES
-        demo.process.kill()
-        wait_until_gone(children)
-    run = vafa("demo", "--once", "--json", "--data", str(tmp_path))
-    assert run.returncode == 0, run.stderr
+def sale(data: Path) -> str:
+    """Swipe and press an amount; what the swipe printed."""
+    swipe = vafa("sim", "swipe", "--data", str(data))
+    assert swipe.returncode == 0, swipe.stderr
+    assert vafa("sim", "keys", "--data", str(data), "1000000#").returncode == 0
+    return swipe.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_during_the_visit_stops_everything(tmp_path: Path, number: signal.Signals) -> None:
-    demo = Running("--data", str(tmp_path), "--port", "0")
-    try:
-        demo.until("activate the card")
-        children = [os.pidfd_open(pid) for pid in demo.children()]
-        demo.process.send_signal(number)
-        assert demo.process.wait(GENEROUS_SECONDS) == 130
-        wait_until_gone(children)
-    finally:
-        demo.close()
+def restarted_hsm(demo: Running, data: Path) -> None:
+    """Kill the HSM; that is told, and another one comes by itself."""
+    hsm = process_of(demo, "hsm run")
+    port = load_for(data, None).hsm.port
+    demo.until(f"127.0.0.1:{port}, process {hsm}, simulated, over TLS")
+    os.kill(hsm, signal.SIGKILL)
+    demo.until("the HSM simulator ended by signal 9", f"the HSM simulator is back on 127.0.0.1:{port}")
+    demo.until("the switch has lost its HSM", "the switch has its HSM again")
+    assert process_of(demo, "hsm run") != hsm
+
+
+def test_a_signal_during_the_visit_stops_everything(tmp_path: Path) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        demo = Running("--data", str(tmp_path), "--port", "0")
+        try:
+            demo.until("activate the card")
+            children = [os.pidfd_open(pid) for pid in demo.children()]
+            demo.process.send_signal(number)
+            assert demo.process.wait(GENEROUS_SECONDS) == 130
+            wait_until_gone(children)
+        finally:
+            demo.close()
 
 
 def process_of(demo: Running, what: str) -> int:
@@ -189,24 +233,6 @@ def process_of(demo: Running, what: str) -> int:
     return found[0]
 
 
-def test_a_dead_hsm_is_told_and_started_again_and_trade_goes_on(tmp_path: Path) -> None:
-    with staying_up("--data", str(tmp_path), "--port", "0") as demo:
-        hsm = process_of(demo, "hsm run")
-        port = load_for(tmp_path, None).hsm.port
-        demo.until(f"127.0.0.1:{port}, process {hsm}, simulated, over TLS")
-        os.kill(hsm, signal.SIGKILL)
-        demo.until("the HSM simulator ended by signal 9", f"the HSM simulator is back on 127.0.0.1:{port}")
-        demo.until("the switch has lost its HSM", "the switch has its HSM again")
-        assert process_of(demo, "hsm run") != hsm
-        assert vafa("sim", "swipe", "--data", str(tmp_path)).returncode == 0
-        assert vafa("sim", "keys", "--data", str(tmp_path), "1000000#").returncode == 0
-        demo.until("the switch has its HSM again", "Points earned", "100", "Balance", "250")
-        children = [os.pidfd_open(pid) for pid in demo.children()]
-        demo.process.send_signal(signal.SIGINT)
-        assert demo.process.wait(GENEROUS_SECONDS) == 0
-        wait_until_gone(children)
-
-
 def test_a_directory_with_its_keys_in_the_switch_goes_on_without_a_box(tmp_path: Path) -> None:
     create_defaults(tmp_path)
     keys = (tmp_path / "keys.json").read_bytes()
@@ -215,31 +241,6 @@ def test_a_directory_with_its_keys_in_the_switch_goes_on_without_a_box(tmp_path:
     assert json.loads(run.stdout)["ledger_verified"] is True
     assert (tmp_path / "keys.json").read_bytes() == keys
     assert not (tmp_path / "hsm").exists()
-
-
-def test_the_demos_directory_serves_a_switch_alone_when_its_hsm_runs(tmp_path: Path) -> None:
-    run = vafa("demo", "--once", "--json", "--data", str(tmp_path))
-    assert run.returncode == 0, run.stderr
-    alone = vafa("ledger", "verify", "--data", str(tmp_path))
-    assert alone.returncode == 4
-    assert "check that the HSM runs there" in alone.stderr
-    config, officers = str(tmp_path / "hsm" / "hsm.toml"), str(tmp_path / "hsm" / "officers.txt")
-    box = subprocess.Popen(
-        [*VAFA, "hsm", "run", "--config", config, "--officers", officers],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert box.stderr is not None
-        assert any('"event": "ready"' in line for line in box.stderr)
-        assert vafa("ledger", "verify", "--data", str(tmp_path)).returncode == 0
-        second = vafa("demo", "--once", "--data", str(tmp_path))
-        assert second.returncode == 4
-        assert "another box writes" in second.stderr
-    finally:
-        box.terminate()
-        box.communicate()
 
 
 def test_a_directory_that_can_not_be_written_is_told(tmp_path: Path) -> None:
