@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -23,17 +24,37 @@ from tools.cli import CommandError
 EARN_RIAL = 1_000_000
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory whose box was started and stopped once, to be looked at."""
+    data = tmp_path_factory.mktemp("made")
+    asyncio.run(start_once(data))
+    return data
+
+
+@pytest.fixture
+def data(made: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be used."""
+    return shutil.copytree(made, tmp_path / "data")
+
+
+async def start_once(data: Path) -> int:
+    """Start its box and stop it; the port."""
+    async with demo_hsm.running(data) as box:
+        return box.port
+
+
 def told(data: Path, terminal: str) -> dict[str, str]:
     content: dict[str, str] = json.loads((data / "terminals" / f"{terminal}.json").read_text("utf-8"))
     return content
 
 
-def test_a_dead_hsm_declines_and_one_that_is_back_approves(tmp_path: Path, micropython: Interpreter) -> None:
+def test_a_dead_hsm_declines_and_one_that_is_back_approves(data: Path, micropython: Interpreter) -> None:
     said: list[str] = []
 
     async def play() -> list[str]:
-        async with demo_hsm.running(tmp_path) as box:
-            async with scene(tmp_path, micropython, seed=1, on_line=said.append) as at:
+        async with demo_hsm.running(data) as box:
+            async with scene(data, micropython, seed=1, on_line=said.append) as at:
                 assert await at.balance() == BEFORE_POINTS
                 await box.kill()
                 await at.cashier.begin_earn(at.card, EARN_RIAL)
@@ -54,14 +75,14 @@ def test_a_dead_hsm_declines_and_one_that_is_back_approves(tmp_path: Path, micro
     assert events.index("HSM lost") < events.index("HSM connected again")
 
 
-def test_requests_under_way_in_the_hsm_when_it_dies_get_91_and_book_nothing(tmp_path: Path) -> None:
+def test_requests_under_way_in_the_hsm_when_it_dies_get_91_and_book_nothing(data: Path) -> None:
     def before(switch: RunningSwitch) -> tuple[list[TerminalSide], list[str]]:
         sides = [TerminalSide(switch, number) for number in range(3)]
         return sides, [side.activated_card(points=7) for side in sides]
 
     async def play() -> None:
-        async with demo_hsm.running(tmp_path) as box:
-            switch = await asyncio.to_thread(RunningSwitch, tmp_path)
+        async with demo_hsm.running(data) as box:
+            switch = await asyncio.to_thread(RunningSwitch, data)
             sides, cards = await asyncio.to_thread(before, switch)
             earns = [side.earn(card, EARN_RIAL) for side, card in zip(sides, cards, strict=True)]
             os.kill(box.pid, signal.SIGSTOP)  # it takes requests and answers none
@@ -86,7 +107,7 @@ def test_requests_under_way_in_the_hsm_when_it_dies_get_91_and_book_nothing(tmp_
                 assert again["39"] == "00"
                 assert await asyncio.to_thread(side.points, card) == 107
             assert await asyncio.to_thread(switch.stop) == 0
-            assert await verify_ledger(tmp_path) == []
+            assert await verify_ledger(data) == []
 
     asyncio.run(play())
 
@@ -100,61 +121,47 @@ def test_kills_of_the_hsm_in_full_trade_lose_nothing_and_book_nothing_twice(
     assert summary.approved > 0
 
 
-def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
-    async def start_once() -> int:
-        async with demo_hsm.running(tmp_path) as box:
-            return box.port
-
-    port = asyncio.run(start_once())
-    files = [path for path in sorted(tmp_path.rglob("*")) if path.is_file() and "audit" not in path.name]
+def test_what_is_there_is_not_made_again(data: Path) -> None:
+    port = load_for(data, None).hsm.port
+    files = [path for path in sorted(data.rglob("*")) if path.is_file() and "audit" not in path.name]
     before = {path: path.read_bytes() for path in files}
-    assert asyncio.run(start_once()) == port
+    assert asyncio.run(start_once(data)) == port
     assert {path: path.read_bytes() for path in files} == before
     private = [path for path in files if path.suffix != ".crt"]
     assert {path.stat().st_mode & 0o077 for path in private} == {0}
-    assert load_for(tmp_path, None).hsm.port == port
+    assert load_for(data, None).hsm.port == port
 
 
-def test_a_port_that_somebody_has_taken_since_is_left_to_him(tmp_path: Path) -> None:
-    async def play() -> tuple[int, int]:
-        async with demo_hsm.running(tmp_path) as first:
-            port = first.port
+def test_a_port_that_somebody_has_taken_since_is_left_to_him(data: Path) -> None:
+    port = load_for(data, None).hsm.port
+
+    async def play() -> int:
         taken = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", port)
-        async with taken, demo_hsm.running(tmp_path) as second:
-            return port, second.port
+        async with taken:
+            return await start_once(data)
 
-    before, after = asyncio.run(play())
-    assert after != before
-    assert load_for(tmp_path, None).hsm.port == after
+    after = asyncio.run(play())
+    assert after != port
+    assert load_for(data, None).hsm.port == after
 
 
-def test_a_terminals_file_that_was_lost_gets_a_new_key_from_the_box(tmp_path: Path) -> None:
-    async def start_once() -> None:
-        async with demo_hsm.running(tmp_path):
-            pass
-
-    asyncio.run(start_once())
-    first = told(tmp_path, "10000003")
-    (tmp_path / "terminals" / "10000003.json").unlink()
-    asyncio.run(start_once())
-    second = told(tmp_path, "10000003")
+def test_a_terminals_file_that_was_lost_gets_a_new_key_from_the_box(data: Path) -> None:
+    first = told(data, "10000003")
+    (data / "terminals" / "10000003.json").unlink()
+    asyncio.run(start_once(data))
+    second = told(data, "10000003")
     assert second["transport_key"] != first["transport_key"]
-    store = KeyStore.load(tmp_path / "keys.json")
+    store = KeyStore.load(data / "keys.json")
     states = [version.state for version in store.versions("transport/10000003")]
     assert states == [KeyState.RETIRED, KeyState.ACTIVE]
     assert [version.state for version in store.versions("transport/10000004")] == [KeyState.ACTIVE]
 
 
-def test_no_clear_key_of_the_box_lies_anywhere(tmp_path: Path) -> None:
-    async def start_once() -> None:
-        async with demo_hsm.running(tmp_path):
-            pass
-
-    asyncio.run(start_once())
-    passphrases = (tmp_path / "hsm" / "officers.txt").read_text().splitlines()[1::2]
-    transport = [told(tmp_path, f"100000{number:02d}")["transport_key"] for number in range(1, 11)]
+def test_no_clear_key_of_the_box_lies_anywhere(made: Path) -> None:
+    passphrases = (made / "hsm" / "officers.txt").read_text().splitlines()[1::2]
+    transport = [told(made, f"100000{number:02d}")["transport_key"] for number in range(1, 11)]
     assert len(set(transport)) == 10
-    for path in sorted(tmp_path.rglob("*")):
+    for path in sorted(made.rglob("*")):
         if not path.is_file():
             continue
         text = path.read_bytes().decode("latin-1").lower()
@@ -164,13 +171,8 @@ def test_no_clear_key_of_the_box_lies_anywhere(tmp_path: Path) -> None:
             assert not any(key.lower() in text for key in transport), path
 
 
-def test_what_is_broken_in_its_directory_is_told(tmp_path: Path) -> None:
-    async def start_once() -> None:
-        async with demo_hsm.running(tmp_path):
-            pass
-
-    asyncio.run(start_once())
-    hsm = tmp_path / demo_hsm.DIRECTORY
+def test_what_is_broken_in_its_directory_is_told(data: Path) -> None:
+    hsm = data / demo_hsm.DIRECTORY
     for name, content, said in (
         ("officers.txt", None, r"officers\.txt is missing"),
         ("officers.txt", "officer-1\n", r"officers\.txt: 1 lines"),
@@ -185,18 +187,14 @@ def test_what_is_broken_in_its_directory_is_told(tmp_path: Path) -> None:
         else:
             (hsm / name).write_text(content)
         with pytest.raises(CommandError, match=said):
-            asyncio.run(start_once())
+            asyncio.run(start_once(data))
         (hsm / name).write_bytes(before)
         (hsm / name).chmod(0o600)
     (hsm / "officers.txt").chmod(0o644)
     with pytest.raises(CommandError, match="others may read it"):
-        asyncio.run(start_once())
+        asyncio.run(start_once(data))
 
 
 def test_a_directory_that_can_not_be_written_is_told() -> None:
-    async def start_once() -> None:
-        async with demo_hsm.running(Path("/proc/1")):  # nobody makes files there, root neither
-            pass
-
     with pytest.raises(CommandError, match="can't be written"):
-        asyncio.run(start_once())
+        asyncio.run(start_once(Path("/proc/1")))  # nobody makes files there, root neither
