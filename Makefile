@@ -70,14 +70,18 @@ card-desk: $(STAMP) system-packages
 run: setup ## start the switch, play one scripted visit through the real firmware, stay up
 	@$(BIN)/vafa demo --data data
 
+LINT = echo "lint: ruff" && $(BIN)/ruff check . && echo "lint: mypy" && $(BIN)/mypy
+
 lint: setup ## ruff and mypy
-	@echo "lint: ruff"
-	@$(BIN)/ruff check .
-	@echo "lint: mypy"
-	@$(BIN)/mypy
+	@$(LINT)
 
 # How many workers is told in tests/conftest.py; one whose own tests are done takes over another's.
-test: lint ## everything that must hold: lint, then all tests
+# Of a fresh checkout, one process compiles the tests while lint runs; else every worker would.
+test: setup ## everything that must hold: lint, then all tests
+	@if [ ! -d tests/__pycache__ ]; then \
+	    $(BIN)/python -m pytest --collect-only -qq --numprocesses 0 >/dev/null 2>&1 & \
+	fi; \
+	$(LINT); code=$$?; wait; exit $$code
 	@echo "test: pytest"
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 

@@ -23,6 +23,18 @@ gc.disable()  # until all tests are read: thousands of things are made then and 
 
 WORKERS_A_CORE = 2  # many tests wait for a process, a line or a timeout; more would only make all wait longer
 MOST_WORKERS = 16  # each reads all tests first, so many cores help no further
+# Files of tests that wait long for processes: each worker begins with its part of these, so that none is left
+# alone with one at the end.
+LONG = (
+    "test_demo.py",
+    "test_hsm_process.py",
+    "test_kills.py",
+    "test_faults.py",
+    "test_trading_day.py",
+    "test_devices.py",
+    "test_lines.py",
+    "test_firmware_budget.py",
+)
 WORKER_BYTES = 512 * 1024 * 1024  # a worker with the processes of its test; most take less than half
 
 
@@ -45,6 +57,26 @@ def pytest_xdist_auto_num_workers() -> int:
 def _free_bytes() -> int:
     told = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
     return int(told["MemAvailable"].split()[0]) * 1024
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deal the long tests out. Each worker is given as many tests as the next, in this order."""
+    workers = int(getattr(config, "workerinput", {}).get("workercount", 1))
+    if workers == 1:
+        return
+    place = {name: number for number, name in enumerate(LONG)}
+    ordered = [item for item in items if item.path.name in place]
+    ordered.sort(key=lambda item: place[item.path.name])
+    others = [item for item in items if item.path.name not in place]
+    dealt: list[pytest.Item] = []
+    for worker in range(workers):
+        share, began = (len(items) - len(dealt)) // (workers - worker), len(dealt)
+        dealt += ordered[worker::workers]
+        taken = max(0, share - (len(dealt) - began))
+        dealt += others[:taken]
+        del others[:taken]
+    items[:] = [*dealt, *others]
 
 
 def pytest_collection_finish() -> None:
