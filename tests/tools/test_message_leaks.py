@@ -47,14 +47,13 @@ def forms_of(number: str) -> list[bytes]:
     return [shape.encode() for shape in (*shapes, *spaced, pairs, pairs_odd)]
 
 
-FORBIDDEN = [form for number in CARDS.values() for form in forms_of(number)]
+FORBIDDEN = sorted({form.lower() for number in CARDS.values() for form in forms_of(number)})
 
 
 def assert_clean(said: bytes) -> None:
     flat = said.lower()
     for form in FORBIDDEN:
         assert form not in flat
-        assert form.lower() not in flat
 
 
 def values_for(field: iso8583.Field) -> list[Value]:
