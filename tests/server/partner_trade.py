@@ -125,7 +125,8 @@ async def trade(
     harms: Sequence[Callable[[], Awaitable[None]]],
     chance: random.Random,
 ) -> list[Customer]:
-    """Trade with these cards (and their track 2) until all harm is done, each after a while."""
+    """Trade with these cards (and their track 2) until all harm is done, each after a while, and every
+    customer has something sold and something undone."""
     progress = Progress()
     customers = [
         Customer(bank, link, progress, card, track, random.Random(chance.random()))
@@ -139,6 +140,9 @@ async def trade(
             await progress.beyond(progress.total + chance.randrange(5, 40))
             await one()
         await progress.beyond(progress.total + 20)
+        # Each has still something to show when what is under way takes one more back.
+        while not all(len(one.sold) > 1 and one.undone for one in customers):
+            await progress.beyond(progress.total + 1)
         stopped.set()
 
     harming = asyncio.create_task(harm())
