@@ -23,6 +23,7 @@ READ_BYTES: Final = 4096
 POLL: Final = b"0100"  # of the fields: its acknowledgement is its answer
 REGISTER: Final = "7"
 LONGEST_RECEIPT: Final = 20
+LONGEST_TEXT: Final = 128  # of ECR17: receipt and basket
 WISHES: Final = ("sale", "last", "void", "totals", "close", "status")
 
 
@@ -236,7 +237,7 @@ class TillPort:
             return None
 
     async def control(self, request: JsonObject) -> JsonObject:
-        """do: sale (amount, receipt), last, void (stan), totals, close, status. What the terminal said, None
+        """do: sale (amount, receipt, basket), last, void (stan), totals, close, status. What the terminal said, None
         when the register goes on without it. Raises ValueError."""
         message = (of_columns if self.kind == "columns" else of_fields)(request)
         answer = await self.ask(message)
@@ -268,10 +269,11 @@ class TillPort:
 
 def of_columns(request: JsonObject, terminal: str = "0" * 8) -> bytes:
     """ECR17's message for a request of TillPort.control."""
-    amount, receipt, stan = _sale_of(request)
+    amount, receipt, basket, stan = _sale_of(request)
     match request.get("do"):
         case "sale":
-            return sale(terminal, REGISTER, amount, receipt, "X")
+            text = f"{receipt};{basket}" if basket else receipt
+            return sale(terminal, REGISTER, amount, text, "X")
         case "last":
             return f"{terminal}0G{REGISTER:0>8}0000".encode("ascii")
         case "void":
@@ -285,9 +287,9 @@ def of_columns(request: JsonObject, terminal: str = "0" * 8) -> bytes:
 
 def of_fields(request: JsonObject) -> bytes:
     """The message with pipes for a request of TillPort.control."""
-    amount, receipt, stan = _sale_of(request)
+    amount, receipt, basket, stan = _sale_of(request)
     commands = {
-        "sale": f"0200|{amount}|{receipt}|||1|",
+        "sale": f"0200|{amount}|{receipt}|{basket}||1|",
         "last": "0280|1|",
         "void": f"1200|{stan}|",
         "totals": "0700||",
@@ -300,16 +302,19 @@ def of_fields(request: JsonObject) -> bytes:
         raise ValueError(f"unknown wish {request.get('do')!r}; expected one of {', '.join(WISHES)}") from None
 
 
-def _sale_of(request: JsonObject) -> tuple[int, str, str]:
+def _sale_of(request: JsonObject) -> tuple[int, str, str, str]:
     amount, receipt = request.get("amount", 0), request.get("receipt", "")
-    stan = request.get("stan", "000000")
+    basket, stan = request.get("basket", ""), request.get("stan", "000000")
     if not (isinstance(amount, int) and 0 <= amount < 10**8):
         raise ValueError("amount: expected a number of at most 8 digits")
     if not (isinstance(receipt, str) and receipt.isascii() and len(receipt) <= LONGEST_RECEIPT):
         raise ValueError(f"receipt: expected at most {LONGEST_RECEIPT} letters")
+    room = LONGEST_TEXT - len(receipt) - 1
+    if not (isinstance(basket, str) and basket.isascii() and "|" not in basket and len(basket) <= room):
+        raise ValueError(f"basket: expected at most {room} letters beside this receipt number, none a |")
     if not (isinstance(stan, str) and stan.isascii() and stan.isdigit()):
         raise ValueError("stan: expected digits")
-    return amount, receipt, stan
+    return amount, receipt, basket, stan
 
 
 def is_on_the_way(message: bytes) -> bool:

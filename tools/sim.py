@@ -402,6 +402,7 @@ def ask_till(
     what: Annotated[str, typer.Argument(help=f"{', '.join(WISHES)}.")],
     amount: Annotated[int, typer.Option(min=0, help="Of a sale: rial, at most 8 digits.")] = 0,
     receipt: Annotated[str, typer.Option(help="Of a sale: the register's own number.")] = "",
+    basket: Annotated[str, typer.Option(help="Of a sale: items, bread=120000;milk=350000.")] = "",
     stan: Annotated[str, typer.Option(help="Of a void; without one the newest.")] = "000000",
     data: Data = DEFAULT_DATA,
     terminal: TerminalId = None,
@@ -412,7 +413,7 @@ def ask_till(
     Exit code 3: nobody acknowledged it, the register goes on without. Example: vafa sim till sale --amount
     2500000 --receipt A-17
     """
-    request: JsonObject = {"do": what, "amount": amount, "receipt": receipt, "stan": stan}
+    request: JsonObject = {"do": what, "amount": amount, "receipt": receipt, "basket": basket, "stan": stan}
     answer = _ask(_control(data, terminal, "till.control"), request, TILL_SECONDS)
     if as_json:
         typer.echo(json.dumps(answer))
