@@ -237,8 +237,8 @@ class TillPort:
             return None
 
     async def control(self, request: JsonObject) -> JsonObject:
-        """do: sale (amount, receipt, basket), last, void (stan), totals, close, status. What the terminal said, None
-        when the register goes on without it. Raises ValueError."""
+        """do: sale (amount, receipt, basket), last, void (stan), totals, close, status. What the terminal
+        said, None when the register goes on without it. Raises ValueError."""
         message = (of_columns if self.kind == "columns" else of_fields)(request)
         answer = await self.ask(message)
         progress, self.till.progress[:] = list(self.till.progress), []
