@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from switch.hsm import inputs
 from switch.hsm import payshield_protocol as protocol
@@ -38,6 +38,7 @@ from switch.hsm.port import (
     Status,
     Tap,
 )
+from switch.tls import Role, peer_of, says_whose
 
 Result = TypeVar("Result")
 
@@ -117,8 +118,9 @@ class _Lost(Exception):
 class _Connection(asyncio.Protocol):
     """One connection and the calls under way on it. `over` is set when it is lost or nearly used up."""
 
-    def __init__(self, header_bytes: int) -> None:
+    def __init__(self, header_bytes: int, *, has_tls: bool) -> None:
         self._loop = asyncio.get_running_loop()
+        self._has_tls = has_tls
         self._conversation = Conversation(header_bytes)
         self._reserve = min(RESERVED_HEADERS, self._conversation.headers_left // 4)
         self._calls: dict[bytes, tuple[asyncio.Future[Reply], float]] = {}  # by header; with its deadline
@@ -142,6 +144,8 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # other loops' transports don't inherit from it
+        if self._has_tls and not _is_a_boxs(transport.get_extra_info("peercert")):
+            self.abandon("TLS: its certificate is not an HSM's")
 
     def send(self, command: bytes, body: bytes, deadline: float) -> asyncio.Future[Reply]:
         """The reply, or _Lost. A caller that stops waiting leaves its call open: the reply is still awaited,
@@ -246,10 +250,21 @@ class _Connection(asyncio.Protocol):
             self.abandon("closed")
 
 
+def _is_a_boxs(certificate: Mapping[str, Any] | None) -> bool:
+    """Whether PINs and tokens may go to who holds this verified certificate: a box, or somebody of an
+    authority that names nobody our way. A terminal's, a partner's and another switch's are of the same
+    authority, and some of them have a server's names in them."""
+    if not says_whose(certificate):
+        return True
+    holder = peer_of(certificate)
+    return holder is not None and holder.role is Role.HSM
+
+
 class PayShieldHsm:
     """A box at host and port. For one event loop: `await start()` first, `await close()` at the end.
 
-    tls: context with the box's CA and our certificate, or None for plain TCP on a trusted wire.
+    tls: context with the box's CA and our certificate, or None for plain TCP on a trusted wire. A certificate
+    that says whom it speaks for (`switch.tls`) must say an HSM.
     header_bytes: as set in the box. timeout_s: of one call with all it waits for, and of connecting.
     master_key_id: two digits, which of the box's master keys our tokens are under. on_change: hears why when
     the last connection went, and an empty text when there is one again.
@@ -339,7 +354,7 @@ class PayShieldHsm:
         try:
             async with asyncio.timeout(self._timeout_s):
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    lambda: _Connection(self._header_bytes), self._host, self._port, ssl=self._tls
+                    self._new_connection, self._host, self._port, ssl=self._tls
                 )
         except TimeoutError:
             raise _Lost("no connection in time") from None
@@ -347,7 +362,12 @@ class PayShieldHsm:
             raise _Lost(f"TLS: {error.reason or 'failed'}") from None
         except OSError as error:
             raise _Lost(error.strerror or type(error).__name__) from None
+        if connection.lost:
+            raise _Lost(connection.why_lost)
         return connection
+
+    def _new_connection(self) -> _Connection:
+        return _Connection(self._header_bytes, has_tls=self._tls is not None)
 
     async def _keep(self, connection: _Connection | None) -> None:
         """One place in the pool: connected, watched, connected again. A connection that is nearly used up
