@@ -17,7 +17,7 @@ from typing import NamedTuple
 from switch.authorizer import movements
 from switch.authorizer.batches import CLOSE, OF_BATCHES, Totals, batch_of_reversal, refused_by_batch, settle
 from switch.authorizer.corrections import Correction, corrected
-from switch.authorizer.following import FOLLOWS, follow, undo, units_followed
+from switch.authorizer.following import FOLLOWS, Undone, follow, undo, undo_follower, units_followed
 from switch.authorizer.identity import (
     DUE_CLASS,
     bucket_of_terminal,
@@ -315,7 +315,7 @@ class Authorizer:
         if operation in FOLLOWS:
             if member is None or original is None:
                 return refused(NO_ORIGINAL)
-            return follow(state, request, member, original, self._terms)
+            return follow(state, request, member, original, self._terms, state.next_entry_id(now_ms))
         if member is None:
             return refused(UNKNOWN_CARD)
         if member.status is _BLOCKED:
@@ -692,19 +692,15 @@ class Authorizer:
         if original.operation == "replace":
             return self._bring_back(state, request, member, original)
         today = date.fromisoformat(request.business_date).toordinal()
-        undone = undo(member, original, self._terms, today)
-        # A hold that has run out: what it kept is the member's again.
-        transfers, ended = undone or ((), (BackBefore(member.id, units_moved(original)),))
-        sides: list[Side] = [reversed_mark, *ended]
-        if undone is not None:
-            sides += taken_back(original)
+        undone, is_last = self._undone(state, member, original, today)
+        sides: list[Side] = [reversed_mark, *undone.sides]
         namings: list[Naming] = []
         for side in original.sides:
             if isinstance(side, MemberAdded):
                 sides.append(MemberStatusSet(side.member, MemberStatus.INACTIVE))
             elif isinstance(side, MemberStatusSet):
                 sides.append(MemberStatusSet(side.member, STATUS_BEFORE[original.operation]))
-            elif isinstance(side, Followed):
+            elif isinstance(side, Followed) and is_last:
                 sides.append(_unfollowed(state, original, side))
             elif isinstance(side, PinSet):
                 if same(member.credential.verifier, side.verifier):
@@ -716,8 +712,8 @@ class Authorizer:
                     namings.append(Unnamed(mobile.identifier, side.member, IdentifierKind.MOBILE))
         return Outcome(
             APPROVED,
-            self._known_balances(member, transfers),
-            transfers,
+            self._known_balances(member, undone.transfers),
+            undone.transfers,
             tuple(sides),
             tuple(namings),
             operation=f"{original.operation}.reversal",
@@ -726,6 +722,20 @@ class Authorizer:
             receipt=original.receipt,
             cashier=original.cashier,
         )
+
+    def _undone(self, state: State, member: Member, original: Entry, today: int) -> tuple[Undone, bool]:
+        """What takes an entry back, and whether nothing else followed what it followed itself since."""
+        side = next((side for side in original.sides if isinstance(side, Followed)), None)
+        if side is not None:
+            now = state.followed(side.original, original.bucket)
+            if (now.amount, now.units, now.ended) != (side.amount, side.units, side.ended):
+                followed = state.entry_of_id(side.original, original.bucket)
+                assert followed is not None, "what was followed is there"
+                return undo_follower(member, followed, now, original, self._terms, today), False
+        undone = undo(member, original, self._terms, today)
+        if undone is None:  # a hold that has run out: what it kept is the member's again
+            return Undone((), (BackBefore(member.id, units_moved(original)),)), True
+        return undone._replace(sides=(*undone.sides, *taken_back(original))), True
 
     def _bring_back(self, state: State, request: Request, member: Member, original: Entry) -> Outcome:
         """The old card instead of the one that replaced it, which is free again; while nothing was done with

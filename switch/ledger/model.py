@@ -340,8 +340,8 @@ class PaidInMoney(Struct, frozen=True, array_like=True, tag=17):
 
 
 class BackBefore(Struct, frozen=True, array_like=True, tag=18):
-    """What this entry reverses had run out before: so many units are the member's again, and count as
-    reversed."""
+    """So many units count as reversed, whatever this entry moved: what it reverses had run out before, or
+    others followed the same original since."""
 
     member: int
     units: int

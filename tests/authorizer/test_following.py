@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -341,6 +343,98 @@ def test_a_void_of_a_split_sale_tells_the_points_that_paid() -> None:
     shop, sale = split_sale()
     assert tag(shop.follow("void", sale), "01") == f"{100:012d}"
     assert shop.wallet(CARD).balance == 100
+
+
+# ---------------------------------------------------------------- any order of returns and their reversals
+
+# What is done one after another: a part of the sale in thousandths, or the reversal of an earlier one.
+STEPS = st.lists(
+    st.one_of(st.integers(1, 400), st.integers(0, 9).map(lambda which: -1 - which)), min_size=3, max_size=9
+)
+
+
+def back_and_forth(shop: Shop, sale: Entry, operation: str, whole: int, steps: list[int]) -> Iterator[int]:
+    """Play the steps, then give all back that is left; the rial that are back after each."""
+    there: list[Entry] = []
+    for step in [*steps, 1_000]:
+        back = sum(entry.amount for entry in there)
+        if step > 0:
+            amount = min(max(whole * step // 1_000, 1), whole - back)
+            if amount:
+                there.append(shop.follow(operation, sale, amount))
+                assert there[-1].response_code == "00"
+        elif there:
+            entry = there.pop((-1 - step) % len(there))
+            assert shop.reverse(entry, follows=rrn(sale)).response_code == "00"
+        yield sum(entry.amount for entry in there)
+
+
+@given(STEPS)
+def test_what_returns_take_follows_from_what_is_back_whatever_was_reversed(steps: list[int]) -> None:
+    shop = Shop(smallest_purchase=30_000, points_per_step=3, largest_award=40, price=333)
+    shop.activate(CARD)
+    sale = shop.decide(shop.request("earn", CARD, amount=163_333))
+    award = shop.authorizer._program.on(1).award
+    for back in back_and_forth(shop, sale, "return", 163_333, steps):
+        left = award(163_333 - back)
+        assert shop.wallet(CARD).balance == left
+        assert shop.lots(CARD) == ([(sale.id, left)] if left else [])
+        assert -shop.total(AccountKind.RECEIVABLE, Unit.RIAL) == 40 * 333 // 1_000 * left // 40
+
+
+@given(STEPS)
+def test_what_refunds_give_follows_from_what_is_back_whatever_was_reversed(steps: list[int]) -> None:
+    shop = Shop(expiry="rolling", expiry_days=30)
+    shop.activate(CARD)
+    lots = []
+    for _ in range(4):
+        lots.append(shop.earn(CARD, 5).id)
+        shop.later(days=1)
+    sale = shop.redeem(CARD, 20)
+    for back in back_and_forth(shop, sale, "refund", 2_000, steps):
+        points = back // 100
+        last_taken_first = [(lot, min(points - 5 * place, 5)) for place, lot in enumerate(reversed(lots))]
+        assert shop.lots(CARD) == [(lot, count) for lot, count in reversed(last_taken_first) if count > 0]
+        assert shop.total(AccountKind.PAYABLE, Unit.RIAL) == 2_000 - 100 * points
+
+
+@given(
+    STEPS, st.sampled_from(["proportional", "points_first", "money_first"]), st.sampled_from([7, 100, 900])
+)
+def test_goods_of_a_split_sale_are_worth_what_comes_back_whatever_was_reversed(
+    steps: list[int], policy: str, ratio: int
+) -> None:
+    """Each return brings its goods' worth in points and money, its reversal takes just that back; what the
+    money part earned is always the award of the money that remains."""
+    shop = Shop(rial_per_earned_point=350, split_return=policy, rial_per_redeemed_point=ratio)
+    shop.activate(CARD)
+    shop.decide(shop.request("earn", CARD, amount=3_500))
+    sale = shop.decide(
+        shop.request("redeem", CARD, amount=9 * ratio, points=9, sale_amount=9 * ratio + 2_000)
+    )
+    award = shop.authorizer._program.on(1).award
+    points = 0
+    for back in back_and_forth(shop, sale, "return", 9 * ratio + 2_000, steps):
+        points = 9 - shop.total(AccountKind.REDEEMED)
+        money = min(max(back - points * ratio, 0), 2_000)
+        assert shop.wallet(CARD).balance == 1 + points + award(2_000 - money)
+        assert -shop.total(AccountKind.ISSUED) == 10 + award(2_000 - money)
+        assert shop.total(AccountKind.PAYABLE, Unit.RIAL) == (9 - points) * ratio
+    assert points == 9
+    assert shop.wallet(CARD).balance == 10
+
+
+def test_a_batch_counts_a_reversed_return_as_its_terminal_does() -> None:
+    """Two returns of half a point each: the first takes one, the second none. Whichever is reversed, the
+    terminal has heard nothing of it."""
+    shop = shop_with(10)
+    sale = shop.entries[-1]
+    first, second = shop.follow("return", sale, 5_000), shop.follow("return", sale, 5_000)
+    assert [units_moved(entry) for entry in (first, second)] == [1, 0]
+    undone = shop.reverse(first, follows=rrn(sale))
+    assert (units_moved(undone), shop.wallet(CARD).balance) == (1, 9)
+    undone = shop.reverse(second, follows=rrn(sale))
+    assert (units_moved(undone), shop.wallet(CARD).balance) == (0, 10)
 
 
 # ---------------------------------------------------------------- voids
