@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, TypeVar, cast
 
 from switch.hsm import inputs
@@ -43,6 +44,7 @@ from switch.tls import Role, peer_of, says_whose
 Result = TypeVar("Result")
 
 MOST_IN_FLIGHT = 64  # per connection: beyond, a box only queues, and a lost connection loses more
+TOGETHER = 8  # calls under way before the next connection is used: what is read at once costs less on each side
 MOST_WAITING = 4096  # calls without a place; more means the box is slower than the terminals
 FIRST_PAUSE_S = 0.05  # before connecting again; doubles up to the longest
 LONGEST_PAUSE_S = 5.0
@@ -124,7 +126,6 @@ class _Connection(asyncio.Protocol):
         self._conversation = Conversation(header_bytes)
         self._reserve = min(RESERVED_HEADERS, self._conversation.headers_left // 4)
         self._calls: dict[bytes, tuple[asyncio.Future[Reply], float]] = {}  # by header; with its deadline
-        self._outgoing: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None  # one for all calls: most are answered long before
         self._timer_at = _NEVER
         self._transport: asyncio.Transport | None = None
@@ -158,16 +159,10 @@ class _Connection(asyncio.Protocol):
         except Exhausted:
             raise _Lost("the connection is used up") from None
         future: asyncio.Future[Reply] = self._loop.create_future()
-        is_alone = not self._calls
         self._calls[header] = (future, deadline)
         if deadline < self._timer_at:
             self._wait_until(deadline)
-        if is_alone:
-            transport.write(frame)
-        else:  # all others that are sent in one turn of the loop leave in one write
-            if not self._outgoing:
-                self._loop.call_soon(self._flush)
-            self._outgoing.append(frame)
+        transport.write(frame)  # uvloop sends all of one turn in one piece
         if self._conversation.headers_left <= self._reserve:
             self.over.set()
         return future
@@ -189,29 +184,22 @@ class _Connection(asyncio.Protocol):
         else:
             self._wait_until(first)
 
-    def _flush(self) -> None:
-        frames, self._outgoing = self._outgoing, []
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(b"".join(frames))
-
     def data_received(self, data: bytes) -> None:
         if self.lost:  # what was read before the transport noticed
             return
+        calls = self._calls
         try:
             for reply in self._conversation.receive(data):
-                self._answer(reply)
-                if reply.error in protocol.ILL:
+                future, _deadline = calls.pop(reply.header)
+                self.replies += 1
+                if not future.done():
+                    future.set_result(reply)
+                if reply.error is not protocol.OK and reply.error in protocol.ILL:
                     self.abandon("the box reports an error of its own")
                     return
         except ProtocolAnomaly as anomaly:
             self.abandon(str(anomaly))
-
-    def _answer(self, reply: Reply) -> None:
-        future, _deadline = self._calls.pop(reply.header)
-        self.replies += 1
-        if not future.done():
-            future.set_result(reply)
-        if self._drained is not None and not self._calls:
+        if self._drained is not None and not calls:
             self._all_ended()
 
     def _all_ended(self) -> None:
@@ -300,6 +288,7 @@ class PayShieldHsm:
         self._places = connections * MOST_IN_FLIGHT  # that are free
         self._waiting: deque[asyncio.Future[None]] = deque()  # only while none is
         self._closed = False
+        self._now: Callable[[], float] = monotonic  # the loop's clock, once there is one
         self._capabilities = WITH_PRIVATE_RANGE
         self._why_down = "not started"
 
@@ -323,6 +312,7 @@ class PayShieldHsm:
         started, lost connections are made again in the background."""
         if self._keepers or self._closed:
             raise RuntimeError("an adapter is started once")
+        self._now = asyncio.get_running_loop().time
         try:
             first = await self._connect()
         except _Lost as lost:
@@ -345,7 +335,7 @@ class PayShieldHsm:
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
-        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        deadline = self._now() + self._timeout_s
         await asyncio.gather(*(connection.drain(deadline) for connection in self._up), *self._drains)
         self._up.clear()
         self._why_down = "closed"
@@ -404,7 +394,7 @@ class PayShieldHsm:
 
     def _retire(self, worn: _Connection) -> None:
         self._up.remove(worn)
-        drain = asyncio.create_task(worn.drain(asyncio.get_running_loop().time() + self._timeout_s))
+        drain = asyncio.create_task(worn.drain(self._now() + self._timeout_s))
         self._drains.add(drain)
         drain.add_done_callback(self._drains.discard)
 
@@ -419,7 +409,7 @@ class PayShieldHsm:
             except TimeoutError:
                 pass
             if connection.replies == seen and connection.usable:
-                deadline = asyncio.get_running_loop().time() + self._timeout_s
+                deadline = self._now() + self._timeout_s
                 with suppress(_Lost):  # the loss itself is noticed above
                     await connection.send(_STATUS.code, b"", deadline)
             seen = connection.replies
@@ -431,8 +421,8 @@ class PayShieldHsm:
             raise HsmError(operation, Fault.UNSUPPORTED)
         if command.keyed:
             body += self._master_key_suffix
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._timeout_s
+        now = self._now
+        deadline = now() + self._timeout_s
         if self._places:
             self._places -= 1
         else:
@@ -442,7 +432,7 @@ class PayShieldHsm:
             try:
                 return await connection.send(command.code, body, deadline), connection
             except _Lost as lost:
-                if not command.repeatable or loop.time() >= deadline:
+                if not command.repeatable or now() >= deadline:
                     raise HsmError(operation, Fault.UNAVAILABLE, str(lost)) from None
             connection = self._pick(operation)
             try:
@@ -450,7 +440,10 @@ class PayShieldHsm:
             except _Lost as lost:
                 raise HsmError(operation, Fault.UNAVAILABLE, str(lost)) from None
         finally:
-            self._give_place()
+            if self._waiting:
+                self._give_place()
+            else:
+                self._places += 1
 
     async def _wait_for_place(self, operation: str, deadline: float) -> None:
         if len(self._waiting) >= MOST_WAITING:
@@ -481,7 +474,7 @@ class PayShieldHsm:
         self._places += 1
 
     def _pick(self, operation: str) -> _Connection:
-        """The least busy connection."""
+        """The first connection with little under way, else the least busy one."""
         if self._closed:
             raise HsmError(operation, Fault.UNAVAILABLE, "closed")
         least, least_busy = MOST_IN_FLIGHT, None
@@ -489,7 +482,7 @@ class PayShieldHsm:
             in_flight = connection.in_flight
             if in_flight < least and connection.usable:
                 least, least_busy = in_flight, connection
-                if not in_flight:
+                if in_flight < TOGETHER:
                     break
         if least_busy is None:
             why = "all connections are busy" if self.connected else f"no connection: {self._why_down}"
