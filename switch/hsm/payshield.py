@@ -44,7 +44,7 @@ from switch.tls import Role, peer_of, says_whose
 Result = TypeVar("Result")
 
 MOST_IN_FLIGHT = 64  # per connection: beyond, a box only queues, and a lost connection loses more
-TOGETHER = 8  # calls under way before the next connection is used: what is read at once costs less on each side
+TOGETHER = 8  # calls before the next connection is used: what comes at once costs both sides less
 MOST_WAITING = 4096  # calls without a place; more means the box is slower than the terminals
 FIRST_PAUSE_S = 0.05  # before connecting again; doubles up to the longest
 LONGEST_PAUSE_S = 5.0
