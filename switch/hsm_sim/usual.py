@@ -7,6 +7,7 @@ handlers, who say what. Both give the same answers; tests hold them against each
 
 from __future__ import annotations
 
+from binascii import hexlify
 from collections.abc import Callable
 from typing import Final
 
@@ -81,10 +82,8 @@ class Usual:
     def answer(self, command: bytes, body: bytes) -> bytes | None:
         """The answer's body from its error code on, or None: the handlers have to look at it."""
         act = self.acts.get(command + body[:FORM_BYTES])
-        if act is None:
-            return None
         try:
-            return act(body)
+            return None if act is None else act(body)
         except (ValueError, Refused):
             return None
 
@@ -104,7 +103,7 @@ class Usual:
         keys = self._state.transactions(self._bases[token, suffix])
         mac = keys.response_mac(serial, data)[:MAC_BYTES]
         keys.forget(serial)  # the transaction is over
-        return b"00" + mac.hex().upper().encode()
+        return b"00" + hexlify(mac).upper()
 
     def _verify_pin(self, body: bytes) -> bytes | None:
         cut = _VERIFY_PIN(body)
