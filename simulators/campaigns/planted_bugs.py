@@ -479,8 +479,8 @@ _LOTS_AND_SUMS: Final = (
     PlantedBug(
         "balance changed, posting missing",
         _ROWS,
-        "_pack(_EntryBody(entry.transfers, ",
-        "_pack(_EntryBody((), ",
+        "_pack((entry.transfers, ",
+        "_pack(((), ",
         f"{_ENGINE}test_what_was_committed_comes_back_from_every_look_up[sqlite-True]",
     ),
     PlantedBug(
