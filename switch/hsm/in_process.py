@@ -71,7 +71,7 @@ _DERIVING = "XN"
 
 _CLEAR_FORMATS = {PinFormat.ISO_0: 0, PinFormat.ISO_1: 1, PinFormat.ISO_3: 3}
 # Looked up once: an enum's member costs as much as a call, and the fast path asks for many.
-_BASE_DERIVATION, _ISO_4 = KeyUse.BASE_DERIVATION, PinFormat.ISO_4
+_BASE_DERIVATION, _PIN_VERIFIER, _ISO_4 = KeyUse.BASE_DERIVATION, KeyUse.PIN_VERIFIER, PinFormat.ISO_4
 _REQUEST, _RESPONSE = Direction.REQUEST, Direction.RESPONSE
 _HMAC_HASH = OptionalBlock("HM", "21")  # X9.143: HMAC with SHA-256
 
@@ -109,6 +109,18 @@ class _Held:
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a key is not copied or stored")
+
+
+def _dukpt_mac(
+    operation: str, transactions: TransactionKeys, serial: bytes, data: bytes, direction: Direction
+) -> bytes:
+    try:
+        if direction is _REQUEST:
+            return transactions.request_mac(serial, data)[:MAC_BYTES]
+        return transactions.response_mac(serial, data)[:MAC_BYTES]
+    except ValueError:
+        inputs.check_serial(operation, serial)  # says what is wrong with it
+        raise
 
 
 class InProcessHsm:
@@ -265,9 +277,11 @@ class InProcessHsm:
     def dukpt_mac_generate_now(
         self, base_key: Key, serial: bytes, data: bytes, direction: Direction
     ) -> bytes:
-        mac = self._dukpt_mac("dukpt_mac_generate", base_key, serial, data, direction)
+        inputs.check_data("dukpt_mac_generate", data)
+        transactions = self._transactions("dukpt_mac_generate", base_key)
+        mac = _dukpt_mac("dukpt_mac_generate", transactions, serial, data, direction)
         if direction is _RESPONSE:  # the transaction is over
-            self._transactions("dukpt_mac_generate", base_key).forget(serial)
+            transactions.forget(serial)
         return mac
 
     async def dukpt_mac_verify(
@@ -278,21 +292,10 @@ class InProcessHsm:
     def dukpt_mac_verify_now(
         self, base_key: Key, serial: bytes, data: bytes, mac: bytes, direction: Direction
     ) -> bool:
-        expected = self._dukpt_mac("dukpt_mac_verify", base_key, serial, data, direction)
+        inputs.check_data("dukpt_mac_verify", data)
+        transactions = self._transactions("dukpt_mac_verify", base_key)
+        expected = _dukpt_mac("dukpt_mac_verify", transactions, serial, data, direction)
         return len(mac) == MAC_BYTES and same(expected, mac)
-
-    def _dukpt_mac(
-        self, operation: str, base_key: Key, serial: bytes, data: bytes, direction: Direction
-    ) -> bytes:
-        inputs.check_data(operation, data)
-        transactions = self._transactions(operation, base_key)
-        try:
-            if direction is _REQUEST:
-                return transactions.request_mac(serial, data)[:MAC_BYTES]
-            return transactions.response_mac(serial, data)[:MAC_BYTES]
-        except ValueError:
-            inputs.check_serial(operation, serial)  # says what is wrong with it
-            raise
 
     def _transactions(self, operation: str, base_key: Key) -> TransactionKeys:
         transactions = self._hold(operation, base_key, _BASE_DERIVATION, _DERIVING).transactions
@@ -349,7 +352,7 @@ class InProcessHsm:
         operation = "pin_verify"
         inputs.check_verifier(operation, verifier)
         inputs.check_binding(operation, binding)
-        own = self._hold(operation, key, KeyUse.PIN_VERIFIER, _VERIFYING).verifier
+        own = self._hold(operation, key, _PIN_VERIFIER, _VERIFYING).verifier
         assert own is not None
         return own.matches(self._pin(operation, pin, card), binding, verifier)
 

@@ -125,13 +125,15 @@ class Deriver:
     terminal share those parents. Bounded, least recently used leaves first. For one thread.
     """
 
-    __slots__ = ("_base_key", "_head", "_next", "_own", "_parents", "_parents_kept")
+    __slots__ = ("_base_key", "_head", "_next", "_own", "_parents", "_parents_kept", "_room")
 
     def __init__(self, base_key: bytes, parents_kept: int = PARENTS_KEPT) -> None:
         self._base_key = base_key
         self._own = _algorithm_of(base_key)
         self._head = _head(Usage.DERIVATION, self._own)
-        self._next = AesPlace(bytearray(len(base_key)))  # where each derived key becomes a cipher
+        # Where each derived key becomes a cipher. A cipher call into a buffer asks for a block more.
+        self._room = bytearray(len(base_key) + AES_BLOCK_BYTES)
+        self._next = AesPlace(memoryview(self._room)[: len(base_key)])
         # By serial, with counter 0 for the initial key.
         self._parents: OrderedDict[bytes, CipherContext] = OrderedDict()
         self._parents_kept = parents_kept
@@ -196,12 +198,11 @@ class Deriver:
     def _child(self, serial: bytes, counter: int) -> CipherContext:
         above = counter & (counter - 1)
         parent = self._parent(serial[:8] + above.to_bytes(4), above)
-        place = self._next
         if self._own is _AES_128:
-            place.key[:] = parent.update(self._head + serial[4:])
+            parent.update_into(self._head + serial[4:], self._room)
         else:
-            place.key[:] = _derive(parent, self._head, serial[4:], self._own)
-        return place.block_encryptor()
+            self._next.key[:] = _derive(parent, self._head, serial[4:], self._own)
+        return self._next.block_encryptor()
 
 
 @cache  # of ten usages, a few sets are ever asked for
