@@ -213,12 +213,15 @@ class Authorizer:
         except Needed as needed:
             return needed.need
 
-    def _decide(self, state: State, request: Request, now_ms: int, found: Found) -> Entry | Elsewhere | Due:
+    def _decide(
+        self, state: State, request: Request, now_ms: int, found: Found
+    ) -> Entry | Refusal | Elsewhere | Due:
         if request.business_date < state.business_date:  # a closed day never opens again
             request = request._replace(business_date=state.business_date)
         bucket, member_id, original = _place(state, request)
         if not state.owns(bucket):
-            return Elsewhere(bucket)
+            # Its reversal came first, when its card led here.
+            return Refusal(DUPLICATE) if state.is_reversed(request.identity) else Elsewhere(bucket)
         if request.operation in OF_BATCHES:
             outcome = self._of_batch(state, request)
             return self._entry(state, request, None, bucket, outcome, now_ms)
