@@ -58,6 +58,7 @@ from switch.authorizer.outcome import (
     balances,
     ending,
     refused,
+    told,
 )
 from switch.authorizer.proof import (
     LOCKED,
@@ -120,6 +121,9 @@ from switch.ledger.counting import units_moved
 
 # Looked up once: an enum's member costs as much as a call.
 _BLOCKED, _INACTIVE, _POINTS = MemberStatus.BLOCKED, MemberStatus.INACTIVE, Unit.POINTS
+
+# What may move points of a second member; of a reversal its original says whether it does.
+_MOVES_OTHERS = frozenset({"transfer", "reversal"})
 
 NOTHING_FOUND: Mapping[Need, object] = MappingProxyType({})
 
@@ -230,7 +234,8 @@ class Authorizer:
             due = self.due(state, member, request.business_date, now_ms)
             if due is not None:
                 return Due(due)
-            receiver = self._receiver(state, request, member)
+            may_move_others = request.operation in _MOVES_OTHERS
+            receiver = self._receiver(state, request, member) if may_move_others else None
             if receiver is not None:
                 due = self.due(state, receiver, request.business_date, now_ms)
                 if due is not None:
@@ -526,28 +531,32 @@ class Authorizer:
     def _earn(self, state: State, request: Request, member: Member, now_ms: int) -> Outcome:
         if request.amount == 0 or request.currency != self._terms.currency:
             return refused(INVALID_AMOUNT)
-        wallet = self._wallet(member)
-        rules = self._program.on(request.transaction_day)
+        wallet, day = self._wallet(member), request.transaction_day
+        rules = self._program.on(day)
         points = rules.award(request.amount)
         earned: tuple[Transfer, ...] = ()
         if points:
-            entry_id, day = state.next_entry_id(now_ms), request.transaction_day
+            entry_id = state.next_entry_id(now_ms)
             earned = (movements.earn(member, wallet, entry_id, points, rules, request.acceptor, day),)
-        if wallet.balance + wallet.pending + points > LARGEST_BALANCE:
+        balance, pending = wallet.balance, wallet.pending
+        if balance + pending + points > LARGEST_BALANCE:
             return refused(INVALID_AMOUNT)
         declined = check(state, request, member, points, self._terms.checks, now_ms)
         if declined is not None:
             return declined
-        tags = {
-            "01": f"{points:012d}",
-            **balances(wallet, *earned),
-            **ending(wallet, request.transaction_day, self._active(request, member), *earned),
-            "04": REASON_PENDING if earned and rules.pending_days else REASON_EARNED,
-            "05": f"{max(rules.rial_per_earned_point // rules.points_per_step, 1):012d}",
-        }
+        waits = earned and rules.pending_days
+        if waits:
+            pending += points
+        else:
+            balance += points
+        tags = told(balance, pending, wallet.held)
+        tags["01"] = f"{points:012d}"
+        tags["04"] = REASON_PENDING if waits else REASON_EARNED
+        tags["05"] = f"{max(rules.rial_per_earned_point // rules.points_per_step, 1):012d}"
+        tags |= ending(wallet, day, self._active(request, member), *earned)
         sides: tuple[Side, ...] = ()
-        if request.mti[2] == "2" and request.transaction_day < day_number(request.business_date):
-            sides = (BookedLate(member.id, date.fromordinal(request.transaction_day).isoformat()),)
+        if request.mti[2] == "2" and day < day_number(request.business_date):
+            sides = (BookedLate(member.id, date.fromordinal(day).isoformat()),)
         return Outcome(APPROVED, tags, earned, sides)
 
     def _award(
@@ -600,7 +609,8 @@ class Authorizer:
             return Outcome(APPROVED, tags | balances(wallet, kept), (kept,), (*proof.sides, opened))
         if not money:
             tags |= ending(wallet, request.transaction_day, self._active(request, member), spent)
-            return Outcome(APPROVED, tags | balances(wallet, spent), (spent,), proof.sides)
+            tags |= told(wallet.balance - points, wallet.pending, wallet.held)
+            return Outcome(APPROVED, tags, (spent,), proof.sides)
         tags["0E"] = f"{_gained(earned):012d}"
         tags |= ending(wallet, request.transaction_day, self._active(request, member), spent, *earned)
         sides = (
@@ -612,7 +622,8 @@ class Authorizer:
 
     def _active(self, request: Request, member: Member) -> int:
         """The last day of activity once this request is booked."""
-        return max(member.active_day, request.transaction_day)
+        before, day = member.active_day, request.transaction_day
+        return before if before > day else day
 
     def _permission(
         self, state: State, request: Request, member: Member, points: int, now_ms: int, found: Found

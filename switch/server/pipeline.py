@@ -101,8 +101,8 @@ SIGN_ON, SIGN_OFF, ECHO = "001", "002", "301"
 COUNTERS_TAG = "39"  # of DE 48, at sign-on
 
 # One commit carries at most this many entries. What terminals and merchants add up to is written once for
-# all, a tenth less work each than with half as many; its statements run on the event loop, about 4 ms.
-LARGEST_BATCH = 256
+# all, 6 % less work each than with 128, with more it stays so; its statements run on the event loop, 3 ms.
+LARGEST_BATCH = 192
 # Members with something due that join a batch: a job over a million of them must not be felt.
 DUE_PER_BATCH = 16
 # A commit that failed is asked again once: a passing fault costs nothing, a lasting one is not hammered at.
