@@ -125,7 +125,7 @@ class _Connection(asyncio.Protocol):
         self._has_tls = has_tls
         self._conversation = Conversation(header_bytes)
         self._reserve = min(RESERVED_HEADERS, self._conversation.headers_left // 4)
-        self._calls: dict[bytes, tuple[asyncio.Future[Reply], float]] = {}  # by header; with its deadline
+        self.calls: dict[bytes, tuple[asyncio.Future[Reply], float]] = {}  # by header; with its deadline
         self._timer: asyncio.TimerHandle | None = None  # one for all calls: most are answered long before
         self._timer_at = _NEVER
         self._transport: asyncio.Transport | None = None
@@ -136,12 +136,8 @@ class _Connection(asyncio.Protocol):
         self.replies = 0
 
     @property
-    def in_flight(self) -> int:
-        return len(self._calls)
-
-    @property
     def usable(self) -> bool:
-        return len(self._calls) < MOST_IN_FLIGHT and not self.lost and self._conversation.headers_left > 0
+        return len(self.calls) < MOST_IN_FLIGHT and not self.lost and self._conversation.headers_left > 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # other loops' transports don't inherit from it
@@ -151,19 +147,19 @@ class _Connection(asyncio.Protocol):
     def send(self, command: bytes, body: bytes, deadline: float) -> asyncio.Future[Reply]:
         """The reply, or _Lost. A caller that stops waiting leaves its call open: the reply is still awaited,
         and its absence still closes the connection."""
-        transport = self._transport
+        transport, conversation = self._transport, self._conversation
         if self.lost or transport is None or transport.is_closing():
             raise _Lost("the connection is gone")
         try:
-            header, frame = self._conversation.request(command, body)
+            header, frame = conversation.request(command, body)
         except Exhausted:
             raise _Lost("the connection is used up") from None
         future: asyncio.Future[Reply] = self._loop.create_future()
-        self._calls[header] = (future, deadline)
+        self.calls[header] = (future, deadline)
         if deadline < self._timer_at:
             self._wait_until(deadline)
         transport.write(frame)  # uvloop sends all of one turn in one piece
-        if self._conversation.headers_left <= self._reserve:
+        if conversation.headers_left <= self._reserve:
             self.over.set()
         return future
 
@@ -176,9 +172,9 @@ class _Connection(asyncio.Protocol):
     def _time_is_up(self) -> None:
         """For the call whose deadline was the next when the timer was set; it may be answered since."""
         self._timer, self._timer_at = None, _NEVER
-        if not self._calls:
+        if not self.calls:
             return
-        first = min(deadline for _future, deadline in self._calls.values())
+        first = min(deadline for _future, deadline in self.calls.values())
         if first <= self._loop.time():
             self.abandon("no answer in time")
         else:
@@ -187,7 +183,7 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.lost:  # what was read before the transport noticed
             return
-        calls = self._calls
+        calls = self.calls
         try:
             for reply in self._conversation.receive(data):
                 future, _deadline = calls.pop(reply.header)
@@ -214,7 +210,7 @@ class _Connection(asyncio.Protocol):
         if self.lost:
             return
         self.lost, self.why_lost = True, why
-        calls, self._calls = self._calls, {}
+        calls, self.calls = self.calls, {}
         if self._timer is not None:
             self._timer.cancel()
         for future, _deadline in calls.values():
@@ -229,7 +225,7 @@ class _Connection(asyncio.Protocol):
     async def drain(self, deadline: float) -> None:
         """Let the calls under way end, then close. For one caller."""
         try:
-            if self._calls:
+            if self.calls:
                 self._drained = self._loop.create_future()
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(deadline):
@@ -479,7 +475,7 @@ class PayShieldHsm:
             raise HsmError(operation, Fault.UNAVAILABLE, "closed")
         least, least_busy = MOST_IN_FLIGHT, None
         for connection in self._up:
-            in_flight = connection.in_flight
+            in_flight = len(connection.calls)
             if in_flight < least and connection.usable:
                 least, least_busy = in_flight, connection
                 if in_flight < TOGETHER:

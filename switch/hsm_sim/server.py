@@ -294,7 +294,7 @@ class _Connection(asyncio.Protocol):
             self._pause_reading(transport)
             self._queued = True
             self._loop.call_soon(self._next_turn)
-        else:
+        elif reader.pending_bytes or self._frame_since is not None or self._reading_paused or self._ended:
             self._after_turn(transport, bool(answers))
 
     def _after_turn(self, transport: asyncio.Transport, answered: bool) -> None:

@@ -22,6 +22,7 @@ UPDATE_COUNTER = 0xFFFFFFFF  # no transaction has it: its key protects the termi
 PARENTS_KEPT = 16384  # some 2 live parents each for 8000 terminals, about 16 MiB
 
 _VERSION = 1
+_number = int.from_bytes
 
 
 class Usage(IntEnum):
@@ -174,7 +175,9 @@ class Deriver:
         return _derive(self._transaction_key(serial), _head(usage, algorithm), serial[4:12], algorithm)
 
     def _transaction_key(self, serial: bytes) -> CipherContext:
-        counter = counter_of(serial)
+        counter = _number(serial[8:])
+        if len(serial) != SERIAL_BYTES or not 0 < counter.bit_count() <= MOST_COUNTER_ONES:
+            counter_of(serial)  # says what is wrong with it
         if counter & 1:  # an odd counter is nobody's parent
             return self._child(serial, counter)
         return self._parent(serial, counter)
@@ -197,7 +200,12 @@ class Deriver:
 
     def _child(self, serial: bytes, counter: int) -> CipherContext:
         above = counter & (counter - 1)
-        parent = self._parent(serial[:8] + above.to_bytes(4), above)
+        parent_serial = serial[:8] + above.to_bytes(4, "big")
+        parent = self._parents.get(parent_serial)
+        if parent is None:
+            parent = self._parent(parent_serial, above)
+        else:
+            self._parents.move_to_end(parent_serial)
         if self._own is _AES_128:
             parent.update_into(self._head + serial[4:], self._room)
         else:
