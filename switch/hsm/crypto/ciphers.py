@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.algorithms import AES, AES128
 from cryptography.hazmat.primitives.ciphers.modes import CBC, ECB
 
 AES_BLOCK_BYTES = 16
@@ -162,8 +162,10 @@ def xor(left: bytes, right: bytes) -> bytes:
     return (int.from_bytes(left) ^ int.from_bytes(right)).to_bytes(len(left))
 
 
-def aes(key: bytes | bytearray | memoryview) -> AES:
+def aes(key: bytes | bytearray | memoryview) -> AES | AES128:
     """The key as an algorithm object. Raises ValueError for a length that AES doesn't know."""
+    if len(key) == 16:
+        return AES128(key)  # whose length is known without asking
     if len(key) not in AES_KEY_BYTES:
         raise ValueError(f"an AES key has 16, 24 or 32 bytes, not {len(key)}")
     return AES(key)
