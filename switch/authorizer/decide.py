@@ -118,6 +118,7 @@ from switch.ledger import (
 )
 from switch.ledger.book import day_number, moved
 from switch.ledger.counting import units_moved
+from switch.loyalty.program import Rules
 
 # Looked up once: an enum's member costs as much as a call.
 _BLOCKED, _INACTIVE, _POINTS = MemberStatus.BLOCKED, MemberStatus.INACTIVE, Unit.POINTS
@@ -534,17 +535,17 @@ class Authorizer:
         wallet, day = self._wallet(member), request.transaction_day
         rules = self._program.on(day)
         points = rules.award(request.amount)
+        waits = points > 0 and _waits(rules, request)
         earned: tuple[Transfer, ...] = ()
         if points:
             entry_id = state.next_entry_id(now_ms)
-            earned = (movements.earn(member, wallet, entry_id, points, rules, request.acceptor, day),)
+            earned = (movements.earn(member, wallet, entry_id, points, rules, request.acceptor, day, waits),)
         balance, pending = wallet.balance, wallet.pending
         if balance + pending + points > LARGEST_BALANCE:
             return refused(INVALID_AMOUNT)
         declined = check(state, request, member, points, self._terms.checks, now_ms)
         if declined is not None:
             return declined
-        waits = earned and rules.pending_days
         if waits:
             pending += points
         else:
@@ -569,8 +570,8 @@ class Authorizer:
         if not points:
             return ()
         entry_id = state.next_entry_id(now_ms)
-        earned = movements.earn(member, self._wallet(member), entry_id, points, rules, request.acceptor, day)
-        return (earned,)
+        wallet, waits = self._wallet(member), _waits(rules, request)
+        return (movements.earn(member, wallet, entry_id, points, rules, request.acceptor, day, waits),)
 
     def _spend(self, state: State, request: Request, member: Member, now_ms: int, found: Found) -> Outcome:
         """A redemption, or a hold for one. With a sale amount the money part of the sale earns."""
@@ -898,6 +899,13 @@ def _place(state: State, request: Request) -> tuple[int, int | None, Entry | Non
         if original is not None and original.bucket != bucket:  # its card leads elsewhere since
             return original.bucket, None, None
     return bucket, member, None
+
+
+def _waits(rules: Rules, request: Request) -> bool:
+    """Whether the first day of an award has still to come; that of a queued earn may be over."""
+    if not rules.pending_days:
+        return False
+    return rules.first_day(request.transaction_day) > day_number(request.business_date)
 
 
 def _is_last_status(state: State, member: Member, setting: Entry) -> bool:

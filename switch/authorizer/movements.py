@@ -54,11 +54,19 @@ _BOUGHT, _RIAL = LotKind.BOUGHT, Unit.RIAL
 
 
 def earn(
-    member: Member, wallet: Wallet, entry: int, points: int, rules: Rules, acceptor: str, day: int
+    member: Member,
+    wallet: Wallet,
+    entry: int,
+    points: int,
+    rules: Rules,
+    acceptor: str,
+    day: int,
+    waits: bool,
 ) -> Transfer:
-    """An award of `points` (not 0) for a purchase of `day`. entry: the id of the entry that will carry it."""
+    """An award of `points` (not 0) for a purchase of `day`. entry: the id of the entry that will carry it;
+    waits: its first day has still to come."""
     lot = _awarded(entry, rules, acceptor, day, rules.first_day(day))
-    account = PENDING if rules.pending_days else MEMBER
+    account = PENDING if waits else MEMBER
     moves = open_lot(wallet, lot, points, account)
     owed = value(lot, points)
     kept = moves[0].amount if moves else 0

@@ -213,6 +213,7 @@ class Sale:
     earned: int = 0
     opened: int = 0  # of it, what came into the lot
     lot: Lot | None = None
+    place: str = OPEN
     money: int = 0
     earned_back: int = 0  # of a split sale
     back_rial: int = 0
@@ -326,12 +327,12 @@ class Town:
         )
         if declined:
             return declined
-        self._award(sale, card, sale.amount, day)
+        self._award(sale, card, sale.amount, day, today)
         self.counted.append(sale)
         card.active = today
         return "00"
 
-    def _award(self, sale: Sale, card: Card, amount: int, day: int) -> None:
+    def _award(self, sale: Sale, card: Card, amount: int, day: int, today: int) -> None:
         sale.version = version = self.on(day)
         sale.earned = points = version.award(amount)
         if not points:
@@ -343,7 +344,7 @@ class Town:
         begins = day + version.pending
         sale.lot = Lot(sale.acceptor, version.price, version.priority, begins, ends, self.born)
         self.totals["issued", sale.acceptor] += points
-        place = WAITING if version.pending else OPEN
+        sale.place = place = WAITING if begins > today else OPEN
         left = points if place == WAITING else card.pay_debt(points)
         sale.opened = left
         if left:
@@ -374,7 +375,7 @@ class Town:
         self.totals["redeemed", sale.acceptor] += points
         self.totals["payable", sale.acceptor] += sale.amount
         if sale.money:
-            self._award(sale, card, sale.money, day)
+            self._award(sale, card, sale.money, day, today)
         return "00"
 
     def capture(self, sale: Sale, hold: Sale, points: int, today: int) -> str:
@@ -498,8 +499,7 @@ class Town:
         more = max(points - taken, 0)
         if more and sale.opened and sale.lot is not None:
             ends = next((end for lot, _, end, _ in back if lot is sale.lot), sale.lot.ends)
-            place = WAITING if sale.version.pending else OPEN
-            back = [(sale.lot, place, ends, more), *back]
+            back = [(sale.lot, sale.place, ends, more), *back]
         fresh = self._fresh(taking, sale, today)
         self.cards[sale.card].give(back, points, today, self.on(today).reopen, fresh)
         self.totals["issued", sale.acceptor] += points

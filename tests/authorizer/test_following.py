@@ -596,6 +596,18 @@ def test_an_award_that_waits_can_be_spent_from_its_day_on() -> None:
     assert shop.redeem(CARD, 100).response_code == "00"
 
 
+def test_a_queued_earn_whose_first_day_has_come_does_not_wait() -> None:
+    shop = Shop(pending_days=3)
+    shop.activate(CARD)
+    shop.later(days=9)
+    day = FIRST_DAY.toordinal() + 9
+    queued = {"amount": 100_000, "mti": "0220"}
+    over = shop.decide(shop.request("earn", CARD, transaction_day=day - 3, **queued))
+    assert (tag(over, "02"), tag(over, "04"), shop.wallet(CARD).balance) == (f"{10:012d}", "0101", 10)
+    waits = shop.decide(shop.request("earn", CARD, transaction_day=day - 2, **queued))
+    assert (tag(waits, "04"), shop.wallet(CARD).pending) == ("0103", 10)
+
+
 def test_a_returned_award_is_taken_from_what_waits_first() -> None:
     shop = Shop(pending_days=14)
     shop.activate(CARD)
