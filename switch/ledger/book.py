@@ -70,8 +70,9 @@ _MEMBER, _PENDING, _HELD = AccountKind.MEMBER, AccountKind.PENDING, AccountKind.
 _FUND = AccountKind.FUND
 
 
-def member_after(member: Member | None, entry: Entry) -> Member:
-    """The entry's member after it. None: a member that the entry adds.
+def member_after(member: Member | None, entry: Entry, units: int | None = None) -> Member:
+    """The entry's member after it. None: a member that the entry adds. units: what `units_moved` says of the
+    entry, from who has asked it.
 
     Raises AssertionError when the books would not agree.
     """
@@ -95,7 +96,7 @@ def member_after(member: Member | None, entry: Entry) -> Member:
             if _any_slides(wallets):
                 wallets = tuple([_sorted(wallet, active_day) for wallet in wallets])
                 due = 0
-        usage = _used(usage, entry.operation, units_moved(entry))
+        usage = _used(usage, entry.operation, units_moved(entry) if units is None else units)
     if sides and active_day:
         usage = _recounted(usage, active_day, sides)
     for transfer in entry.transfers:

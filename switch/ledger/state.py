@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from typing import Generic, TypeVar, cast
 
 from switch.ledger.book import add_to_accounts, member_after
-from switch.ledger.counting import DAILY, Count, Counter, Tally
+from switch.ledger.counting import DAILY, Count, Counter, Tally, units_moved
 from switch.ledger.engine import (
     ANY_BUCKET,
     EVERY_BUCKET,
@@ -374,12 +374,13 @@ class State:
 
     def apply(self, entry: Entry) -> None:
         """Let later look-ups see this decided entry. Changes nothing when it raises `NotLoaded`."""
-        assert not self._batch.taken, "what is being stored takes no more entries"
-        assert entry.id > self._last_entry_id, "entry ids rise"
+        batch, entry_id, identity = self._batch, entry.id, entry.identity
+        assert not batch.taken, "what is being stored takes no more entries"
+        assert entry_id > self._last_entry_id, "entry ids rise"
         assert entry.business_date >= self.business_date, "a closed day never opens again"
-        assert self.entry(entry.identity) is None, "an identity is decided once"
-        member = self._checked(entry)
-        batch = self._batch
+        assert self.entry(identity) is None, "an identity is decided once"
+        units = units_moved(entry)
+        member = self._checked(entry, units)
         if member is not None:
             self._members.put(member.id, member)
             batch.members[member.id] = member
@@ -388,11 +389,11 @@ class State:
         if entry.namings:
             self._name(entry)
         add_to_accounts(batch.accounts, entry, OWNERS_BUCKETS)
-        batch.tally.add(entry)
-        self._last_entry_id = entry.id
+        batch.tally.add(entry, units)
+        self._last_entry_id = entry_id
         self.business_date = entry.business_date
         self._entries.add(entry.identity, entry)
-        batch.by_id[entry.id] = entry
+        batch.by_id[entry_id] = entry
 
     def _apply_sides(self, entry: Entry, batch: _NewBatch) -> None:
         for side in entry.sides:
@@ -431,8 +432,9 @@ class State:
                 last = self.last_batch(side.terminal)
                 assert last == LastBatch(side.batch, side.closed, differs=True), "an upload ends once"
 
-    def _checked(self, entry: Entry) -> Member | None:
-        """The entry's member after it, everything it relies on being loaded and true."""
+    def _checked(self, entry: Entry, units: int) -> Member | None:
+        """The entry's member after it, everything it relies on being loaded and true. units: see
+        `member_after`."""
         if entry.sides:
             self._check_sides(entry)
         if entry.namings:
@@ -444,7 +446,7 @@ class State:
             self._check_batch(entry)
             return None
         is_added = entry.sides and _is_added(entry)
-        return member_after(None if is_added else self.member(entry.member), entry)
+        return member_after(None if is_added else self.member(entry.member), entry, units)
 
     def _check_sides(self, entry: Entry) -> None:
         reversals: set[bytes] = set()
