@@ -291,6 +291,7 @@ async def taking_turns(
     own, wire, box = paced[GENERATOR], paced[WIRE], paced[BOX]
     print(f"  {rate} a second by the clock, {seconds} turns, load average {os.getloadavg()[0]:.1f}:")
     print(f"    {GENERATOR}: p50 {own.typical(0.5):.2f} ms, p99 {own.typical(0.99):.2f} ms")
+    used: list[tuple[float, float]] = []
     for name, one in ((WIRE, wire), (BOX, box)):
         here = one.microseconds(one.here_s) - own.microseconds(own.here_s)
         print(
@@ -299,9 +300,11 @@ async def taking_turns(
             f" p99 {one.typical(0.99) - own.typical(0.99):.2f} ms (worst turn {max(one.at(0.99)):.2f} ms);"
             f" processor {here:.0f} us here, {one.microseconds(one.there_s):.0f} us there"
         )
+        used.append((here, one.microseconds(one.there_s)))
     print(
         f"    the simulator against the bare wire: p50 {box.typical(0.5) - wire.typical(0.5):+.2f} ms,"
-        f" p99 {box.typical(0.99) - wire.typical(0.99):+.2f} ms"
+        f" p99 {box.typical(0.99) - wire.typical(0.99):+.2f} ms;"
+        f" processor {used[1][0] / used[0][0]:.1f} times here, {used[1][1] / used[0][1]:.1f} times there"
     )
     kept_up = box.lost == 0 and box.count / box.seconds > KEPT_UP * rate
     return kept_up and box.typical(0.99) - own.typical(0.99) <= TARGET_MS

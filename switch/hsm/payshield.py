@@ -126,6 +126,7 @@ class _Connection(asyncio.Protocol):
         self._conversation = Conversation(header_bytes)
         self._reserve = min(RESERVED_HEADERS, self._conversation.headers_left // 4)
         self.calls: dict[bytes, tuple[asyncio.Future[Reply], float]] = {}  # by header; with its deadline
+        self._outgoing: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None  # one for all calls: most are answered long before
         self._timer_at = _NEVER
         self._transport: asyncio.Transport | None = None
@@ -155,10 +156,15 @@ class _Connection(asyncio.Protocol):
         except Exhausted:
             raise _Lost("the connection is used up") from None
         future: asyncio.Future[Reply] = self._loop.create_future()
+        if not self.calls:
+            transport.write(frame)
+        else:  # all others that are sent in one turn of the loop leave in one write
+            if not self._outgoing:
+                self._loop.call_soon(self._flush)
+            self._outgoing.append(frame)
         self.calls[header] = (future, deadline)
         if deadline < self._timer_at:
             self._wait_until(deadline)
-        transport.write(frame)  # uvloop sends all of one turn in one piece
         if conversation.headers_left <= self._reserve:
             self.over.set()
         return future
@@ -179,6 +185,11 @@ class _Connection(asyncio.Protocol):
             self.abandon("no answer in time")
         else:
             self._wait_until(first)
+
+    def _flush(self) -> None:
+        frames, self._outgoing = self._outgoing, []
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(frames))
 
     def data_received(self, data: bytes) -> None:
         if self.lost:  # what was read before the transport noticed
