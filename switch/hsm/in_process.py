@@ -83,6 +83,7 @@ class _Held:
         "algorithm",
         "card_value",
         "cmac",
+        "derives",
         "exportable",
         "header",
         "key",
@@ -103,24 +104,13 @@ class _Held:
         self.card_value = verification.KeyedCvv(key) if use is KeyUse.CARD_VALUE else None
         self.verifier = PinVerifier(key) if use is KeyUse.PIN_VERIFIER else None
         self.transactions = TransactionKeys(key) if use is KeyUse.BASE_DERIVATION else None
+        self.derives = self.transactions is not None and self.mode in _DERIVING
 
     def __repr__(self) -> str:
         return f"_Held(use={self.use.name})"
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a key is not copied or stored")
-
-
-def _dukpt_mac(
-    operation: str, transactions: TransactionKeys, serial: bytes, data: bytes, direction: Direction
-) -> bytes:
-    try:
-        if direction is _REQUEST:
-            return transactions.request_mac(serial, data)[:MAC_BYTES]
-        return transactions.response_mac(serial, data)[:MAC_BYTES]
-    except ValueError:
-        inputs.check_serial(operation, serial)  # says what is wrong with it
-        raise
 
 
 class InProcessHsm:
@@ -279,9 +269,14 @@ class InProcessHsm:
     ) -> bytes:
         inputs.check_data("dukpt_mac_generate", data)
         transactions = self._transactions("dukpt_mac_generate", base_key)
-        mac = _dukpt_mac("dukpt_mac_generate", transactions, serial, data, direction)
-        if direction is _RESPONSE:  # the transaction is over
-            transactions.forget(serial)
+        try:
+            if direction is _REQUEST:
+                return transactions.request_mac(serial, data)[:MAC_BYTES]
+            mac = transactions.response_mac(serial, data)[:MAC_BYTES]
+        except ValueError:
+            inputs.check_serial("dukpt_mac_generate", serial)  # says what is wrong with it
+            raise
+        transactions.forget(serial)  # the transaction is over
         return mac
 
     async def dukpt_mac_verify(
@@ -294,13 +289,22 @@ class InProcessHsm:
     ) -> bool:
         inputs.check_data("dukpt_mac_verify", data)
         transactions = self._transactions("dukpt_mac_verify", base_key)
-        expected = _dukpt_mac("dukpt_mac_verify", transactions, serial, data, direction)
+        try:
+            if direction is _REQUEST:
+                expected = transactions.request_mac(serial, data)[:MAC_BYTES]
+            else:
+                expected = transactions.response_mac(serial, data)[:MAC_BYTES]
+        except ValueError:
+            inputs.check_serial("dukpt_mac_verify", serial)  # says what is wrong with it
+            raise
         return len(mac) == MAC_BYTES and same(expected, mac)
 
     def _transactions(self, operation: str, base_key: Key) -> TransactionKeys:
-        transactions = self._hold(operation, base_key, _BASE_DERIVATION, _DERIVING).transactions
-        assert transactions is not None
-        return transactions
+        held = self._held.get(base_key.reference)
+        if held is None or not held.derives or base_key.use is not _BASE_DERIVATION:
+            held = self._hold(operation, base_key, _BASE_DERIVATION, _DERIVING)
+        assert held.transactions is not None
+        return held.transactions
 
     async def dukpt_encrypt(self, base_key: Key, serial: bytes, data: bytes, direction: Direction) -> bytes:
         inputs.check_data("dukpt_encrypt", data)
