@@ -443,7 +443,7 @@ _TAKEN_BACK: Final = (
         _DECIDE,
         "            if (now.amount, now.units, now.ended) != (side.amount, side.units, side.ended):\n",
         "            if not now:\n",
-        f"{_FOLLOW}test_what_returns_take_follows_from_what_is_back_whatever_was_reversed",
+        f"{_FOLLOW}test_refunds_give_what_their_answers_told_whatever_was_reversed",
     ),
     PlantedBug(
         "a hold is released twice",

@@ -143,8 +143,9 @@ def _refund(request: Request, member: Member, original: _Original, terms: Terms)
     amount = original.amount + request.amount
     if amount > entry.amount:
         return refused(INVALID_AMOUNT, REASON_MORE_THAN_LEFT)
-    # Points rounded down, the rest in money; the last part brings what is left.
-    units = _points_for(entry, amount)
+    # Points rounded down, the rest in money; the last part brings what is left. A refund that was reversed
+    # since may have left more given back than that.
+    units = max(units_followed(entry, entry) * amount // entry.amount, original.units)
     given = _given_back(request, member, original, spent, units - original.units, terms)
     followed = Followed(entry.id, amount, units, ended=False)
     points = units - original.units
@@ -261,26 +262,22 @@ class Undone(NamedTuple):
 def undo_follower(
     member: Member, original: Entry, now: FollowUp, follower: Entry, terms: Terms, today: int
 ) -> Undone:
-    """Take back a refund or return that others came after: what is given and taken in all is what it would be
-    without it. (The last one is simply undone.)
+    """Take back a refund or return that others came after. (The last one is simply undone.)
 
-    Of the points that paid a part of a split sale it takes back what it gave itself: the rest of its goods
-    was worth money, and nobody is there to settle a difference.
+    It takes the points back that its answer told, so that receipts and ledger agree: a refund's from the lots
+    that got theirs last, a return's as it took them. What the money part of a split sale earned is always the
+    award of the money that is left.
     """
-    amount = now.amount - follower.amount
+    amount, units = now.amount - follower.amount, now.units - units_followed(original, follower)
     money, earned = _paid_in_money(original), _award_of(original)
     spent = next((t for t in original.transfers if t.kind in _SPENDING), None)
-    given = taken = before = 0
-    units = now.units
-    if spent is not None:
-        share = units - units_followed(original, follower) if money else _points_for(original, amount)
-        given, units = units - share, share
+    given = now.units - units if spent is not None else 0
+    taken = before = 0
     if earned is not None and money:
         before = _award_taken(terms, earned, money, now.amount - now.units * _ratio(original))
         taken = before - _award_taken(terms, earned, money, amount - units * _ratio(original))
     elif earned is not None:
-        before, units = now.units, min(_award_taken(terms, earned, original.amount, amount), now.units)
-        taken = before - units
+        before, taken = now.units, now.units - units
     transfers: list[Transfer] = []
     after = member
     if taken and earned is not None:
@@ -371,11 +368,6 @@ def _award_taken(terms: Terms, earned: Transfer, whole: int, back: int) -> int:
     """What is taken of an award, under its own rules, when so many rial of the `whole` are back."""
     award = terms.program.version(earned.rules).award
     return award(whole) - award(_left_of(whole, back))
-
-
-def _points_for(entry: Entry, amount: int) -> int:
-    """Points of a redemption that are worth so many of its rial, rounded down."""
-    return units_followed(entry, entry) * amount // entry.amount
 
 
 def _given_again(

@@ -431,7 +431,7 @@ class Town:
             return "00"
         if original.back_rial + sale.amount > original.amount:
             return "13"
-        points = (original.back_rial + sale.amount) // ratio - original.back_points
+        points = max((original.back_rial + sale.amount) // ratio - original.back_points, 0)
         self._give_back(sale, original, points, points * ratio, today)
         original.back_rial += sale.amount
         original.back_points += points
@@ -462,7 +462,8 @@ class Town:
             points = max(points, original.back_points)
             self._give_split(sale, original, points - original.back_points, today)
             return "00"
-        points = original.earned - original.version.award(whole - goods) - original.back_points
+        taken = original.earned - original.version.award(whole - goods)
+        points = max(taken - original.back_points, 0)
         self._claw(sale, original, points)
         original.back_rial = goods
         original.back_points += points
@@ -639,17 +640,15 @@ class Town:
         original.back_rial -= sale.amount
 
     def _unfollow_between(self, sale: Sale, original: Sale, today: int) -> None:
-        """Others came after: what is back in all is what it would be without it."""
+        """Others came after: the points that it told, from where the last ones went."""
         card = self.cards[original.card]
         original.back_rial -= sale.amount
+        points, _, _, taken = sale.effects
         if original.kind == "earn":
-            left = original.version.award(original.amount - original.back_rial)
-            again = original.back_points - (original.earned - left)
-            original.back_points -= again
-            self._award_again(sale, original, again, today)
+            original.back_points -= taken
+            self._award_again(sale, original, taken, today)
             return
         ratio = original.amount // original.spent
-        points = sale.effects[0] if original.money else original.back_points - original.back_rial // ratio
         given = fewer(original.took, original.spent - original.back_points + points)
         given = self._without_first(given, original.spent - original.back_points)
         original.back_points -= points

@@ -353,8 +353,10 @@ STEPS = st.lists(
 )
 
 
-def back_and_forth(shop: Shop, sale: Entry, operation: str, whole: int, steps: list[int]) -> Iterator[int]:
-    """Play the steps, then give all back that is left; the rial that are back after each."""
+def back_and_forth(
+    shop: Shop, sale: Entry, operation: str, whole: int, steps: list[int]
+) -> Iterator[list[Entry]]:
+    """Play the steps, then give all back that is left; what stands after each."""
     there: list[Entry] = []
     for step in [*steps, 1_000]:
         back = sum(entry.amount for entry in there)
@@ -366,24 +368,35 @@ def back_and_forth(shop: Shop, sale: Entry, operation: str, whole: int, steps: l
         elif there:
             entry = there.pop((-1 - step) % len(there))
             assert shop.reverse(entry, follows=rrn(sale)).response_code == "00"
-        yield sum(entry.amount for entry in there)
+        yield there
+
+
+def told(there: list[Entry]) -> int:
+    """Points of all these answers."""
+    return sum(int(tag(entry, "01")) for entry in there)
 
 
 @given(STEPS)
-def test_what_returns_take_follows_from_what_is_back_whatever_was_reversed(steps: list[int]) -> None:
+def test_returns_take_what_their_answers_told_whatever_was_reversed(steps: list[int]) -> None:
     shop = Shop(smallest_purchase=30_000, points_per_step=3, largest_award=40, price=333)
     shop.activate(CARD)
     sale = shop.decide(shop.request("earn", CARD, amount=163_333))
     award = shop.authorizer._program.on(1).award
-    for back in back_and_forth(shop, sale, "return", 163_333, steps):
-        left = award(163_333 - back)
-        assert shop.wallet(CARD).balance == left
+    before = 0
+    for there in back_and_forth(shop, sale, "return", 163_333, steps):
+        taken, left = told(there), 40 - told(there)
         assert shop.lots(CARD) == ([(sale.id, left)] if left else [])
         assert -shop.total(AccountKind.RECEIVABLE, Unit.RIAL) == 40 * 333 // 1_000 * left // 40
+        if there and there[-1] is shop.entries[-1]:  # a return mends what reversals left too small
+            back = sum(entry.amount for entry in there)
+            assert taken == max(40 - award(163_333 - back), before)
+        before = taken
+    assert before == 40
 
 
 @given(STEPS)
-def test_what_refunds_give_follows_from_what_is_back_whatever_was_reversed(steps: list[int]) -> None:
+def test_refunds_give_what_their_answers_told_whatever_was_reversed(steps: list[int]) -> None:
+    """And the lots are those that were taken last, however the points came back."""
     shop = Shop(expiry="rolling", expiry_days=30)
     shop.activate(CARD)
     lots = []
@@ -391,11 +404,16 @@ def test_what_refunds_give_follows_from_what_is_back_whatever_was_reversed(steps
         lots.append(shop.earn(CARD, 5).id)
         shop.later(days=1)
     sale = shop.redeem(CARD, 20)
-    for back in back_and_forth(shop, sale, "refund", 2_000, steps):
-        points = back // 100
+    before = 0
+    for there in back_and_forth(shop, sale, "refund", 2_000, steps):
+        points = told(there)
         last_taken_first = [(lot, min(points - 5 * place, 5)) for place, lot in enumerate(reversed(lots))]
         assert shop.lots(CARD) == [(lot, count) for lot, count in reversed(last_taken_first) if count > 0]
         assert shop.total(AccountKind.PAYABLE, Unit.RIAL) == 2_000 - 100 * points
+        if there and there[-1] is shop.entries[-1]:
+            assert points == max(sum(entry.amount for entry in there) // 100, before)
+        before = points
+    assert before == 20
 
 
 @given(
@@ -414,8 +432,8 @@ def test_goods_of_a_split_sale_are_worth_what_comes_back_whatever_was_reversed(
     )
     award = shop.authorizer._program.on(1).award
     points = 0
-    for back in back_and_forth(shop, sale, "return", 9 * ratio + 2_000, steps):
-        points = 9 - shop.total(AccountKind.REDEEMED)
+    for there in back_and_forth(shop, sale, "return", 9 * ratio + 2_000, steps):
+        points, back = 9 - shop.total(AccountKind.REDEEMED), sum(entry.amount for entry in there)
         money = min(max(back - points * ratio, 0), 2_000)
         assert shop.wallet(CARD).balance == 1 + points + award(2_000 - money)
         assert -shop.total(AccountKind.ISSUED) == 10 + award(2_000 - money)
@@ -425,16 +443,16 @@ def test_goods_of_a_split_sale_are_worth_what_comes_back_whatever_was_reversed(
 
 
 def test_a_batch_counts_a_reversed_return_as_its_terminal_does() -> None:
-    """Two returns of half a point each: the first takes one, the second none. Whichever is reversed, the
-    terminal has heard nothing of it."""
-    shop = shop_with(10)
-    sale = shop.entries[-1]
-    first, second = shop.follow("return", sale, 5_000), shop.follow("return", sale, 5_000)
+    """What the money part earned is the award of what is left: the first return takes one of two points, the
+    second none, the reversal of the first none as well."""
+    shop = shop_with(100)
+    sale = shop.redeem(CARD, 1, sale_amount=20_100)
+    first, second = shop.follow("return", sale, 99), shop.follow("return", sale, 99)
     assert [units_moved(entry) for entry in (first, second)] == [1, 0]
     undone = shop.reverse(first, follows=rrn(sale))
-    assert (units_moved(undone), shop.wallet(CARD).balance) == (1, 9)
+    assert (units_moved(undone), shop.wallet(CARD).balance) == (1, 100)
     undone = shop.reverse(second, follows=rrn(sale))
-    assert (units_moved(undone), shop.wallet(CARD).balance) == (0, 10)
+    assert (units_moved(undone), shop.wallet(CARD).balance) == (0, 101)
 
 
 # ---------------------------------------------------------------- voids
