@@ -156,9 +156,9 @@ class _Connection(asyncio.Protocol):
         except Exhausted:
             raise _Lost("the connection is used up") from None
         future: asyncio.Future[Reply] = self._loop.create_future()
-        if not self.calls:
+        if len(self.calls) < TOGETHER:
             transport.write(frame)
-        else:  # all others that are sent in one turn of the loop leave in one write
+        else:  # with many under way, all that are sent in one turn of the loop leave in one write
             if not self._outgoing:
                 self._loop.call_soon(self._flush)
             self._outgoing.append(frame)
