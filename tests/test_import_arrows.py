@@ -40,7 +40,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "terminal.text": (),
     "switch": (),
     "switch.iso8583": (),
-    "switch.hsm": ("switch.hsm.crypto", "switch.people"),
+    "switch.hsm": ("switch.hsm.crypto", "switch.people", "switch.tls"),
     "switch.hsm.crypto": (),
     "switch.ledger": (),
     "switch.loyalty": (),

@@ -496,10 +496,10 @@ async def run(
     trading = [asyncio.create_task(till.trade(stopped)) for till in tills]
     try:
         for moment, mishap in zip(moments, happening, strict=True):
-            await _until(shop.replied_beyond(moment), trading)
+            await _until(shop, shop.replied_beyond(moment), trading)
             await asyncio.sleep(choice.uniform(0, MOST_DELAY_SECONDS))  # the random moment itself
-            await _until(mishap(shop), trading)
-        await _until(shop.replied_beyond(replies), trading)
+            await _until(shop, mishap(shop), trading)
+        await _until(shop, shop.replied_beyond(replies), trading)
         stopped.set()
         await asyncio.gather(*trading)
     finally:
@@ -515,12 +515,18 @@ async def run(
     return summary
 
 
-async def _until(reached: Coroutine[None, None, None], trading: list[asyncio.Task[None]]) -> None:
-    """Await something, or the first trader that fails."""
+async def _until(
+    shop: LoadedShop, reached: Coroutine[None, None, None], trading: list[asyncio.Task[None]]
+) -> None:
+    """Await something, or the first trader that fails; not for ever when there are no replies any more."""
     waiting = asyncio.create_task(reached)
-    done, _ = await asyncio.wait(
-        {waiting, *trading}, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED
-    )
+    done: set[asyncio.Task[None]] = set()
+    replies = -1
+    while not done and shop.summary.replies > replies:
+        replies = shop.summary.replies
+        done, _ = await asyncio.wait(
+            {waiting, *trading}, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
     waiting.cancel()
     if not done:
         raise TimeoutError(f"nothing happens within {PATIENCE_SECONDS:g} s")

@@ -403,8 +403,8 @@ _TAKEN_BACK: Final = (
     PlantedBug(
         "a reversal brings points back to another lot",
         _MOVEMENTS,
-        "        taken = tuple(LotPart(move.lot, move.amount) for move in back if move not in waiting)\n",
-        "        taken = tuple(LotPart(back[-1].lot, move.amount) for move in back if move not in waiting)\n",
+        "    taken = tuple(LotPart(move.lot, move.amount) for move in back if move not in waiting)\n",
+        "    taken = tuple(LotPart(back[-1].lot, move.amount) for move in back if move not in waiting)\n",
         f"{_FOLLOW}test_points_move_to_another_card_with_their_lots_and_back_again",
     ),
     PlantedBug(
@@ -426,16 +426,24 @@ _TAKEN_BACK: Final = (
     PlantedBug(
         "a partial return takes the award of its own rial",
         _FOLLOWING,
-        "        units = max(units_followed(entry, entry) - remaining, original.units)\n",
+        "        units = max(_award_taken(terms, earned, entry.amount, amount), original.units)\n",
         "        units = original.units + terms.program.version(earned.rules).award(request.amount)\n",
         f"{_FOLLOW}test_partial_returns_sum_to_exactly_the_award",
     ),
     PlantedBug(
         "a return is judged by the rules of today",
         _FOLLOWING,
-        "terms.program.version(earned.rules).award(entry.amount - amount)",
-        "terms.program.on(_day(request.business_date)).award(entry.amount - amount)",
+        "max(_award_taken(terms, earned, entry.amount, amount), original.units)",
+        "units_followed(entry, entry)"
+        " - terms.program.on(_day(request.business_date)).award(entry.amount - amount)",
         f"{_FOLLOW}test_a_return_is_judged_by_the_rules_that_made_the_award",
+    ),
+    PlantedBug(
+        "a return in the middle is reversed as if it were the last",
+        _DECIDE,
+        "            if (now.amount, now.units, now.ended) != (side.amount, side.units, side.ended):\n",
+        "            if not now:\n",
+        f"{_FOLLOW}test_refunds_give_what_their_answers_told_whatever_was_reversed",
     ),
     PlantedBug(
         "a hold is released twice",
@@ -471,8 +479,8 @@ _LOTS_AND_SUMS: Final = (
     PlantedBug(
         "balance changed, posting missing",
         _ROWS,
-        "_pack(_EntryBody(entry.transfers, ",
-        "_pack(_EntryBody((), ",
+        "_pack((entry.transfers, ",
+        "_pack(((), ",
         f"{_ENGINE}test_what_was_committed_comes_back_from_every_look_up[sqlite-True]",
     ),
     PlantedBug(

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from switch.authorizer import movements
 from switch.authorizer.batches import CLOSE, OF_BATCHES, Totals, batch_of_reversal, refused_by_batch, settle
 from switch.authorizer.corrections import Correction, corrected
-from switch.authorizer.following import FOLLOWS, follow, undo, units_followed
+from switch.authorizer.following import FOLLOWS, Undone, follow, undo, undo_follower, units_followed
 from switch.authorizer.identity import (
     DUE_CLASS,
     bucket_of_terminal,
@@ -58,6 +58,7 @@ from switch.authorizer.outcome import (
     balances,
     ending,
     refused,
+    told,
 )
 from switch.authorizer.proof import (
     LOCKED,
@@ -118,9 +119,13 @@ from switch.ledger import (
 )
 from switch.ledger.book import day_number, moved
 from switch.ledger.counting import units_moved
+from switch.loyalty.program import Rules
 
 # Looked up once: an enum's member costs as much as a call.
 _BLOCKED, _INACTIVE, _POINTS = MemberStatus.BLOCKED, MemberStatus.INACTIVE, Unit.POINTS
+
+# What may move points of a second member; of a reversal its original says whether it does.
+_MOVES_OTHERS = frozenset({"transfer", "reversal"})
 
 NOTHING_FOUND: Mapping[Need, object] = MappingProxyType({})
 
@@ -214,12 +219,15 @@ class Authorizer:
         except Needed as needed:
             return needed.need
 
-    def _decide(self, state: State, request: Request, now_ms: int, found: Found) -> Entry | Elsewhere | Due:
+    def _decide(
+        self, state: State, request: Request, now_ms: int, found: Found
+    ) -> Entry | Refusal | Elsewhere | Due:
         if request.business_date < state.business_date:  # a closed day never opens again
             request = request._replace(business_date=state.business_date)
         bucket, member_id, original = _place(state, request)
         if not state.owns(bucket):
-            return Elsewhere(bucket)
+            # Its reversal came first, when its card led here.
+            return Refusal(DUPLICATE) if state.is_reversed(request.identity) else Elsewhere(bucket)
         if request.operation in OF_BATCHES:
             outcome = self._of_batch(state, request)
             return self._entry(state, request, None, bucket, outcome, now_ms)
@@ -228,7 +236,8 @@ class Authorizer:
             due = self.due(state, member, request.business_date, now_ms)
             if due is not None:
                 return Due(due)
-            receiver = self._receiver(state, request, member)
+            may_move_others = request.operation in _MOVES_OTHERS
+            receiver = self._receiver(state, request, member) if may_move_others else None
             if receiver is not None:
                 due = self.due(state, receiver, request.business_date, now_ms)
                 if due is not None:
@@ -316,7 +325,7 @@ class Authorizer:
         if operation in FOLLOWS:
             if member is None or original is None:
                 return refused(NO_ORIGINAL)
-            return follow(state, request, member, original, self._terms)
+            return follow(state, request, member, original, self._terms, state.next_entry_id(now_ms))
         if member is None:
             return refused(UNKNOWN_CARD)
         if member.status is _BLOCKED:
@@ -524,28 +533,32 @@ class Authorizer:
     def _earn(self, state: State, request: Request, member: Member, now_ms: int) -> Outcome:
         if request.amount == 0 or request.currency != self._terms.currency:
             return refused(INVALID_AMOUNT)
-        wallet = self._wallet(member)
-        rules = self._program.on(request.transaction_day)
+        wallet, day = self._wallet(member), request.transaction_day
+        rules = self._program.on(day)
         points = rules.award(request.amount)
+        waits = points > 0 and _waits(rules, request)
         earned: tuple[Transfer, ...] = ()
         if points:
-            entry_id, day = state.next_entry_id(now_ms), request.transaction_day
-            earned = (movements.earn(member, wallet, entry_id, points, rules, request.acceptor, day),)
-        if wallet.balance + wallet.pending + points > LARGEST_BALANCE:
+            entry_id = state.next_entry_id(now_ms)
+            earned = (movements.earn(member, wallet, entry_id, points, rules, request.acceptor, day, waits),)
+        balance, pending = wallet.balance, wallet.pending
+        if balance + pending + points > LARGEST_BALANCE:
             return refused(INVALID_AMOUNT)
         declined = check(state, request, member, points, self._terms.checks, now_ms)
         if declined is not None:
             return declined
-        tags = {
-            "01": f"{points:012d}",
-            **balances(wallet, *earned),
-            **ending(wallet, request.transaction_day, self._active(request, member), *earned),
-            "04": REASON_PENDING if earned and rules.pending_days else REASON_EARNED,
-            "05": f"{max(rules.rial_per_earned_point // rules.points_per_step, 1):012d}",
-        }
+        if waits:
+            pending += points
+        else:
+            balance += points
+        tags = told(balance, pending, wallet.held)
+        tags["01"] = f"{points:012d}"
+        tags["04"] = REASON_PENDING if waits else REASON_EARNED
+        tags["05"] = f"{max(rules.rial_per_earned_point // rules.points_per_step, 1):012d}"
+        tags |= ending(wallet, day, self._active(request, member), *earned)
         sides = _sold(request, member.id)
-        if request.mti[2] == "2" and request.transaction_day < day_number(request.business_date):
-            sides += (BookedLate(member.id, date.fromordinal(request.transaction_day).isoformat()),)
+        if request.mti[2] == "2" and day < day_number(request.business_date):
+            sides += (BookedLate(member.id, date.fromordinal(day).isoformat()),)
         return Outcome(APPROVED, tags, earned, sides)
 
     def _award(
@@ -558,8 +571,8 @@ class Authorizer:
         if not points:
             return ()
         entry_id = state.next_entry_id(now_ms)
-        earned = movements.earn(member, self._wallet(member), entry_id, points, rules, request.acceptor, day)
-        return (earned,)
+        wallet, waits = self._wallet(member), _waits(rules, request)
+        return (movements.earn(member, wallet, entry_id, points, rules, request.acceptor, day, waits),)
 
     def _spend(self, state: State, request: Request, member: Member, now_ms: int, found: Found) -> Outcome:
         """A redemption, or a hold for one. With a sale amount the money part of the sale earns."""
@@ -598,8 +611,8 @@ class Authorizer:
             return Outcome(APPROVED, tags | balances(wallet, kept), (kept,), (*proof.sides, opened))
         if not money:
             tags |= ending(wallet, request.transaction_day, self._active(request, member), spent)
-            sides = (*proof.sides, *_sold(request, member.id))
-            return Outcome(APPROVED, tags | balances(wallet, spent), (spent,), sides)
+            tags |= told(wallet.balance - points, wallet.pending, wallet.held)
+            return Outcome(APPROVED, tags, (spent,), (*proof.sides, *_sold(request, member.id)))
         tags["0E"] = f"{_gained(earned):012d}"
         tags |= ending(wallet, request.transaction_day, self._active(request, member), spent, *earned)
         sides = (
@@ -612,7 +625,8 @@ class Authorizer:
 
     def _active(self, request: Request, member: Member) -> int:
         """The last day of activity once this request is booked."""
-        return max(member.active_day, request.transaction_day)
+        before, day = member.active_day, request.transaction_day
+        return before if before > day else day
 
     def _permission(
         self, state: State, request: Request, member: Member, points: int, now_ms: int, found: Found
@@ -695,19 +709,15 @@ class Authorizer:
         if original.operation == "replace":
             return self._bring_back(state, request, member, original)
         today = date.fromisoformat(request.business_date).toordinal()
-        undone = undo(member, original, self._terms, today)
-        # A hold that has run out: what it kept is the member's again.
-        transfers, ended = undone or ((), (BackBefore(member.id, units_moved(original)),))
-        sides: list[Side] = [reversed_mark, *ended]
-        if undone is not None:
-            sides += taken_back(original)
+        undone, is_last = self._undone(state, member, original, today)
+        sides: list[Side] = [reversed_mark, *undone.sides]
         namings: list[Naming] = []
         for side in original.sides:
             if isinstance(side, MemberAdded):
                 sides.append(MemberStatusSet(side.member, MemberStatus.INACTIVE))
             elif isinstance(side, MemberStatusSet):
                 sides.append(MemberStatusSet(side.member, STATUS_BEFORE[original.operation]))
-            elif isinstance(side, Followed):
+            elif isinstance(side, Followed) and is_last:
                 sides.append(_unfollowed(state, original, side))
             elif isinstance(side, PinSet):
                 if same(member.credential.verifier, side.verifier):
@@ -719,8 +729,8 @@ class Authorizer:
                     namings.append(Unnamed(mobile.identifier, side.member, IdentifierKind.MOBILE))
         return Outcome(
             APPROVED,
-            self._known_balances(member, transfers),
-            transfers,
+            self._known_balances(member, undone.transfers),
+            undone.transfers,
             tuple(sides),
             tuple(namings),
             operation=f"{original.operation}.reversal",
@@ -729,6 +739,20 @@ class Authorizer:
             receipt=original.receipt,
             cashier=original.cashier,
         )
+
+    def _undone(self, state: State, member: Member, original: Entry, today: int) -> tuple[Undone, bool]:
+        """What takes an entry back, and whether nothing else followed what it followed itself since."""
+        side = next((side for side in original.sides if isinstance(side, Followed)), None)
+        if side is not None:
+            now = state.followed(side.original, original.bucket)
+            if (now.amount, now.units, now.ended) != (side.amount, side.units, side.ended):
+                followed = state.entry_of_id(side.original, original.bucket)
+                assert followed is not None, "what was followed is there"
+                return undo_follower(member, followed, now, original, self._terms, today), False
+        undone = undo(member, original, self._terms, today)
+        if undone is None:  # a hold that has run out: what it kept is the member's again
+            return Undone((), (BackBefore(member.id, units_moved(original)),)), True
+        return undone._replace(sides=(*undone.sides, *taken_back(original))), True
 
     def _bring_back(self, state: State, request: Request, member: Member, original: Entry) -> Outcome:
         """The old card instead of the one that replaced it, which is free again; while nothing was done with
@@ -877,6 +901,13 @@ def _place(state: State, request: Request) -> tuple[int, int | None, Entry | Non
         if original is not None and original.bucket != bucket:  # its card leads elsewhere since
             return original.bucket, None, None
     return bucket, member, None
+
+
+def _waits(rules: Rules, request: Request) -> bool:
+    """Whether the first day of an award has still to come; that of a queued earn may be over."""
+    if not rules.pending_days:
+        return False
+    return rules.first_day(request.transaction_day) > day_number(request.business_date)
 
 
 def _is_last_status(state: State, member: Member, setting: Entry) -> bool:

@@ -32,6 +32,7 @@ from switch.authorizer.outcome import (
 from switch.authorizer.request import Request
 from switch.ledger import (
     AccountKind,
+    BackBefore,
     Entry,
     Followed,
     HoldClosed,
@@ -44,9 +45,11 @@ from switch.ledger import (
 )
 from switch.ledger.book import moved
 from switch.ledger.counting import units_moved
+from switch.ledger.engine import FollowUp
 from switch.loyalty.limits import EARN, REDEEM
 
 FOLLOWS = frozenset({"capture", "refund", "return", "void"})  # operations that name an original by DE 37
+_SPENDING = frozenset({TransferKind.REDEEM, TransferKind.CAPTURE})
 VOIDABLE = {"earn": "0060", "redeem": "6000", "hold": "6000"}  # with the account types of DE 3
 
 
@@ -54,10 +57,14 @@ class _Original(NamedTuple):
     entry: Entry
     amount: int  # rial that followed it so far
     units: int  # points that followed it so far: of an earn taken back, else given back
+    follower: int  # the id of the entry that follows it now
 
 
-def follow(state: State, request: Request, member: Member, original: Entry, terms: Terms) -> Outcome:
-    """Decide a capture, refund, return or void of an approved entry of this member."""
+def follow(
+    state: State, request: Request, member: Member, original: Entry, terms: Terms, entry: int
+) -> Outcome:
+    """Decide a capture, refund, return or void of an approved entry of this member. entry: the id of the one
+    that will carry it."""
     if original.acceptor != request.acceptor or original.response_code != APPROVED:
         return refused(NO_ORIGINAL)
     if request.identifier and state.member_of(request.identifier) != member.id:
@@ -69,7 +76,7 @@ def follow(state: State, request: Request, member: Member, original: Entry, term
     done = state.followed(original.id, original.bucket)
     if done.ended or state.is_reversed(original.identity, original.bucket):
         return refused(INVALID_TRANSACTION, REASON_ENDED)
-    known = _Original(original, done.amount, done.units)
+    known = _Original(original, done.amount, done.units, entry)
     if request.operation == "void":
         return _void(request, member, known, terms)
     if request.operation == "refund":
@@ -127,7 +134,7 @@ def _void(request: Request, member: Member, original: _Original, terms: Terms) -
 def _refund(request: Request, member: Member, original: _Original, terms: Terms) -> Outcome:
     """Redeemed points back, for the rial they paid: as many as that rial is worth at the original's ratio."""
     entry = original.entry
-    spent = next((t for t in entry.transfers if t.kind in (TransferKind.REDEEM, TransferKind.CAPTURE)), None)
+    spent = next((t for t in entry.transfers if t.kind in _SPENDING), None)
     if spent is None:
         return refused(NO_ORIGINAL)
     money = _paid_in_money(entry)
@@ -158,12 +165,11 @@ def _return(request: Request, member: Member, original: _Original, terms: Terms)
     amount = original.amount + request.amount
     if amount > entry.amount:
         return refused(INVALID_AMOUNT, REASON_MORE_THAN_LEFT)
-    earned = next((t for t in entry.transfers if t.kind is TransferKind.EARN), None)
+    earned = _award_of(entry)
     transfers: tuple[Transfer, ...] = ()
     units = original.units
     if earned is not None:
-        remaining = terms.program.version(earned.rules).award(entry.amount - amount)
-        units = max(units_followed(entry, entry) - remaining, original.units)
+        units = max(_award_taken(terms, earned, entry.amount, amount), original.units)
         points = units - original.units
         if points:
             wallet = member.wallet(earned.program, earned.unit)
@@ -199,19 +205,23 @@ def _of_split_sale(
     transfers = _given_back(request, member, original, spent, points, terms)
     tags: dict[str, str] = {}
     counts = part_back(entry, REDEEM, points * ratio, points)
-    earned = next((t for t in entry.transfers if t.kind is TransferKind.EARN), None)
+    earned = _award_of(entry)
     if earned is not None:
-        award = terms.program.version(earned.rules).award
-        before = award(money) - award(_left_of(money, original.amount - original.units * ratio))
-        taken = award(money) - award(_left_of(money, amount - units * ratio)) - before
+        before = _award_taken(terms, earned, money, original.amount - original.units * ratio)
+        taken = _award_taken(terms, earned, money, amount - units * ratio) - before
+        after = member
+        for transfer in transfers:
+            after = moved(after, member.last_entry + 1, transfer)
         if taken > 0:
-            after = member
-            for transfer in transfers:
-                after = moved(after, member.last_entry + 1, transfer)
             wallet = after.wallet(earned.program, earned.unit)
             transfers += (movements.take_back(after, wallet, entry, earned, before, taken),)
-            tags = {"0E": f"{taken:012d}"} if points else {}
-        counts += part_back(entry, EARN, request.amount - points * ratio, max(taken, 0))
+        elif taken < 0:  # more points came back than these goods are worth, so less money than before
+            today = _day(request.business_date)
+            given = _given_again(after, entry, earned, None, original.follower, before, -taken, today, terms)
+            transfers += (given,)
+        if taken > 0 and points:
+            tags = {"0E": f"{taken:012d}"}
+        counts += part_back(entry, EARN, request.amount - points * ratio, taken)
     followed = Followed(entry.id, amount, units, ended=False)
     reason = REASON_GIVEN_BACK if points else REASON_TAKEN_BACK
     outcome = _outcome(member, entry, transfers, (followed, *counts), reason)
@@ -242,10 +252,60 @@ def _given_back(
     )
 
 
-def undo(
-    member: Member, entry: Entry, terms: Terms, today: int
-) -> tuple[tuple[Transfer, ...], tuple[Side, ...]] | None:
-    """Transfers that take an entry's back, and what else ends with it. None: it can't be undone any more.
+class Undone(NamedTuple):
+    """What takes an entry back: transfers, and what else ends or counts otherwise with it."""
+
+    transfers: tuple[Transfer, ...]
+    sides: tuple[Side, ...]
+
+
+def undo_follower(
+    member: Member, original: Entry, now: FollowUp, follower: Entry, terms: Terms, today: int
+) -> Undone:
+    """Take back a refund or return that others came after. (The last one is simply undone.)
+
+    It takes the points back that its answer told, so that receipts and ledger agree: a refund's from the lots
+    that got theirs last, a return's as it took them. What the money part of a split sale earned is always the
+    award of the money that is left.
+    """
+    amount, units = now.amount - follower.amount, now.units - units_followed(original, follower)
+    money, earned = _paid_in_money(original), _award_of(original)
+    spent = next((t for t in original.transfers if t.kind in _SPENDING), None)
+    given = now.units - units if spent is not None else 0
+    taken = before = 0
+    if earned is not None and money:
+        before = _award_taken(terms, earned, money, now.amount - now.units * _ratio(original))
+        taken = before - _award_taken(terms, earned, money, amount - units * _ratio(original))
+    elif earned is not None:
+        before, taken = now.units, now.units - units
+    transfers: list[Transfer] = []
+    after = member
+    if taken and earned is not None:
+        wallet = after.wallet(earned.program, earned.unit)
+        if taken > 0:
+            made = _given_again(after, original, earned, follower, follower.id, before, taken, today, terms)
+        else:
+            made = movements.take_back(after, wallet, original, earned, before, -taken)
+        transfers.append(made)
+        after = moved(after, member.last_entry + 1, made)
+    sides: list[Side] = [Followed(original.id, amount, units, ended=False)]
+    if given and spent is not None:
+        wallet = after.wallet(spent.program, spent.unit)
+        rial = given * _ratio(original)
+        transfers.append(
+            movements.spend_again(after, wallet, original, spent, follower.id, now.units, given, rial)
+        )
+    if spent is not None:
+        sides += part_back(original, REDEEM, -given * _ratio(original), -given)
+    if earned is not None:
+        goods = follower.amount - given * _ratio(original) if money else follower.amount
+        sides += part_back(original, EARN, -goods, -taken)
+    sides.append(BackBefore(member.id, units_moved(follower)))
+    return Undone(tuple(transfers), tuple(sides))
+
+
+def undo(member: Member, entry: Entry, terms: Terms, today: int) -> Undone | None:
+    """Take back an entry. None: it can't be undone any more.
 
     Of a hold nothing is left to undo when it was captured or has run out.
     """
@@ -268,7 +328,7 @@ def undo(
             made = movements.undo(after, wallet, entry, transfer, today, reopen_days, rules)
         transfers.append(made)
         after = moved(after, member.last_entry + 1, made)
-    return tuple(transfers), tuple(sides)
+    return Undone(tuple(transfers), tuple(sides))
 
 
 def _outcome(
@@ -295,9 +355,39 @@ def units_followed(original: Entry, entry: Entry) -> int:
 
 
 def _left_of(money: int, back: int) -> int:
-    """What is left of the money part of a sale when so much came back. Reversed returns may leave more points
-    given back than goods came back: then nothing of the money did."""
+    """What is left of a sale, or its money part, when so much came back. Reversed returns may leave more
+    points given back than goods came back: then nothing of the money did."""
     return money - min(max(back, 0), money)
+
+
+def _award_of(entry: Entry) -> Transfer | None:
+    return next((transfer for transfer in entry.transfers if transfer.kind is TransferKind.EARN), None)
+
+
+def _award_taken(terms: Terms, earned: Transfer, whole: int, back: int) -> int:
+    """What is taken of an award, under its own rules, when so many rial of the `whole` are back."""
+    award = terms.program.version(earned.rules).award
+    return award(whole) - award(_left_of(whole, back))
+
+
+def _given_again(
+    member: Member,
+    original: Entry,
+    earned: Transfer,
+    undone: Entry | None,
+    entry: int,
+    before: int,
+    points: int,
+    today: int,
+    terms: Terms,
+) -> Transfer:
+    """Points of an award again, see `movements.give_again`."""
+    reopen_days = terms.program.on(today).reopen_days
+    wallet = member.wallet(earned.program, earned.unit)
+    rules = terms.program.version(earned.rules)
+    return movements.give_again(
+        member, wallet, original, earned, undone, entry, before, points, today, reopen_days, rules
+    )
 
 
 def _ratio(entry: Entry) -> int:

@@ -54,11 +54,19 @@ _BOUGHT, _RIAL = LotKind.BOUGHT, Unit.RIAL
 
 
 def earn(
-    member: Member, wallet: Wallet, entry: int, points: int, rules: Rules, acceptor: str, day: int
+    member: Member,
+    wallet: Wallet,
+    entry: int,
+    points: int,
+    rules: Rules,
+    acceptor: str,
+    day: int,
+    waits: bool,
 ) -> Transfer:
-    """An award of `points` (not 0) for a purchase of `day`. entry: the id of the entry that will carry it."""
+    """An award of `points` (not 0) for a purchase of `day`. entry: the id of the entry that will carry it;
+    waits: its first day has still to come."""
     lot = _awarded(entry, rules, acceptor, day, rules.first_day(day))
-    account = PENDING if rules.pending_days else MEMBER
+    account = PENDING if waits else MEMBER
     moves = open_lot(wallet, lot, points, account)
     owed = value(lot, points)
     kept = moves[0].amount if moves else 0
@@ -146,17 +154,10 @@ def undo(
         moves = take_again(wallet, given, gained)
     else:
         back = [LotMove(move.account, move.lot, -move.amount) for move in transfer.lots if move.amount < 0]
-        waiting = [move for move in back if move.account is PENDING and move.lot.active_from > today]
-        taken = tuple(LotPart(move.lot, move.amount) for move in back if move not in waiting)
-        of_lots = sum(part.amount for part in taken)
         # What it had to take as debt is paid by what comes back beside the lots.
-        owed = -gained - of_lots - sum(move.amount for move in waiting)
-        owing = structs.replace(wallet, balance=wallet.balance + owed)
-        moves = (*waiting, *restore(owing, taken, of_lots, today, member.active_day, reopen_days))
-        paid_since = owed - min(owed, debt(wallet))
-        if paid_since:  # the original took, so it has opened no lot with its id
-            lot = _awarded(original.id, rules, original.acceptor, today, today)
-            moves = (*moves, LotMove(MEMBER, lot, paid_since))
+        owed = -gained - sum(move.amount for move in back)
+        lot = _awarded(original.id, rules, original.acceptor, today, today)
+        moves = _brought_back(member, wallet, back, owed, lot, today, reopen_days)
     pending = sum(move.amount for move in moves if move.account is PENDING)
     postings = [
         Posting(MEMBER, "", wallet.unit, -gained - pending),
@@ -191,9 +192,7 @@ def take_back(
     """Take `points` of an award back, `before` of it having been taken already: own lots, others, debt."""
     own = {move.lot.id for move in award.lots}
     moves = claw_back(wallet, own, points)
-    whole = sum(-posting.amount for posting in award.postings if posting.kind is AccountKind.ISSUED)
-    charged = -sum(posting.amount for posting in award.postings if posting.kind is AccountKind.RECEIVABLE)
-    returned = charged * (whole - before) // whole - charged * (whole - before - points) // whole
+    returned = _charged(award, before) - _charged(award, before + points)
     fund = fund_change(wallet, member.holds, moves)
     rial = _rial(
         (AccountKind.RECEIVABLE, original.acceptor, returned),
@@ -218,6 +217,103 @@ def take_back(
     )
 
 
+def give_again(
+    member: Member,
+    wallet: Wallet,
+    original: Entry,
+    award: Transfer,
+    undone: Entry | None,
+    entry: int,
+    before: int,
+    points: int,
+    today: int,
+    reopen_days: int,
+    rules: Rules,
+) -> Transfer:
+    """Give `points` of an award again, of the `before` that returns took: what the return that is undone
+    took, the last first; beyond that, for others took it, into the award's own lot.
+
+    entry: an id that has opened no lot, for what was owed and is paid since.
+    """
+    by = () if undone is None else undone.transfers
+    taking = [transfer for transfer in by if transfer.kind is TransferKind.RETURN]
+    took = [move for transfer in taking for move in transfer.lots]
+    of_lots = -sum(move.amount for move in took)
+    taken = sum(
+        posting.amount
+        for transfer in taking
+        for posting in transfer.postings
+        if posting.kind is AccountKind.ISSUED
+    )
+    owed = min(points, taken - of_lots)
+    skipped = max(of_lots - (points - owed), 0)
+    back: list[LotMove] = []
+    for move in took:
+        kept = min(-move.amount, skipped)
+        skipped -= kept
+        if kept < -move.amount:
+            back.append(LotMove(move.account, move.lot, -move.amount - kept))
+    more = max(points - taken, 0)
+    if more and award.lots:
+        own = award.lots[0]
+        same = next((move.lot for move in back if move.lot.id == own.lot.id), own.lot)  # reopened since
+        back.insert(0, LotMove(own.account, same, more))
+    elif more:
+        owed += more
+    lot = _awarded(entry, rules, original.acceptor, today, today)
+    moves = _brought_back(member, wallet, back, owed, lot, today, reopen_days)
+    charged = _charged(award, before - points) - _charged(award, before)
+    fund = fund_change(wallet, member.holds, moves)
+    rial = _rial(
+        (AccountKind.RECEIVABLE, original.acceptor, -charged),
+        (AccountKind.FUND, "", fund),
+        (AccountKind.MARGIN, "", charged - fund),
+    )
+    pending = sum(move.amount for move in moves if move.account is PENDING)
+    postings = (
+        Posting(MEMBER, "", wallet.unit, points - pending),
+        Posting(PENDING, "", wallet.unit, pending),
+        Posting(AccountKind.ISSUED, original.acceptor, wallet.unit, -points),
+        *rial,
+    )
+    return Transfer(
+        TransferKind.REVERSAL,
+        wallet.program,
+        wallet.unit,
+        tuple(posting for posting in postings if posting.amount),
+        moves,
+        reverses=original.id if undone is None else undone.id,
+        rules=award.rules,
+    )
+
+
+def _brought_back(
+    member: Member,
+    wallet: Wallet,
+    back: Sequence[LotMove],
+    owed: int,
+    fresh: Lot,
+    today: int,
+    reopen_days: int,
+) -> tuple[LotMove, ...]:
+    """Moves that put back what was taken: of lots, in the order in which it was taken, amounts positive; and
+    `owed`, that was taken as debt. What of that has been paid since comes into the fresh lot."""
+    waiting = [move for move in back if move.account is PENDING and move.lot.active_from > today]
+    taken = tuple(LotPart(move.lot, move.amount) for move in back if move not in waiting)
+    of_lots = sum(part.amount for part in taken)
+    owing = structs.replace(wallet, balance=wallet.balance + owed)
+    moves = (*waiting, *restore(owing, taken, of_lots, today, member.active_day, reopen_days))
+    paid_since = owed - min(owed, debt(wallet))
+    return (*moves, LotMove(MEMBER, fresh, paid_since)) if paid_since else moves
+
+
+def _charged(award: Transfer, taken: int) -> int:
+    """Rial that the issuer of an award owes for what is left of it when so many points were taken."""
+    whole = sum(-posting.amount for posting in award.postings if posting.kind is AccountKind.ISSUED)
+    charged = -sum(posting.amount for posting in award.postings if posting.kind is AccountKind.RECEIVABLE)
+    return charged * (whole - taken) // whole
+
+
 def give_back(
     member: Member,
     wallet: Wallet,
@@ -230,8 +326,7 @@ def give_back(
     reopen_days: int,
 ) -> Transfer:
     """Give `points` of a redemption back to its lots for `amount` rial, `before` of it being back already."""
-    taken = tuple(LotPart(move.lot, -move.amount) for move in spent.lots if move.amount < 0)
-    still = _first(taken, sum(part.amount for part in taken) - before)
+    still = _first(_taken(spent), _points(spent) - before)
     moves = restore(wallet, still, points, today, member.active_day, reopen_days)
     rial = _between(fund_change(wallet, member.holds, moves), -amount, original.acceptor)
     return _transfer(
@@ -243,6 +338,42 @@ def give_back(
         moves,
         reverses=original.id,
     )
+
+
+def spend_again(
+    member: Member,
+    wallet: Wallet,
+    original: Entry,
+    spent: Transfer,
+    undone: int,
+    before: int,
+    points: int,
+    amount: int,
+) -> Transfer:
+    """Take `points` of a redemption again, which came back the last of `before`, for `amount` rial; `undone`
+    is one of the entries that gave them back."""
+    left = _points(spent) - before
+    given = tuple(_without_first(_first(_taken(spent), left + points), left))
+    moves = take_again(wallet, given, points)
+    rial = _between(fund_change(wallet, member.holds, moves), amount, original.acceptor)
+    return _transfer(
+        TransferKind.REVERSAL,
+        wallet,
+        (MEMBER, "", -points),
+        (AccountKind.REDEEMED, original.acceptor),
+        rial,
+        moves,
+        reverses=undone,
+    )
+
+
+def _taken(spent: Transfer) -> tuple[LotPart, ...]:
+    """What a redemption or capture took, in its order."""
+    return tuple(LotPart(move.lot, -move.amount) for move in spent.lots if move.amount < 0)
+
+
+def _points(spent: Transfer) -> int:
+    return -sum(move.amount for move in spent.lots)
 
 
 def activate(member: Member, wallet: Wallet, today: int) -> Transfer | None:

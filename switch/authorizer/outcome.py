@@ -110,6 +110,13 @@ def balances(wallet: Wallet, *transfers: Transfer) -> dict[str, str]:
                 pending += posting.amount
             elif kind is _HELD:
                 held += posting.amount
+    return told(balance, pending, held)
+
+
+def told(balance: int, pending: int, held: int) -> dict[str, str]:
+    """As `balances`, of what they are known to be."""
+    if 0 <= balance <= LARGEST_BALANCE and not pending and not held:  # nearly all are
+        return {"02": f"{balance:012d}"}
     tags = {"02": f"{min(max(balance, 0), LARGEST_BALANCE):012d}"}
     if balance < 0:
         tags["03"] = f"{min(-balance, LARGEST_BALANCE):012d}"
@@ -127,8 +134,8 @@ def ending(wallet: Wallet, today: int, active_day: int, *transfers: Transfer) ->
     left: dict[int, int] = {}
     for parts in (wallet.lots, wallet.waiting):
         for part in parts:
-            lot = part.lot
-            if lot.expires < NEVER:
+            if part.lot.expires < NEVER:
+                lot = part.lot
                 left[lot.id] = left.get(lot.id, 0) + part.amount
                 days[lot.id] = last_day(lot, active_day)
     for transfer in transfers:
@@ -137,6 +144,8 @@ def ending(wallet: Wallet, today: int, active_day: int, *transfers: Transfer) ->
             if lot.expires < NEVER and move.account is not _HELD:
                 left[lot.id] = left.get(lot.id, 0) + move.amount
                 days[lot.id] = last_day(lot, active_day)
+    if not days:
+        return {}
     ends = [day for lot_id, day in days.items() if left[lot_id] > 0 and day >= today]
     if not ends:
         return {}

@@ -71,7 +71,7 @@ _DERIVING = "XN"
 
 _CLEAR_FORMATS = {PinFormat.ISO_0: 0, PinFormat.ISO_1: 1, PinFormat.ISO_3: 3}
 # Looked up once: an enum's member costs as much as a call, and the fast path asks for many.
-_BASE_DERIVATION, _ISO_4 = KeyUse.BASE_DERIVATION, PinFormat.ISO_4
+_BASE_DERIVATION, _PIN_VERIFIER, _ISO_4 = KeyUse.BASE_DERIVATION, KeyUse.PIN_VERIFIER, PinFormat.ISO_4
 _REQUEST, _RESPONSE = Direction.REQUEST, Direction.RESPONSE
 _HMAC_HASH = OptionalBlock("HM", "21")  # X9.143: HMAC with SHA-256
 
@@ -83,6 +83,7 @@ class _Held:
         "algorithm",
         "card_value",
         "cmac",
+        "derives",
         "exportable",
         "header",
         "key",
@@ -103,6 +104,7 @@ class _Held:
         self.card_value = verification.KeyedCvv(key) if use is KeyUse.CARD_VALUE else None
         self.verifier = PinVerifier(key) if use is KeyUse.PIN_VERIFIER else None
         self.transactions = TransactionKeys(key) if use is KeyUse.BASE_DERIVATION else None
+        self.derives = self.transactions is not None and self.mode in _DERIVING
 
     def __repr__(self) -> str:
         return f"_Held(use={self.use.name})"
@@ -265,9 +267,16 @@ class InProcessHsm:
     def dukpt_mac_generate_now(
         self, base_key: Key, serial: bytes, data: bytes, direction: Direction
     ) -> bytes:
-        mac = self._dukpt_mac("dukpt_mac_generate", base_key, serial, data, direction)
-        if direction is _RESPONSE:  # the transaction is over
-            self._transactions("dukpt_mac_generate", base_key).forget(serial)
+        inputs.check_data("dukpt_mac_generate", data)
+        transactions = self._transactions("dukpt_mac_generate", base_key)
+        try:
+            if direction is _REQUEST:
+                return transactions.request_mac(serial, data)[:MAC_BYTES]
+            mac = transactions.response_mac(serial, data)[:MAC_BYTES]
+        except ValueError:
+            inputs.check_serial("dukpt_mac_generate", serial)  # says what is wrong with it
+            raise
+        transactions.forget(serial)  # the transaction is over
         return mac
 
     async def dukpt_mac_verify(
@@ -278,26 +287,24 @@ class InProcessHsm:
     def dukpt_mac_verify_now(
         self, base_key: Key, serial: bytes, data: bytes, mac: bytes, direction: Direction
     ) -> bool:
-        expected = self._dukpt_mac("dukpt_mac_verify", base_key, serial, data, direction)
-        return len(mac) == MAC_BYTES and same(expected, mac)
-
-    def _dukpt_mac(
-        self, operation: str, base_key: Key, serial: bytes, data: bytes, direction: Direction
-    ) -> bytes:
-        inputs.check_data(operation, data)
-        transactions = self._transactions(operation, base_key)
+        inputs.check_data("dukpt_mac_verify", data)
+        transactions = self._transactions("dukpt_mac_verify", base_key)
         try:
             if direction is _REQUEST:
-                return transactions.request_mac(serial, data)[:MAC_BYTES]
-            return transactions.response_mac(serial, data)[:MAC_BYTES]
+                expected = transactions.request_mac(serial, data)[:MAC_BYTES]
+            else:
+                expected = transactions.response_mac(serial, data)[:MAC_BYTES]
         except ValueError:
-            inputs.check_serial(operation, serial)  # says what is wrong with it
+            inputs.check_serial("dukpt_mac_verify", serial)  # says what is wrong with it
             raise
+        return len(mac) == MAC_BYTES and same(expected, mac)
 
     def _transactions(self, operation: str, base_key: Key) -> TransactionKeys:
-        transactions = self._hold(operation, base_key, _BASE_DERIVATION, _DERIVING).transactions
-        assert transactions is not None
-        return transactions
+        held = self._held.get(base_key.reference)
+        if held is None or not held.derives or base_key.use is not _BASE_DERIVATION:
+            held = self._hold(operation, base_key, _BASE_DERIVATION, _DERIVING)
+        assert held.transactions is not None
+        return held.transactions
 
     async def dukpt_encrypt(self, base_key: Key, serial: bytes, data: bytes, direction: Direction) -> bytes:
         inputs.check_data("dukpt_encrypt", data)
@@ -349,7 +356,7 @@ class InProcessHsm:
         operation = "pin_verify"
         inputs.check_verifier(operation, verifier)
         inputs.check_binding(operation, binding)
-        own = self._hold(operation, key, KeyUse.PIN_VERIFIER, _VERIFYING).verifier
+        own = self._hold(operation, key, _PIN_VERIFIER, _VERIFYING).verifier
         assert own is not None
         return own.matches(self._pin(operation, pin, card), binding, verifier)
 

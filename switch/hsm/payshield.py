@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from time import monotonic
+from typing import Any, TypeVar, cast
 
 from switch.hsm import inputs
 from switch.hsm import payshield_protocol as protocol
@@ -38,10 +39,12 @@ from switch.hsm.port import (
     Status,
     Tap,
 )
+from switch.tls import Role, peer_of, says_whose
 
 Result = TypeVar("Result")
 
 MOST_IN_FLIGHT = 64  # per connection: beyond, a box only queues, and a lost connection loses more
+TOGETHER = 8  # calls before the next connection is used: what comes at once costs both sides less
 MOST_WAITING = 4096  # calls without a place; more means the box is slower than the terminals
 FIRST_PAUSE_S = 0.05  # before connecting again; doubles up to the longest
 LONGEST_PAUSE_S = 5.0
@@ -117,11 +120,12 @@ class _Lost(Exception):
 class _Connection(asyncio.Protocol):
     """One connection and the calls under way on it. `over` is set when it is lost or nearly used up."""
 
-    def __init__(self, header_bytes: int) -> None:
+    def __init__(self, header_bytes: int, *, has_tls: bool) -> None:
         self._loop = asyncio.get_running_loop()
+        self._has_tls = has_tls
         self._conversation = Conversation(header_bytes)
         self._reserve = min(RESERVED_HEADERS, self._conversation.headers_left // 4)
-        self._calls: dict[bytes, tuple[asyncio.Future[Reply], float]] = {}  # by header; with its deadline
+        self.calls: dict[bytes, tuple[asyncio.Future[Reply], float]] = {}  # by header; with its deadline
         self._outgoing: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None  # one for all calls: most are answered long before
         self._timer_at = _NEVER
@@ -133,38 +137,35 @@ class _Connection(asyncio.Protocol):
         self.replies = 0
 
     @property
-    def in_flight(self) -> int:
-        return len(self._calls)
-
-    @property
     def usable(self) -> bool:
-        return len(self._calls) < MOST_IN_FLIGHT and not self.lost and self._conversation.headers_left > 0
+        return len(self.calls) < MOST_IN_FLIGHT and not self.lost and self._conversation.headers_left > 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # other loops' transports don't inherit from it
+        if self._has_tls and not _is_a_boxs(transport.get_extra_info("peercert")):
+            self.abandon("TLS: its certificate is not an HSM's")
 
     def send(self, command: bytes, body: bytes, deadline: float) -> asyncio.Future[Reply]:
         """The reply, or _Lost. A caller that stops waiting leaves its call open: the reply is still awaited,
         and its absence still closes the connection."""
-        transport = self._transport
+        transport, conversation = self._transport, self._conversation
         if self.lost or transport is None or transport.is_closing():
             raise _Lost("the connection is gone")
         try:
-            header, frame = self._conversation.request(command, body)
+            header, frame = conversation.request(command, body)
         except Exhausted:
             raise _Lost("the connection is used up") from None
         future: asyncio.Future[Reply] = self._loop.create_future()
-        is_alone = not self._calls
-        self._calls[header] = (future, deadline)
-        if deadline < self._timer_at:
-            self._wait_until(deadline)
-        if is_alone:
+        if len(self.calls) < TOGETHER:
             transport.write(frame)
-        else:  # all others that are sent in one turn of the loop leave in one write
+        else:  # with many under way, all that are sent in one turn of the loop leave in one write
             if not self._outgoing:
                 self._loop.call_soon(self._flush)
             self._outgoing.append(frame)
-        if self._conversation.headers_left <= self._reserve:
+        self.calls[header] = (future, deadline)
+        if deadline < self._timer_at:
+            self._wait_until(deadline)
+        if conversation.headers_left <= self._reserve:
             self.over.set()
         return future
 
@@ -177,9 +178,9 @@ class _Connection(asyncio.Protocol):
     def _time_is_up(self) -> None:
         """For the call whose deadline was the next when the timer was set; it may be answered since."""
         self._timer, self._timer_at = None, _NEVER
-        if not self._calls:
+        if not self.calls:
             return
-        first = min(deadline for _future, deadline in self._calls.values())
+        first = min(deadline for _future, deadline in self.calls.values())
         if first <= self._loop.time():
             self.abandon("no answer in time")
         else:
@@ -193,21 +194,19 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.lost:  # what was read before the transport noticed
             return
+        calls = self.calls
         try:
             for reply in self._conversation.receive(data):
-                self._answer(reply)
-                if reply.error in protocol.ILL:
+                future, _deadline = calls.pop(reply.header)
+                self.replies += 1
+                if not future.done():
+                    future.set_result(reply)
+                if reply.error is not protocol.OK and reply.error in protocol.ILL:
                     self.abandon("the box reports an error of its own")
                     return
         except ProtocolAnomaly as anomaly:
             self.abandon(str(anomaly))
-
-    def _answer(self, reply: Reply) -> None:
-        future, _deadline = self._calls.pop(reply.header)
-        self.replies += 1
-        if not future.done():
-            future.set_result(reply)
-        if self._drained is not None and not self._calls:
+        if self._drained is not None and not calls:
             self._all_ended()
 
     def _all_ended(self) -> None:
@@ -222,7 +221,7 @@ class _Connection(asyncio.Protocol):
         if self.lost:
             return
         self.lost, self.why_lost = True, why
-        calls, self._calls = self._calls, {}
+        calls, self.calls = self.calls, {}
         if self._timer is not None:
             self._timer.cancel()
         for future, _deadline in calls.values():
@@ -237,7 +236,7 @@ class _Connection(asyncio.Protocol):
     async def drain(self, deadline: float) -> None:
         """Let the calls under way end, then close. For one caller."""
         try:
-            if self._calls:
+            if self.calls:
                 self._drained = self._loop.create_future()
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(deadline):
@@ -246,10 +245,21 @@ class _Connection(asyncio.Protocol):
             self.abandon("closed")
 
 
+def _is_a_boxs(certificate: Mapping[str, Any] | None) -> bool:
+    """Whether PINs and tokens may go to who holds this verified certificate: a box, or somebody of an
+    authority that names nobody our way. A terminal's, a partner's and another switch's are of the same
+    authority, and some of them have a server's names in them."""
+    if not says_whose(certificate):
+        return True
+    holder = peer_of(certificate)
+    return holder is not None and holder.role is Role.HSM
+
+
 class PayShieldHsm:
     """A box at host and port. For one event loop: `await start()` first, `await close()` at the end.
 
-    tls: context with the box's CA and our certificate, or None for plain TCP on a trusted wire.
+    tls: context with the box's CA and our certificate, or None for plain TCP on a trusted wire. A certificate
+    that says whom it speaks for (`switch.tls`) must say an HSM.
     header_bytes: as set in the box. timeout_s: of one call with all it waits for, and of connecting.
     master_key_id: two digits, which of the box's master keys our tokens are under. on_change: hears why when
     the last connection went, and an empty text when there is one again.
@@ -285,6 +295,7 @@ class PayShieldHsm:
         self._places = connections * MOST_IN_FLIGHT  # that are free
         self._waiting: deque[asyncio.Future[None]] = deque()  # only while none is
         self._closed = False
+        self._now: Callable[[], float] = monotonic  # the loop's clock, once there is one
         self._capabilities = WITH_PRIVATE_RANGE
         self._why_down = "not started"
 
@@ -308,6 +319,7 @@ class PayShieldHsm:
         started, lost connections are made again in the background."""
         if self._keepers or self._closed:
             raise RuntimeError("an adapter is started once")
+        self._now = asyncio.get_running_loop().time
         try:
             first = await self._connect()
         except _Lost as lost:
@@ -330,7 +342,7 @@ class PayShieldHsm:
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
-        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        deadline = self._now() + self._timeout_s
         await asyncio.gather(*(connection.drain(deadline) for connection in self._up), *self._drains)
         self._up.clear()
         self._why_down = "closed"
@@ -339,7 +351,7 @@ class PayShieldHsm:
         try:
             async with asyncio.timeout(self._timeout_s):
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    lambda: _Connection(self._header_bytes), self._host, self._port, ssl=self._tls
+                    self._new_connection, self._host, self._port, ssl=self._tls
                 )
         except TimeoutError:
             raise _Lost("no connection in time") from None
@@ -347,7 +359,12 @@ class PayShieldHsm:
             raise _Lost(f"TLS: {error.reason or 'failed'}") from None
         except OSError as error:
             raise _Lost(error.strerror or type(error).__name__) from None
+        if connection.lost:
+            raise _Lost(connection.why_lost)
         return connection
+
+    def _new_connection(self) -> _Connection:
+        return _Connection(self._header_bytes, has_tls=self._tls is not None)
 
     async def _keep(self, connection: _Connection | None) -> None:
         """One place in the pool: connected, watched, connected again. A connection that is nearly used up
@@ -384,7 +401,7 @@ class PayShieldHsm:
 
     def _retire(self, worn: _Connection) -> None:
         self._up.remove(worn)
-        drain = asyncio.create_task(worn.drain(asyncio.get_running_loop().time() + self._timeout_s))
+        drain = asyncio.create_task(worn.drain(self._now() + self._timeout_s))
         self._drains.add(drain)
         drain.add_done_callback(self._drains.discard)
 
@@ -399,7 +416,7 @@ class PayShieldHsm:
             except TimeoutError:
                 pass
             if connection.replies == seen and connection.usable:
-                deadline = asyncio.get_running_loop().time() + self._timeout_s
+                deadline = self._now() + self._timeout_s
                 with suppress(_Lost):  # the loss itself is noticed above
                     await connection.send(_STATUS.code, b"", deadline)
             seen = connection.replies
@@ -411,8 +428,8 @@ class PayShieldHsm:
             raise HsmError(operation, Fault.UNSUPPORTED)
         if command.keyed:
             body += self._master_key_suffix
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._timeout_s
+        now = self._now
+        deadline = now() + self._timeout_s
         if self._places:
             self._places -= 1
         else:
@@ -422,7 +439,7 @@ class PayShieldHsm:
             try:
                 return await connection.send(command.code, body, deadline), connection
             except _Lost as lost:
-                if not command.repeatable or loop.time() >= deadline:
+                if not command.repeatable or now() >= deadline:
                     raise HsmError(operation, Fault.UNAVAILABLE, str(lost)) from None
             connection = self._pick(operation)
             try:
@@ -430,7 +447,10 @@ class PayShieldHsm:
             except _Lost as lost:
                 raise HsmError(operation, Fault.UNAVAILABLE, str(lost)) from None
         finally:
-            self._give_place()
+            if self._waiting:
+                self._give_place()
+            else:
+                self._places += 1
 
     async def _wait_for_place(self, operation: str, deadline: float) -> None:
         if len(self._waiting) >= MOST_WAITING:
@@ -461,15 +481,15 @@ class PayShieldHsm:
         self._places += 1
 
     def _pick(self, operation: str) -> _Connection:
-        """The least busy connection."""
+        """The first connection with little under way, else the least busy one."""
         if self._closed:
             raise HsmError(operation, Fault.UNAVAILABLE, "closed")
         least, least_busy = MOST_IN_FLIGHT, None
         for connection in self._up:
-            in_flight = connection.in_flight
+            in_flight = len(connection.calls)
             if in_flight < least and connection.usable:
                 least, least_busy = in_flight, connection
-                if not in_flight:
+                if in_flight < TOGETHER:
                     break
         if least_busy is None:
             why = "all connections are busy" if self.connected else f"no connection: {self._why_down}"

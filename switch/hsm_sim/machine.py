@@ -20,7 +20,7 @@ from switch.hsm_sim.fields import TRAILER_MARK, Suffix
 from switch.hsm_sim.framing import LARGEST_MESSAGE_BYTES, Message, answer_command, frame
 from switch.hsm_sim.handlers import HANDLERS
 from switch.hsm_sim.layouts import Layout, layout_of
-from switch.hsm_sim.usual import Usual
+from switch.hsm_sim.usual import FORM_BYTES, Act, Usual
 
 # Damaged tokens recorded in one minute: an attacker at the port must not fill the disk.
 MOST_TAMPERING_RECORDS_A_MINUTE: Final = 20
@@ -51,18 +51,23 @@ class Machine:
     counters: Counter[str] = field(default_factory=Counter)
     _tampering_minute: int = -1
     _tampering_records: int = 0
-    _usual: Usual = field(init=False, repr=False)
+    _usual: dict[bytes, Act] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._usual = Usual(self.state)
+        self._usual = Usual(self.state).acts
 
     def answer(self, message: Message, default: str | None = None) -> tuple[bytes, Refusal | None]:
         """The framed answer to one request, and what to log of it. default: the LMK of the port."""
         header, command, asked = message
-        answered = self._usual.answer(command, asked)
-        if answered is not None:
-            self.counters[command.decode()] += 1
-            return frame(header, answer_command(command), answered), None
+        usual = self._usual.get(command + asked[:FORM_BYTES])
+        if usual is not None:
+            try:
+                answered = usual.answered(asked)
+            except (ValueError, Refused):  # left to the handlers, who say what is wrong
+                answered = None
+            if answered is not None:
+                self.counters[usual.name] += 1
+                return frame(header, usual.command, answered), None
         body, refusal = self._body(message, default if default is not None else self.state.slots.default)
         return frame(message.header, answer_command(message.command), body), refusal
 

@@ -239,9 +239,10 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._idle_since = self._loop.time()
-        self._reader.feed(data)
-        if not self._queued:
-            self._work()
+        if self._queued:
+            self._reader.feed(data)
+        else:
+            self._work(data)
 
     def eof_received(self) -> bool:
         self._ended = True
@@ -266,14 +267,15 @@ class _Connection(asyncio.Protocol):
         self._queued = False
         self._work()
 
-    def _work(self) -> None:
-        """Answer up to a batch of requests; the rest waits for the next turn, unread bytes in the kernel."""
-        transport = self._transport
+    def _work(self, data: bytes = b"") -> None:
+        """Answer up to a batch of requests; the rest waits for the next turn, unread bytes in the kernel.
+        data: what came just now."""
+        transport, server, reader = self._transport, self._server, self._reader
         if transport is None or transport.is_closing() or self._stalled_since is not None:
+            reader.feed(data)
             return
-        server, reader = self._server, self._reader
         try:
-            messages = reader.messages(BATCH_REQUESTS)
+            messages = reader.take(data, BATCH_REQUESTS)
         except FramingError:
             messages = []  # said below
         answer, answers = server.machine.answer, []
@@ -292,7 +294,7 @@ class _Connection(asyncio.Protocol):
             self._pause_reading(transport)
             self._queued = True
             self._loop.call_soon(self._next_turn)
-        else:
+        elif reader.pending_bytes or self._frame_since is not None or self._reading_paused or self._ended:
             self._after_turn(transport, bool(answers))
 
     def _after_turn(self, transport: asyncio.Transport, answered: bool) -> None:

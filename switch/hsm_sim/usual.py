@@ -7,18 +7,28 @@ handlers, who say what. Both give the same answers; tests hold them against each
 
 from __future__ import annotations
 
+from binascii import hexlify
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from switch.hsm.crypto.ciphers import same
 from switch.hsm_sim.call import MOST_ACCEPTED, State
 from switch.hsm_sim.cuts import cut_of
 from switch.hsm_sim.errors import Refused
 from switch.hsm_sim.fields import Token
+from switch.hsm_sim.framing import COMMAND_BYTES, answer_command
 from switch.hsm_sim.key_usage import OPERANDS
 from switch.hsm_sim.layouts import COMMANDS
 
-Act = Callable[[bytes], bytes | None]
+
+class Act(NamedTuple):
+    """How requests of one form are answered: with `answered`'s bytes behind the answer's `command`. The name
+    is for the counters. `answered` gives None, or raises ValueError or Refused, for the handlers to look."""
+
+    answered: Callable[[bytes], bytes | None]
+    command: bytes
+    name: str
+
 
 FORM_BYTES: Final = 2  # of a request's body: they say which form it may have
 MAC_BYTES: Final = 8
@@ -71,20 +81,21 @@ class Usual:
         self._card_keys = _Keys(state, "CY", "cvk")
         # By command and the first bytes of the body.
         self.acts: dict[bytes, Act] = {
-            b"XA11": self._verify_request,
-            b"XA42": self._make_response,
-            b"XKDS": self._verify_pin,
-            b"CYS0": self._verify_card,
-            b"CYS1": self._verify_card,
+            form: Act(answered, answer_command(form[:COMMAND_BYTES]), form[:COMMAND_BYTES].decode())
+            for form, answered in (
+                (b"XA11", self._verify_request),
+                (b"XA42", self._make_response),
+                (b"XKDS", self._verify_pin),
+                (b"CYS0", self._verify_card),
+                (b"CYS1", self._verify_card),
+            )
         }
 
     def answer(self, command: bytes, body: bytes) -> bytes | None:
         """The answer's body from its error code on, or None: the handlers have to look at it."""
         act = self.acts.get(command + body[:FORM_BYTES])
-        if act is None:
-            return None
         try:
-            return act(body)
+            return None if act is None else act.answered(body)
         except (ValueError, Refused):
             return None
 
@@ -104,7 +115,7 @@ class Usual:
         keys = self._state.transactions(self._bases[token, suffix])
         mac = keys.response_mac(serial, data)[:MAC_BYTES]
         keys.forget(serial)  # the transaction is over
-        return b"00" + mac.hex().upper().encode()
+        return b"00" + hexlify(mac).upper()
 
     def _verify_pin(self, body: bytes) -> bytes | None:
         cut = _VERIFY_PIN(body)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from switch.ledger.counting import month_start, units_moved
-from switch.ledger.lots import first_due, fund_change, order_of_use, reopened, value
+from switch.ledger.lots import amount_of, first_due, fund_change, order_of_use, reopened, value
 from switch.ledger.model import (
     ENTRY_ID_EPOCH_MS,
     ENTRY_IDS_PER_MS,
@@ -70,13 +70,15 @@ _MEMBER, _PENDING, _HELD = AccountKind.MEMBER, AccountKind.PENDING, AccountKind.
 _FUND = AccountKind.FUND
 
 
-def member_after(member: Member | None, entry: Entry) -> Member:
-    """The entry's member after it. None: a member that the entry adds.
+def member_after(member: Member | None, entry: Entry, units: int | None = None) -> Member:
+    """The entry's member after it. None: a member that the entry adds. units: what `units_moved` says of the
+    entry, from who has asked it.
 
     Raises AssertionError when the books would not agree.
     """
+    sides = entry.sides
     assert bucket_of_member(entry.member) == entry.bucket, "an entry changes a member of its own bucket"
-    added = sum(type(side) is MemberAdded for side in entry.sides) if entry.sides else 0
+    added = sum(type(side) is MemberAdded for side in sides) if sides else 0
     if member is None:
         assert added == 1, "a member that isn't there is added first"
         member = Member(entry.member, MemberStatus.ACTIVE, 0)
@@ -94,21 +96,23 @@ def member_after(member: Member | None, entry: Entry) -> Member:
             if _any_slides(wallets):
                 wallets = tuple([_sorted(wallet, active_day) for wallet in wallets])
                 due = 0
-        usage = _used(usage, entry.operation, units_moved(entry))
-    if entry.sides and active_day:
-        usage = _recounted(usage, active_day, entry.sides)
+        usage = _used(usage, entry.operation, units_moved(entry) if units is None else units)
+    if sides and active_day:
+        usage = _recounted(usage, active_day, sides)
     for transfer in entry.transfers:
         wallets, holds = _moved(wallets, holds, entry.id, transfer, active_day)
         due = 0
     status, credential = member.status, member.credential
-    if entry.sides:
+    if sides:
         status, credential = _beside(entry, status, credential)
-    if holds is not member.holds or entry.sides:
+    if sides or holds is not member.holds:
         holds = _kept(member.holds, holds, entry)
     if not due:
         due = NEVER
         for wallet in wallets:
-            due = min(due, first_due(wallet, active_day))
+            first = first_due(wallet, active_day)
+            if first < due:
+                due = first
     return Member(member.id, status, entry.id, active_day, due, usage, credential, wallets, holds)
 
 
@@ -263,11 +267,8 @@ def _moved(
         else:
             holds = _held(holds, transfer, move, entry)
     after = Wallet(program, unit, balance, pending, held, lots, waiting)
-    # Lists, here and above: generators take twice as long.
-    is_open = sum([part.amount for part in lots])
-    assert is_open == (balance if balance > 0 else 0), "balance is open lots - debt"
-    is_waiting = sum([part.amount for part in waiting]) if waiting else 0
-    assert is_waiting == pending, "what is pending lies in waiting lots"
+    assert sum(map(amount_of, lots)) == (balance if balance > 0 else 0), "balance is open lots - debt"
+    assert sum(map(amount_of, waiting)) == pending, "what is pending lies in waiting lots"
     if held or before.held or holds is not kept_before:
         kept = sum(
             part.amount
@@ -286,8 +287,9 @@ def _changed(parts: tuple[LotPart, ...], move: LotMove, active_day: int) -> tupl
     lot, amount = move.lot, move.amount
     lot_id = lot.id
     assert amount != 0, "a move moves something"
-    for place, part in enumerate(parts):
+    for part in parts:
         if part.lot.id == lot_id:
+            place = parts.index(part)
             left = part.amount + amount
             assert left >= 0, "no lot is negative"
             if part.lot == lot:
@@ -390,16 +392,16 @@ def add_to_accounts(balances: dict[Account, int], entry: Entry, bucket: int | No
     if bucket is None:
         bucket = entry.bucket
     for transfer in entry.transfers:
+        program = transfer.program
         for posting in transfer.postings:
             kind = posting.kind
             if kind not in OF_MEMBER:
                 # Equal to the account, and found by it, without making one.
-                named: Any = (bucket, kind, posting.holder, transfer.program, posting.unit)
-                balance = balances.get(named)
-                if balance is None:
-                    balances[Account(*named)] = posting.amount
+                named: Any = (bucket, kind, posting.holder, program, posting.unit)
+                if named in balances:
+                    balances[named] += posting.amount
                 else:
-                    balances[named] = balance + posting.amount
+                    balances[tuple.__new__(Account, named)] = posting.amount
 
 
 def fund_of(members: Iterable[Member], program: str) -> int:

@@ -18,12 +18,14 @@ from switch.ledger.model import (
     Recounted,
     Side,
     Transfer,
+    TransferKind,
 )
 from terminal.text import jalali
 
 APPROVED = "00"
 COUNTERS_KEPT = 8_192  # names of what terminals of a busy hour count in, about 8 MB
-_HELD, _REDEEMED = AccountKind.HELD, AccountKind.REDEEMED  # an enum's member costs as much as a call
+# An enum's member costs as much as a call.
+_HELD, _REDEEMED, _REVERSAL = AccountKind.HELD, AccountKind.REDEEMED, TransferKind.REVERSAL
 
 Key = TypeVar("Key")
 
@@ -88,9 +90,13 @@ def units_moved(entry: Moving) -> int:
     """What the member's accounts gained or lost by what was asked for, without its sign: the entry's first
     transfer. Of a sale that spends and earns (and of what undoes it, the other way round) what was spent."""
     transfers = entry.transfers
-    if not transfers:
-        return next((side.units for side in entry.sides if isinstance(side, BackBefore)), 0)
-    asked = transfers[0]
+    if not transfers and not entry.sides:
+        return 0
+    asked = transfers[0] if transfers else None
+    if asked is None or asked.kind is _REVERSAL:
+        told = next((side.units for side in entry.sides if isinstance(side, BackBefore)), None)
+        if told is not None or asked is None:
+            return told or 0
     if len(transfers) > 1 and not _spends(asked):
         asked = next((transfer for transfer in transfers if _spends(transfer)), asked)
     moved = inside = 0
@@ -115,18 +121,19 @@ class Tally:
         self._receipts: dict[tuple[str, str, str], list[int]] = {}
         self._beside: dict[Counter, list[int]] = {}
 
-    def add(self, entry: Entry) -> None:
-        """Count an entry."""
+    def add(self, entry: Entry, units: int | None = None) -> None:
+        """Count an entry. units: what `units_moved` says of it, from who has asked."""
+        if units is None:
+            units = units_moved(entry)
         for side in entry.sides:
             if type(side) is Recounted:
                 for counter, count in _recounted(side):
                     _add(self._beside, counter, count.amount, count.units)
             elif type(side) is BookedLate:
                 for counter in _counters_of_late(entry):
-                    _add(self._beside, counter, entry.amount, units_moved(entry))
+                    _add(self._beside, counter, entry.amount, units)
         if entry.response_code != APPROVED or not entry.batch:
             return
-        units = units_moved(entry)
         shared = (
             entry.operation,
             entry.terminal,

@@ -7,6 +7,7 @@ and holds that the sums agree. Moves are signed: plus puts points into a lot, mi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from switch.ledger.model import NEVER, PRICE_POINTS, AccountKind, Hold, Lot, LotMove, LotPart, Wallet
 
@@ -17,6 +18,8 @@ MEMBER, PENDING, HELD = AccountKind.MEMBER, AccountKind.PENDING, AccountKind.HEL
 LOTS_APART = 64
 # Of one that earns daily for years and spends nothing even lots of different days join, at 46 KB a row.
 MOST_LOTS = 1_024
+
+amount_of = attrgetter("amount")  # of a part: by `map` it takes half of what a loop does
 
 
 def last_day(lot: Lot, active_day: int) -> int:
@@ -163,12 +166,15 @@ def ripe(wallet: Wallet, today: int) -> tuple[LotPart, ...]:
 
 def first_due(wallet: Wallet, active_day: int) -> int:
     """The first day on which a lot of the wallet has expired or becomes active; NEVER for none."""
-    day = NEVER
+    last = NEVER
     for part in wallet.lots:
         end = part.lot.expires
-        after = (end if end > 0 else last_day(part.lot, active_day)) + 1
-        if after < day:
-            day = after
+        if end < last:  # of most lots it is not, and they are looked at with each entry
+            if end <= 0:
+                end = last_day(part.lot, active_day)
+            if end < last:
+                last = end
+    day = last + 1 if last < NEVER else NEVER
     for part in wallet.waiting:
         if part.lot.active_from < day:
             day = part.lot.active_from

@@ -174,17 +174,17 @@ class Transfer(Struct, frozen=True, array_like=True, gc=False):
     def __post_init__(self) -> None:
         unit, postings = self.unit, self.postings
         assert len(postings) >= 2, "a transfer has at least two postings"
-        total = of_unit = 0
+        of_unit = rial = 0
         for posting in postings:
             amount = posting.amount
-            assert amount != 0, "a posting moves something"
-            total += amount
+            assert amount, "a posting moves something"
             if posting.unit is unit:
                 of_unit += amount
             else:
                 assert posting.unit is _RIAL, "beside its own unit a transfer moves rial only"
-        assert of_unit == 0, "a transfer balances per unit"
-        assert total == 0, "a transfer's rial balances too"
+                rial += amount
+        assert not of_unit, "a transfer balances per unit"
+        assert not rial, "a transfer's rial balances too"
 
 
 # ---------------------------------------------------------------- what else an entry changes
@@ -340,8 +340,8 @@ class PaidInMoney(Struct, frozen=True, array_like=True, tag=17):
 
 
 class BackBefore(Struct, frozen=True, array_like=True, tag=18):
-    """What this entry reverses had run out before: so many units are the member's again, and count as
-    reversed."""
+    """So many units count as reversed, whatever this entry moved: what it reverses had run out before, or
+    others followed the same original since."""
 
     member: int
     units: int

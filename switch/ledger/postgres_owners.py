@@ -36,6 +36,20 @@ class Whereabouts(NamedTuple):
     marks: tuple[int, ...]
 
 
+class Sought(NamedTuple):
+    """A transaction to be looked for in a range of buckets: all 256, or the one that it can be in."""
+
+    identity: bytes
+    buckets: tuple[int, int] = ALL
+
+
+class Place(NamedTuple):
+    """The bucket in which a transaction was decided, and that of its reversal; None: it wasn't there."""
+
+    decided: int | None
+    reversed: int | None
+
+
 class PostgresOwners:
     """url: connection string; seal_key: as of the engine. Every method raises LedgerUnavailable; the next
     call tries again. One thread at a time."""
@@ -88,16 +102,18 @@ class PostgresOwners:
             self._known[row] = owner
         return owner
 
-    def buckets_of(self, identities: Sequence[bytes]) -> list[int | None]:
-        """The bucket of each of these transactions, whoever decided it; None of one that is in the ledger of
-        none. Looks into every bucket."""
-        spans = [Numbers.of([bucket] * len(identities)) for bucket in ALL]
+    def places_of(self, sought: Sequence[Sought]) -> list[Place]:
+        """Where these transactions were decided or reversed, whoever did it."""
+        spans = [one.buckets for one in sought]
+        first, last = (Numbers.of([span[end] for span in spans]) for end in (0, 1))
+        values = (first, last, Strings.of([one.identity for one in sought]))
         with self._reader.reading() as connection:
             rows = connection.execute(
-                statements.BUCKETS_BY_IDENTITY, (*spans, Strings.of(identities)), prepare=True, binary=True
+                statements.PLACES_BY_IDENTITY, values, prepare=True, binary=True
             ).fetchall()
-        found: dict[int, int] = dict(rows)
-        return [found.get(place) for place in range(1, len(identities) + 1)]
+        decided = {place: bucket for place, bucket, is_decided in rows if is_decided}
+        reversed_in = {place: bucket for place, bucket, is_decided in rows if not is_decided}
+        return [Place(decided.get(number), reversed_in.get(number)) for number in range(1, len(sought) + 1)]
 
     def sent_away(self, first_bucket: int, last_bucket: int, after: int, limit: int) -> list[Entry]:
         """Transfers between members and their reversals in these buckets, above the entry id `after`, in the

@@ -421,6 +421,16 @@ BUCKETS_BY_IDENTITY = (
     f" q(first_bucket, last_bucket, identity, place) {_EACH_BUCKET}"
     f" {_looked_up('SELECT e.bucket FROM entry e WHERE e.bucket = b.bucket AND e.identity = q.identity')}"
 )
+# Where an identity was decided (true), or reversed before it came (false).
+PLACES_BY_IDENTITY = (
+    "SELECT q.place, f.bucket, f.decided FROM unnest(%s, %s, %s) WITH ORDINALITY AS"
+    f" q(first_bucket, last_bucket, identity, place) {_EACH_BUCKET} "
+    + _looked_up(
+        "SELECT e.bucket, true AS decided FROM entry e WHERE e.bucket = b.bucket AND e.identity = q.identity"
+        " UNION ALL"
+        " SELECT r.bucket, false FROM reversed r WHERE r.bucket = b.bucket AND r.original = q.identity"
+    )
+)
 
 # ---------------------------------------------------------------- where memory begins
 

@@ -99,14 +99,13 @@ def sealed(entries: Sequence[Entry], heads: Sequence[Chain] | Mapping[int, Chain
     seal_entry, pack = sealer.entry, _pack
     for entry in entries:
         bucket = entry.bucket
-        sequence, previous, members = ends.get(bucket) or heads[bucket]
+        sequence, previous, members = ends[bucket] if bucket in ends else heads[bucket]
         sequence += 1
         row = entry_row(entry, sequence)
         seal = seal_entry(previous, pack(row))
         rows.append((*row, seal))
-        for side in entry.sides:
-            if type(side) is MemberAdded:
-                members += 1
+        if entry.sides:
+            members += sum([type(side) is MemberAdded for side in entry.sides])
         ends[bucket] = (sequence, seal, members)
         serial = entry.key_serial
         if serial:
@@ -138,7 +137,8 @@ def entry_row(entry: Entry, sequence: int) -> EntryRow:
         entry.answer,
         entry.key_serial,
         entry.request_mac,
-        _pack(_EntryBody(entry.transfers, entry.sides, entry.cashier, entry.receipt)),
+        # As an `_EntryBody` is packed, and a `_MemberBody` below.
+        _pack((entry.transfers, entry.sides, entry.cashier, entry.receipt)),
     )
 
 
@@ -190,7 +190,7 @@ def member_row(member: Member) -> MemberRow:
         member.last_entry,
         member.active_day,
         member.due,
-        _pack(_MemberBody(member.wallets, member.holds, member.usage, member.credential)),
+        _pack((member.wallets, member.holds, member.usage, member.credential)),
     )
 
 

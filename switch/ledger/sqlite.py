@@ -380,16 +380,15 @@ class SqliteEngine:
         self.sealed_rows = rows
         many(_INSERT_ENTRY, rows)
         self._write_members(batch)
-        accounts: dict[tuple[int, str, str, int], int] = {}
-        for (_bucket, kind, holder, program, unit), amount in batch.accounts.items():
-            key = (kind, holder, program, unit)
-            accounts[key] = accounts.get(key, 0) + amount
         # In the order of their keys, a fifth quicker: neighbours lie on one page.
-        of_accounts = [(*account, ALL_BUCKETS, amount) for account, amount in accounts.items()]
+        of_accounts = [
+            (kind, holder, program, unit, ALL_BUCKETS, amount)
+            for (_bucket, kind, holder, program, unit), amount in batch.accounts.items()
+        ]
         many(_ADD_TO_ACCOUNT, sorted(of_accounts))
         of_counters = [
-            (scope, period, holder, operation, ALL_BUCKETS, *count)
-            for (scope, holder, period, operation), count in batch.counters.items()
+            (scope, period, holder, operation, ALL_BUCKETS, entries, amount, units)
+            for (scope, holder, period, operation), (entries, amount, units) in batch.counters.items()
         ]
         many(_ADD_TO_COUNTER, sorted(of_counters))
         many(_RAISE_MARK, sorted(marks.items()))
@@ -417,14 +416,15 @@ class SqliteEngine:
             before.setdefault(entry.member, entry.previous)
         added, changed, but_due, due = [], [], [], []
         for member in batch.members.values():
-            row, last_entry = member_row(member), before[member.id]
-            if last_entry and member.due < NEVER:
-                but_due.append((*row[1:4], row[5], row[0], last_entry))
-                due.append((member.due, member.id, member.due))
-            elif last_entry:
-                changed.append((*row[1:], row[0], last_entry))
-            else:
+            row = number, status, newest, active_day, first_due, body = member_row(member)
+            last_entry = before[number]
+            if not last_entry:
                 added.append(row)
+            elif first_due < NEVER:
+                but_due.append((status, newest, active_day, body, number, last_entry))
+                due.append((first_due, number, first_due))
+            else:
+                changed.append((status, newest, active_day, first_due, body, number, last_entry))
         self._writer.executemany(_ADD_MEMBER, added)
         others = self._writer.total_changes()
         self._writer.executemany(_SET_MEMBER, changed)

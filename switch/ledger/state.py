@@ -7,14 +7,14 @@ it before it is committed. When a commit fails or its outcome is unknown the who
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, timedelta
 from functools import lru_cache
 from heapq import heappop, heappush
 from typing import Generic, TypeVar, cast
 
 from switch.ledger.book import add_to_accounts, member_after
-from switch.ledger.counting import DAILY, Count, Counter, Tally
+from switch.ledger.counting import DAILY, Count, Counter, Tally, units_moved
 from switch.ledger.engine import (
     ANY_BUCKET,
     EVERY_BUCKET,
@@ -104,23 +104,15 @@ class _Recent(Generic[Value]):
         self._values: dict[bytes, Value] = {}
         self._committed: list[bytes] = []  # heap
         self._absent: set[bytes] = set()
+        self.get: Callable[[bytes], Value | None] = self._values.get
 
     def knows(self, key: bytes) -> bool:
         return key > self._floor or key in self._values or key in self._absent
 
-    def get(self, key: bytes) -> Value | None:
-        return self._values.get(key)
-
-    def known(self, key: bytes) -> Value | None:
-        """As `get`; KeyError for a key that one has to look for."""
-        value = self._values.get(key)
-        if value is None and key <= self._floor and key not in self._absent:
-            raise KeyError
-        return value
-
     def add(self, key: bytes, value: Value) -> None:
         self._values[key] = value
-        self._absent.discard(key)
+        if self._absent:
+            self._absent.discard(key)
 
     def fill(self, key: bytes, value: Value | None) -> None:
         if self.knows(key):
@@ -131,10 +123,12 @@ class _Recent(Generic[Value]):
             self._values[key] = value
             heappush(self._committed, key)
 
-    def committed(self, key: bytes) -> None:
-        heappush(self._committed, key)
-        while len(self._committed) > self._limit:
-            smallest = heappop(self._committed)
+    def committed(self, keys: Iterable[bytes]) -> None:
+        heap = self._committed
+        for key in keys:
+            heappush(heap, key)
+        while len(heap) > self._limit:
+            smallest = heappop(heap)
             del self._values[smallest]
             self._floor = max(self._floor, smallest)
         if len(self._absent) > ABSENT_IDENTITIES:
@@ -200,7 +194,8 @@ class State:
         self._buckets = first, last = start.buckets
         self._first_slot = first * _SLOTS_OF_BUCKET
         self._last_slot = (last + 1) * _SLOTS_OF_BUCKET - 1
-        self._business_date = start.business_date
+        # The newest entry's, YYYY-MM-DD; empty in an empty ledger. It never goes back.
+        self.business_date = start.business_date
         self._member_counts = dict(start.member_counts)
         self._entries: _Recent[Entry] = _Recent(start.last_identity, recent_entries)
         self._reversed: _Recent[bool] = _Recent(start.last_reversed, recent_reversed)
@@ -218,11 +213,6 @@ class State:
 
     # ---------------------------------------------------------------- look-ups
 
-    @property
-    def business_date(self) -> str:
-        """The newest entry's, YYYY-MM-DD; empty in an empty ledger. It never goes back."""
-        return self._business_date
-
     def owns(self, bucket: int) -> bool:
         """Whether this is the memory of the owner of this bucket."""
         first, last = self._buckets
@@ -236,10 +226,10 @@ class State:
 
     def entry(self, identity: bytes, bucket: int = ANY_BUCKET) -> Entry | None:
         """The entry with this identity, or None when it was never decided."""
-        try:
-            return self._entries.known(identity)
-        except KeyError:
-            raise NotLoaded(EntryLoad(identity, bucket)) from None
+        entry = self._entries.get(identity)
+        if entry is None and not self._entries.knows(identity):
+            raise NotLoaded(EntryLoad(identity, bucket))
+        return entry
 
     def entry_of_id(self, entry_id: int, bucket: int = ANY_BUCKET) -> Entry | None:
         """The entry with this id, or None."""
@@ -255,10 +245,10 @@ class State:
 
     def is_reversed(self, identity: bytes, bucket: int = ANY_BUCKET) -> bool:
         """Whether a reversal of this identity is in the ledger, the original seen or not."""
-        try:
-            return self._reversed.known(identity) is not None
-        except KeyError:
-            raise NotLoaded(ReversedLoad(identity, bucket)) from None
+        is_reversed = self._reversed.get(identity)
+        if is_reversed is None and not self._reversed.knows(identity):
+            raise NotLoaded(ReversedLoad(identity, bucket))
+        return is_reversed is not None
 
     def entry_of_any_owner(self, identity: bytes) -> Entry | None:
         """As `entry`, whoever owns its bucket; of other owners what is committed."""
@@ -384,12 +374,13 @@ class State:
 
     def apply(self, entry: Entry) -> None:
         """Let later look-ups see this decided entry. Changes nothing when it raises `NotLoaded`."""
-        assert not self._batch.taken, "what is being stored takes no more entries"
-        assert entry.id > self._last_entry_id, "entry ids rise"
-        assert entry.business_date >= self._business_date, "a closed day never opens again"
-        assert self.entry(entry.identity) is None, "an identity is decided once"
-        member = self._checked(entry)
-        batch = self._batch
+        batch, entry_id, identity = self._batch, entry.id, entry.identity
+        assert not batch.taken, "what is being stored takes no more entries"
+        assert entry_id > self._last_entry_id, "entry ids rise"
+        assert entry.business_date >= self.business_date, "a closed day never opens again"
+        assert self.entry(identity) is None, "an identity is decided once"
+        units = units_moved(entry)
+        member = self._checked(entry, units)
         if member is not None:
             self._members.put(member.id, member)
             batch.members[member.id] = member
@@ -398,11 +389,11 @@ class State:
         if entry.namings:
             self._name(entry)
         add_to_accounts(batch.accounts, entry, OWNERS_BUCKETS)
-        batch.tally.add(entry)
-        self._last_entry_id = entry.id
-        self._business_date = entry.business_date
+        batch.tally.add(entry, units)
+        self._last_entry_id = entry_id
+        self.business_date = entry.business_date
         self._entries.add(entry.identity, entry)
-        batch.by_id[entry.id] = entry
+        batch.by_id[entry_id] = entry
 
     def _apply_sides(self, entry: Entry, batch: _NewBatch) -> None:
         for side in entry.sides:
@@ -441,8 +432,9 @@ class State:
                 last = self.last_batch(side.terminal)
                 assert last == LastBatch(side.batch, side.closed, differs=True), "an upload ends once"
 
-    def _checked(self, entry: Entry) -> Member | None:
-        """The entry's member after it, everything it relies on being loaded and true."""
+    def _checked(self, entry: Entry, units: int) -> Member | None:
+        """The entry's member after it, everything it relies on being loaded and true. units: see
+        `member_after`."""
         if entry.sides:
             self._check_sides(entry)
         if entry.namings:
@@ -453,8 +445,8 @@ class State:
             assert all(type(side) in OF_NO_MEMBER for side in entry.sides), "nobody's change"
             self._check_batch(entry)
             return None
-        before = None if _is_added(entry) else self.member(entry.member)
-        return member_after(before, entry)
+        is_added = entry.sides and _is_added(entry)
+        return member_after(None if is_added else self.member(entry.member), entry, units)
 
     def _check_sides(self, entry: Entry) -> None:
         reversals: set[bytes] = set()
@@ -561,7 +553,7 @@ class State:
         """Whether nobody counts in it any more. Owners' business dates are a moment apart at most."""
         if counter.scope not in DAILY:
             return False
-        return bool(self._business_date) and counter.period < _day_before(self._business_date)
+        return bool(self.business_date) and counter.period < _day_before(self.business_date)
 
     def _cards_with_batch(self, member: int, stored: Cards) -> Cards:
         """Stored cards, brought up to what this batch changes."""
@@ -616,11 +608,10 @@ class State:
     def committed(self) -> None:
         """The batch is durable: what it changed may leave memory when room is needed."""
         batch, self._batch = self._batch, _NewBatch()
-        for entry in batch.by_id.values():
-            self._entries.committed(entry.identity)
-            for side in entry.sides:
-                if isinstance(side, OriginalReversed):
-                    self._reversed.committed(side.original)
+        entries = batch.by_id.values()
+        self._entries.committed([entry.identity for entry in entries])
+        sides = [side for entry in entries for side in entry.sides]
+        self._reversed.committed([side.original for side in sides if isinstance(side, OriginalReversed)])
         if self._counters:
             for counter, added in batch.counted().items():
                 stored = self._counters.get(counter)
@@ -706,4 +697,4 @@ def _day_before(iso: str) -> str:
 
 
 def _is_added(entry: Entry) -> bool:
-    return bool(entry.sides) and any(type(side) is MemberAdded for side in entry.sides)
+    return any(type(side) is MemberAdded for side in entry.sides)

@@ -89,9 +89,7 @@ class Archiving:
     store: the same ledger, to be read. directory: the archive's.
     """
 
-    def __init__(
-        self, engine: Engine, store: Store, directory: Path, log: Log
-    ) -> None:
+    def __init__(self, engine: Engine, store: Store, directory: Path, log: Log) -> None:
         self.engine = ArchivedEngine(engine, self._committed, self._unknown)
         self._store = store
         self._directory = directory

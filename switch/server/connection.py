@@ -83,8 +83,8 @@ class Connection(asyncio.Protocol):
         self._stopping = False
         self._closing = False
         self._reported: set[str] = set()
-        self._is_private = False
-        self._certified: str | None = None
+        self.is_private = False
+        self.certified: str | None = None
         self.active_at = connections.loop.time()
         self.is_known = False
 
@@ -98,8 +98,8 @@ class Connection(asyncio.Protocol):
         self._name = f"{peer[0]}:{peer[1]}" if peer else "?"
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
-            self._is_private = True
-            self._certified = _terminal_of(tls.getpeercert())
+            self.is_private = True
+            self.certified = _terminal_of(tls.getpeercert())
         self._connections.opened(self)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -125,7 +125,7 @@ class Connection(asyncio.Protocol):
         if self._reader.pending_since is not None:
             self.report(CUT_FRAME)
         self.close_after_fault()
-        return not self._is_private
+        return not self.is_private
 
     def pause_writing(self) -> None:
         self._paused_by_peer = True
@@ -141,14 +141,6 @@ class Connection(asyncio.Protocol):
     def name(self) -> str:
         """Where the peer is, for logs."""
         return self._name
-
-    @property
-    def is_private(self) -> bool:
-        return self._is_private
-
-    @property
-    def certified(self) -> str | None:
-        return self._certified
 
     def answer(self, payload: bytes, tpdu: bytes | None) -> None:
         # A transport whose peer has gone complains of every write.

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from functools import partial
@@ -36,7 +36,7 @@ from switch.hsm.port import HsmError
 from switch.iso8583 import Message
 from switch.ledger import Entry, LedgerError
 from switch.ledger.model import bucket_of_member
-from switch.ledger.postgres_owners import Owner, PostgresOwners
+from switch.ledger.postgres_owners import Owner, Place, PostgresOwners, Sought
 from switch.link.framing import Frame
 from switch.server import forwarding_link as link
 from switch.server.enciphered import ENCIPHERED, EncipheredError
@@ -250,28 +250,38 @@ class Forwarding:
             return None
         members = iter(where.members)
         buckets: list[int] = []
-        doubtful: list[tuple[int, tuple[bytes, ...]]] = []
+        doubtful: dict[int, list[Sought]] = {}
         for number, (one, place, mark) in enumerate(zip(arrived, places, where.marks, strict=True)):
             member = next(members) if place.identifier else None
             bucket = place.bucket if member is None else bucket_of_member(member)
             buckets.append(bucket)
-            led_elsewhere = place.identifier and (member is None or bucket != place.bucket)
-            if led_elsewhere and _may_be_old(one, mark):
-                identities = self._decider.identities_of(one, place.message or one.message)
-                doubtful.append((number, identities))
+            if place.identifier and (member is None or bucket != place.bucket):
+                doubtful[number] = self._sought(one, place, member, mark)
         if doubtful:
             await self._find_old(doubtful, buckets)
         return list(zip(buckets, where.marks, strict=True))
 
-    async def _find_old(self, doubtful: Sequence[tuple[int, tuple[bytes, ...]]], buckets: list[int]) -> None:
-        """Correct the buckets of what was decided, or whose original was, when its card or mobile number led
-        elsewhere."""
-        wanted = [identity for _, identities in doubtful for identity in identities]
-        found = iter(await self.look(partial(self._owners.buckets_of, wanted)))
-        for number, identities in doubtful:
-            decided = [bucket for bucket in [next(found) for _ in identities] if bucket is not None]
-            if decided:
-                buckets[number] = decided[0]
+    def _sought(self, one: Arrived, place: _Place, member: int | None, mark: int) -> list[Sought]:
+        """What may have been decided, or reversed before it came, when its card or mobile number led
+        elsewhere: in any bucket what isn't new; what is, where the number led when it was nobody's."""
+        is_old = _may_be_old(one, mark)
+        if not is_old and member is None:
+            return []
+        identities = self._decider.identities_of(one, place.message or one.message)
+        if is_old:
+            return [Sought(identity) for identity in identities]
+        return [Sought(identity, (place.bucket, place.bucket)) for identity in identities[:1]]
+
+    async def _find_old(self, doubtful: Mapping[int, Sequence[Sought]], buckets: list[int]) -> None:
+        """Correct the buckets of what was decided or reversed, or whose original was decided, in another."""
+        wanted = [sought for own in doubtful.values() for sought in own]
+        if not wanted:
+            return
+        found = iter(await self.look(partial(self._owners.places_of, wanted)))
+        for number, sought in doubtful.items():
+            own, *originals = [next(found) for _ in sought] or [Place(None, None)]
+            before = (own.decided, own.reversed, *(original.decided for original in originals))
+            buckets[number] = next((bucket for bucket in before if bucket is not None), buckets[number])
 
     async def _place_of(self, arrived: Arrived) -> _Place:
         """What a frame's own bytes say of its bucket: the same for ever."""

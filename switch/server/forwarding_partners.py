@@ -22,7 +22,7 @@ from switch.hsm.port import Key, ZonePin
 from switch.iso8583 import Message
 from switch.ledger import LedgerError
 from switch.ledger.model import bucket_of_member
-from switch.ledger.postgres_owners import Owner, PostgresOwners, Whereabouts
+from switch.ledger.postgres_owners import Owner, PostgresOwners, Sought, Whereabouts
 from switch.server import forwarding_link as link
 from switch.server.pipeline import MALFUNCTION, PIN_UNAVAILABLE, UNAVAILABLE, Decision, ZoneBlock
 
@@ -232,13 +232,21 @@ class SharedDecider:
         self._placing = None
 
     def _looked_up(self, waiting: Sequence[_Waiting]) -> tuple[Whereabouts, dict[bytes, int]]:
-        """Owners and members of identifiers; and where what was decided before is. On a thread."""
+        """Owners and members of identifiers; and where what was decided before is, or was reversed before it
+        came. On a thread."""
         identifiers = [one.request.identifier for one in waiting if one.request.identifier]
         where = self._ledger.look(identifiers, ())
         identities = list({identity for one in waiting for identity in one.identities})
-        buckets = self._ledger.buckets_of(identities) if identities else []
-        found = zip(identities, buckets, strict=True)
-        return where, {identity: bucket for identity, bucket in found if bucket is not None}
+        places = self._ledger.places_of([Sought(one) for one in identities]) if identities else []
+        own = {one.request.identity for one in waiting}
+        found = {}
+        for identity, place in zip(identities, places, strict=True):
+            bucket = place.decided
+            if bucket is None and identity in own:
+                bucket = place.reversed
+            if bucket is not None:
+                found[identity] = bucket
+        return where, found
 
     # ------------------------------------------------------------ asking
 

@@ -100,8 +100,9 @@ ORIGINAL_DIGITS = 20  # of DE 90: MTI, STAN, date and time of the original; zero
 SIGN_ON, SIGN_OFF, ECHO = "001", "002", "301"
 COUNTERS_TAG = "39"  # of DE 48, at sign-on
 
-# One commit carries at most this many entries: its statements run on the event loop, about 2 ms at this size.
-LARGEST_BATCH = 128
+# One commit carries at most this many entries. What terminals and merchants add up to is written once for
+# all, 6 % less work each than with 128, with more it stays so; its statements run on the event loop, 3 ms.
+LARGEST_BATCH = 192
 # Members with something due that join a batch: a job over a million of them must not be felt.
 DUE_PER_BATCH = 16
 # A commit that failed is asked again once: a passing fault costs nothing, a lasting one is not hammered at.
@@ -422,7 +423,8 @@ class Pipeline:
         start = engine.start()
         self._state: State | None = State(start)  # None: to be read again
         self._day = BusinessDay(start.business_date, clock.local().date(), clock.monotonic())
-        self._newest_day = _date_of(start.business_date) if start.business_date else date.min
+        self._newest = start.business_date
+        self._newest_day = date.fromisoformat(self._newest) if self._newest else date.min
         self._marks = KeyMarks(start.key_marks)
         self._turns: dict[str, asyncio.Future[None]] = {}
         self._hsm_told_ms: dict[tuple[str, Fault], int] = {}
@@ -531,15 +533,17 @@ class Pipeline:
             self._replayed(peer, frame, message)
         elif operation is None:
             self._refuse(sending, message, INVALID_TRANSACTION)
-        else:
+        elif "48" in message.fields:
             self._authentic(peer, frame, message, sending, operation, standing)
+        else:
+            self._checked(peer, frame, message, sending, operation, standing)
 
     def _sender(self, peer: Peer, frame: Frame, message: Message, mac: bytes) -> Sending | None:
         """Who sends, when key serial, DE 41, DE 42 and certificate name one terminal in service; else None,
         and the frame is refused."""
         fields = message.fields
-        name, key_serial = str(fields["41"]), fields.get("53")
-        if not isinstance(key_serial, bytes):
+        name, key_serial, acceptor = str(fields["41"]), fields.get("53"), fields.get("42")
+        if type(key_serial) is not bytes:
             peer.report("message incomplete", terminal=name, path="53", problem="mandatory, missing")
             self._refuse_unauthenticated(peer, frame, message, FORMAT_ERROR)
             return None
@@ -551,11 +555,11 @@ class Pipeline:
             problem = "blocked"
         elif terminal.acceptor_blocked:
             problem = "acceptor blocked"
-        elif fields.get("42") not in (None, terminal.acceptor):
+        elif acceptor != terminal.acceptor and acceptor is not None:
             problem = "another acceptor's"
         elif key_serial[0] != KEY_SET or serial[:INITIAL_KEY_BYTES] != terminal.initial_key_id:
             problem = "another terminal's key serial"
-        elif peer.certified not in (None, name):
+        elif (certified := peer.certified) is not None and certified != name:
             problem = "another terminal's certificate"
         elif (base_key := self._base_keys.get(serial[:BDK_ID_BYTES])) is None:
             problem = "its BDK is not in the key store"
@@ -612,9 +616,9 @@ class Pipeline:
     def _authentic(
         self, peer: Peer, frame: Frame, message: Message, sending: Sending, operation: str, standing: Standing
     ) -> None:
-        """A message whose MAC is good: enciphered tags and taps are opened first."""
-        tags = message.fields.get("48", ())
-        if tags and not peer.is_private:
+        """A message with tags whose MAC is good: enciphered ones and taps are opened first."""
+        tags = message.fields["48"]
+        if not peer.is_private:
             for tag, what in self._hidden_tags.items():
                 if tag in tags:
                     peer.report(f"{what} in clear", terminal=sending.terminal)
@@ -759,7 +763,8 @@ class Pipeline:
             self._say_unavailable(work)
             return
         self._queue.append(work)
-        self._wake()
+        if not self._committing:
+            self._wake()
 
     def _wake(self) -> None:
         if not self._committing:
@@ -797,8 +802,10 @@ class Pipeline:
     def _on_ledgers_day(self, now: datetime) -> datetime:
         """The time of day that the clock says, on its day or, when it was set back, on the ledger's: what
         terminals send today is not of a far future, and a reversal of it not refused."""
-        if self._state is not None and self._state.business_date:
-            self._newest_day = _date_of(self._state.business_date)
+        state = self._state
+        if state is not None and state.business_date != self._newest:
+            self._newest = state.business_date
+            self._newest_day = date.fromisoformat(self._newest)
         return now if now.date() >= self._newest_day else datetime.combine(self._newest_day, now.timetz())
 
     def confirm_day(self, confirmed: date) -> bool:
@@ -1000,17 +1007,19 @@ class Pipeline:
                 self._decide_due(self._state, item, now_ms)
                 continue
             outcome = self._decide_one(self._state, batch, item, now_ms)
-            batch.sends_away |= _sends_away(outcome)
+            if self._placing is not None:
+                batch.sends_away |= _sends_away(outcome)
             if isinstance(item, _PartnerWork):
                 waiting |= outcome is None
                 self._decided(item, outcome, batch.partners)
                 continue
-            if outcome is None:
-                waiting = True
-            elif isinstance(outcome, Entry):
+            if isinstance(outcome, Entry):
                 if outcome.response_code == WRONG_CARD:
                     item.peer.alarm("card verification value wrong", terminal=outcome.terminal)
-                answers.append(_Answer(item.sending, outcome.answer, self._delivery(item, outcome)))
+                delivery = self._delivery(item, outcome) if outcome.operation == "code" else None
+                answers.append(_Answer(item.sending, outcome.answer, delivery))
+            elif outcome is None:
+                waiting = True
             elif isinstance(outcome, Repeat):
                 answers.append(_Answer(item.sending, outcome.entry.answer))
                 if not _is_of(outcome.entry, item.sending):
@@ -1357,8 +1366,8 @@ class Pipeline:
     # ------------------------------------------------------------ out
 
     def _delivery(self, item: _Work, entry: Entry) -> _Delivery | None:
-        """What a decided request has delivered before its answer goes out."""
-        if item.request.operation != "code" or entry.response_code != APPROVED:
+        """What a decided request for a one-time code has delivered before its answer goes out."""
+        if entry.response_code != APPROVED:
             return None
         assert self._state is not None
         mobile = self._state.mobile(entry.member)
@@ -1558,11 +1567,6 @@ def _sends_away(outcome: object) -> bool:
     if type(outcome) is Repeat:
         outcome = outcome.entry
     return type(outcome) is Entry and outcome.operation.startswith("transfer")
-
-
-@lru_cache(maxsize=8)
-def _date_of(day: str) -> date:
-    return date.fromisoformat(day)
 
 
 def _digest_of(item: _Item) -> bytes:

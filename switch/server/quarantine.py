@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 DIGEST_BYTES = 16
 STOPS = 2  # of the process on one digest, until an operator looks at it
-# Digests remembered; a batch that broke as a whole leaves 128. When all are taken the oldest suspect leaves.
+# Digests remembered; a batch that broke as a whole leaves 208. When all are taken the oldest suspect leaves.
 PLACES = 512
 
 _MAGIC = b"vafa under way 1"

@@ -30,7 +30,7 @@ class Waiting(Protocol):
 class Sending:
     """A request whose MAC is to be, or was, found good. mac: empty when the frame has none."""
 
-    __slots__ = ("_answer", "_peers", "base_key", "mac", "serial", "terminal")
+    __slots__ = ("_answer", "_peers", "base_key", "counter", "initial_key", "mac", "serial", "terminal")
 
     def __init__(
         self, terminal: str, base_key: Key, serial: bytes, mac: bytes, peer: Waiting, tpdu: bytes | None
@@ -38,17 +38,11 @@ class Sending:
         self.terminal = terminal
         self.base_key = base_key
         self.serial = serial
+        self.initial_key = serial[:INITIAL_KEY_BYTES]
+        self.counter = int.from_bytes(serial[INITIAL_KEY_BYTES:])
         self.mac = mac
         self._peers: list[tuple[Waiting, bytes | None]] | None = [(peer, tpdu)]  # None: finished
         self._answer: bytes | None = None
-
-    @property
-    def initial_key(self) -> bytes:
-        return self.serial[:INITIAL_KEY_BYTES]
-
-    @property
-    def counter(self) -> int:
-        return int.from_bytes(self.serial[INITIAL_KEY_BYTES:], "big")
 
     def is_same(self, serial: bytes, mac: bytes) -> bool:
         """Whether a frame with this serial and this good MAC is this sending once more."""

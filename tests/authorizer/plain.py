@@ -213,6 +213,7 @@ class Sale:
     earned: int = 0
     opened: int = 0  # of it, what came into the lot
     lot: Lot | None = None
+    place: str = OPEN
     money: int = 0
     earned_back: int = 0  # of a split sale
     back_rial: int = 0
@@ -221,6 +222,7 @@ class Sale:
     reversed: bool = False
     original: Sale | None = None
     before: tuple[int, int] = (0, 0)
+    after: tuple[int, int] = (0, 0)
     other: str = ""
     others_lots: dict[Lot, int] = field(default_factory=dict)
     given: dict[Lot, int] = field(default_factory=dict)
@@ -325,12 +327,12 @@ class Town:
         )
         if declined:
             return declined
-        self._award(sale, card, sale.amount, day)
+        self._award(sale, card, sale.amount, day, today)
         self.counted.append(sale)
         card.active = today
         return "00"
 
-    def _award(self, sale: Sale, card: Card, amount: int, day: int) -> None:
+    def _award(self, sale: Sale, card: Card, amount: int, day: int, today: int) -> None:
         sale.version = version = self.on(day)
         sale.earned = points = version.award(amount)
         if not points:
@@ -342,7 +344,7 @@ class Town:
         begins = day + version.pending
         sale.lot = Lot(sale.acceptor, version.price, version.priority, begins, ends, self.born)
         self.totals["issued", sale.acceptor] += points
-        place = WAITING if version.pending else OPEN
+        sale.place = place = WAITING if begins > today else OPEN
         left = points if place == WAITING else card.pay_debt(points)
         sale.opened = left
         if left:
@@ -373,7 +375,7 @@ class Town:
         self.totals["redeemed", sale.acceptor] += points
         self.totals["payable", sale.acceptor] += sale.amount
         if sale.money:
-            self._award(sale, card, sale.money, day)
+            self._award(sale, card, sale.money, day, today)
         return "00"
 
     def capture(self, sale: Sale, hold: Sale, points: int, today: int) -> str:
@@ -433,6 +435,7 @@ class Town:
         self._give_back(sale, original, points, points * ratio, today)
         original.back_rial += sale.amount
         original.back_points += points
+        sale.after = original.back_rial, original.back_points
         return "00"
 
     def take_back(self, sale: Sale, original: Sale, today: int) -> str:
@@ -464,37 +467,59 @@ class Town:
         self._claw(sale, original, points)
         original.back_rial = goods
         original.back_points += points
+        sale.after = original.back_rial, original.back_points
         return "00"
 
     def _give_split(self, sale: Sale, original: Sale, points: int, today: int) -> None:
         """Of a split sale: points for their part, and the award of the money part made again."""
-        ratio = original.amount // original.spent
-        money = original.back_rial - original.back_points * ratio
         original.back_rial += sale.amount
         original.back_points += points
-        after = original.back_rial - original.back_points * ratio
-        award, most = original.version.award, original.money
-        taken = award(most - min(max(money, 0), most)) - award(most - min(max(after, 0), most))
+        sale.after = original.back_rial, original.back_points
+        taken = self.award_gone(original) - original.earned_back
         if points:
+            ratio = original.amount // original.spent
             self._give_back(sale, original, points, points * ratio, today, before=sale.before[1])
         if taken > 0:
             self._claw(sale, original, taken)
-            original.earned_back += taken
+        elif taken:
+            self._award_again(sale, original, -taken, today)
+        original.earned_back += taken
+
+    def award_gone(self, sale: Sale) -> int:
+        """Of the award of a split sale's money part, what the money that is back has cost."""
+        money = sale.back_rial - sale.back_points * (sale.amount // sale.spent)
+        money = min(max(money, 0), sale.money)
+        return sale.version.award(sale.money) - sale.version.award(sale.money - money)
+
+    def _award_again(self, taking: Sale, sale: Sale, points: int, today: int) -> None:
+        """Points of an award again: what `taking` took, the last first; the rest into the award's lot."""
+        _, _, took, taken = taking.effects
+        of_lots = sum(count for *_, count in took)
+        rest = points - min(points, taken - of_lots)
+        back = self._without_first(took, of_lots - min(rest, of_lots))
+        more = max(points - taken, 0)
+        if more and sale.opened and sale.lot is not None:
+            ends = next((end for lot, _, end, _ in back if lot is sale.lot), sale.lot.ends)
+            back = [(sale.lot, sale.place, ends, more), *back]
+        fresh = self._fresh(taking, sale, today)
+        self.cards[sale.card].give(back, points, today, self.on(today).reopen, fresh)
+        self.totals["issued", sale.acceptor] += points
+
+    def _without_first(self, taken: Took, points: int) -> Took:
+        kept: Took = []
+        for lot, place, ends, count in taken:
+            gone = min(points, count)
+            points -= gone
+            if count > gone:
+                kept.append((lot, place, ends, count - gone))
+        return kept
 
     def _give_back(
         self, sale: Sale, original: Sale, points: int, rial: int, today: int, before: int | None = None
     ) -> None:
         card = self.cards[original.card]
         still = fewer(original.took, original.spent - (original.back_points if before is None else before))
-        still_points = sum(count for *_, count in still)
-        gone = fewer(still, still_points - points)
-        back: Took = []
-        skip = sum(count for *_, count in gone)
-        for lot, place, ends, count in still:
-            over = min(skip, count)
-            skip -= over
-            if count > over:
-                back.append((lot, place, ends, count - over))
+        back = self._without_first(still, sum(count for *_, count in still) - points)
         sale.given = card.give(back, points, today, self.on(today).reopen)
         self.totals["redeemed", original.acceptor] -= points
         self.totals["payable", original.acceptor] -= rial
@@ -597,6 +622,9 @@ class Town:
         assert original is not None
         card = self.cards[sale.card]
         points, rial, taken, taken_points = sale.effects
+        if (original.back_rial, original.back_points) != sale.after:
+            self._unfollow_between(sale, original, today)
+            return
         if taken_points:
             card.give(taken, taken_points, today, self.on(today).reopen, self._fresh(sale, original, today))
             self.totals["issued", original.acceptor] += taken_points
@@ -604,12 +632,40 @@ class Town:
             card.claw_back(sale.given, points)
             self.totals["redeemed", original.acceptor] += points
             self.totals["payable", original.acceptor] += rial
-        if original.kind == "redeem" or original.kind == "capture":
+        if original.kind == "earn":
+            original.back_points -= taken_points
+        else:
             original.back_points -= points
             original.earned_back -= taken_points
-        else:
-            original.back_points -= taken_points
         original.back_rial -= sale.amount
+
+    def _unfollow_between(self, sale: Sale, original: Sale, today: int) -> None:
+        """Others came after: the points that it told, from where the last ones went."""
+        card = self.cards[original.card]
+        original.back_rial -= sale.amount
+        points, _, _, taken = sale.effects
+        if original.kind == "earn":
+            original.back_points -= taken
+            self._award_again(sale, original, taken, today)
+            return
+        ratio = original.amount // original.spent
+        given = fewer(original.took, original.spent - original.back_points + points)
+        given = self._without_first(given, original.spent - original.back_points)
+        original.back_points -= points
+        if original.money and original.earned:
+            again = original.earned_back - self.award_gone(original)
+            original.earned_back -= again
+            if again > 0:
+                self._award_again(sale, original, again, today)
+            elif again:
+                card.claw_back({original.lot: -again} if original.lot else {}, -again)
+                self.totals["issued", original.acceptor] += again
+        got: dict[Lot, int] = defaultdict(int)
+        for lot, _, _, count in given:
+            got[lot] += count
+        card.claw_back(got, points)
+        self.totals["redeemed", original.acceptor] += points
+        self.totals["payable", original.acceptor] += points * ratio
 
     def _fresh(self, taking: Sale, sale: Sale, today: int) -> Lot:
         """A lot as the sale's award, as old as what took it, but of today and to be spent at once."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -343,6 +345,116 @@ def test_a_void_of_a_split_sale_tells_the_points_that_paid() -> None:
     assert shop.wallet(CARD).balance == 100
 
 
+# ---------------------------------------------------------------- any order of returns and their reversals
+
+# What is done one after another: a part of the sale in thousandths, or the reversal of an earlier one.
+STEPS = st.lists(
+    st.one_of(st.integers(1, 400), st.integers(0, 9).map(lambda which: -1 - which)), min_size=3, max_size=9
+)
+
+
+def back_and_forth(
+    shop: Shop, sale: Entry, operation: str, whole: int, steps: list[int]
+) -> Iterator[list[Entry]]:
+    """Play the steps, then give all back that is left; what stands after each."""
+    there: list[Entry] = []
+    for step in [*steps, 1_000]:
+        back = sum(entry.amount for entry in there)
+        if step > 0:
+            amount = min(max(whole * step // 1_000, 1), whole - back)
+            if amount:
+                there.append(shop.follow(operation, sale, amount))
+                assert there[-1].response_code == "00"
+        elif there:
+            entry = there.pop((-1 - step) % len(there))
+            assert shop.reverse(entry, follows=rrn(sale)).response_code == "00"
+        yield there
+
+
+def told(there: list[Entry]) -> int:
+    """Points of all these answers."""
+    return sum(int(tag(entry, "01")) for entry in there)
+
+
+@given(STEPS)
+def test_returns_take_what_their_answers_told_whatever_was_reversed(steps: list[int]) -> None:
+    shop = Shop(smallest_purchase=30_000, points_per_step=3, largest_award=40, price=333)
+    shop.activate(CARD)
+    sale = shop.decide(shop.request("earn", CARD, amount=163_333))
+    award = shop.authorizer._program.on(1).award
+    before = 0
+    for there in back_and_forth(shop, sale, "return", 163_333, steps):
+        taken, left = told(there), 40 - told(there)
+        assert shop.lots(CARD) == ([(sale.id, left)] if left else [])
+        assert -shop.total(AccountKind.RECEIVABLE, Unit.RIAL) == 40 * 333 // 1_000 * left // 40
+        if there and there[-1] is shop.entries[-1]:  # a return mends what reversals left too small
+            back = sum(entry.amount for entry in there)
+            assert taken == max(40 - award(163_333 - back), before)
+        before = taken
+    assert before == 40
+
+
+@given(STEPS)
+def test_refunds_give_what_their_answers_told_whatever_was_reversed(steps: list[int]) -> None:
+    """And the lots are those that were taken last, however the points came back."""
+    shop = Shop(expiry="rolling", expiry_days=30)
+    shop.activate(CARD)
+    lots = []
+    for _ in range(4):
+        lots.append(shop.earn(CARD, 5).id)
+        shop.later(days=1)
+    sale = shop.redeem(CARD, 20)
+    before = 0
+    for there in back_and_forth(shop, sale, "refund", 2_000, steps):
+        points = told(there)
+        last_taken_first = [(lot, min(points - 5 * place, 5)) for place, lot in enumerate(reversed(lots))]
+        assert shop.lots(CARD) == [(lot, count) for lot, count in reversed(last_taken_first) if count > 0]
+        assert shop.total(AccountKind.PAYABLE, Unit.RIAL) == 2_000 - 100 * points
+        if there and there[-1] is shop.entries[-1]:
+            assert points == max(sum(entry.amount for entry in there) // 100, before)
+        before = points
+    assert before == 20
+
+
+@given(
+    STEPS, st.sampled_from(["proportional", "points_first", "money_first"]), st.sampled_from([7, 100, 900])
+)
+def test_goods_of_a_split_sale_are_worth_what_comes_back_whatever_was_reversed(
+    steps: list[int], policy: str, ratio: int
+) -> None:
+    """Each return brings its goods' worth in points and money, its reversal takes just that back; what the
+    money part earned is always the award of the money that remains."""
+    shop = Shop(rial_per_earned_point=350, split_return=policy, rial_per_redeemed_point=ratio)
+    shop.activate(CARD)
+    shop.decide(shop.request("earn", CARD, amount=3_500))
+    sale = shop.decide(
+        shop.request("redeem", CARD, amount=9 * ratio, points=9, sale_amount=9 * ratio + 2_000)
+    )
+    award = shop.authorizer._program.on(1).award
+    points = 0
+    for there in back_and_forth(shop, sale, "return", 9 * ratio + 2_000, steps):
+        points, back = 9 - shop.total(AccountKind.REDEEMED), sum(entry.amount for entry in there)
+        money = min(max(back - points * ratio, 0), 2_000)
+        assert shop.wallet(CARD).balance == 1 + points + award(2_000 - money)
+        assert -shop.total(AccountKind.ISSUED) == 10 + award(2_000 - money)
+        assert shop.total(AccountKind.PAYABLE, Unit.RIAL) == (9 - points) * ratio
+    assert points == 9
+    assert shop.wallet(CARD).balance == 10
+
+
+def test_a_batch_counts_a_reversed_return_as_its_terminal_does() -> None:
+    """What the money part earned is the award of what is left: the first return takes one of two points, the
+    second none, the reversal of the first none as well."""
+    shop = shop_with(100)
+    sale = shop.redeem(CARD, 1, sale_amount=20_100)
+    first, second = shop.follow("return", sale, 99), shop.follow("return", sale, 99)
+    assert [units_moved(entry) for entry in (first, second)] == [1, 0]
+    undone = shop.reverse(first, follows=rrn(sale))
+    assert (units_moved(undone), shop.wallet(CARD).balance) == (1, 100)
+    undone = shop.reverse(second, follows=rrn(sale))
+    assert (units_moved(undone), shop.wallet(CARD).balance) == (0, 101)
+
+
 # ---------------------------------------------------------------- voids
 
 
@@ -500,6 +612,18 @@ def test_an_award_that_waits_can_be_spent_from_its_day_on() -> None:
     assert shop.redeem(CARD, 1).response_code == "51"
     shop.later(days=1)
     assert shop.redeem(CARD, 100).response_code == "00"
+
+
+def test_a_queued_earn_whose_first_day_has_come_does_not_wait() -> None:
+    shop = Shop(pending_days=3)
+    shop.activate(CARD)
+    shop.later(days=9)
+    day = FIRST_DAY.toordinal() + 9
+    queued = {"amount": 100_000, "mti": "0220"}
+    over = shop.decide(shop.request("earn", CARD, transaction_day=day - 3, **queued))
+    assert (tag(over, "02"), tag(over, "04"), shop.wallet(CARD).balance) == (f"{10:012d}", "0101", 10)
+    waits = shop.decide(shop.request("earn", CARD, transaction_day=day - 2, **queued))
+    assert (tag(waits, "04"), shop.wallet(CARD).pending) == ("0103", 10)
 
 
 def test_a_returned_award_is_taken_from_what_waits_first() -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 
 import pytest
@@ -18,6 +19,8 @@ from hypothesis import strategies as st
 
 from switch.hsm import PayShieldHsm
 from switch.hsm.port import Capability, Fault, HsmError, Key, KeyAlgorithm, KeyUse
+from switch.tls import client_context, server_context
+from tests.hsm_sim.certificates import Authority
 
 TOKEN = "S10022M6AC00N0000ABCDEF"
 KEY = Key(TOKEN, KeyUse.MAC, "A1B2C3")
@@ -69,8 +72,8 @@ class Box:
         self.port = 0
         self._server: asyncio.Server | None = None
 
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+    async def start(self, tls: ssl.SSLContext | None = None) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -132,6 +135,13 @@ async def mac_of(hsm: PayShieldHsm, data: bytes) -> bytes | Fault:
     body = b"00160FFF" + TOKEN.encode() + b"%04X" % len(data) + data + b"%00"
     assert mac == hashlib.sha256(body).digest()[:8]
     return mac
+
+
+async def why_not(hsm: PayShieldHsm) -> str:
+    """What a call is refused with."""
+    with pytest.raises(HsmError) as refused:
+        await hsm.mac_generate(KEY, b"data")
+    return str(refused.value)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -502,6 +512,85 @@ def test_a_box_that_is_not_there_is_named() -> None:
         assert await mac_of(hsm, b"data") is Fault.UNAVAILABLE
 
     run(scenario)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("certificates"), "authority")
+
+
+@pytest.mark.parametrize("start", [asyncio.run, uvloop.run])
+@pytest.mark.parametrize(
+    ("uris", "is_asked"),
+    [
+        (("urn:vafa:hsm:box",), True),
+        ((), True),
+        (("https://bank.example/boxes/7",), True),
+        (("urn:vafa:switch:main",), False),
+        (("urn:vafa:terminal:10000001",), False),
+        (("urn:vafa:partner:BANK",), False),
+        (("urn:vafa:hsm:",), False),
+        (("urn:vafa:nobody:box",), False),
+        (("urn:vafa:hsm:box", "urn:vafa:terminal:10000001"), False),
+    ],
+)
+def test_a_certificate_for_another_role_is_asked_nothing(
+    authority: Authority,
+    uris: tuple[str, ...],
+    is_asked: bool,
+    start: Callable[[Coroutine[None, None, None]], None],
+) -> None:
+    """Whoever holds one stands where the box should, under its very address."""
+    certificate, key = authority.issue("somebody", uris=uris)
+
+    async def scenario() -> None:
+        box = Box(well_behaved)
+        box.started = True
+        await box.start(server_context(certificate, key, None))
+        hsm = PayShieldHsm("127.0.0.1", box.port, tls=client_context(authority.path), timeout_s=FOREVER_S)
+        try:
+            if is_asked:
+                await hsm.start()
+                assert isinstance(await mac_of(hsm, b"data"), bytes)
+                return
+            with pytest.raises(HsmError, match="certificate is not an HSM's") as failure:
+                await hsm.start()
+            assert failure.value.fault is Fault.UNAVAILABLE
+            assert box.requests == []
+        finally:
+            await hsm.close()
+            await box.stop()
+
+    start(scenario())
+
+
+def test_a_box_that_turns_into_somebody_else_is_asked_nothing_more(authority: Authority) -> None:
+    """A new connection is looked at like the first one."""
+
+    async def scenario() -> None:
+        box = Box(well_behaved)
+        await box.start(server_context(*authority.issue("box", uris=("urn:vafa:hsm:box",)), None))
+        hsm = PayShieldHsm(
+            "127.0.0.1", box.port, tls=client_context(authority.path), connections=1, timeout_s=FOREVER_S
+        )
+        await hsm.start()
+        try:
+            await box.stop()
+            await box.start(server_context(*authority.issue("shop", uris=("urn:vafa:terminal:1",)), None))
+            box.behaviour = hang_up  # on the old connection; the next one is the other's
+            assert await mac_of(hsm, b"last") is Fault.UNAVAILABLE
+            asked = len(box.requests)
+            async with asyncio.timeout(FOREVER_S):
+                for _ in itertools.count():
+                    if "certificate is not an HSM's" in await why_not(hsm):
+                        break
+                    await asyncio.sleep(0.001)
+            assert len(box.requests) == asked
+        finally:
+            await hsm.close()
+            await box.stop()
+
+    asyncio.run(scenario())
 
 
 def test_a_box_that_says_nothing_is_not_waited_for() -> None:

@@ -15,7 +15,7 @@ from switch.authorizer.identity import rrn_of
 from switch.hsm.port import Key, KeyUse, PinFormat, ZonePin
 from switch.iso8583 import Message
 from switch.ledger import LedgerUnavailable
-from switch.ledger.postgres_owners import Whereabouts
+from switch.ledger.postgres_owners import Place, Sought, Whereabouts
 from switch.server import forwarding_partners
 from switch.server.forwarding_link import Asked, Decided
 from switch.server.forwarding_partners import AGAIN_S, WATCHED_S, Seen, SharedDecider, decide_for
@@ -44,6 +44,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.in_ledger: dict[bytes, int] = {}
+        self.reversed: dict[bytes, int] = {}
         self.looked_up: list[bytes] = []
         self.member: int | None = MEMBER_THERE
         self.is_away = False
@@ -53,9 +54,9 @@ class Ledger:
             raise LedgerUnavailable("away")
         return Whereabouts((), tuple(self.member for _ in identifiers), ())
 
-    def buckets_of(self, identities: Sequence[bytes]) -> list[int | None]:
-        self.looked_up += identities
-        return [self.in_ledger.get(one) for one in identities]
+    def places_of(self, sought: Sequence[Sought]) -> list[Place]:
+        self.looked_up += [one.identity for one in sought]
+        return [Place(self.in_ledger.get(one.identity), self.reversed.get(one.identity)) for one in sought]
 
 
 class World:
@@ -164,6 +165,17 @@ def test_it_goes_where_it_was_decided_or_what_it_is_about_lies(
         assert await world.ask_for(asked(**changes)) == YES
         assert [bucket for bucket, _ in world.questions] == ([THERE] if expected == THERE else [])
         assert len(world.decided_here) == (expected == HERE)
+
+    played(story)
+
+
+def test_it_goes_where_its_reversal_came_first_and_a_reversal_where_its_card_leads() -> None:
+    async def story() -> None:
+        world = World(said(NO))
+        world.ledger.member, world.ledger.reversed = None, {identity(0): THERE, identity(9): THERE}
+        assert await world.ask_for(asked()) == NO
+        assert await world.ask_for(asked(1, original=identity(9))) == YES
+        assert len(world.questions) == len(world.decided_here) == 1
 
     played(story)
 

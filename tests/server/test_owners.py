@@ -272,6 +272,30 @@ def test_a_replaced_card_leads_to_its_member_and_its_old_requests_to_where_they_
     assert desk.exchange(asked) == unknown
 
 
+def test_an_early_reversal_is_known_though_its_card_was_given_to_another_owners_member(
+    desks: tuple[TerminalSide, TerminalSide], sharing: Sharing
+) -> None:
+    desk, other = desks
+    old, new, newest = sharing.card_in(LOW), sharing.card_in(HIGH), sharing.card_in(HIGH)
+    assert desk.ask(desk.activation(old, f52=pin("4711", old)))["39"] == "00"
+
+    def replaced(card: str, by: str) -> None:
+        asked = Message("0300", desk.fields(card, "750000", f48={"0B": by}, f52=pin("4711", card)))
+        assert desk.ask(asked)["39"] == "00"
+
+    early = desk.earn(new, 1_000_000)
+    assert desk.ask(desk.reversal_of(early))["39"] == "00"  # nobody's card yet: at its own bucket's owner
+    replaced(old, new)
+    late = desk.ask(early)
+    assert late["39"] == "94"
+    assert desk.ask(early) == late  # however often
+    advice = Message("0220", desk.earn(new, 2_000_000).fields)
+    assert desk.ask(desk.reversal_of(advice))["39"] == "00"  # where the card leads to now
+    replaced(new, newest)  # and is nobody's again
+    assert desk.ask(Message("0221", advice.fields))["39"] == "94"
+    assert (desk.points(newest), other.points(newest)) == (0, 0)
+
+
 def test_a_mobile_number_leads_to_its_member_from_either_process(
     desks: tuple[TerminalSide, TerminalSide], sharing: Sharing
 ) -> None:

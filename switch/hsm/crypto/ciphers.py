@@ -6,12 +6,13 @@ K K K, double length as K1 K2 K1 (ISO/IEC 18033-3).
 
 from __future__ import annotations
 
-import hmac
+from collections.abc import Callable
+from hmac import compare_digest
 from itertools import pairwise
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.algorithms import AES, AES128
 from cryptography.hazmat.primitives.ciphers.modes import CBC, ECB
 
 AES_BLOCK_BYTES = 16
@@ -30,44 +31,43 @@ def same(left: bytes | str, right: bytes | str) -> bool:
 
     The only comparison allowed for MACs, check values, PVVs, CVVs and verifiers.
     """
+    if type(left) is bytes and type(right) is bytes:
+        return compare_digest(left, right)
     if isinstance(left, str):
         left = left.encode()
     if isinstance(right, str):
         right = right.encode()
-    return hmac.compare_digest(left, right)
+    return compare_digest(left, right)
 
 
 class AesPlace:
     """A place that short-lived AES keys pass through, one after another: what `cryptography` sets up for a
     key's object is set up once for all of them, which is half of what a fresh key costs. Whoever puts a key
-    in writes over the one before. key: 16, 24 or 32 bytes to write into. For one thread."""
+    in writes over the one before. For one thread.
 
-    __slots__ = ("_cbc", "_ecb", "algorithm", "key")
+    key: 16, 24 or 32 bytes to write into. Each of the others makes a context of the key that lies here now:
+    block_encryptor: ECB, without state between calls. chained_encryptor, chained_decryptor: CBC from a zero
+    vector; each call goes on where the last one ended. All of them only for whole blocks.
+    """
+
+    __slots__ = ("algorithm", "block_encryptor", "chained_decryptor", "chained_encryptor", "key")
+
+    block_encryptor: Callable[[], CipherContext]
+    chained_encryptor: Callable[[], CipherContext]
+    chained_decryptor: Callable[[], CipherContext]
 
     def __init__(self, key: bytearray | memoryview) -> None:
         self.key = key
         self.algorithm = aes(key)
-        self._ecb = Cipher(self.algorithm, _ECB)
-        self._cbc = Cipher(self.algorithm, _CBC_ZEROS)
+        self.block_encryptor = Cipher(self.algorithm, _ECB).encryptor
+        chained = Cipher(self.algorithm, _CBC_ZEROS)
+        self.chained_encryptor, self.chained_decryptor = chained.encryptor, chained.decryptor
 
     def __repr__(self) -> str:
         return "AesPlace(hidden)"
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a key is not copied or stored")
-
-    def block_encryptor(self) -> CipherContext:
-        """ECB under the key that lies here now, without state between calls. Only for whole blocks."""
-        return self._ecb.encryptor()
-
-    def chained_encryptor(self) -> CipherContext:
-        """CBC from a zero vector under the key that lies here now; each call goes on where the last one
-        ended. Only for whole blocks."""
-        return self._cbc.encryptor()
-
-    def chained_decryptor(self) -> CipherContext:
-        """The opposite of `chained_encryptor`."""
-        return self._cbc.decryptor()
 
 
 def aes_block_encryptor(key: bytes) -> CipherContext:
@@ -162,8 +162,10 @@ def xor(left: bytes, right: bytes) -> bytes:
     return (int.from_bytes(left) ^ int.from_bytes(right)).to_bytes(len(left))
 
 
-def aes(key: bytes | bytearray | memoryview) -> AES:
+def aes(key: bytes | bytearray | memoryview) -> AES | AES128:
     """The key as an algorithm object. Raises ValueError for a length that AES doesn't know."""
+    if len(key) == 16:
+        return AES128(key)  # whose length is known without asking
     if len(key) not in AES_KEY_BYTES:
         raise ValueError(f"an AES key has 16, 24 or 32 bytes, not {len(key)}")
     return AES(key)

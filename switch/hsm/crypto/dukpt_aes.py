@@ -22,6 +22,7 @@ UPDATE_COUNTER = 0xFFFFFFFF  # no transaction has it: its key protects the termi
 PARENTS_KEPT = 16384  # some 2 live parents each for 8000 terminals, about 16 MiB
 
 _VERSION = 1
+_number = int.from_bytes
 
 
 class Usage(IntEnum):
@@ -125,13 +126,15 @@ class Deriver:
     terminal share those parents. Bounded, least recently used leaves first. For one thread.
     """
 
-    __slots__ = ("_base_key", "_head", "_next", "_own", "_parents", "_parents_kept")
+    __slots__ = ("_base_key", "_head", "_next", "_own", "_parents", "_parents_kept", "_room")
 
     def __init__(self, base_key: bytes, parents_kept: int = PARENTS_KEPT) -> None:
         self._base_key = base_key
         self._own = _algorithm_of(base_key)
         self._head = _head(Usage.DERIVATION, self._own)
-        self._next = AesPlace(bytearray(len(base_key)))  # where each derived key becomes a cipher
+        # Where each derived key becomes a cipher. A cipher call into a buffer asks for a block more.
+        self._room = bytearray(len(base_key) + AES_BLOCK_BYTES)
+        self._next = AesPlace(memoryview(self._room)[: len(base_key)])
         # By serial, with counter 0 for the initial key.
         self._parents: OrderedDict[bytes, CipherContext] = OrderedDict()
         self._parents_kept = parents_kept
@@ -172,7 +175,9 @@ class Deriver:
         return _derive(self._transaction_key(serial), _head(usage, algorithm), serial[4:12], algorithm)
 
     def _transaction_key(self, serial: bytes) -> CipherContext:
-        counter = counter_of(serial)
+        counter = _number(serial[8:])
+        if len(serial) != SERIAL_BYTES or not 0 < counter.bit_count() <= MOST_COUNTER_ONES:
+            counter_of(serial)  # says what is wrong with it
         if counter & 1:  # an odd counter is nobody's parent
             return self._child(serial, counter)
         return self._parent(serial, counter)
@@ -195,13 +200,17 @@ class Deriver:
 
     def _child(self, serial: bytes, counter: int) -> CipherContext:
         above = counter & (counter - 1)
-        parent = self._parent(serial[:8] + above.to_bytes(4), above)
-        place = self._next
-        if self._own is _AES_128:
-            place.key[:] = parent.update(self._head + serial[4:])
+        parent_serial = serial[:8] + above.to_bytes(4, "big")
+        parent = self._parents.get(parent_serial)
+        if parent is None:
+            parent = self._parent(parent_serial, above)
         else:
-            place.key[:] = _derive(parent, self._head, serial[4:], self._own)
-        return place.block_encryptor()
+            self._parents.move_to_end(parent_serial)
+        if self._own is _AES_128:
+            parent.update_into(self._head + serial[4:], self._room)
+        else:
+            self._next.key[:] = _derive(parent, self._head, serial[4:], self._own)
+        return self._next.block_encryptor()
 
 
 @cache  # of ten usages, a few sets are ever asked for

@@ -72,17 +72,20 @@ class TransactionKeys:
 
     def request_mac(self, serial: bytes, data: bytes) -> bytes:
         """The terminal's MAC: 16 bytes of AES-CMAC under usage 2000."""
-        self._take(serial)
+        if serial != self._in_place:
+            self._take(serial)
         return cmac_in(self._request, data)
 
     def response_mac(self, serial: bytes, data: bytes) -> bytes:
         """The host's MAC: 16 bytes of AES-CMAC under usage 2001."""
-        self._take(serial)
+        if serial != self._in_place:
+            self._take(serial)
         return cmac_in(self._response, data)
 
     def open_pin(self, serial: bytes, block: bytes, card: str) -> str:
         """The PIN of a format 4 block under usage 1000. Raises PinBlockError."""
-        self._take(serial)
+        if serial != self._in_place:
+            self._take(serial)
         return open_iso_4_by(self._pin.chained_decryptor(), block, card)
 
     def encrypt(self, serial: bytes, data: bytes, *, from_terminal: bool) -> bytes:
@@ -119,14 +122,13 @@ class TransactionKeys:
 
     def _take(self, serial: bytes) -> None:
         """Put the serial's keys in place."""
-        if serial == self._in_place:
-            return
-        keys = self._kept.get(serial)
-        if keys is None:
-            keys = bytearray(_ROOM_BYTES)
-            self.deriver.working_keys_into(keys, serial, _HEADS)
-            self._kept[serial] = keys
+        kept = self._kept.get(serial)
+        if kept is None:
+            self._in_place = None
+            self.deriver.working_keys_into(self._room, serial, _HEADS)
+            self._kept[serial] = self._room[:]
             if len(self._kept) > self._serials_kept:
                 self._kept.popitem(last=False)[1][:] = _NOTHING
-        self._room[:] = keys
+        else:
+            self._room[:] = kept
         self._in_place = serial
