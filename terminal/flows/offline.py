@@ -148,7 +148,7 @@ async def send_next(app):
     content = queue.item(number)
     try:
         if content is None:
-            raise DecodeError("advice", 0, "an item", "none")
+            raise DecodeError("advice", 0)
         moment, fields = unpacked(content), unpack(content[MOMENT_BYTES:])[1]
     except DecodeError:
         # Nothing can be sent of it; that it was there stays in the batch.
