@@ -36,7 +36,7 @@ from tools import firmware_tree, micropython
 HEAP: Final = "heapsize=512k"
 MODULE: Final = "terminal.main"
 BOOT_MODULE: Final = "terminal.boot"  # of a terminal whose software can be updated
-RESTART: Final = 75  # exit code by which the firmware asks to be started again, see terminal.hal.slot_files
+RESTART: Final = 75  # exit code by which the firmware asks to be started again, see terminal.hal.update
 # Door -> kind, as in terminal.doors.KINDS: what a terminal has when nobody says otherwise.
 DEVICES: Final[Mapping[str, str]] = {
     "reader": "ascii",

@@ -17,6 +17,7 @@ PROGRAM = """\
 import asyncio, os, sys, vfs
 from terminal.drivers.keypad import KEYS
 from terminal.hal import microcontroller as hal
+from terminal.hal.files import Storage
 
 port = int(sys.argv[1])
 
@@ -34,13 +35,13 @@ def storage():
     memory = Memory(16)
     vfs.VfsLfs2.mkfs(memory)
     vfs.mount(vfs.VfsLfs2(memory), "/flash")
-    files = hal.Storage("/flash/kept/")
+    files = Storage("/flash/kept/")
     assert files.read("a") is None and files.size("a") is None
     files.append("a", b"12"); files.append("a", b"345")
     assert files.read("a") == b"12345" and files.size("a") == 5 and files.piece("a", 1, 3) == b"234"
     files.replace("a", b"new")
     assert files.read("a") == b"new" and os.listdir("/flash/kept") == ["a"]
-    hal.Storage("/flash/kept").remove("a"); files.remove("a")
+    Storage("/flash/kept").remove("a"); files.remove("a")
     assert files.read("a") is None
     try:
         files.append("b", bytes(100000))
@@ -96,7 +97,7 @@ class Up:
         pass
 
 async def line():
-    tcp = hal.TcpLine(Up(), "127.0.0.1", port)
+    tcp = hal.NetworkLine(Up(), "127.0.0.1", port)
     await asyncio.wait_for(tcp.connect(), 5)
     assert tcp.send(b"ask") == 3
     assert await asyncio.wait_for(tcp.read(), 5) == b"answer"
