@@ -1,7 +1,8 @@
 """What microcontrollers have in common, as far as it runs without their hardware: on the real MicroPython.
 
 Storage on a littlefs in memory, the wires that a board file names, a matrix of keys on pins that are played,
-TCP over a real socket. UART, I2C, SPI and the network itself need the chip.
+TCP over a real socket. How they start: slots on a littlefs, the image run from a ROMFS in memory, and the power
+cut at each write to either. UART, I2C, SPI and the network itself need the chip.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import os
 import socket
 import subprocess
 import threading
+from pathlib import Path
 
-from tools import firmware_tree, micropython
+from tools import firmware_bundle, firmware_tree, fw_build, micropython
 
 PROGRAM = """\
 import asyncio, os, sys, vfs
@@ -139,3 +141,200 @@ def test_what_runs_without_the_hardware() -> None:
         )
         peer.join()
     assert run.stdout.split() == ["storage", "wires", "line", "keys"], run.stdout + run.stderr
+
+
+STARTING = """\
+import json, os, sys, vfs
+from terminal import slots
+from terminal.hal import rom as rom_of
+from terminal.hal.files import SlotFiles, Storage
+
+BLOCK, ROM_BLOCK = 4096, 256
+
+class Cut(Exception):
+    pass
+
+class Power:
+    left = -1
+
+def cut():
+    Power.left -= 1
+    return Power.left == -1
+
+class Flash(bytearray):
+    # A block device that can be read as memory. Erased is all ones, and writing only makes zeros.
+    block = BLOCK
+    def readblocks(self, number, buffer, at=0):
+        start = number * self.block + at
+        buffer[:] = self[start : start + len(buffer)]
+    def writeblocks(self, number, buffer, at=None):
+        if at is None:
+            self.ioctl(6, number)
+        is_cut = cut()
+        start = number * self.block + (at or 0)
+        for place in range(len(buffer) // 2 if is_cut else len(buffer)):
+            self[start + place] &= buffer[place]
+        if is_cut:
+            raise Cut
+    def ioctl(self, operation, number):
+        if operation == 6:
+            is_cut = cut()
+            start, count = number * self.block, self.block // 2 if is_cut else self.block
+            self[start : start + count] = b"\\xff" * count
+            if is_cut:
+                raise Cut
+        return {4: len(self) // self.block, 5: self.block}.get(operation, 0)
+
+class Rom(Flash):
+    block = ROM_BLOCK
+
+class Machine:
+    @staticmethod
+    def reset():
+        raise SystemExit("reset")
+
+class Vfs:
+    VfsRom = vfs.VfsRom
+    mount, umount = vfs.mount, vfs.umount
+    @staticmethod
+    def rom_ioctl(operation, number):
+        assert (operation, number) == (2, 0)
+        return rom
+
+sys.modules["machine"], sys.modules["vfs"] = Machine, Vfs
+slot_of = lambda number: SlotFiles("/flash/storage", number)
+
+def mounted():
+    try:
+        vfs.umount("/flash")
+    except OSError:
+        pass
+    vfs.mount(vfs.VfsLfs2(flash), "/flash")
+
+def filled(number, version):
+    files = slot_of(number)
+    files.remove(slots.WHOLE)
+    files.clear()
+    table, image = bundles[version]
+    for name, data in (("TABLE", table), ("firmware.romfs", image), (slots.WHOLE, b"%d" % version)):
+        files.append(name, data)
+
+def started():
+    # What ran: its version; and whether it asked for a start.
+    mounted()
+    ran.clear()
+    try:
+        rom_of.start("/flash/board.json")
+    except SystemExit as ended:
+        return ran, ended.args[0]
+    return ran, None
+
+bundles = {}
+for version, path in ((1, sys.argv[1]), (2, sys.argv[2]), (3, sys.argv[3])):
+    with open(path, "rb") as file:
+        data = file.read()
+    bundles[version] = data[: -int(sys.argv[4 + version - 1])], data[-int(sys.argv[4 + version - 1]) :]
+ran = []
+sys.modules["ran"] = type("ran", (), {"versions": ran})
+image_of = lambda version: bundles[version][1]
+holds = lambda version: bytes(rom[: len(image_of(version))]) == image_of(version)
+
+flash, rom = Flash(b"\\xff" * BLOCK * 64), Rom(b"\\xff" * ROM_BLOCK * 16)
+vfs.VfsLfs2.mkfs(flash)
+mounted()
+storage = Storage("/flash/storage")
+with open("/flash/board.json", "w") as file:
+    json.dump({"storage": "/flash/storage", "update": {"model": "X"}}, file)
+filled(0, 1)
+
+# As it was flashed: no version is on trial, and ROMFS is filled at the first start.
+assert started() == ([1], None) and holds(1)
+
+def at_each_cut(prepare, expected):
+    # However often a start is cut, the next one runs what is expected, whole.
+    mounted()
+    prepare()
+    kept, kept_rom, cuts = bytes(flash), bytes(rom), 0
+    while True:
+        flash[:], rom[:] = kept, kept_rom
+        Power.left = cuts
+        try:
+            # A cut in the copy raises; the file system says it as an OSError, or so does what runs.
+            started()
+            done = Power.left >= 0
+        except (Cut, OSError):
+            done = False
+        Power.left = -1
+        if done:
+            return cuts
+        assert started()[0] == [expected] and holds(expected), (cuts, ran)
+        cuts += 1
+
+def trial():
+    filled(1, 2)
+    slots.put_on_trial(storage, 2)
+print("trial", at_each_cut(trial, 2) > 10)
+slots.is_well(storage)
+assert slots.read(storage).newest == 2
+
+# Version 3 dies at once: three starts, each asks for the next; then 2 is back, cut or not.
+filled(0, 3)
+slots.put_on_trial(storage, 3)
+for _ in range(3):
+    assert started() == ([3], "reset") and holds(3)
+print("back", at_each_cut(lambda: None, 2) > 10)
+assert slots.read(storage).failed == 3
+
+# A damaged file of the slot is no trouble while ROMFS is right; when it is not, the other slot runs.
+filled(0, 1)
+files = slot_of(1)
+image = bytearray(files.read("firmware.romfs")); image[40] ^= 1
+files.replace("firmware.romfs", image)
+assert started()[0] == [2] and holds(2)
+rom[70] ^= 1
+assert started()[0] == [1] and holds(1)
+other = bytearray(slot_of(0).read("firmware.romfs")); other[40] ^= 1
+slot_of(0).replace("firmware.romfs", other)
+assert started()[0] == [1] and holds(1)
+files.remove("TABLE")
+assert started()[0] == [1]
+print("damage")
+"""
+
+MAIN = """\
+import ran
+def start(board_path):
+    ran.versions.append(VERSION)
+    if VERSION == 3:
+        raise ValueError(board_path)
+"""
+
+
+def bundle_of(version: int, place: Path) -> tuple[Path, int]:
+    """A bundle with an image of some blocks, whose one module says its version; and the image's length."""
+    source = place / str(version) / "terminal"
+    source.mkdir(parents=True)
+    (source / "__init__.py").write_text(f"FILLED = {bytes([64 + version]) * 900!r}\n")
+    (source / "main.py").write_text(f"VERSION = {version}\n" + MAIN)
+    tree = firmware_tree.compile_tree(source, place / str(version) / "out")
+    files = {path.relative_to(tree).as_posix(): path.read_bytes() for path in tree.rglob("*.mpy")}
+    image = fw_build.romfs(files)
+    path = place / f"{version}.bundle"
+    path.write_bytes(firmware_bundle.unsigned("X", version, 0, {"firmware.romfs": image}, 1))
+    return path, len(image)
+
+
+def test_a_start_puts_the_slot_into_romfs_wherever_the_power_is_cut(tmp_path: Path) -> None:
+    bundles = [bundle_of(version, tmp_path) for version in (1, 2, 3)]
+    arguments = [str(path) for path, _ in bundles] + [str(length) for _, length in bundles]
+    run = subprocess.run(
+        [micropython.provide(), "-X", "heapsize=2M", "-c", STARTING, *arguments],
+        cwd=firmware_tree.build(),
+        env={**os.environ, "MICROPYPATH": ".frozen:"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    said = [line for line in run.stdout.splitlines() if not line.startswith("{")]
+    assert said == ["trial True", "back True", "damage"]

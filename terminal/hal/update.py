@@ -12,8 +12,8 @@ _VERSION_MOST = 99999999  # digits of the message
 
 class Update:
     """values: of the board file: "model"; "version" of the software that the board came with; "keys" that
-    sign bundles (x and y, 128 hexadecimal digits each); how many of them are "needed". storage: directory that
-    the slots are in. Raises ValueError."""
+    sign bundles (x and y, 128 hexadecimal digits each); how many of them are "needed". storage: directory of
+    the slots. Raises ValueError."""
 
     def __init__(self, values, storage):
         try:
