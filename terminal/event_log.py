@@ -5,6 +5,7 @@ never waits for it and never stops because of it. No card data comes here: see A
 """
 
 from terminal.journal import CHECK_BYTES, check
+from terminal.text import moment_digits
 
 FILES = ("log.0", "log.1")
 FILE_BYTES = 4096  # of each; the older one is given up for a new one
@@ -130,7 +131,7 @@ class EventLog:
         moment = self._clock.wall()
         if moment is None:
             return "+%d" % (self._clock.now_ms() // 1000)
-        return "%04d%02d%02d%02d%02d%02d" % tuple(moment)
+        return moment_digits(moment)
 
     def _lines(self, name):
         """Whole events of a file, oldest first; what is damaged is left out."""

@@ -105,6 +105,16 @@ def later(moment, seconds):
     return date_of(day_number(year, month, day) + days) + (rest // 3600, rest // 60 % 60, rest % 60)
 
 
+def moment_digits(moment):
+    """YYYYMMDDhhmmss of (year, month, day, hour, minute, second)."""
+    return "%04d%02d%02d%02d%02d%02d" % tuple(moment)
+
+
+def moment_of(digits):
+    """Reverse of `moment_digits`."""
+    return (int(digits[:4]),) + tuple([int(digits[at : at + 2]) for at in range(4, 14, 2)])
+
+
 def jalali(year, month, day):
     """The Jalali (year, month, day) of a Gregorian date; exact for Jalali years 1244 to 1472."""
     number = day_number(year, month, day) - _JALALI_FIRST_DAY

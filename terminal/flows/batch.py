@@ -17,13 +17,11 @@ from terminal.batch import (
     following,
 )
 from terminal.flows.dialogue import tell
-from terminal.flows.exchange import TRANSIENT, NoAnswer, NotSent, exchange, line_up, meanwhile
+from terminal.flows.exchange import insist, line_up
 from terminal.flows.member import card_number
-from terminal.flows.offline import packed, send_next, unpacked
-from terminal.flows.outcome import APPROVED_CODE, Outcome, reversal_of
+from terminal.flows.offline import send_next
+from terminal.flows.outcome import APPROVED_CODE, Outcome, number_of, packed, reversal_of, unpacked
 from terminal.flows.present import print_rows
-from terminal.flows.wait import LINE_UP
-from terminal.journal import JournalError
 from terminal.message_tables import TAG_POINTS, TAG_REASON, TAG_REASON_NUMBER
 from terminal.text import grouped
 from terminal.ui.strings import LOCALES, text_of
@@ -92,7 +90,7 @@ async def go_on(app, is_new=False):
 async def closed(app, answer, stan):
     """Act on what the switch says to the totals; False when the batch stays open."""
     code, tags = answer[39], answer.get(48, {})
-    reason, told = tags.get(TAG_REASON), int(tags.get(TAG_REASON_NUMBER, "0"))
+    reason, told = tags.get(TAG_REASON), number_of(tags, TAG_REASON_NUMBER)
     if code == APPROVED_CODE:
         next_step(app, REPORT, 0, AGREED, stan)
     elif code == NOT_AS_HERE:
@@ -165,25 +163,12 @@ def uploaded(app, record, answer):
 
 async def asked(app, first, repeat, fields):
     """Send until the switch has answered for good; the answer's fields."""
-    mti = first
-    while True:
-        if app.line_is_up:
-            try:
-                answer, _ = await exchange(app, app.request(mti, fields))
-                if answer[39] not in TRANSIENT:
-                    return answer
-                mti = repeat
-            except NotSent:
-                pass
-            except NoAnswer:
-                mti = repeat
-            except JournalError as error:
-                app.log("error", str(error))
-            await meanwhile(app, app.settings.reversal_interval_ms)
-        else:
+
+    def show(line_is_up):
+        if not line_is_up:
             app.screens.show("batch", fields[60], text="batch_waits")
-            app.ports.connect()
-            await meanwhile(app, app.settings.reversal_interval_ms, (LINE_UP,))
+
+    return (await insist(app, first, repeat, fields, show))[0]
 
 
 # ---------------------------------------------------------------- the report

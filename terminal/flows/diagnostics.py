@@ -4,7 +4,7 @@ asked for an echo. Nothing of keys but that they are there; nothing of cards.
 
 from terminal.app import SIGN_ON_MS
 from terminal.flows.dialogue import ENTRY_MS, choose
-from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
+from terminal.flows.exchange import ask, line_up
 from terminal.flows.outcome import APPROVED_CODE
 from terminal.flows.present import printed
 from terminal.flows.wait import KEY, Wait
@@ -99,18 +99,10 @@ async def echo(app):
     """Milliseconds that an echo of the switch took; None when there was none. Raises JournalError."""
     if not await line_up(app):
         return None
-    fields = {
-        11: "%06d" % app.stans.take(),
-        41: app.settings.terminal_id,
-        42: app.settings.acceptor_id,
-        70: ECHO,
-    }
+    fields = {41: app.settings.terminal_id, 42: app.settings.acceptor_id, 70: ECHO}
     began_ms = app.clock.now_ms()
-    try:
-        answer, _ = await exchange(app, app.request("0800", fields))
-    except (NotSent, NoAnswer):
-        return None
-    return app.clock.now_ms() - began_ms if answer[39] == APPROVED_CODE else None
+    answer, _ = await ask(app, "0800", fields)
+    return app.clock.now_ms() - began_ms if answer and answer[39] == APPROVED_CODE else None
 
 
 def verdict(is_well):

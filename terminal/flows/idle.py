@@ -28,41 +28,26 @@ CLOSE_AGAIN_MS = 900000  # after a batch was to be closed by itself, whatever ca
 
 # Modules imported where they are needed and given back at rest: where code is loaded into the heap, they take
 # memory only while they work.
-SELDOM = (
-    "terminal.flows.chip",
-    "terminal.flows.diagnostics",
-    "terminal.flows.follow",
-    "terminal.flows.membership",
-    "terminal.flows.offline",
-    "terminal.flows.batch",
-    "terminal.flows.pin_change",
-    "terminal.flows.proof",
-    "terminal.flows.reprint",
-    "terminal.flows.sign_on",
-    "terminal.flows.update",
-    "terminal.bundle",
-    "terminal.signature",
-    "terminal.flows.supervisor",
-    "terminal.flows.till",
-    "terminal.flows.training",
-    "terminal.ui.receipt",
-    "terminal.ui.paper",
-)
+SELDOM = """
+flows.chip flows.diagnostics flows.follow flows.membership flows.offline flows.batch
+flows.pin_change flows.proof flows.reprint flows.sign_on flows.update flows.supervisor flows.till flows.training
+bundle signature ui.receipt ui.paper
+"""
 
 
 # Key of the menu of what is wanted seldom: flow, its module in terminal.flows, the function there; each is
 # called with the application and the flow, and returns an event that is left to handle, or None.
 SELDOM_WANTED = {
-    "1": ("void", "follow", "void"),
-    "2": ("return", "follow", "give_back"),
-    "3": ("copy", "reprint", "reprint"),
-    "4": ("split", "trade", "trade"),
-    "5": ("replace", "membership", "replace"),
-    "6": ("pin_change", "pin_change", "change_pin"),
-    "7": ("block", "membership", "block"),
-    "8": ("unblock", "membership", "unblock"),
-    "9": ("transfer", "membership", "transfer"),
-    "0": ("supervisor", "supervisor", "open_menu"),
+    "1": "void follow void",
+    "2": "return follow give_back",
+    "3": "copy reprint reprint",
+    "4": "split trade trade",
+    "5": "replace membership replace",
+    "6": "pin_change pin_change change_pin",
+    "7": "block membership block",
+    "8": "unblock membership unblock",
+    "9": "transfer membership transfer",
+    "0": "supervisor supervisor open_menu",
 }
 SELDOM_KEYS = "0123456789" + MORE  # on every page of it
 
@@ -144,8 +129,8 @@ async def stop(app):
 async def idle(app):
     """Wait for a card or a menu key; None when the sign-on has run out."""
     app.rest()
-    for name in SELDOM:
-        terminal.forget(name)
+    for name in SELDOM.split():
+        terminal.forget("terminal." + name)
     terminal.collect()  # between transactions nobody waits for it
     asked = app.till.take() if app.till else None
     if asked is not None:
@@ -234,6 +219,6 @@ async def more(app):
     while key == MORE:
         key = await choose(app, page[0], SELDOM_KEYS)
         page = page[1], page[0]
-    flow, module, function = SELDOM_WANTED[key]
+    flow, module, function = SELDOM_WANTED[key].split()
     module = __import__("terminal.flows." + module, None, None, (function,))
     return await getattr(module, function)(app, flow)

@@ -5,7 +5,7 @@ show stars.
 """
 
 from terminal.flows.dialogue import CANCEL, ENTER, ENTRY_MS, MESSAGE_MS, Cancelled, choose, tell, typed
-from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
+from terminal.flows.exchange import ask
 from terminal.flows.member import MOBILE_DIGITS, by_number, joined, pin_digits
 from terminal.flows.outcome import APPROVED_CODE, MESSAGES, why
 from terminal.flows.wait import KEY, TIMEOUT, Wait
@@ -140,19 +140,10 @@ async def ask_code(app, title, member):
     Raises Cancelled, JournalError.
     """
     app.screens.show("processing", title)
-    if not await line_up(app):
-        await tell(app, app.line_trouble or "no_line")
-        return None
     mti, processing_code = MESSAGES["code"]
-    fields = joined(app.heading(processing_code), member)
-    fields[11] = "%06d" % app.stans.take()
-    try:
-        answer, _ = await exchange(app, app.request(mti, fields))
-    except NotSent:
-        await tell(app, app.line_trouble or "no_line")
-        return None
-    except NoAnswer:
-        await tell(app, "no_answer")
+    answer, trouble = await ask(app, mti, joined(app.heading(processing_code), member))
+    if answer is None:
+        await tell(app, trouble)
         return None
     code = answer[39]
     if code != APPROVED_CODE:

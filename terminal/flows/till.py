@@ -6,16 +6,14 @@ The cashier stays master: a sale from the register can be cancelled at the termi
 from terminal.doors.till import CANCELLED, CARD, NO_CARD, NO_LINE, NOT_DONE, STORAGE, TRAINING, UNKNOWN
 from terminal.drivers.till import CLOSE, REPRINT, REVERSE, SALE, TOTALS, Sold
 from terminal.flows.dialogue import CANCEL, Cancelled, tell
-from terminal.flows.outcome import Outcome, reversal_of
+from terminal.flows.outcome import Outcome, reversal_of, unpacked
 from terminal.flows.wait import BAD_CARD, KEY, TIMEOUT, Wait
 from terminal.flows.wait import CARD as MEMBER
 from terminal.journal import JournalError
-from terminal.message import unpack
 from terminal.ui.strings import pair_of
 
 CARD_MS = 90000  # a customer looks for a card; longer than a till waits is no use
 WITH_POINTS, TYPED = "B", "A"
-MOMENT_BYTES = 7  # before the message of a queued earn
 LONGEST_RECEIPT = 32  # letters of DE 62
 
 
@@ -159,9 +157,7 @@ def sold_of(app, request, answer):
         sold = told(app, Outcome(request, answer))
         sold.entry = "MAG" if 35 in reversal_of(request) else "MAN"
     else:
-        from terminal.flows.offline import unpacked
-
-        fields = unpack(request[MOMENT_BYTES:])[1]
+        fields = reversal_of(request)
         sold = Sold(True, "", "", "MAN", fields[11], "", unpacked(request))
         sold.amount = int(fields.get(4, "0"))
         sold.lines = ("POINTS FOLLOW", "STAN " + sold.stan)

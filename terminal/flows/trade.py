@@ -18,7 +18,7 @@ from terminal.flows.dialogue import (
 )
 from terminal.flows.exchange import TRANSIENT, NoAnswer, NotSent, exchange, line_up
 from terminal.flows.member import has_card, has_chip, is_of_program, is_taken, joined, names_card, pin_digits
-from terminal.flows.outcome import APPROVED_CODE, ASKED, FINANCIAL, MESSAGES, Outcome, record_of
+from terminal.flows.outcome import APPROVED_CODE, ASKED, FINANCIAL, MESSAGES, Outcome, number_of, record_of
 from terminal.flows.present import present
 from terminal.flows.reverse import reverse
 from terminal.flows.wait import KEY, Wait
@@ -141,7 +141,7 @@ async def asked_fields(app, flow, title, number):
 
 def points_of(more):
     """The points that fields tell, 0 when they don't."""
-    return int(more.get(48, {}).get(TAG_POINTS, "0"))
+    return number_of(more.get(48, {}), TAG_POINTS)
 
 
 async def first_proof(app, flow, title, member, points):
