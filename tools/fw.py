@@ -202,6 +202,10 @@ def logs(
         bool,
         typer.Option("--kept", help="What it keeps of before: log and counters, by its service port."),
     ] = False,
+    names: Annotated[
+        Path | None,
+        typer.Option(help="Where what runs there was built, to name faults. Default: what was built last."),
+    ] = None,
 ) -> None:
     """Follow what a terminal says of itself, or read what it keeps.
 
@@ -210,13 +214,16 @@ def logs(
       vafa fw logs /dev/ttyUSB0
       vafa fw logs /dev/ttyUSB0 --kept
     """
-    from tools import fw_events, fw_logs
+    from tools import fw_build, fw_events, fw_logs
 
+    if names is not None and not (names / fw_build.NAMES).is_file():
+        raise CommandError(f"{names}: nothing is built there", ExitCode.USAGE, "vafa fw build")
+    known = fw_build.names_in(names) if names else fw_build.last_names()
     if kept:
-        fw_events.show(port, as_json)
+        fw_events.show(port, as_json, known)
         return
 
-    fw_logs.follow(port, as_json, count)
+    fw_logs.follow(port, as_json, count, known)
 
 
 @app.command()
@@ -234,7 +241,7 @@ def run(
     Example:
       vafa fw run --profile shop-1 --terminal 10000001 --to work/shop-1
     """
-    from tools import fw_flash, fw_logs
+    from tools import fw_build, fw_flash, fw_logs
 
     loaded = _load(profile)
     place = _build(loaded, None)
@@ -243,7 +250,7 @@ def run(
         fw_logs.play(loaded, place, target, data, terminal, events)
         return
     fw_flash.flash(loaded, place, fw_flash.identity_of(data, terminal), target, None, typer.echo)
-    fw_logs.follow(target, False, events)
+    fw_logs.follow(target, False, events, fw_build.names_in(place))
 
 
 def _load(profile: Path) -> Profile:

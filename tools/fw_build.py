@@ -25,6 +25,7 @@ PARTITIONS: Final = "partitions.bin"
 BUNDLE: Final = "firmware.bundle"
 MANIFEST: Final = "manifest.json"
 SIZES: Final = "sizes.json"
+NAMES: Final = firmware_tree.NAMES  # what functions are called that a fault is told by; not on the board
 SUMS: Final = "SHA256SUMS"
 BOARD_FILE: Final = "board.json"
 SETTINGS_FILE: Final = "settings.json"
@@ -68,6 +69,19 @@ class Built:
 def place_of(profile: Profile, out: Path | None) -> Path:
     """Where a profile is built, unless told otherwise."""
     return out or CHECKOUT / "build" / "fw" / profile.name
+
+
+def names_in(place: Path) -> firmware_tree.Names:
+    """What functions are called that were built there, for firmware_source.restored."""
+    path = place / NAMES
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def last_names() -> firmware_tree.Names:
+    """The same of what was built last, for whichever profile: they share it."""
+    built = (CHECKOUT / "build" / "fw").glob(f"*/{NAMES}")
+    last = max(built, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return names_in(last.parent) if last else {}
 
 
 def compiled(profile: Profile) -> dict[str, bytes]:
@@ -137,6 +151,8 @@ def build(profile: Profile, out: Path | None = None) -> Built:
     )
     if profile.board.loader == "esptool":
         _write(place / MANIFEST, _json(manifest(profile)))
+    names = firmware_tree.names_of(firmware_tree.build())
+    _write(place / NAMES, _json(names))
     _write(place / SIZES, _json(_report(profile, sizes)))
     written = [path for path in sorted(place.rglob("*")) if path.is_file()]
     sums = "".join(
