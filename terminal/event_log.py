@@ -4,7 +4,7 @@ Events are gathered and written together, an error at once; what was gathered is
 never waits for it and never stops because of it. No card data comes here: see Application.log.
 """
 
-from terminal.journal import CHECK_BYTES, check
+from terminal.journal import checked, unchecked
 from terminal.text import moment_digits
 
 FILES = ("log.0", "log.1")
@@ -84,9 +84,8 @@ class EventLog:
         """Keep the counters."""
         if not self._changes:
             return
-        data = self.digits().encode()
         try:
-            self._storage.replace(COUNTERS_FILE, data + check(data))
+            self._storage.replace(COUNTERS_FILE, checked(self.digits().encode()))
             self._changes = 0
         except OSError:
             pass
@@ -164,8 +163,8 @@ class EventLog:
             data = self._storage.read(COUNTERS_FILE) or b""
         except OSError:
             return
-        digits = data[:-CHECK_BYTES]
-        if digits and check(digits) == data[-CHECK_BYTES:]:
+        digits = unchecked(data)
+        if digits is not None:
             for place in range(min(len(COUNTERS), len(digits) // COUNTER_DIGITS)):
                 self.counters[place] = int(digits[place * COUNTER_DIGITS : (place + 1) * COUNTER_DIGITS])
 

@@ -29,9 +29,9 @@ CLOSE_AGAIN_MS = 900000  # after a batch was to be closed by itself, whatever ca
 # Modules imported where they are needed and given back at rest: where code is loaded into the heap, they take
 # memory only while they work.
 SELDOM = """
-flows.chip flows.diagnostics flows.follow flows.membership flows.offline flows.batch
-flows.pin_change flows.proof flows.reprint flows.sign_on flows.update flows.supervisor flows.till flows.training
-bundle signature ui.receipt ui.paper
+flows.chip flows.diagnostics flows.follow flows.membership flows.offline flows.batch flows.pin_change
+flows.proof flows.reprint flows.sign_on flows.update flows.supervisor flows.till flows.training bundle
+signature ui.receipt ui.paper
 """
 
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 from terminal.flows.dialogue import MESSAGE_MS, choose, tell
 from terminal.flows.proof import ask_secret
 from terminal.flows.wait import KEY, Wait
-from terminal.journal import CHECK_BYTES, JournalError, check
+from terminal.journal import checked, store, stored, unchecked
 from terminal.security import same, wipe
 from terminal.ui.strings import pair_of
 
@@ -119,14 +119,11 @@ def kept(app):
     counts as too many tries at the code of the settings.
     """
     given = app.settings.supervisor
-    try:
-        data = app.storage.read(FILE)
-    except OSError:
-        raise JournalError("supervisor: the storage can't be read")
+    data = stored(app.storage, FILE, "supervisor: the storage")
     if data is None:
         return (0,) + (given or (None, None))
-    content = data[:-CHECK_BYTES]
-    if len(content) != 1 + SALT_BYTES + 2 * HASH_BYTES or check(content) != data[-CHECK_BYTES:]:
+    content = unchecked(data)
+    if content is None or len(content) != 1 + SALT_BYTES + 2 * HASH_BYTES:
         app.log("error", "supervisor: the code can't be read")
         return (TRIES,) + (given or (None, None))
     if given and given[1] != content[-HASH_BYTES:]:
@@ -138,7 +135,4 @@ def keep(app, wrong, salt, expected):
     """Write what `kept` reads, durably. Raises JournalError."""
     given = app.settings.supervisor
     content = bytes([wrong]) + salt + expected + (given[1] if given else bytes(HASH_BYTES))
-    try:
-        app.storage.replace(FILE, content + check(content))
-    except OSError:
-        raise JournalError("supervisor: the storage is full or broken")
+    store(app.storage, FILE, checked(content), "supervisor")
