@@ -187,10 +187,10 @@ class Root:
 
     def told(self, other=None):
         inner = lambda rest, first=self._first: (first, rest, _TABLE[_SECOND], self._twice)
-        return inner(self._pairs), other and other._secret, self._made(), self.b
+        return inner(self._pairs), other and other._secret, self._made(), _asked(), self.b
 
     def _made(self):
-        return _counted(2), _LIMITS, _asked()
+        return _counted(2), _LIMITS
 
     def _by_name(self):
         return "by name"
