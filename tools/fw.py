@@ -73,8 +73,7 @@ def check(profile: Where = HERE) -> None:
     from tools import fw_build
 
     loaded = _load(profile)
-    sizes = fw_build.sizes_of(fw_build.compiled(loaded))
-    fw_build.check_room(loaded, sizes)
+    sizes = fw_build.checked(loaded, fw_build.compiled(loaded))
     devices = ", ".join(f"{door} ({kind})" for door, kind in loaded.kinds.items())
     typer.echo(f"{loaded.path}: {loaded.model} version {loaded.version} on {loaded.board.name}: {devices}")
     typer.echo(f"code {sizes.code_bytes:,}, fonts and strings {sizes.font_bytes:,} bytes: in order")
@@ -150,6 +149,10 @@ def flash(
         Path | None, typer.Option(help="Service port: load the terminal's keys through it afterwards.")
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="With --inject: it may have keys.")] = False,
+    tls: Annotated[
+        Path | None,
+        typer.Option(help="Directory of the terminal's certificate, as `vafa keys ca tls` makes it."),
+    ] = None,
 ) -> None:
     """Put what was built on a board, with the settings of one terminal.
 
@@ -163,7 +166,7 @@ def flash(
     place = fw_build.place_of(loaded, out)
     if not (place / fw_build.SUMS).is_file():
         raise CommandError(f"{place}: nothing is built there", ExitCode.USAGE, "vafa fw build")
-    identity = fw_flash.identity_of(data, terminal)
+    identity = fw_flash.identity_of(data, terminal, tls)
     fw_flash.flash(loaded, place, identity, _target(loaded, port, to), interpreter, typer.echo)
     if inject is not None:
         from tools import keys

@@ -100,7 +100,7 @@ def play(profile: Profile, built: Path, to: Path, data: Path, terminal_id: str, 
     identity = fw_flash.identity_of(data, terminal_id)
     fw_flash.settings_for(profile, identity)
     try:
-        fw_flash.install(profile, built, identity.settings, to, typer.echo)
+        fw_flash.install(profile, built, fw_build.Given(identity.settings), to, typer.echo)
         asyncio.run(_play(profile, built, to, Place(data, terminal_id), count))
     except (TerminalInUse, NoSuchTerminal) as error:
         raise CommandError(
