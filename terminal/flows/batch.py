@@ -191,7 +191,7 @@ async def report(app):
 def report_rows(app, locale):
     """The report of the batch that is being closed, as rows of ui.paper."""
     from terminal.ui.paper import BANNER, CUT, PAIR, RULE, SPACE, TEXT, TITLE
-    from terminal.ui.receipt import moment_texts, pair
+    from terminal.ui.receipt import amount, moment_texts, pair
 
     batch, settings = app.batch, app.settings
     _, _, moment, _, result = batch.step
@@ -205,15 +205,15 @@ def report_rows(app, locale):
     ]
     for tag in sorted(batch.totals):
         entries, rial, points = batch.totals[tag]
-        amount = text_of("rial", locale).format(grouped(rial, locale))
+        in_rial = text_of("rial", locale).format(grouped(rial, locale))
         rows += [
             (RULE,),
-            (PAIR, text_of(LABELS[tag - 1], locale), grouped(entries, locale)),
-            (PAIR, text_of("receipt_amount", locale), amount),
-            (PAIR, text_of("receipt_points", locale), grouped(points, locale)),
+            amount(LABELS[tag - 1], entries, locale),
+            (PAIR, text_of("receipt_amount", locale), in_rial),
+            amount("receipt_points", points, locale),
         ]
     rows.append((RULE,))
     if batch.refused:
-        rows.append((PAIR, text_of("receipt_refused", locale), grouped(batch.refused, locale)))
+        rows.append(amount("receipt_refused", batch.refused, locale))
     rows += [(TEXT, text_of("batch_result_" + RESULTS[result], locale)), (SPACE,), (CUT,)]
     return rows

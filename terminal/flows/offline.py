@@ -4,12 +4,11 @@ Only earns, and only within the limits of the parameters; a refusal is told at o
 member is never promised points or told a balance here.
 """
 
-from terminal.flows.dialogue import RESULT_MS, Cancelled, hold, tell
+from terminal.flows.dialogue import RESULT_MS, Cancelled, hold, tell, until_kept
 from terminal.flows.exchange import TRANSIENT, NoAnswer, NotSent, exchange
 from terminal.flows.member import joined
 from terminal.flows.outcome import Outcome, event_of, packed, record_of, reversal_of, unpacked
 from terminal.flows.present import print_receipt
-from terminal.flows.wait import KEY, Wait
 from terminal.journal import DECLINED, JournalError
 from terminal.message import DecodeError, pack
 from terminal.queue import MOST
@@ -19,7 +18,6 @@ from terminal.ui.strings import pair_of
 ADVICE, REPEAT = "0220", "0221"
 ANSWER = "0230"
 HOUR_S = 3600
-STORAGE_RETRY_MS = 2000
 FIRST_PAUSE_MS = 1000  # after a sending without an answer
 LONGEST_PAUSE_MS = 60000
 
@@ -118,14 +116,7 @@ async def present_queued(app, stan, content, again=False):
     outcome = app.last = recorded(content)
     app.screens.show("approved", pair_of("earn"), text="offline_kept")
     await print_receipt(app, outcome, "last_transaction" if again else None)
-    while True:
-        try:
-            app.journal.told(stan, day_of(outcome.moment), outcome.amount)
-            break
-        except JournalError as error:
-            app.log("error", str(error))
-        app.screens.show("message", text="storage")
-        await Wait((KEY,), STORAGE_RETRY_MS)
+    await until_kept(app, app.journal.told, stan, day_of(outcome.moment), outcome.amount)
     event = outcome.event("queued")
     event["queued"] = str(len(app.queue))
     app.emit(event)

@@ -23,7 +23,7 @@ async def change_pin(app, flow=FLOW):
     if number is None or not is_of_program(member, app.settings.card_prefixes):
         return await tell(app, "card_refused")
     proof = await ask_proof(app, title, member)
-    pin = await ask_new_pin(app, "new_pin", title)
+    pin = await ask_new_pin(app, title)
     try:
         transmission = proof.transmission or app.keys.transmission()
         block = transmission.pin_block(pin, number)

@@ -4,7 +4,17 @@ A clear PIN lives in one bytearray from its first key to its block and is overwr
 show stars.
 """
 
-from terminal.flows.dialogue import CANCEL, ENTER, ENTRY_MS, MESSAGE_MS, Cancelled, choose, tell, typed
+from terminal.flows.dialogue import (
+    CANCEL,
+    ENTER,
+    ENTRY_MS,
+    MESSAGE_MS,
+    Cancelled,
+    choose,
+    edited,
+    tell,
+    typed,
+)
 from terminal.flows.exchange import ask
 from terminal.flows.member import MOBILE_DIGITS, by_number, joined, pin_digits
 from terminal.flows.outcome import APPROVED_CODE, MESSAGES, why
@@ -90,15 +100,15 @@ async def ask_secret(app, screen, title, shortest, longest, other=None):
         wipe(digits)
 
 
-async def ask_new_pin(app, screen, title, other=None):
-    """A PIN keyed in twice, as ask_secret()."""
+async def ask_twice(app, screen, again, title, shortest, longest, other=None):
+    """Digits keyed in twice, at screens of these names, until both agree; as ask_secret()."""
     while True:
-        first = await ask_secret(app, screen, title, SHORTEST_PIN, LONGEST_PIN, other)
+        first = await ask_secret(app, screen, title, shortest, longest, other)
         if first is None:
             return None
         agreed = False
         try:
-            second = await ask_secret(app, "new_pin_again", title, SHORTEST_PIN, LONGEST_PIN)
+            second = await ask_secret(app, again, title, shortest, longest)
             agreed = same(first, second)
             wipe(second)
             if agreed:
@@ -110,6 +120,11 @@ async def ask_new_pin(app, screen, title, other=None):
         await Wait((KEY,), MESSAGE_MS)
 
 
+async def ask_new_pin(app, title, other=None):
+    """A PIN keyed in twice, as ask_secret()."""
+    return await ask_twice(app, "new_pin", "new_pin_again", title, SHORTEST_PIN, LONGEST_PIN, other)
+
+
 async def ask_newcomer(app, title, number):
     """(fields, Proof or None): the mobile number of a new member, when one is given, and its first PIN, when
     it is asked for by WITH_PIN. number: what the PIN block is made over. Raises as ask_proof()."""
@@ -117,21 +132,16 @@ async def ask_newcomer(app, title, number):
     while True:
         app.screens.show("mobile", title, typed(digits))
         kind, key = await Wait((KEY,), ENTRY_MS)
-        if kind == TIMEOUT or (key == CANCEL and not digits):
-            raise Cancelled
-        if key == CANCEL:
-            digits = ""
-        elif key in (ENTER, WITH_PIN):
+        digits = edited(digits, kind, key, MOBILE_DIGITS)
+        if key in (ENTER, WITH_PIN):
             named = by_number(digits)
             if digits and (named is None or 48 not in named):
                 app.screens.show("message", text="number_wrong")
                 await Wait((KEY,), MESSAGE_MS)
                 continue
-            pin = await ask_new_pin(app, "new_pin", title) if key == WITH_PIN else None
+            pin = await ask_new_pin(app, title) if key == WITH_PIN else None
             fields = {48: named[48]} if digits else {}
             return fields, None if pin is None else enciphered(app, pin, number)
-        elif "0" <= key <= "9" and len(digits) < MOBILE_DIGITS:
-            digits += key
 
 
 async def ask_code(app, title, member):

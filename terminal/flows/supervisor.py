@@ -7,9 +7,8 @@ shown, logged, or kept in clear; three wrong ones close the menu for a while, al
 
 from hashlib import sha256
 
-from terminal.flows.dialogue import MESSAGE_MS, choose, tell
-from terminal.flows.proof import ask_secret
-from terminal.flows.wait import KEY, Wait
+from terminal.flows.dialogue import choose, tell
+from terminal.flows.proof import ask_secret, ask_twice
 from terminal.journal import checked, store, stored, unchecked
 from terminal.security import same, wipe
 from terminal.ui.strings import pair_of
@@ -86,21 +85,11 @@ async def change(app):
 async def choose_code(app):
     """Take a new code, keyed in twice; True once it is kept. Raises Cancelled, JournalError."""
     title = pair_of("supervisor")
-    while True:
-        first = await ask_secret(app, "manager_new", title, SHORTEST, LONGEST)
-        try:
-            second = await ask_secret(app, "manager_new_again", title, SHORTEST, LONGEST)
-            agreed = same(first, second)
-            wipe(second)
-            if agreed:
-                salt = app.random(SALT_BYTES)
-                keep(app, 0, salt, hashed(first, salt))
-                app.log("info", "supervisor: a new code")
-                return True
-        finally:
-            wipe(first)
-        app.screens.show("message", text="pins_differ")
-        await Wait((KEY,), MESSAGE_MS)
+    code = await ask_twice(app, "manager_new", "manager_new_again", title, SHORTEST, LONGEST)
+    salt = app.random(SALT_BYTES)
+    keep(app, 0, salt, hashed(code, salt))
+    app.log("info", "supervisor: a new code")
+    return True
 
 
 def hashed(code, salt):

@@ -15,14 +15,14 @@ from terminal.flows.dialogue import (
     choose,
     hold,
     tell,
+    until_kept,
 )
 from terminal.flows.exchange import TRANSIENT, NoAnswer, NotSent, exchange, line_up
 from terminal.flows.member import has_card, has_chip, is_of_program, is_taken, joined, names_card, pin_digits
 from terminal.flows.outcome import APPROVED_CODE, ASKED, FINANCIAL, MESSAGES, Outcome, number_of, record_of
 from terminal.flows.present import present
 from terminal.flows.reverse import reverse
-from terminal.flows.wait import KEY, Wait
-from terminal.journal import DECLINED, NOT_SENT, JournalError
+from terminal.journal import DECLINED, NOT_SENT
 from terminal.message_tables import TAG_CONFIRMED, TAG_POINTS, TAG_SALE_AMOUNT
 from terminal.ui.strings import pair_of
 
@@ -36,7 +36,6 @@ PROVEN = ("redeem", "split", "transfer")  # flows that may need a proof
 CARD_ONLY = ("activate", "replace")  # flows that a mobile number alone can't name a card for
 TILL_RECEIPT_DIGITS = 12  # as many as a person types; a till sends up to 32 letters
 
-STORAGE_RETRY_MS = 2000
 SENDINGS = 2  # a connection found dead before a byte left it is replaced once
 
 
@@ -229,7 +228,7 @@ async def settle(app, request, answered, kept=None):
     except NoAnswer:
         return None, await reverse(app, pending)
     if answer[39] == APPROVED_CODE:
-        await keep(app, pending, message)
+        await until_kept(app, app.journal.approve, pending.stan, message)  # nothing is shown of it before
         outcome = await present(app, pending)
         return outcome, await hold(RESULT_MS)
     if kept and answer[39] in TRANSIENT:
@@ -251,18 +250,6 @@ async def send(app, request):
             if not await line_up(app):
                 raise
     return await exchange(app, request)
-
-
-async def keep(app, pending, message):
-    """Make the approval durable. Nothing is shown of it before; a storage that fails is tried again."""
-    while True:
-        try:
-            app.journal.approve(pending.stan, message)
-            return
-        except JournalError as error:
-            app.log("error", str(error))
-        app.screens.show("message", text="storage")
-        await Wait((KEY,), STORAGE_RETRY_MS)
 
 
 async def declined(app, outcome):

@@ -92,7 +92,7 @@ def _movement(outcome, locale):
     if outcome.flow in _POINTS and not outcome.is_queued:
         out.append((SUM, text_of(_POINTS[outcome.flow], locale), grouped(outcome.points, locale)))
     if outcome.earned:
-        out.append((PAIR, text_of("receipt_earned", locale), grouped(outcome.earned, locale)))
+        out.append(amount("receipt_earned", outcome.earned, locale))
     why = reason(outcome, locale)
     if why:
         out.append((TEXT, why))
@@ -109,11 +109,11 @@ def _state(outcome, locale):
         ("receipt_held", outcome.held),
     ):
         if points:
-            out.append((PAIR, text_of(label, locale), grouped(points, locale)))
+            out.append(amount(label, points, locale))
     if outcome.next_reward:
         left = max(0, outcome.next_reward - outcome.balance)
         if left:
-            out.append((PAIR, text_of("receipt_next", locale), grouped(left, locale)))
+            out.append(amount("receipt_next", left, locale))
         else:
             out.append((TEXT, text_of("receipt_reached", locale)))
     if outcome.expiring:
@@ -144,6 +144,11 @@ def date_text(date, locale):
 def moment_texts(moment, locale):
     """Date and time of a moment."""
     return date_text(moment[:3], locale), digits_of("%02d:%02d:%02d" % tuple(moment[3:]), locale)
+
+
+def amount(label, number, locale):
+    """A row of a label's name and a number in groups."""
+    return (PAIR, text_of(label, locale), grouped(number, locale))
 
 
 def pair(label, value, locale):
