@@ -18,8 +18,14 @@ _TRACK_NIBBLES = "0123456789d"
 _BITMAP_AT = 2
 _BITMAP_BYTES = 8
 _RIGHT_PAD = 0x10
-_DIGIT_KINDS = ("n", "z")  # two in a byte
-_UNKNOWN_TAG = ("b", 0, 0, 255, -1)  # as long as one byte can say
+# Classes of fields, see message_tables.
+_NUMERIC = 0x6E
+_TRACK_2 = 0x7A
+_PRINTABLE = 0x73
+_BINARY = 0x62
+_TAGGED = 0x74
+_DIGIT_KINDS = (_NUMERIC, _TRACK_2)  # two in a byte
+_UNKNOWN_TAG = (_BINARY, 0, 0, 255, 255)  # as long as one byte can say
 
 
 class DecodeError(ValueError):
@@ -86,7 +92,7 @@ def pack(mti, fields, mac=None):
 
 def _pack_field(body, number, value):
     kind, prefix, shortest, longest, _ = FIELDS[number]
-    if kind == "tlv":
+    if kind == _TAGGED:
         content = value = _tags_to_bytes(number, value)
         if not shortest <= len(content) <= longest:
             raise EncodeError(number)
@@ -101,12 +107,12 @@ def _pack_field(body, number, value):
 def _to_bytes(number, tag, row, value):
     """Content of a field, or of one of its tags; row: of FIELDS or TAGS."""
     kind, _, shortest, longest, pad = row
-    if not isinstance(value, bytes if kind == "b" else str) or not shortest <= len(value) <= longest:
+    if not isinstance(value, bytes if kind == _BINARY else str) or not shortest <= len(value) <= longest:
         raise EncodeError(number, tag)
-    if kind == "b":
+    if kind == _BINARY:
         return value
     if kind in _DIGIT_KINDS:
-        is_good = _first_stranger(value, _DIGITS if kind == "n" else _TRACK) < 0
+        is_good = _first_stranger(value, _DIGITS if kind == _NUMERIC else _TRACK) < 0
     else:
         is_good = _first_bad_byte(value.encode(), kind) < 0
     if not is_good:
@@ -158,7 +164,7 @@ def unpack(data):
         size = _size(kind, length)
         if len(data) - at < size:
             raise DecodeError(path, at)
-        if kind == "tlv":
+        if kind == _TAGGED:
             fields[number] = _tags_from_bytes(data, at, at + size, number)
         else:
             fields[number] = _from_bytes(data, at, path, kind, length, pad)
@@ -209,7 +215,7 @@ def _length(data, at, path, prefix, shortest, longest):
 def _from_bytes(data, at, path, kind, length, pad):
     """The value of `length` units at `at`; the caller has checked that the bytes are there."""
     content = bytes(data[at : at + _size(kind, length)])
-    if kind == "b":
+    if kind == _BINARY:
         return content
     if kind not in _DIGIT_KINDS:
         place = _first_bad_byte(content, kind)
@@ -217,7 +223,7 @@ def _from_bytes(data, at, path, kind, length, pad):
             raise DecodeError(path, at + place)
         return content.decode()
     text = hexlify(content).decode()
-    good = _DIGITS if kind == "n" else _TRACK_NIBBLES
+    good = _DIGITS if kind == _NUMERIC else _TRACK_NIBBLES
     filler_place = -1
     if length & 1:
         filler_place = length if pad & _RIGHT_PAD else 0
@@ -302,7 +308,7 @@ def _first_bad_byte(content, kind):
     """Place of the first byte that class `kind` doesn't allow, or -1."""
     for place in range(len(content)):
         byte = content[place]
-        if kind == "ans":
+        if kind == _PRINTABLE:
             if not 0x20 <= byte <= 0x7E:
                 return place
         elif not (0x30 <= byte <= 0x39 or 0x41 <= byte <= 0x5A or 0x61 <= byte <= 0x7A):
