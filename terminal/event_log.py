@@ -30,16 +30,15 @@ COUNTER_DIGITS = 8
 MOST = 10**COUNTER_DIGITS - 1
 UNSAVED = 64  # changes that a power cut may lose
 
-# Level and beginning of an event: the counter it counts for.
+# What an event begins with, and the counter it counts for.
 COUNTED = (
-    ("warning", "printer: ", "printer_faults"),
-    ("info", "line: down", "line_drops"),
-    ("info", "line: dropped", "line_drops"),
-    ("error", "fault", "faults"),
-    ("error", "journal: ", "journal_damages"),
-    ("warning", "journal: ", "journal_damages"),
-    ("error", "queue: ", "journal_damages"),
-    ("warning", "queue: a torn", "journal_damages"),
+    ("warning printer: ", "printer_faults"),
+    ("info line: d", "line_drops"),  # down, dropped
+    ("error fault", "faults"),
+    ("error journal: ", "journal_damages"),
+    ("warning journal: ", "journal_damages"),
+    ("error queue: ", "journal_damages"),
+    ("warning queue: a torn", "journal_damages"),
 )
 
 
@@ -62,8 +61,8 @@ class EventLog:
 
     def add(self, level, what):
         """Note an event, and count it."""
-        for of_level, beginning, name in COUNTED:
-            if level == of_level and what.startswith(beginning):
+        for beginning, name in COUNTED:
+            if (level + " " + what).startswith(beginning):
                 self.count(name)
         line = "%d|%s|%s|%s\n" % (self._number, self._moment(), level, printable(what))
         self._number += 1

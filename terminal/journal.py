@@ -159,10 +159,7 @@ class Journal:
 
     def defer(self, stan, request, number):
         """A request is in the queue now, under a number, whether it is open here or not. Writes nothing."""
-        entry = None
-        for candidate in self._open:
-            if candidate.stan == stan and candidate.state == SENT:
-                entry = candidate
+        entry = self._found(stan, SENT)
         if entry is None:
             entry = Open(stan, request)
             self._open.append(entry)
@@ -174,18 +171,16 @@ class Journal:
     def told(self, stan, day, amount):
         """Write that the member was told of a queued earn. Raises JournalError; then it has to be tried
         again."""
-        for entry in self._open:
-            if entry.stan == stan and entry.state == QUEUED:
-                content = entry.number.to_bytes(4, "big") + day.to_bytes(4, "big") + amount.to_bytes(8, "big")
-                self._open.remove(entry)
-                try:
-                    self._write(QUEUED, stan, content)
-                except JournalError:
-                    self._open.append(entry)
-                    raise
-                self.batch.queued(entry.number, day, amount)
-                return
-        raise AssertionError("journal: no such request")
+        entry = self._found(stan, QUEUED)
+        assert entry is not None, "journal: no such request"
+        content = entry.number.to_bytes(4, "big") + day.to_bytes(4, "big") + amount.to_bytes(8, "big")
+        self._open.remove(entry)
+        try:
+            self._write(QUEUED, stan, content)
+        except JournalError:
+            self._open.append(entry)
+            raise
+        self.batch.queued(entry.number, day, amount)
 
     def answered(self, stan, number, record, answer):
         """Write what the switch said of a queued earn: its record as of any request, the answer (b"": it
@@ -212,16 +207,16 @@ class Journal:
     def begin_batch(self, number):
         """Begin a batch of this number with nothing in it. Raises JournalError; then nothing is changed."""
         batch = self.batch
-        before = batch.current, batch.totals, batch.files, batch.refused, batch.step
+        before, files = batch.pack(), batch.files
         holds, self._holds = self._holds, False
         batch.begin(number)
         try:
             self._turn(b"")
         except OSError:
-            batch.current, batch.totals, batch.files, batch.refused, batch.step = before
+            batch.unpack(before)
             self._holds = holds
             raise JournalError("journal" + FULL)
-        for index in range(before[2]):
+        for index in range(files):
             remove(self._storage, BATCH_FILE % index, self._log)
 
     def transactions(self, newest=None):
@@ -243,11 +238,16 @@ class Journal:
             self.watch(state, stan, request, answer)
 
     def _entry(self, stan, state):
+        entry = self._found(stan)
+        assert entry is not None, "journal: no such request"
+        assert state in NEXT_STATES[entry.state], "journal: states go forward only"
+        return entry
+
+    def _found(self, stan, state=None):
         for entry in self._open:
-            if entry.stan == stan:
-                assert state in NEXT_STATES[entry.state], "journal: states go forward only"
+            if entry.stan == stan and state in (None, entry.state):
                 return entry
-        raise AssertionError("journal: no such request")
+        return None
 
     # ---------------------------------------------------------------- writing
 
