@@ -37,18 +37,18 @@ signature ui.receipt ui.paper
 
 # Key of the menu of what is wanted seldom: flow, its module in terminal.flows, the function there; each is
 # called with the application and the flow, and returns an event that is left to handle, or None.
-SELDOM_WANTED = {
-    "1": "void follow void",
-    "2": "return follow give_back",
-    "3": "copy reprint reprint",
-    "4": "split trade trade",
-    "5": "replace membership replace",
-    "6": "pin_change pin_change change_pin",
-    "7": "block membership block",
-    "8": "unblock membership unblock",
-    "9": "transfer membership transfer",
-    "0": "supervisor supervisor open_menu",
-}
+SELDOM_WANTED = """
+1 void follow void
+2 return follow give_back
+3 copy reprint reprint
+4 split trade trade
+5 replace membership replace
+6 pin_change pin_change change_pin
+7 block membership block
+8 unblock membership unblock
+9 transfer membership transfer
+0 supervisor supervisor open_menu
+"""
 SELDOM_KEYS = "0123456789" + MORE  # on every page of it
 
 
@@ -219,6 +219,7 @@ async def more(app):
     while key == MORE:
         key = await choose(app, page[0], SELDOM_KEYS)
         page = page[1], page[0]
-    flow, module, function = SELDOM_WANTED[key].split()
+    _, _, row = SELDOM_WANTED.partition("\n" + key + " ")
+    flow, module, function = row.split("\n")[0].split()
     module = __import__("terminal.flows." + module, None, None, (function,))
     return await getattr(module, function)(app, flow)
