@@ -8,7 +8,7 @@ from terminal.journal import checked, unchecked
 from terminal.text import moment_digits
 
 FILES = ("log.0", "log.1")
-FILE_BYTES = 4096  # of each; the older one is given up for a new one
+FILE_BYTES = 4000  # of each, which is read in one piece; the older one is given up for a new one
 GATHERED_BYTES = 512  # written together: a page or two of flash for some ten events
 KEPT_BYTES = 2048  # gathered at most while the storage takes nothing
 TEXT_LETTERS = 160

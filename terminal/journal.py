@@ -41,7 +41,7 @@ NEXT_STATES = {
 }
 
 SEGMENTS = ("journal.0", "journal.1")
-SEGMENT_BYTES = 4096  # then the other segment is begun: what is read at start stays small
+SEGMENT_BYTES = 4000  # then the other segment is begun: read at start, in one piece of the heap
 OPEN_RECORDS = 4  # requests under way at once; one is the rule
 CONTENT_BYTES = 512  # of one record, sealed; a request and its reversal need about 200
 BATCH_FILE = "batch.%d"

@@ -129,6 +129,7 @@ async def stop(app):
 async def idle(app):
     """Wait for a card or a menu key; None when the sign-on has run out."""
     app.rest()
+    app.downloads.work = None  # of a module that goes: another one would not know its errors
     for name in SELDOM.split():
         terminal.forget("terminal." + name)
     terminal.collect()  # between transactions nobody waits for it
