@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tools import micropython
-from tools.firmware_source import restored
+from tools.firmware_source import known, restored, valued
 from tools.firmware_tree import CompileError, build, compile_tree, names_of
 
 
@@ -248,6 +248,28 @@ def test_short_names_change_nothing_but_names(source: Path, tmp_path: Path) -> N
     assert {*names_of(tree)["names"].values()} == {"_asked", "_twice", "_made", "_lost"}
     event = f'{{"what": "fault: KeyError at terminal/names.py, {said[-1].rpartition(" ")[2]}"}}'
     assert restored(event, names_of(tree)) == '{"what": "fault: KeyError at terminal/names.py, _lost"}'
+
+
+def test_a_caller_says_values_on_the_lines_where_it_said_names(source: Path, tmp_path: Path) -> None:
+    (source / "names.py").write_text(
+        'LEAST = -1\nMOST = 3\nTOLD = 5\nHIDDEN = 7\nWORD = "word"\n\n\n'
+        "def own():\n    return LEAST, HIDDEN\n"
+    )
+    caller = tmp_path / "caller.py"
+    caller.write_text(
+        "from terminal import names\n"
+        "from terminal.names import (\n    MOST,\n    TOLD,\n    WORD,\n    own,\n)\n\n"
+        "print(2 - names.LEAST, MOST * (\n    MOST\n), f'{TOLD}', WORD, own())\nraise ValueError\n"
+    )
+    tree = compile_tree(source, tmp_path / "out", (caller,))
+    (tree / "caller.py").write_text(valued(caller, known(source, (caller,))))
+    said = run(tree, "import caller").splitlines()
+    assert said[0] == "3 9 5 word (-1, 7)"
+    assert '"caller.py", line 12, in <module>' in said[-2]
+    small = (tree / "terminal" / "names.mpy").read_bytes()
+    assert b"TOLD" in small
+    for name in (b"MOST", b"LEAST", b"HIDDEN", b"WORD"):
+        assert name not in small
 
 
 def test_the_firmware_compiles() -> None:

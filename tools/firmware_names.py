@@ -14,6 +14,7 @@ import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
+from functools import cache
 from keyword import iskeyword
 from string import ascii_letters
 from typing import Final
@@ -25,6 +26,12 @@ LETTERS: Final = 2  # of a short name, at the most
 SCOPES: Final = (*FUNCTIONS, ast.Lambda)
 PLAIN: Final = (ast.Name, ast.alias, ast.ExceptHandler)
 DOCUMENTED: Final = (ast.Module, ast.ClassDef, *FUNCTIONS)
+
+
+@cache
+def nodes(tree: ast.Module) -> tuple[ast.AST, ...]:
+    """All of a tree that nobody changes: it is gone through often."""
+    return tuple(ast.walk(tree))
 
 
 def is_private(name: str) -> bool:
@@ -39,27 +46,27 @@ def texts(tree: ast.Module) -> set[str]:
     """Words of all texts but docstrings: by them things may be asked for."""
     documentation = {
         id(node.body[0].value)
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, DOCUMENTED) and node.body and isinstance(node.body[0], ast.Expr)
     }
     return {
         word
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation
         for word in re.findall(r"\w+", node.value)
     }
 
 
-def said(tree: ast.Module) -> set[str]:
-    """Whatever a module outside says, in any way."""
+def private(tree: ast.Module) -> set[str]:
+    """Private names that a module outside says, in any way."""
     found = texts(tree)
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         match node:
             case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name):
                 found.add(name)
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 found.add(name)
-    return found
+    return {name for name in found if is_private(name)}
 
 
 def kept(trees: Iterable[ast.Module]) -> set[str]:
@@ -67,7 +74,7 @@ def kept(trees: Iterable[ast.Module]) -> set[str]:
     found: set[str] = set()
     for tree in trees:
         found |= texts(tree)
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             match node:
                 case ast.Attribute(value=ast.Name(id="self") | ast.Call(func=ast.Name(id="super"))):
                     pass
@@ -127,7 +134,7 @@ def short(trees: Mapping[str, ast.Module]) -> set[str]:
     """Attributes that are so short by themselves that a private one could get their name."""
     found = {name for tree in trees.values() for name in _methods(tree)}
     for tree in trees.values():
-        found |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        found |= {node.attr for node in nodes(tree) if isinstance(node, ast.Attribute)}
     return {name for name in found if len(name) <= LETTERS}
 
 
@@ -144,14 +151,14 @@ def _letters() -> Iterator[str]:
 
 
 def _methods(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.ClassDef):
             yield from _class_level(node)
 
 
 def _own_attributes(tree: ast.Module) -> set[str]:
     found = set(_methods(tree))
-    found |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    found |= {node.attr for node in nodes(tree) if isinstance(node, ast.Attribute)}
     return {name for name in found if is_private(name)}
 
 
@@ -159,7 +166,7 @@ def _families(trees: Mapping[str, ast.Module]) -> list[list[str]]:
     """Modules together whose classes inherit from each other's; each module once."""
     family = {module: {module} for module in trees}
     for module, tree in trees.items():
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.ClassDef):
                 for base in node.bases:
                     for other in _said_of(base, module, trees):
@@ -172,7 +179,7 @@ def _families(trees: Mapping[str, ast.Module]) -> list[list[str]]:
 def _said_of(base: ast.expr, module: str, trees: Mapping[str, ast.Module]) -> Iterator[str]:
     """Modules that a base class may come from: those that an import of its name leads through."""
     name = base.id if isinstance(base, ast.Name) else ast.unparse(base).partition(".")[0]
-    for node in ast.walk(trees[module]):
+    for node in nodes(trees[module]):
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             for alias in node.names:
                 if (alias.asname or alias.name) != name:

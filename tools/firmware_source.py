@@ -86,15 +86,17 @@ def known(package: Path, callers: tuple[Path, ...] = ()) -> Package:
     keywords = {
         keyword.arg
         for tree in every
-        for node in ast.walk(tree)
+        for node in firmware_names.nodes(tree)
         if isinstance(node, ast.Call | ast.ClassDef)
         for keyword in node.keywords
         if keyword.arg is not None
     }
-    said = {name for tree in outside for name in firmware_names.said(tree)}
-    kept = firmware_names.kept(trees.values()) | {name for name in said if firmware_names.is_private(name)}
-    for tree in trees.values():
-        said |= _said_still(tree, constants)
+    kept = firmware_names.kept(trees.values()).union(*map(firmware_names.private, outside))
+    said = {
+        name for tree in trees.values() for name in _said_still(tree, _imported_constants(tree, constants))
+    }
+    for tree in outside:
+        said |= _said_still(tree, _values(tree, constants))
     return Package(
         package,
         constants,
@@ -112,11 +114,12 @@ def shrunk(module: Path, package: Package, near: bool = True) -> Small:
 
     Raises SyntaxError.
     """
-    tree = copy.deepcopy(_parsed(module))
+    parsed = _parsed(module)
+    tree = copy.deepcopy(parsed)
     name = _full_name(module, package.place)
     own = package.constants.get(name, {})
     _name_constants(tree, own, package.said)
-    tree = cast(ast.Module, _Folded(_imported_constants(tree, package.constants)).visit(tree))
+    tree = cast(ast.Module, _Folded(_imported_constants(parsed, package.constants)).visit(tree))
     _name_content(tree, package.said)
     tree = cast(ast.Module, _Asserts().visit(tree))
     attributes = package.attributes.get(name, {})
@@ -124,6 +127,27 @@ def shrunk(module: Path, package: Package, near: bool = True) -> Small:
     if near and name.rpartition(".")[2] not in STARTED:
         _import_from_here(tree, name if module.name == INIT else name.rpartition(".")[0])
     return Small(ast.unparse(ast.fix_missing_locations(tree)), functions)
+
+
+def valued(module: Path, package: Package) -> str:
+    """A caller's source with the package's constants where it says them; each line stays where it is.
+
+    Raises SyntaxError.
+    """
+    tree = ast.parse(module.read_bytes(), str(module))
+    values = _values(tree, package.constants)
+    lines = module.read_bytes().splitlines(keepends=True)
+    for node in sorted(
+        _replaceable(tree, values), key=lambda node: (node.lineno, node.col_offset), reverse=True
+    ):
+        folded: ast.AST | None = _Folded(values).visit(copy.deepcopy(node))
+        new = ast.unparse(folded or ast.Pass())
+        if new.startswith("-"):
+            new = f"({new})"
+        first, last = node.lineno - 1, cast(int, node.end_lineno) - 1
+        before, after = lines[first][: node.col_offset], lines[last][node.end_col_offset :]
+        lines[first : last + 1] = [before + new.encode() + b"\n" * (last - first) + after]
+    return b"".join(lines).decode()
 
 
 def restored(line: str, names: Mapping[str, Mapping[str, str]]) -> str:
@@ -168,7 +192,7 @@ class _Asserts(ast.NodeTransformer):
 
 
 def _stored_attributes(tree: ast.Module) -> Iterator[ast.Attribute]:
-    for node in ast.walk(tree):
+    for node in firmware_names.nodes(tree):
         if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
             yield node
 
@@ -198,7 +222,9 @@ def _constants(tree: ast.Module, others: Mapping[str, Constants]) -> dict[str, V
     imported = _imported_constants(tree, others)
     found = {name: value for name, value in imported.items() if "." not in name}
     stored = Counter(
-        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        node.id
+        for node in firmware_names.nodes(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     )
     for statement, name in _named(tree):
         value = _value(statement.value, found)
@@ -220,6 +246,9 @@ def _value(node: ast.expr, names: Constants) -> Value | None:
         return cast(Value, node.value)
     if isinstance(node, ast.Name):
         return names.get(node.id)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = _value(node.operand, names)
+        return -value if isinstance(value, int) else None
     if isinstance(node, ast.BinOp) and isinstance(node.op, OPERATORS):
         left, right = _value(node.left, names), _value(node.right, names)
         if isinstance(left, int) and isinstance(right, int):
@@ -228,10 +257,16 @@ def _value(node: ast.expr, names: Constants) -> Value | None:
     return None
 
 
+def _said(value: Value) -> ast.expr:
+    if isinstance(value, int) and value < 0:
+        return ast.UnaryOp(ast.USub(), ast.Constant(-value))
+    return ast.Constant(value)
+
+
 def _name_constants(tree: ast.Module, own: Constants, said: Set[str]) -> None:
     """`X = 3` becomes `X = const(3)`, first of all: the compiler puts 3 wherever the module says X then."""
-    numbers = {name: ast.Constant(value) for name, value in own.items() if isinstance(value, int)}
-    _name_first(tree, cast(dict[str, ast.expr], numbers), said)
+    numbers = {name: _said(value) for name, value in own.items() if isinstance(value, int)}
+    _name_first(tree, numbers, said)
 
 
 def _name_content(tree: ast.Module, said: Set[str]) -> None:
@@ -278,7 +313,7 @@ def _name_first(tree: ast.Module, values: Mapping[str, ast.expr], said: Set[str]
 def _imported_constants(tree: ast.Module, others: Mapping[str, Constants]) -> dict[str, Value]:
     """Name, or module.NAME, as this module says it -> what it stands for."""
     found: dict[str, Value] = {}
-    for node in ast.walk(tree):
+    for node in firmware_names.nodes(tree):
         if not isinstance(node, ast.ImportFrom) or node.module is None or node.level:
             continue
         for alias in node.names:
@@ -295,15 +330,41 @@ def _imported_constants(tree: ast.Module, others: Mapping[str, Constants]) -> di
     }
 
 
-def _said_still(tree: ast.Module, constants: Mapping[str, Constants]) -> set[str]:
-    """What a module of the package says of others, or as a text, once constants stand where they are used."""
-    folded = _Folded(_imported_constants(tree, constants)).visit(copy.deepcopy(tree))
-    found = firmware_names.texts(folded)
-    for node in ast.walk(folded):
-        if isinstance(node, ast.Attribute):
-            found.add(node.attr)
-        elif isinstance(node, ast.alias):
-            found.update((node.name, node.asname or node.name))
+def _values(tree: ast.Module, others: Mapping[str, Constants]) -> dict[str, Value]:
+    """As _imported_constants, for `valued`: but for what it says in texts, whose places are not told, and
+    what it calls something of its own."""
+    kept: set[str] = set()
+    for node in firmware_names.nodes(tree):
+        match node:
+            case ast.JoinedStr():
+                kept.update(ast.unparse(part) for part in ast.walk(node) if isinstance(part, ast.expr))
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()) | ast.arg(arg=name):
+                kept.add(name)
+    return {name: value for name, value in _imported_constants(tree, others).items() if name not in kept}
+
+
+def _replaceable(tree: ast.Module, values: Constants) -> Iterator[ast.expr | ast.stmt]:
+    for node in firmware_names.nodes(tree):
+        match node:
+            case ast.Name(id=name) if name in values:
+                yield node
+            case ast.Attribute(value=ast.Name(id=module), attr=name) if f"{module}.{name}" in values:
+                yield node
+            case ast.ImportFrom(names=names) if any((one.asname or one.name) in values for one in names):
+                yield node
+
+
+def _said_still(tree: ast.Module, values: Constants) -> set[str]:
+    """What a module says of others, or as a text, once constants stand where they are used."""
+    found = firmware_names.texts(tree)
+    for node in firmware_names.nodes(tree):
+        match node:
+            case ast.Attribute(value=ast.Name(id=module), attr=name) if f"{module}.{name}" in values:
+                pass
+            case ast.Attribute(attr=name):
+                found.add(name)
+            case ast.alias(name=name, asname=asname) if (asname or name) not in values:
+                found.update((name, asname or name))
     return found
 
 
@@ -314,11 +375,11 @@ class _Folded(ast.NodeTransformer):
         self._values = values
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        return ast.Constant(self._values[node.id]) if node.id in self._values else node
+        return _said(self._values[node.id]) if node.id in self._values else node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         if isinstance(node.value, ast.Name) and f"{node.value.id}.{node.attr}" in self._values:
-            return ast.Constant(self._values[f"{node.value.id}.{node.attr}"])
+            return _said(self._values[f"{node.value.id}.{node.attr}"])
         return cast(ast.expr, self.generic_visit(node))
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt | None:

@@ -96,11 +96,26 @@ def names_of(target: Path) -> Names:
 
 
 def compile_module(module: Path, target: Path) -> Path:
-    """Compile one module into the import root `target`, whatever was there; returns the `.mpy`."""
+    """Compile one module into the import root `target`, whatever was there; returns the `.mpy`.
+
+    The firmware's constants stand in it as values: their names are not there to be imported.
+    """
     _compiler()
     output = target / module.with_suffix(".mpy").name
-    _compile(module, output, module.name, None)
+    valued = output.with_suffix(".valued")
+    firmware = CHECKOUT / "terminal"
+    known = _known_as_of(_state_of((*sorted(firmware.rglob("*.py")), *callers())))
+    valued.write_text(firmware_source.valued(module, known))
+    refused = _compiled(valued, output, module.name, TRACED)
+    valued.unlink()
+    if refused:
+        raise CompileError(f"{module} does not compile for MicroPython:\n{refused}")
     return output
+
+
+@cache
+def _known_as_of(state: str) -> firmware_source.Package:
+    return _known(CHECKOUT / "terminal", callers())
 
 
 def _state_of(modules: tuple[Path, ...]) -> str:
