@@ -1,19 +1,26 @@
 """What microcontrollers have in common, as far as it runs without their hardware: on the real MicroPython.
 
 Storage on a littlefs in memory, the wires that a board file names, a matrix of keys on pins that are played,
-TCP over a real socket. How they start: slots on a littlefs, the image run from a ROMFS in memory, and the power
-cut at each write to either. UART, I2C, SPI and the network itself need the chip.
+TCP over a real socket, TLS 1.2, which is what chips have, by a clock that stands. How they start: slots on a
+littlefs, the image run from a ROMFS in memory, and the power cut at each write to either. UART, I2C, SPI and
+the network itself need the chip.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+import ssl
 import subprocess
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cryptography import x509
+
+from switch.tls import Peer, Role
 from tools import firmware_bundle, firmware_tree, fw_build, micropython
+from tools.keys_authority import issue, open_authority
 
 PROGRAM = """\
 import asyncio, os, sys, vfs
@@ -120,6 +127,7 @@ asyncio.run(keys()); print("keys")
 
 
 def test_what_runs_without_the_hardware() -> None:
+    tree = firmware_tree.build()  # before anybody waits
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(30)  # for a program that fails before it connects
 
@@ -133,7 +141,7 @@ def test_what_runs_without_the_hardware() -> None:
         peer.start()
         run = subprocess.run(
             [micropython.provide(), "-X", "heapsize=512k", "-c", PROGRAM, str(server.getsockname()[1])],
-            cwd=firmware_tree.build(),
+            cwd=tree,
             env={**os.environ, "MICROPYPATH": ".frozen:"},
             capture_output=True,
             text=True,
@@ -338,3 +346,127 @@ def test_a_start_puts_the_slot_into_romfs_wherever_the_power_is_cut(tmp_path: Pa
     assert run.returncode == 0, run.stdout + run.stderr
     said = [line for line in run.stdout.splitlines() if not line.startswith("{")]
     assert said == ["trial True", "back True", "damage"]
+
+
+SECURE = """\
+import asyncio, sys
+from terminal.hal import CertificateError, microcontroller
+from terminal.hal import tls as door
+
+directory, port, early_port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+names = ("authority.crt", "terminal-10000001.crt", "terminal-10000001.key")
+paths = [directory + "/" + name for name in names]
+
+class Rtc:
+    set_to = None
+    def datetime(self, moment):
+        Rtc.set_to = moment
+
+class Up:
+    async def up(self):
+        pass
+
+microcontroller.machine = type("machine", (), {"RTC": Rtc})
+board = microcontroller.Board({"settings": "", "devices": {}, "storage": directory + "/kept"}, Up())
+
+async def talk(secure):
+    line = secure("127.0.0.1", port)
+    await asyncio.wait_for(line.connect(), 20)
+    assert line.send(b"ask") == 3  # hands are not shaken to the end yet
+    assert await asyncio.wait_for(line.read(), 20) == b"answer"
+    assert line.send(b"more") == 4
+    assert await asyncio.wait_for(line.read(), 20) == b""
+    line.close()
+    line.close()
+
+async def refused(secure):
+    line = secure("127.0.0.1", early_port)
+    try:
+        await asyncio.wait_for(line.connect(), 20)
+    except CertificateError as error:
+        return error.what
+    except OSError:
+        return None
+    finally:
+        line.close()
+    raise AssertionError("a certificate of tomorrow")
+
+async def main():
+    secure = board.secure(paths)
+    await talk(secure)
+    assert Rtc.set_to is None
+    # One that is good but for the time: the clock goes forward to it, once; here it can't be set.
+    assert await refused(secure) is None
+    print(*Rtc.set_to)
+    Rtc.set_to = None
+    print(await refused(secure))
+    assert Rtc.set_to is None
+    board.clock.set_wall((2026, 11, 22, 17, 5, 9))
+    assert Rtc.set_to == (2026, 11, 22, 0, 17, 5, 9, 0)
+
+    class Without(door.tls.SSLContext):
+        def get_ciphers(self):
+            return ["TLS-RSA-WITH-AES-128-CBC-SHA"]
+    door.tls = type("tls", (), {
+        "SSLContext": Without, "PROTOCOL_TLS_CLIENT": door.tls.PROTOCOL_TLS_CLIENT, "CERT_REQUIRED": 2})
+    try:
+        board.secure(paths)("127.0.0.1", port)
+    except CertificateError as error:
+        print(error.what)
+
+asyncio.run(main())
+"""
+
+
+def test_tls_on_what_every_port_has(tmp_path: Path) -> None:
+    tree = firmware_tree.build()  # before anybody waits
+    now = datetime.now(UTC).replace(microsecond=0)
+    early = now + timedelta(days=3)
+    authority, _ = open_authority(tmp_path, now)
+    issue(tmp_path, authority, Peer(Role.TERMINAL, "10000001"), [], now, 30)
+    peers = []
+    for name, since, visits in (("main", now, 1), ("early", early, 2)):
+        certificate = issue(tmp_path, authority, Peer(Role.SWITCH, name), ["127.0.0.1"], since, 30)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(tmp_path / "authority.crt")
+        context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+        server = socket.create_server(("127.0.0.1", 0))
+        server.settimeout(30)  # for a program that fails before it connects
+        peers.append((server, threading.Thread(target=serve, args=(server, context, visits))))
+        begins = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_before_utc
+    for _, peer in peers:
+        peer.start()
+    run = subprocess.run(
+        [micropython.provide(), "-X", "heapsize=512k", "-c", SECURE, tmp_path]
+        + [str(server.getsockname()[1]) for server, _ in peers],
+        cwd=tree,
+        env={**os.environ, "MICROPYPATH": ".frozen:"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    for server, peer in peers:
+        peer.join()
+        server.close()
+    assert run.stdout.splitlines() == [
+        begins.strftime("%Y %-m %-d 0 %-H %-M %-S 0"),
+        "the switch's certificate is refused: The certificate validity starts in the future",
+        "this MicroPython was built without AES-GCM: no TLS that is good enough",
+    ], run.stdout + run.stderr
+
+
+def serve(server: socket.socket, context: ssl.SSLContext, visits: int) -> None:
+    """Answer `ask`, hear the rest and end; or be refused."""
+    for _ in range(visits):
+        peer, _ = server.accept()
+        with peer:
+            peer.settimeout(30)
+            try:
+                with context.wrap_socket(peer, server_side=True) as line:
+                    assert line.recv(16) == b"ask"
+                    line.sendall(b"answer")
+                    assert line.recv(16) == b"more"
+            except ssl.SSLError:
+                continue
