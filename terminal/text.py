@@ -66,12 +66,12 @@ def day_number(year, month, day):
     """Days from 1 January 2000 to a Gregorian date (negative before). The date must exist."""
     leap_days = (year - 1) // 4 - (year - 1) // 100 + (year - 1) // 400
     number = 365 * (year - 2000) + leap_days - 484 + _CUMULATIVE_DAYS[month - 1] + day - 1
-    if month > 2 and is_leap(year):
+    if month > 2 and _is_leap(year):
         number += 1
     return number
 
 
-def is_leap(year):
+def _is_leap(year):
     """Whether a Gregorian year has 366 days."""
     return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
 

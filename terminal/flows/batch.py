@@ -46,7 +46,7 @@ async def close_batch(app):
             return await tell(app, "batch_not_sent", len(app.queue))
     if not await line_up(app):
         return await tell(app, "batch_no_line")
-    next_step(app, CLOSE, 0, AGREED)
+    _next_step(app, CLOSE, 0, AGREED)
     return await go_on(app, is_new=True)
 
 
@@ -66,7 +66,7 @@ async def go_on(app, is_new=False):
                 items = claimed(app, item)
             found = next(items, None)
             if found is None:
-                next_step(app, TRAILER, 0, DIFFERENT)
+                _next_step(app, TRAILER, 0, DIFFERENT)
                 is_new = True
                 continue
             fields = uploaded(app, *found)
@@ -79,9 +79,9 @@ async def go_on(app, is_new=False):
         if place == UPLOAD:
             if answer[39] != APPROVED_CODE:
                 app.log("warning", "batch: the switch answers %s for %s" % (answer[39], fields[90][4:10]))
-            next_step(app, UPLOAD, item + 1, DIFFERENT)
+            _next_step(app, UPLOAD, item + 1, DIFFERENT)
         elif place == TRAILER:
-            next_step(app, REPORT, 0, DIFFERENT, stan)
+            _next_step(app, REPORT, 0, DIFFERENT, stan)
         elif not await closed(app, answer, stan):
             return await tell(app, "batch_refused", answer[39])
     return None
@@ -92,22 +92,22 @@ async def closed(app, answer, stan):
     code, tags = answer[39], answer.get(48, {})
     reason, told = tags.get(TAG_REASON), number_of(tags, TAG_REASON_NUMBER)
     if code == APPROVED_CODE:
-        next_step(app, REPORT, 0, AGREED, stan)
+        _next_step(app, REPORT, 0, AGREED, stan)
     elif code == NOT_AS_HERE:
         app.log("warning", "batch %06d: totals differ" % app.batch.current)
-        next_step(app, UPLOAD, 0, DIFFERENT)
+        _next_step(app, UPLOAD, 0, DIFFERENT)
     elif reason == CLOSED_BEFORE:
         app.log("error", "batch %06d: the switch has closed up to %06d" % (app.batch.current, told))
-        next_step(app, REPORT, told, REFUSED, stan)
+        _next_step(app, REPORT, told, REFUSED, stan)
     elif reason == UPLOAD_FIRST:
         # What was to be uploaded is not known here any more: people settle it.
         fields = heading(app, END)
         fields[11], fields[60] = "%06d" % app.stans.take(), "%06d" % told
         await asked(app, "0500", "0501", fields)
-        next_step(app, CLOSE, 0, AGREED)
+        _next_step(app, CLOSE, 0, AGREED)
     else:
         app.log("error", "batch %06d: not closed, the switch answers %s" % (app.batch.current, code))
-        next_step(app, NOTHING, 0, AGREED, stan)
+        _next_step(app, NOTHING, 0, AGREED, stan)
         return False
     return True
 
@@ -121,7 +121,7 @@ def behind(app, outcome):
         app.log("warning", "batch: now %s, the switch has closed those before" % app.batch.number)
 
 
-def next_step(app, place, item, result, stan=None):
+def _next_step(app, place, item, result, stan=None):
     """Write the next step, under a STAN of its own unless it sends nothing. Raises JournalError."""
     stan = app.stans.take() if stan is None else stan
     app.journal.step((place, item, packed(app.clock.wall()), stan, result))
@@ -180,7 +180,7 @@ async def report(app):
     _, item, _, _, result = batch.step
     for locale in app.settings.receipt_locales:
         if app.fitted("printer"):
-            await print_rows(app, report_rows(app, locale), locale)
+            await print_rows(app, _report_rows(app, locale), locale)
     number, totals = batch.current, batch.totals_field()
     app.journal.begin_batch(following(max(number, item)))
     event = {"event": "batch", "number": "%06d" % number, "result": RESULTS[result]}
@@ -188,7 +188,7 @@ async def report(app):
     app.emit(event)
 
 
-def report_rows(app, locale):
+def _report_rows(app, locale):
     """The report of the batch that is being closed, as rows of ui.paper."""
     from terminal.ui.paper import BANNER, CUT, PAIR, RULE, SPACE, TEXT, TITLE
     from terminal.ui.receipt import amount, moment_texts, pair

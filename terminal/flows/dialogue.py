@@ -91,11 +91,11 @@ async def ask_text(app, screen, title, longest, letters=False, scanned=None):
         if key == ENTER:
             return text
         if key == NEXT_LETTER and letters and text:
-            text = text[:-1] + letter_after(text[-1])
+            text = text[:-1] + _letter_after(text[-1])
         text = edited(text, kind, key, longest)
 
 
-def letter_after(letter):
+def _letter_after(letter):
     """What the next-letter key makes of a letter: the next one of its phone key, after the last its digit."""
     for group in PHONE_KEYS:
         at = group.find(letter)

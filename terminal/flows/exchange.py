@@ -69,7 +69,7 @@ async def exchange(app, request, aside=None):
     while True:
         kind, message = await Wait(kinds, max(0, deadline_ms - app.clock.now_ms()))
         if kind in (CARD, KEY):
-            put_aside(aside, kind, message)
+            _put_aside(aside, kind, message)
             app.screens.show("processing", pair_of("earn"))
             continue
         if kind != MESSAGE:
@@ -124,7 +124,7 @@ async def insist(app, first, repeat, fields, show):
         await meanwhile(app, app.settings.reversal_interval_ms, kinds)
 
 
-def put_aside(aside, kind, value):
+def _put_aside(aside, kind, value):
     """Keep a card, a menu's key, or the digits of an amount so far, for when the exchange is over."""
     before = aside[0] if aside else (None, "")
     if kind == KEY:

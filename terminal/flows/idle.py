@@ -86,12 +86,12 @@ async def step(app, event):
         from terminal.flows.batch import go_on
 
         return await go_on(app)
-    if event is None and close_wait_ms(app) == 0:
+    if event is None and _close_wait_ms(app) == 0:
         from terminal.flows.batch import close_batch
 
         app.batch_close_ms = app.clock.now_ms() + CLOSE_AGAIN_MS
         return await close_batch(app)
-    if event is None and queue_wait_ms(app) == 0:
+    if event is None and _queue_wait_ms(app) == 0:
         if app.line_is_up:
             from terminal.flows.offline import send_next
 
@@ -101,14 +101,14 @@ async def step(app, event):
     return await handle(app, event or await idle(app))
 
 
-def queue_wait_ms(app):
+def _queue_wait_ms(app):
     """How long the oldest queued earn waits before it is sent; None: there is none."""
     if not len(app.queue):
         return None
     return max(0, app.queue.next_ms - app.clock.now_ms())
 
 
-def close_wait_ms(app):
+def _close_wait_ms(app):
     """How long until the batch is to be closed by itself; None: it isn't."""
     hour, now = app.settings.batch_close_hour, app.clock.wall()
     if hour is None or now is None or not (app.batch.entries or len(app.queue)):
@@ -156,11 +156,11 @@ async def idle(app):
 async def waited(app, kinds):
     """The next event of `kinds`; (None, None) after a step of a download, which gives way to any of them."""
     left_ms = app.sign_on_left_ms()
-    queue_ms = queue_wait_ms(app)
+    queue_ms = _queue_wait_ms(app)
     if queue_ms is not None:
         left_ms = min(left_ms, queue_ms)
         kinds += (LINE_UP,)
-    close_ms = close_wait_ms(app)
+    close_ms = _close_wait_ms(app)
     if close_ms is not None:
         left_ms = min(left_ms, close_ms)
     download_ms = app.downloads.wait_ms(app.clock.now_ms())

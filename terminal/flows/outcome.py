@@ -108,7 +108,7 @@ def original_stan(reversal):
     return reversal[90][4:10]
 
 
-def flow_of(request):
+def _flow_of(request):
     """The flow of a request's fields."""
     if TAG_SALE_AMOUNT in request.get(48, {}):
         return "split"
@@ -135,7 +135,7 @@ class Outcome:
     def __init__(self, record, answer):
         self.moment = unpacked(record)
         request = reversal_of(record)
-        self.flow = flow_of(request)
+        self.flow = _flow_of(request)
         self.stan = original_stan(request)
         number = card_number(request)
         self.card = masked(number) if number else ""

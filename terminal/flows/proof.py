@@ -47,7 +47,7 @@ async def ask_proof(app, title, member, by_code=False):
             if pin is not None:
                 return enciphered(app, pin, number)
         by_code = False
-        code = await ask_code(app, title, member)
+        code = await _ask_code(app, title, member)
         if code is not None:
             return Proof({48: {TAG_ONE_TIME_CODE: code}})
         if number is None:
@@ -144,7 +144,7 @@ async def ask_newcomer(app, title, number):
             return fields, None if pin is None else enciphered(app, pin, number)
 
 
-async def ask_code(app, title, member):
+async def _ask_code(app, title, member):
     """Have a one-time code sent to the member and take it (str); None when none was sent.
 
     Raises Cancelled, JournalError.

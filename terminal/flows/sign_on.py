@@ -62,7 +62,7 @@ async def attempt(app):
         app.log("warning", "sign-on refused with " + answer[39])
         return meaning(answer[39]) or (answer[39], answer[39])
     tags = answer.get(48, {})
-    moment = told_moment(tags.get(TAG_SWITCH_DATE_TIME, ""))
+    moment = _told_moment(tags.get(TAG_SWITCH_DATE_TIME, ""))
     ratio = int(tags.get(TAG_REDEMPTION_RATIO, "0"))
     if moment is None or not ratio:
         app.log("error", "sign-on: the answer brings no date or no ratio")
@@ -80,7 +80,7 @@ def trouble(app):
     return tuple([text.split("\n")[0] for text in pair_of(app.line_trouble)])
 
 
-def told_moment(digits):
+def _told_moment(digits):
     """(year, month, day, hour, minute, second) of YYYYMMDDhhmmss; None when there is no such moment."""
     if len(digits) != 14:
         return None

@@ -54,7 +54,7 @@ async def admitted(app, chooses=False):
     while True:
         wrong, salt, expected = kept(app)
         if expected is None:
-            return chooses and await choose_code(app)
+            return chooses and await _choose_code(app)
         now_ms = app.clock.now_ms()
         if wrong >= TRIES:
             if app.supervisor_from_ms is None:  # a restart shortens nothing
@@ -78,11 +78,11 @@ async def admitted(app, chooses=False):
 
 async def change(app):
     """Another code for the supervisor who is there."""
-    await choose_code(app)
+    await _choose_code(app)
     return await tell(app, "manager_changed")
 
 
-async def choose_code(app):
+async def _choose_code(app):
     """Take a new code, keyed in twice; True once it is kept. Raises Cancelled, JournalError."""
     title = pair_of("supervisor")
     code = await ask_twice(app, "manager_new", "manager_new_again", title, SHORTEST, LONGEST)

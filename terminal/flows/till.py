@@ -69,7 +69,7 @@ async def sale(app, asked):
     member, flow = await choice(app, asked.amount)
     if flow is None:
         return Sold(False, NO_CARD), None
-    outcome, left = await sell(app, flow, member, asked.amount, receipt_of(asked))
+    outcome, left = await sell(app, flow, member, asked.amount, _receipt_of(asked))
     return told(app, outcome), left
 
 
@@ -92,7 +92,7 @@ async def choice(app, amount):
             return None, "split" if value == WITH_POINTS else "earn"
 
 
-def receipt_of(asked):
+def _receipt_of(asked):
     """The register's number of the sale, for DE 62: its receipt or register, "" when it gave none."""
     number = asked.text or asked.reference
     return number.strip()[:LONGEST_RECEIPT] if number.strip("0 ") else ""
@@ -168,14 +168,14 @@ def reason(outcome):
     """Why not, in ASCII: registers know no other letters."""
     if outcome.approved():
         return ""
-    return ascii_of(outcome.why()[0] or "CODE " + outcome.response_code).upper()
+    return _ascii_of(outcome.why()[0] or "CODE " + outcome.response_code).upper()
 
 
 def lines(app, outcome, sold):
     """What the register may print, 24 letters a line."""
     rows = [
-        ascii_of(app.settings.acceptor_name[0]),
-        ascii_of(pair_of(outcome.flow)[0]).upper(),
+        _ascii_of(app.settings.acceptor_name[0]),
+        _ascii_of(pair_of(outcome.flow)[0]).upper(),
         "STAN %s  RRN %s" % (outcome.stan[-6:], outcome.rrn[-6:]),
     ]
     if outcome.card:
@@ -192,6 +192,6 @@ def lines(app, outcome, sold):
     return tuple(rows)
 
 
-def ascii_of(text):
+def _ascii_of(text):
     """Letters that every register has; others become dots."""
     return "".join([letter if " " <= letter <= "~" and letter != "|" else "." for letter in text])

@@ -195,7 +195,7 @@ async def attempt(app, flow, more, proof=None, answered=(), kind=None):
         fields = await with_proof(app, fields)
         app.screens.show("processing", pair_of(flow))
     if not app.line_is_up:
-        return await keep_offline(app, moment, fields)
+        return await _keep_offline(app, moment, fields)
     record = record_of(mti, fields, app.stans.take(), moment)
     transmission = proof.transmission if proof else None
     request = app.request(mti, joined(fields, proof.fields) if proof else fields, transmission)
@@ -203,7 +203,7 @@ async def attempt(app, flow, more, proof=None, answered=(), kind=None):
     return await settle(app, request, answered, (moment, fields) if may_keep else None)
 
 
-async def keep_offline(app, moment, fields, pending=None):
+async def _keep_offline(app, moment, fields, pending=None):
     """As offline.earn()."""
     from terminal.flows.offline import earn
 
@@ -222,7 +222,7 @@ async def settle(app, request, answered, kept=None):
         answer, message = await send(app, request)
     except NotSent:
         if kept:
-            return await keep_offline(app, kept[0], kept[1], pending)
+            return await _keep_offline(app, kept[0], kept[1], pending)
         app.journal.close(pending.stan, NOT_SENT)
         return None, await tell(app, app.line_trouble or "no_line")
     except NoAnswer:
@@ -232,7 +232,7 @@ async def settle(app, request, answered, kept=None):
         outcome = await present(app, pending)
         return outcome, await hold(RESULT_MS)
     if kept and answer[39] in TRANSIENT:
-        return await keep_offline(app, kept[0], kept[1], pending)
+        return await _keep_offline(app, kept[0], kept[1], pending)
     app.journal.close(pending.stan, DECLINED)
     outcome = Outcome(pending.request, message)
     if outcome.response_code in answered or outcome.reason in answered:

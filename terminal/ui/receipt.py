@@ -118,7 +118,7 @@ def _state(outcome, locale):
             out.append((TEXT, text_of("receipt_reached", locale)))
     if outcome.expiring:
         points, day = outcome.expiring
-        label = text_of("receipt_expiring", locale).format(date_text(day, locale))
+        label = text_of("receipt_expiring", locale).format(_date_text(day, locale))
         out.append((PAIR, label, grouped(points, locale)))
     return out
 
@@ -134,7 +134,7 @@ def reason(outcome, locale):
     return text_of("reason", locale).format(digits_of(outcome.reason, locale))
 
 
-def date_text(date, locale):
+def _date_text(date, locale):
     """A day: Gregorian in English, Jalali in Persian."""
     if locale == "fa":
         return digits_of("%04d/%02d/%02d" % tuple(jalali(*date)), locale)
@@ -143,7 +143,7 @@ def date_text(date, locale):
 
 def moment_texts(moment, locale):
     """Date and time of a moment."""
-    return date_text(moment[:3], locale), digits_of("%02d:%02d:%02d" % tuple(moment[3:]), locale)
+    return _date_text(moment[:3], locale), digits_of("%02d:%02d:%02d" % tuple(moment[3:]), locale)
 
 
 def amount(label, number, locale):
@@ -165,7 +165,7 @@ def lines(rows):
     for row in rows:
         kind = row[0]
         if kind in (TITLE, BANNER, MIDDLE):
-            out += [centred(line) for line in wrapped(row[1])]
+            out += [_centred(line) for line in wrapped(row[1])]
         elif kind in (PAIR, SUM):
             out.append(spread(row[1], row[2]))
         elif kind == TEXT:
@@ -173,7 +173,7 @@ def lines(rows):
         elif kind == RULE:
             out.append(_RULE)
         elif kind == SIGNATURE:
-            out += ["", "", _RULE, centred(row[1])]
+            out += ["", "", _RULE, _centred(row[1])]
     return out
 
 
@@ -182,7 +182,7 @@ def spread(left, right):
     return left + " " * max(1, COLUMNS - width(left) - width(right)) + right
 
 
-def centred(text):
+def _centred(text):
     """A text in the middle of a line."""
     return " " * max(0, (COLUMNS - width(text)) // 2) + text
 
