@@ -12,7 +12,7 @@ import ast
 import builtins
 import itertools
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
 from functools import cache
 from keyword import iskeyword
@@ -117,15 +117,25 @@ def _outside_functions(node: ast.AST) -> Iterator[ast.Name]:
 
 
 def attributes(trees: Mapping[str, ast.Module], keep: Set[str]) -> dict[str, Names]:
-    """Short names of private attributes and methods, by module. A short one is nobody's name otherwise."""
+    """Short names of private attributes and methods, by module. A short one is nobody's name otherwise, and
+    one object has it once: so modules share them whose classes no class inherits from together."""
     taken = short(trees)
+    lines = _lines(trees)
     found: dict[str, Names] = {}
     for group in _families(trees):
-        counted: Counter[str] = Counter()
+        owners: dict[str, set[str]] = defaultdict(set)
         for module in group:
-            counted.update({name for name in _own_attributes(trees[module]) if name not in keep})
-        names = sorted(counted, key=lambda name: (-counted[name], name))
-        shorter = dict(zip(names, (letters for letters in _letters() if letters not in taken), strict=False))
+            for name in _own_attributes(trees[module]) - keep:
+                owners[name].add(module)
+        given: dict[str, set[str]] = {module: set(taken) for module in group}
+        shorter: dict[str, str] = {}
+        for name in sorted(owners, key=lambda name: (-len(owners[name]), name)):
+            having = [module for module in group if lines[module] & owners[name]]
+            shorter[name] = next(
+                one for one in _letters() if not any(one in given[module] for module in having)
+            )
+            for module in having:
+                given[module].add(shorter[name])
         found.update(dict.fromkeys(group, shorter))
     return found
 
@@ -165,15 +175,24 @@ def _own_attributes(tree: ast.Module) -> set[str]:
 def _families(trees: Mapping[str, ast.Module]) -> list[list[str]]:
     """Modules together whose classes inherit from each other's; each module once."""
     family = {module: {module} for module in trees}
-    for module, tree in trees.items():
-        for node in nodes(tree):
-            if isinstance(node, ast.ClassDef):
-                for base in node.bases:
-                    for other in _said_of(base, module, trees):
-                        joined = family[module] | family[other]
-                        for one in joined:
-                            family[one] = joined
+    for line in _lines(trees).values():
+        joined = {one for module in line for one in family[module]}
+        for one in joined:
+            family[one] = joined
     return [sorted(group) for group in {id(group): group for group in family.values()}.values()]
+
+
+def _lines(trees: Mapping[str, ast.Module]) -> dict[str, set[str]]:
+    """Of each module: it, and those that its classes inherit from, however far."""
+    lines = {module: {module} for module in trees}
+    for module, tree in trees.items():
+        bases = [base for node in nodes(tree) if isinstance(node, ast.ClassDef) for base in node.bases]
+        lines[module].update(other for base in bases for other in _said_of(base, module, trees))
+    size = 0
+    while size != (size := sum(map(len, lines.values()))):
+        for line in lines.values():
+            line.update(*(lines[other] for other in tuple(line)))
+    return lines
 
 
 def _said_of(base: ast.expr, module: str, trees: Mapping[str, ast.Module]) -> Iterator[str]:
