@@ -31,10 +31,10 @@ class Board:
 
             self.update = Update(file["update"], file["storage"])
 
-    def secure(self, paths, set_clock=None):
+    def secure(self, paths, clock=None):
         from terminal.hal.tls import secure
 
-        return secure(paths, self.line, set_clock)
+        return secure(paths, self.line, clock)
 
     def forget_given_keys(self):
         from terminal.settings import without_keys

@@ -54,7 +54,7 @@ def place_of(error):
 # ---------------------------------------------------------------- TLS, as hal.tls
 
 
-def context_of(paths, set_clock=None):
+def context_of(paths, clock=None):
     """The context of (authority, certificate, key), PEM files. Raises CertificateError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -35,24 +35,51 @@ class Board(board.Board):
         return NetworkLine(self._network, host, port)
 
     def secure(self, paths):
-        return super().secure(paths, set_chip_clock)
+        return super().secure(paths, self.clock)
 
     def door(self, name):
         device = self.devices.get(name)
         return port_of(device["path"], device.get("baud", BAUD)) if device else None
 
 
+# RFC 5280, 4.1.2.5: what is before the time from which a certificate is good, "YYMMDDHHMMSSZ". The time until
+# which it is good has two digits more from 2050 on.
+VALIDITY = b"\x30\x1e\x17\x0d", b"\x30\x20\x17\x0d"
+
+
 class ChipClock(Clock):
-    """Tells the chip, too, which holds certificates against its own clock."""
+    """Tells the chip, too, which holds certificates against its own clock, and has forgotten the time at each
+    start."""
+
+    def __init__(self):
+        super().__init__()
+        self._begins = b""  # when the last of the certificates that were seen becomes good
+        self._set_to = b""
 
     def set_wall(self, moment):
         super().set_wall(moment)
-        set_chip_clock(moment)
+        self._tell_chip(moment)
 
+    def seen(self, certificate):
+        """One of the chain that a peer showed."""
+        for mark in VALIDITY:
+            at = certificate.find(mark) + len(mark)
+            if at >= len(mark):
+                self._begins = max(self._begins, certificate[at : at + 12])
 
-def set_chip_clock(moment):
-    """Until the next start. Its zone is the shop's: some hours matter to no certificate."""
-    machine.RTC().datetime(tuple(moment[:3]) + (0,) + tuple(moment[3:6]) + (0,))
+    def follows(self):
+        """All that was seen is good, but not yet: the chip's clock stands, and is set to when it is. Nobody
+        can set it back. False: that was done already."""
+        if self._set_to == self._begins:
+            return False
+        self._set_to = self._begins
+        pairs = [int(self._begins[at : at + 2]) for at in range(0, 12, 2)]
+        self._tell_chip([2000 + pairs[0]] + pairs[1:])
+        return True
+
+    def _tell_chip(self, moment):
+        """Its zone is the shop's: some hours matter to no certificate."""
+        machine.RTC().datetime(tuple(moment[:3]) + (0,) + tuple(moment[3:6]) + (0,))
 
 
 # ---------------------------------------------------------------- wires

@@ -13,34 +13,22 @@ try:
 except ImportError:
     tls = None  # CPython: another module does the same
 
-# RFC 9325, 4.2; the names are mbedTLS's.
-_SUITES = (
-    "TLS1-3-AES-128-GCM-SHA256",
-    "TLS1-3-AES-256-GCM-SHA384",
-    "TLS1-3-CHACHA20-POLY1305-SHA256",
-    "TLS-ECDHE-ECDSA-WITH-AES-128-GCM-SHA256",
-    "TLS-ECDHE-ECDSA-WITH-AES-256-GCM-SHA384",
-    "TLS-ECDHE-RSA-WITH-AES-128-GCM-SHA256",
-    "TLS-ECDHE-RSA-WITH-AES-256-GCM-SHA384",
-)
+# RFC 9325, 4.2, by mbedTLS's names: of these, what has AES-GCM.
+_SUITES = "TLS1-3-AES-", "TLS-ECDHE-ECDSA-WITH-AES-", "TLS-ECDHE-RSA-WITH-AES-"
 # Errors of mbedTLS that speak of a certificate: of X.509, a fatal alert of the peer, a bad certificate.
 _X509_FIRST, _X509_LAST = 0x2080, 0x3000
 _ALERT, _BAD_CERTIFICATE = 0x7780, 0x7A00
 _REFUSED = "the switch's certificate is refused: "
 _TOO_EARLY = "The certificate validity starts in the future"
-# RFC 5280, 4.1.2.5: what is before the time from which a certificate is good, "YYMMDDHHMMSSZ". The time until
-# which it is good has two digits more from 2050 on.
-_VALIDITY = b"\x30\x1e\x17\x0d", b"\x30\x20\x17\x0d"
-_TIME_DIGITS = 12
 _SILENCES = 3  # a switch that is being restarted ends one or two
 
 
-def secure(paths, line, set_clock=None):
+def secure(paths, line, clock=None):
     """A `line` with TLS, see `terminal.hal`. The files are read for the first connection, and a mistake in
     them is told then.
 
-    set_clock((year, month, day, hour, minute, second)): where the clock that certificates are held against
-    begins anew at each start.
+    clock: where the one that certificates are held against begins anew at each start, see
+    `terminal.hal.microcontroller`.
     """
     silence = Silence()
     contexts = []
@@ -52,7 +40,7 @@ def secure(paths, line, set_clock=None):
             from terminal.hal.cpython import TlsLine as make
             from terminal.hal.cpython import context_of
         if not contexts:
-            contexts.append(context_of(paths, set_clock))
+            contexts.append(context_of(paths, clock))
         return make(contexts[0], silence, line(host, port))
 
     return secure_line
@@ -78,16 +66,14 @@ class Silence:
 class Context:
     """What connections have in common. paths: (authority, certificate, key), PEM. Raises CertificateError."""
 
-    def __init__(self, paths, set_clock):
+    def __init__(self, paths, clock):
         self.is_verified = False  # the certificate of the switch, in the connection that is made now
-        self._begins = b""  # when the last of the certificates that were seen becomes good
-        self._clock_at = None
-        self._set_clock = set_clock
+        self._clock = clock
         context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
         context.verify_mode = tls.CERT_REQUIRED
         context.verify_callback = self._seen
-        there = context.get_ciphers()
-        suites = [suite for suite in _SUITES if suite in there]
+        there = [suite for suite in context.get_ciphers() if "-GCM-" in suite]
+        suites = [suite for suite in there for begin in _SUITES if suite.startswith(begin)]
         if not suites:
             raise CertificateError("this MicroPython was built without AES-GCM: no TLS that is good enough")
         context.set_ciphers(suites)
@@ -107,26 +93,17 @@ class Context:
         return self._context.wrap_socket(socket, server_hostname=host, do_handshake_on_connect=False)
 
     def _seen(self, certificate, depth):
-        certificate = bytes(certificate)
-        for mark in _VALIDITY:
-            at = certificate.find(mark) + len(mark)
-            if at >= len(mark):
-                self._begins = max(self._begins, certificate[at : at + _TIME_DIGITS])
+        if self._clock:
+            self._clock.seen(bytes(certificate))
         self.is_verified = depth == 0
         return 0
 
     def told(self, error):
-        """The error to raise for one of mbedTLS.
-
-        A certificate that is good but for the time shows a clock that stands: it is set to when that one
-        becomes good, and the next connection goes on from there. Nobody can set it back.
-        """
+        """The error to raise for one of mbedTLS. A certificate that is good but for the time may have put the
+        clock right: the next connection tells."""
         if isinstance(error, ValueError):
             what = str(error).strip()
-            if what == _TOO_EARLY and self._set_clock and self._clock_at != self._begins:
-                self._clock_at = self._begins
-                pairs = [int(self._begins[at : at + 2]) for at in range(0, _TIME_DIGITS, 2)]
-                self._set_clock([2000 + pairs[0]] + pairs[1:])
+            if what == _TOO_EARLY and self._clock and self._clock.follows():
                 return OSError(what)
             return CertificateError(_REFUSED + what)
         code = abs(error.errno or 0)

@@ -5,7 +5,7 @@ import sys
 from terminal.hal.files import SlotFiles
 
 RESTART = 75  # exit code by which whoever started the terminal knows that it is to be started again
-_KEY_DIGITS = 128
+_KEY_BYTES = 64
 _MODEL_LONGEST = 16
 _VERSION_MOST = 99999999  # digits of the message
 
@@ -23,7 +23,7 @@ class Update:
             self.keys = [bytes.fromhex(key) for key in values["keys"]]
             right = 0 < len(self.model) <= _MODEL_LONGEST and 0 <= self.version <= _VERSION_MOST
             right = right and 0 < self.needed <= len(self.keys)
-            right = right and not [key for key in values["keys"] if len(key) != _KEY_DIGITS]
+            right = right and not [key for key in self.keys if len(key) != _KEY_BYTES]
         except (KeyError, TypeError, ValueError, AttributeError):
             right = False
         if not right:
