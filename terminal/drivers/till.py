@@ -256,3 +256,35 @@ class TillLine(Speaking):
         self._acked_ms = None
         self._asked = None
         events.append(NotTold())
+
+
+class Profile:
+    """The till's end of a terminal, of either profile. feed() and tick() return Asked, and what TillLine
+    returns. kept: the last result, as keep() returned it, or b"". A child has _asked(text): an Asked, or None
+    for a message that can't be."""
+
+    def __init__(self, terminal_id, check, kept):
+        self._terminal = terminal_id
+        self._line = TillLine(check)
+        self.kept = kept
+
+    def to_send(self):
+        return self._line.to_send()
+
+    def deadline_ms(self):
+        return self._line.deadline_ms()
+
+    def feed(self, data, now_ms):
+        return self._read(self._line.feed(data, now_ms))
+
+    def tick(self, now_ms):
+        return self._read(self._line.tick(now_ms))
+
+    def _read(self, events):
+        return [self._wanted(event) if isinstance(event, bytes) else event for event in events]
+
+    def _wanted(self, message):
+        for byte in message:
+            if not 0x20 <= byte < 0x7F:
+                return Trouble("message")
+        return self._asked(str(message, "ascii")) or Trouble("message")
