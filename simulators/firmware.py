@@ -29,14 +29,14 @@ from simulators.readers.magstripe import MagstripeReader, Swipe, SwipeFaults, sw
 from simulators.serial_port import PACE_9600_8N1, forget_unread
 from simulators.service_cable import ServiceCable
 from switch.defaults import write_private
-from tools import firmware_tree, micropython
+from tools import firmware_source, firmware_tree, micropython
 
 # On a 64-bit machine, the firmware's code included, which boards run from flash. Data alone stays far below:
 # at rest 90 KiB, at its peak 150.
 HEAP: Final = "heapsize=512k"
 MODULE: Final = "terminal.main"
 BOOT_MODULE: Final = "terminal.boot"  # of a terminal whose software can be updated
-RESTART: Final = 75  # exit code by which the firmware asks to be started again, see terminal.hal.slot_files
+RESTART: Final = 75  # exit code by which the firmware asks to be started again, see terminal.hal.update
 # Door -> kind, as in terminal.doors.KINDS: what a terminal has when nobody says otherwise.
 DEVICES: Final[Mapping[str, str]] = {
     "reader": "ascii",
@@ -243,6 +243,7 @@ class Terminal:
         self.on_receipt: Callable[[str], None] | None = None
         self.on_line: Callable[[str], None] | None = None
         self._interpreter = interpreter
+        self._names = firmware_tree.names_of(interpreter.directory)
         self._options = options or Options()
         self._reader: _Reader = self._make_reader()
         self.counter: dict[str, CounterDevice] = {
@@ -477,6 +478,7 @@ class Terminal:
     # ---------------------------------------------------------------- what the firmware says
 
     def _said(self, line: str) -> None:
+        line = firmware_source.restored(line, self._names)
         self._note(line)
         try:
             event = json.loads(line)
@@ -498,7 +500,7 @@ class Terminal:
         self._happened.set()
 
     def _complained(self, line: str) -> None:
-        self._note(f"stderr: {line}")
+        self._note(f"stderr: {firmware_source.restored(line, self._names)}")
 
     def _note(self, line: str) -> None:
         self._transcript.append(line)

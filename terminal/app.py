@@ -32,6 +32,7 @@ from terminal.keys import Keys, LoadError
 from terminal.line import FrameError, Frames, Request
 from terminal.queue import Queue
 from terminal.security import Seal
+from terminal.text import moment_digits
 from terminal.ui.screens import Screens
 
 SIGN_ON_MS = 24 * 3600 * 1000  # then date, time and ratio are asked for again
@@ -244,11 +245,11 @@ class Application:
 
     def heading(self, processing_code, moment=None):
         """The fields that every request of the terminal has, but for its STAN."""
-        moment = moment or self.clock.wall()
+        digits = moment_digits(moment or self.clock.wall())
         return {
             3: processing_code,
-            12: "%02d%02d%02d" % tuple(moment[3:]),
-            13: "%02d%02d" % tuple(moment[1:3]),
+            12: digits[8:],
+            13: digits[4:8],
             41: self.settings.terminal_id,
             42: self.settings.acceptor_id,
         }

@@ -35,6 +35,7 @@ class Downloads:
         self.offers = [None, None]
         self.work = None  # what `flows.update` is at
         self.checked = NOTHING  # how much of the offered software was found good since the start
+        self.faults = 0  # files of it that came damaged
         self.is_stale = False  # the switch has something else by now
         self._pause_ms = PAUSE_MS
         self._not_before_ms = 0
@@ -120,6 +121,7 @@ class Downloads:
         before = list(self.offers)
         self.work = None
         self.checked = NOTHING
+        self.faults = 0
         self.is_stale = False
         for kind, tag in ((SOFTWARE, tables.TAG_SOFTWARE_OFFER), (PARAMETERS, tables.TAG_PARAMETERS_OFFER)):
             offer = tags.get(tag)

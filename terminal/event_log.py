@@ -4,10 +4,11 @@ Events are gathered and written together, an error at once; what was gathered is
 never waits for it and never stops because of it. No card data comes here: see Application.log.
 """
 
-from terminal.journal import CHECK_BYTES, check
+from terminal.journal import checked, unchecked
+from terminal.text import moment_digits
 
 FILES = ("log.0", "log.1")
-FILE_BYTES = 4096  # of each; the older one is given up for a new one
+FILE_BYTES = 4000  # of each, which is read in one piece; the older one is given up for a new one
 GATHERED_BYTES = 512  # written together: a page or two of flash for some ten events
 KEPT_BYTES = 2048  # gathered at most while the storage takes nothing
 TEXT_LETTERS = 160
@@ -29,16 +30,15 @@ COUNTER_DIGITS = 8
 MOST = 10**COUNTER_DIGITS - 1
 UNSAVED = 64  # changes that a power cut may lose
 
-# Level and beginning of an event: the counter it counts for.
+# What an event begins with, and the counter it counts for.
 COUNTED = (
-    ("warning", "printer: ", "printer_faults"),
-    ("info", "line: down", "line_drops"),
-    ("info", "line: dropped", "line_drops"),
-    ("error", "fault", "faults"),
-    ("error", "journal: ", "journal_damages"),
-    ("warning", "journal: ", "journal_damages"),
-    ("error", "queue: ", "journal_damages"),
-    ("warning", "queue: a torn", "journal_damages"),
+    ("warning printer: ", "printer_faults"),
+    ("info line: d", "line_drops"),  # down, dropped
+    ("error fault", "faults"),
+    ("error journal: ", "journal_damages"),
+    ("warning journal: ", "journal_damages"),
+    ("error queue: ", "journal_damages"),
+    ("warning queue: a torn", "journal_damages"),
 )
 
 
@@ -61,8 +61,8 @@ class EventLog:
 
     def add(self, level, what):
         """Note an event, and count it."""
-        for of_level, beginning, name in COUNTED:
-            if level == of_level and what.startswith(beginning):
+        for beginning, name in COUNTED:
+            if (level + " " + what).startswith(beginning):
                 self.count(name)
         line = "%d|%s|%s|%s\n" % (self._number, self._moment(), level, printable(what))
         self._number += 1
@@ -83,9 +83,8 @@ class EventLog:
         """Keep the counters."""
         if not self._changes:
             return
-        data = self.digits().encode()
         try:
-            self._storage.replace(COUNTERS_FILE, data + check(data))
+            self._storage.replace(COUNTERS_FILE, checked(self.digits().encode()))
             self._changes = 0
         except OSError:
             pass
@@ -130,7 +129,7 @@ class EventLog:
         moment = self._clock.wall()
         if moment is None:
             return "+%d" % (self._clock.now_ms() // 1000)
-        return "%04d%02d%02d%02d%02d%02d" % tuple(moment)
+        return moment_digits(moment)
 
     def _lines(self, name):
         """Whole events of a file, oldest first; what is damaged is left out."""
@@ -163,8 +162,8 @@ class EventLog:
             data = self._storage.read(COUNTERS_FILE) or b""
         except OSError:
             return
-        digits = data[:-CHECK_BYTES]
-        if digits and check(digits) == data[-CHECK_BYTES:]:
+        digits = unchecked(data)
+        if digits is not None:
             for place in range(min(len(COUNTERS), len(digits) // COUNTER_DIGITS)):
                 self.counters[place] = int(digits[place * COUNTER_DIGITS : (place + 1) * COUNTER_DIGITS])
 

@@ -41,7 +41,7 @@ NEXT_STATES = {
 }
 
 SEGMENTS = ("journal.0", "journal.1")
-SEGMENT_BYTES = 4096  # then the other segment is begun: what is read at start stays small
+SEGMENT_BYTES = 4000  # then the other segment is begun: read at start, in one piece of the heap
 OPEN_RECORDS = 4  # requests under way at once; one is the rule
 CONTENT_BYTES = 512  # of one record, sealed; a request and its reversal need about 200
 BATCH_FILE = "batch.%d"
@@ -57,7 +57,7 @@ STAN_FILE = "stan"
 STAN_BLOCK = 64  # STANs reserved by one write; so many may be lost by a power cut
 LAST_STAN = 999999
 
-FULL = "journal: the storage is full or broken"
+FULL = ": the storage is full or broken"
 
 
 class JournalError(Exception):
@@ -159,10 +159,7 @@ class Journal:
 
     def defer(self, stan, request, number):
         """A request is in the queue now, under a number, whether it is open here or not. Writes nothing."""
-        entry = None
-        for candidate in self._open:
-            if candidate.stan == stan and candidate.state == SENT:
-                entry = candidate
+        entry = self._found(stan, SENT)
         if entry is None:
             entry = Open(stan, request)
             self._open.append(entry)
@@ -174,18 +171,16 @@ class Journal:
     def told(self, stan, day, amount):
         """Write that the member was told of a queued earn. Raises JournalError; then it has to be tried
         again."""
-        for entry in self._open:
-            if entry.stan == stan and entry.state == QUEUED:
-                content = entry.number.to_bytes(4, "big") + day.to_bytes(4, "big") + amount.to_bytes(8, "big")
-                self._open.remove(entry)
-                try:
-                    self._write(QUEUED, stan, content)
-                except JournalError:
-                    self._open.append(entry)
-                    raise
-                self.batch.queued(entry.number, day, amount)
-                return
-        raise AssertionError("journal: no such request")
+        entry = self._found(stan, QUEUED)
+        assert entry is not None, "journal: no such request"
+        content = entry.number.to_bytes(4, "big") + day.to_bytes(4, "big") + amount.to_bytes(8, "big")
+        self._open.remove(entry)
+        try:
+            self._write(QUEUED, stan, content)
+        except JournalError:
+            self._open.append(entry)
+            raise
+        self.batch.queued(entry.number, day, amount)
 
     def answered(self, stan, number, record, answer):
         """Write what the switch said of a queued earn: its record as of any request, the answer (b"": it
@@ -212,16 +207,16 @@ class Journal:
     def begin_batch(self, number):
         """Begin a batch of this number with nothing in it. Raises JournalError; then nothing is changed."""
         batch = self.batch
-        before = batch.current, batch.totals, batch.files, batch.refused, batch.step
+        before, files = batch.pack(), batch.files
         holds, self._holds = self._holds, False
         batch.begin(number)
         try:
             self._turn(b"")
         except OSError:
-            batch.current, batch.totals, batch.files, batch.refused, batch.step = before
+            batch.unpack(before)
             self._holds = holds
-            raise JournalError(FULL)
-        for index in range(before[2]):
+            raise JournalError("journal" + FULL)
+        for index in range(files):
             remove(self._storage, BATCH_FILE % index, self._log)
 
     def transactions(self, newest=None):
@@ -243,11 +238,16 @@ class Journal:
             self.watch(state, stan, request, answer)
 
     def _entry(self, stan, state):
+        entry = self._found(stan)
+        assert entry is not None, "journal: no such request"
+        assert state in NEXT_STATES[entry.state], "journal: states go forward only"
+        return entry
+
+    def _found(self, stan, state=None):
         for entry in self._open:
-            if entry.stan == stan:
-                assert state in NEXT_STATES[entry.state], "journal: states go forward only"
+            if entry.stan == stan and state in (None, entry.state):
                 return entry
-        raise AssertionError("journal: no such request")
+        return None
 
     # ---------------------------------------------------------------- writing
 
@@ -262,7 +262,7 @@ class Journal:
                 self._size += len(record)
                 self._torn = False
         except OSError:
-            raise JournalError(FULL)
+            raise JournalError("journal" + FULL)
 
     def _turn(self, last):
         """Begin the other segment with the batch, what is open and `last`, in one replacement, then drop the
@@ -273,7 +273,7 @@ class Journal:
         head = MAGIC + (self._generation + 1).to_bytes(4, "big")
         files = batch.files
         batch.files = files + self._holds
-        parts = [head + check(head), self._record(STATE, 0, batch.pack())]
+        parts = [checked(head), self._record(STATE, 0, batch.pack())]
         batch.files = files
         for entry in self._open:
             if entry.state == QUEUED:
@@ -305,8 +305,7 @@ class Journal:
         sealed = self._seal.close(content, bytes([kind]) + number) if content else b""
         if len(sealed) > CONTENT_BYTES:
             raise JournalError("journal: record too long")
-        frame = len(sealed).to_bytes(2, "big") + bytes([kind]) + number + sealed
-        return frame + check(frame)
+        return record(bytes([kind]) + number, sealed)
 
 
 def remove(storage, name, log):
@@ -329,11 +328,7 @@ class Stans:
         if self._next == self._end:
             first = self._end if self._end + STAN_BLOCK <= LAST_STAN else 1
             end = first + STAN_BLOCK
-            digits = b"%06d" % end
-            try:
-                self._storage.replace(STAN_FILE, digits + check(digits))
-            except OSError:
-                raise JournalError("STAN: the storage is full or broken")
+            store(self._storage, STAN_FILE, checked(b"%06d" % end), "STAN")
             self._next, self._end = first, end
         stan = self._next
         self._next += 1
@@ -346,8 +341,8 @@ class Stans:
             data = b""
         if data is None:
             return 1
-        digits = data[:6]
-        if len(digits) == 6 and data[6:] == check(digits):
+        digits = unchecked(data)
+        if digits is not None and len(digits) == 6:
             return int(digits)
         # Unknown: start somewhere at random, so that no number comes twice within one second.
         log("error", "STAN: the reservation can't be read")
@@ -357,3 +352,45 @@ class Stans:
 def check(data):
     """What closes a record: CRC-32."""
     return (binascii.crc32(data) & 0xFFFFFFFF).to_bytes(CHECK_BYTES, "big")
+
+
+def checked(content):
+    """What is kept of it: closed by its check."""
+    return content + check(content)
+
+
+def unchecked(data):
+    """Opposite of `checked`; None when it was damaged."""
+    content = data[:-CHECK_BYTES]
+    return content if content and check(content) == data[-CHECK_BYTES:] else None
+
+
+def record(head, content):
+    """A record of a file of records: length, what else stands before the content, content, check."""
+    return checked(len(content).to_bytes(2, "big") + head + content)
+
+
+def records(data, at, head_bytes):
+    """Yield (begin, end of content) of each whole record from `at` on; head_bytes: before each content."""
+    while at + head_bytes + CHECK_BYTES <= len(data):
+        end = at + head_bytes + int.from_bytes(data[at : at + 2], "big")
+        if data[end : end + CHECK_BYTES] != check(data[at:end]):
+            return
+        yield at, end
+        at = end + CHECK_BYTES
+
+
+def stored(storage, name, what):
+    """A file's content, None without one. Raises JournalError: `what` can't be read."""
+    try:
+        return storage.read(name)
+    except OSError:
+        raise JournalError(what + " can't be read")
+
+
+def store(storage, name, data, whose):
+    """Replace a file, durably. Raises JournalError."""
+    try:
+        storage.replace(name, data)
+    except OSError:
+        raise JournalError(whose + FULL)

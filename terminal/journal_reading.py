@@ -12,7 +12,6 @@ from terminal.journal import (
     APPROVED,
     APPROVED_AGAIN,
     CHECK_BYTES,
-    CONTENT_BYTES,
     FRAME_BYTES,
     HEAD_BYTES,
     MAGIC,
@@ -22,10 +21,11 @@ from terminal.journal import (
     SENT,
     STATE,
     STEP,
-    JournalError,
     Open,
-    check,
+    records,
     remove,
+    stored,
+    unchecked,
 )
 
 _NUMBER = 4  # bytes of a queued item's number
@@ -43,8 +43,8 @@ def read(storage, seal, log, counted):
         data = _content_of(storage, name)
         if data is None:
             continue
-        head = data[: HEAD_BYTES - CHECK_BYTES]
-        if data[:HEAD_BYTES] == head + check(head) and head[:4] == MAGIC:
+        head = unchecked(data[:HEAD_BYTES])
+        if head is not None and head[:4] == MAGIC and len(data) >= HEAD_BYTES:
             found.append((int.from_bytes(head[4:], "big"), index, data))
         else:
             log("error", "journal: " + name + " has no head")
@@ -62,24 +62,17 @@ def read(storage, seal, log, counted):
 
 
 def _content_of(storage, name):
-    try:
-        return storage.read(name)
-    except OSError:
-        raise JournalError("journal: " + name + " can't be read")
+    return stored(storage, name, "journal: " + name)
 
 
 def _replay(data, apply):
     """Give every whole record to `apply`, as (kind and STAN, sealed content); return where the first damaged
     one begins."""
-    at = HEAD_BYTES
-    while at + FRAME_BYTES + CHECK_BYTES <= len(data):
-        length = int.from_bytes(data[at : at + 2], "big")
-        end = at + FRAME_BYTES + length
-        if length > CONTENT_BYTES or data[end : end + CHECK_BYTES] != check(data[at:end]):
-            break
+    last = HEAD_BYTES
+    for at, end in records(data, HEAD_BYTES, FRAME_BYTES):
         apply(data[at + 2 : at + FRAME_BYTES], data[at + FRAME_BYTES : end])
-        at = end + CHECK_BYTES
-    return at
+        last = end + CHECK_BYTES
+    return last
 
 
 class _State:

@@ -24,6 +24,9 @@ _HEX = "0123456789ABCDEF"
 class KeyBlockError(ValueError):
     """A block that this terminal can't or may not take."""
 
+    def __init__(self, what):
+        super().__init__("key block: " + what)
+
 
 def unwrap(aes, transport_key, block, usage):
     """(key as bytearray, {optional block id: text}) of a block (str) whose header says `usage`, e.g. "B1".
@@ -34,7 +37,7 @@ def unwrap(aes, transport_key, block, usage):
     body, blocks = _optional_blocks(block, optional_count)
     hidden = _bytes(block[body:])
     if len(hidden) < 3 * BLOCK or len(hidden) % BLOCK:
-        raise KeyBlockError("key block: length of the key")
+        raise KeyBlockError("length of the key")
     proof = hidden[-BLOCK:]
     transport = Cmac(aes, transport_key)
     covered = bytearray(block[:body].encode())
@@ -43,9 +46,9 @@ def unwrap(aes, transport_key, block, usage):
     aes(transport.tag(_HIDING), CBC, proof).decrypt(hidden[:-BLOCK], clear)
     try:
         if not same(Cmac(aes, transport.tag(_PROVING)).tag(covered), proof):
-            raise KeyBlockError("key block: changed, or under another transport key")
+            raise KeyBlockError("changed, or under another transport key")
         if clear[0] << 8 | clear[1] != _KEY_BITS:
-            raise KeyBlockError("key block: expected a key of 128 bits")
+            raise KeyBlockError("expected a key of 128 bits")
         return bytearray(clear[2 : 2 + _KEY_BITS // 8]), blocks
     finally:
         wipe(covered)
@@ -55,19 +58,19 @@ def _check_head(block, usage):
     """Version, length, usage, algorithm, mode, count of optional blocks, reserve; returns the count."""
     for letter in block:
         if not " " <= letter <= "~":
-            raise KeyBlockError("key block: expected printable ASCII")
+            raise KeyBlockError("expected printable ASCII")
     if len(block) < _HEAD or block[0] != "D":
-        raise KeyBlockError("key block: expected version D")
+        raise KeyBlockError("expected version D")
     if not is_digits(block[1:5]) or int(block[1:5]) != len(block):
-        raise KeyBlockError("key block: its length field is wrong")
+        raise KeyBlockError("its length field is wrong")
     if block[5:7] != usage:
-        raise KeyBlockError("key block: expected usage " + usage)
+        raise KeyBlockError("expected usage " + usage)
     if block[7] != "A":
-        raise KeyBlockError("key block: expected an AES key")
+        raise KeyBlockError("expected an AES key")
     if block[8] not in _MODES:
-        raise KeyBlockError("key block: expected mode X, derivation")
+        raise KeyBlockError("expected mode X, derivation")
     if not is_digits(block[12:14]) or block[14] not in _CONTEXTS or block[15] != "0":
-        raise KeyBlockError("key block: its header is wrong")
+        raise KeyBlockError("its header is wrong")
     return int(block[12:14])
 
 
@@ -79,11 +82,11 @@ def _optional_blocks(block, count):
         name = block[at : at + 2]
         size, head = _size(block, at)
         if len(name) != 2 or name in found or size < head or at + size > len(block):
-            raise KeyBlockError("key block: an optional block is wrong")
+            raise KeyBlockError("an optional block is wrong")
         found[name] = block[at + head : at + size]
         at += size
     if (at - _HEAD) % BLOCK:
-        raise KeyBlockError("key block: optional blocks of no whole length")
+        raise KeyBlockError("optional blocks of no whole length")
     return at, found
 
 
@@ -99,16 +102,18 @@ def _size(block, at):
 
 
 def _number(text):
-    for letter in text:
-        if letter not in _HEX:
-            raise KeyBlockError("key block: a length is not hexadecimal")
+    if not _is_hexadecimal(text):
+        raise KeyBlockError("a length is not hexadecimal")
     return int(text or "0", 16)
 
 
 def _bytes(text):
     if len(text) % 2:
-        raise KeyBlockError("key block: expected hexadecimal digits")
-    for letter in text:
-        if letter not in _HEX:
-            raise KeyBlockError("key block: expected hexadecimal digits, upper case")
+        raise KeyBlockError("expected hexadecimal digits")
+    if not _is_hexadecimal(text):
+        raise KeyBlockError("expected hexadecimal digits, upper case")
     return unhexlify(text)
+
+
+def _is_hexadecimal(text):
+    return all(letter in _HEX for letter in text)

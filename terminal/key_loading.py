@@ -14,8 +14,8 @@ from terminal.dukpt import (
     from_initial_key,
     usable,
 )
-from terminal.keys import COUNTER_BYTES, MARK_BYTES, MASK_BYTES, VERSION, Held, LoadError, hexadecimal
-from terminal.security import CHECK_VALUE_BYTES, check_value, same, wipe
+from terminal.keys import COUNTER_BYTES, MARK_BYTES, MASK_BYTES, VERSION, Held, LoadError
+from terminal.security import CHECK_VALUE_BYTES, check_value, hexadecimal, same, wipe
 
 RETIRED_MOST = 8  # keys remembered after their time, so that none starts over at a counter it has used
 INITIAL_KEY_USAGE = "B1"  # X9.143

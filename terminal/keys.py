@@ -6,8 +6,8 @@ below that bound. So neither a power cut nor a stolen storage brings a used key 
 
 import terminal
 from terminal.dukpt import LAST_COUNTER, Transmission, usable
-from terminal.journal import JournalError
-from terminal.security import Cmac, Seal, check_value, same, wipe
+from terminal.journal import store, stored
+from terminal.security import Cmac, Seal, check_value, hexadecimal, same, wipe
 
 FILE = "keys"
 COUNTER_BLOCK = 64  # counters reserved by one write; so many may be lost by a power cut, of 2 448 023 842
@@ -165,16 +165,10 @@ class Keys:
             plain.extend(registers.register(bit))
         sealed = self._seal.close(plain, PLACE)
         wipe(plain)
-        try:
-            self._board.storage.replace(FILE, sealed)
-        except OSError:
-            raise JournalError("keys: the storage is full or broken")
+        store(self._board.storage, FILE, sealed, "keys")
 
     def _open(self):
-        try:
-            sealed = self._board.storage.read(FILE)
-        except OSError:
-            raise JournalError("keys: the storage can't be read")
+        sealed = stored(self._board.storage, FILE, "keys: the storage")
         if sealed is None:
             return
         from terminal.key_loading import parsed
@@ -186,23 +180,3 @@ class Keys:
             self._log("error", "keys: changed, or sealed under another transport key")
         finally:
             terminal.forget("terminal.key_loading")
-
-
-def hexadecimal(data):
-    """Upper-case digits."""
-    return "".join(["%02X" % byte for byte in data])
-
-
-class _Reader:
-    """Cuts one thing after the other from sealed content, which nobody could change."""
-
-    def __init__(self, data):
-        self._data = data
-        self._at = 0
-
-    def take(self, count):
-        self._at += count
-        return self._data[self._at - count : self._at]
-
-    def number(self, count):
-        return int.from_bytes(self.take(count), "big")

@@ -206,7 +206,7 @@ class Driver:
 async def main(board_path):
     """Run the terminal that a board file describes. Returns an exit code when that file is wrong."""
     try:
-        paths, terminal_settings = read_settings(board_path)
+        paths, terminal_settings = _read_settings(board_path)
         board = Board(paths)
     except ValueError as error:
         return refuse(str(error))
@@ -223,7 +223,7 @@ async def main(board_path):
     return 0
 
 
-def read_settings(board_path):
+def _read_settings(board_path):
     """(paths, settings) of a board file. Raises ValueError: what is wrong with them."""
     from terminal import settings
 

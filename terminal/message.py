@@ -2,7 +2,8 @@
 
 Runs on MicroPython and CPython unchanged. Every length is checked against its limit and against what is left
 before anything is cut out, nothing recurses, and errors never carry content. The switch's kit decodes by the
-same dictionary; both accept the same bytes and name the same path and offset when they don't.
+same dictionary; both accept the same bytes and name the same path and offset when they don't. What was
+expected there the kit says: a terminal has no use for it.
 """
 
 from binascii import hexlify, unhexlify
@@ -14,39 +15,40 @@ FORMAT_ERROR = "30"  # DE 39
 _DIGITS = "0123456789"
 _TRACK = "0123456789="
 _TRACK_NIBBLES = "0123456789d"
-_HEX = "0123456789ABCDEF"
-_UNITS = {"n": "digits", "z": "digits", "an": "characters", "ans": "characters", "b": "bytes", "tlv": "bytes"}
-_WORDS = {"an": "letters and digits", "ans": "printable ASCII"}
 _BITMAP_AT = 2
 _BITMAP_BYTES = 8
 _RIGHT_PAD = 0x10
-_LONGEST_TAG_VALUE = 255  # one length byte
+# Classes of fields, see message_tables.
+_NUMERIC = 0x6E
+_TRACK_2 = 0x7A
+_PRINTABLE = 0x73
+_BINARY = 0x62
+_TAGGED = 0x74
+_DIGIT_KINDS = (_NUMERIC, _TRACK_2)  # two in a byte
+_UNKNOWN_TAG = (_BINARY, 0, 0, 255, 255)  # as long as one byte can say
 
 
 class DecodeError(ValueError):
     """Bytes that are no valid message.
 
     path: "mti", "bitmap", a field ("35"), a tag ("48.01") or "message"; offset: of the first wrong byte;
-    expected, got: words, free of content; response_code: the DE 39 that fits.
+    response_code: the DE 39 that fits.
     """
 
-    def __init__(self, path, offset, expected, got):
-        super().__init__("%s at byte %d: expected %s, got %s" % (path, offset, expected, got))
+    response_code = FORMAT_ERROR
+
+    def __init__(self, path, offset):
+        super().__init__("%s at byte %d" % (path, offset))
         self.path = path
         self.offset = offset
-        self.expected = expected
-        self.got = got
-        self.response_code = FORMAT_ERROR
 
 
 class EncodeError(ValueError):
-    """Fields that can't be packed: path as in `DecodeError`, expected and got free of content."""
+    """Fields that can't be packed: path as in `DecodeError`. It shows no content."""
 
-    def __init__(self, path, expected, got):
-        super().__init__("%s: expected %s, got %s" % (path, expected, got))
-        self.path = path
-        self.expected = expected
-        self.got = got
+    def __init__(self, number, tag=None):
+        self.path = _path(number, tag)
+        super().__init__(self.path + " can't be packed")
 
 
 # ---------------------------------------------------------------- pack
@@ -61,7 +63,7 @@ def pack(mti, fields, mac=None):
     mac(everything before it) is appended. Fields and tags go out in ascending order. EncodeError otherwise.
     """
     if not isinstance(mti, str) or len(mti) != 4 or _first_stranger(mti, _DIGITS) >= 0:
-        raise EncodeError("mti", "4 digits", "something else")
+        raise EncodeError("mti")
     numbers = sorted(fields)
     secondary = bool(numbers) and numbers[-1] > 64
     bitmap = bytearray(_BITMAP_BYTES * (2 if secondary else 1))
@@ -69,13 +71,12 @@ def pack(mti, fields, mac=None):
         bitmap[0] = 0x80
     for number in numbers:
         if number not in FIELDS:
-            raise EncodeError("message", "fields of this dialect, by number", "another name")
+            raise EncodeError("message")
         if mac is not None and number in (MAC_PRIMARY, MAC_SECONDARY):
-            raise EncodeError(str(number), "no MAC beside the one to be made", "one")
-        bitmap[(number - 1) >> 3] |= 0x80 >> ((number - 1) & 7)
+            raise EncodeError(number)
     mac_number = MAC_SECONDARY if secondary else MAC_PRIMARY
-    if mac is not None:
-        bitmap[(mac_number - 1) >> 3] |= 0x80 >> ((mac_number - 1) & 7)
+    for number in numbers if mac is None else numbers + [mac_number]:
+        bitmap[(number - 1) >> 3] |= 0x80 >> ((number - 1) & 7)
     body = bytearray(unhexlify(mti))
     body.extend(bitmap)
     for number in numbers:
@@ -85,49 +86,40 @@ def pack(mti, fields, mac=None):
     body = bytes(body)
     code = mac(body)
     if len(code) != MAC_BYTES:
-        raise EncodeError(str(mac_number), "%d bytes" % MAC_BYTES, "%d" % len(code))
+        raise EncodeError(mac_number)
     return body + code
 
 
 def _pack_field(body, number, value):
-    kind, prefix, shortest, longest, pad = FIELDS[number]
-    if kind == "tlv":
-        content = _tags_to_bytes(number, value)
-        length = len(content)
-        if not shortest <= length <= longest:
-            raise EncodeError(str(number), _range(kind, shortest, longest), "%d" % length)
+    kind, prefix, shortest, longest, _ = FIELDS[number]
+    if kind == _TAGGED:
+        content = value = _tags_to_bytes(number, value)
+        if not shortest <= len(content) <= longest:
+            raise EncodeError(number)
     else:
-        content = _to_bytes(number, None, kind, shortest, longest, pad, value)
-        length = len(value)
+        content = _to_bytes(number, None, FIELDS[number], value)
     for place in range(prefix - 1, -1, -1):
-        two = length // 100**place % 100
+        two = len(value) // 100**place % 100
         body.append(two // 10 << 4 | two % 10)
     body.extend(content)
 
 
-def _to_bytes(number, tag, kind, shortest, longest, pad, value):
-    """Content of a field, or of one of its tags."""
-    if kind == "b":
-        if not isinstance(value, bytes):
-            raise EncodeError(_path(number, tag), "bytes", type(value).__name__)
-        if not shortest <= len(value) <= longest:
-            raise EncodeError(_path(number, tag), _range(kind, shortest, longest), "%d" % len(value))
+def _to_bytes(number, tag, row, value):
+    """Content of a field, or of one of its tags; row: of FIELDS or TAGS."""
+    kind, _, shortest, longest, pad = row
+    if not isinstance(value, bytes if kind == _BINARY else str) or not shortest <= len(value) <= longest:
+        raise EncodeError(number, tag)
+    if kind == _BINARY:
         return value
-    words = "digits" if kind == "n" else "digits and =" if kind == "z" else _WORDS[kind]
-    if not isinstance(value, str):
-        raise EncodeError(_path(number, tag), "a text of " + words, type(value).__name__)
-    if not shortest <= len(value) <= longest:
-        raise EncodeError(_path(number, tag), _range(kind, shortest, longest), "%d" % len(value))
-    if kind == "an" or kind == "ans":
-        content = value.encode()
-        place = _first_bad_byte(content, kind)
-        if place >= 0:
-            raise EncodeError(_path(number, tag), words, "another character")
-        return content
-    if _first_stranger(value, _DIGITS if kind == "n" else _TRACK) >= 0:
-        raise EncodeError(_path(number, tag), words, "another character")
-    if kind == "z":
-        value = value.replace("=", "d")
+    if kind in _DIGIT_KINDS:
+        is_good = _first_stranger(value, _DIGITS if kind == _NUMERIC else _TRACK) < 0
+    else:
+        is_good = _first_bad_byte(value.encode(), kind) < 0
+    if not is_good:
+        raise EncodeError(number, tag)
+    if kind not in _DIGIT_KINDS:
+        return value.encode()
+    value = value.replace("=", "d")
     if len(value) & 1:
         filler = "%x" % (pad & 15)
         value = value + filler if pad & _RIGHT_PAD else filler + value
@@ -141,20 +133,13 @@ def pack_tags(number, tags):
 
 def _tags_to_bytes(number, tags):
     if not isinstance(tags, dict):
-        raise EncodeError(str(number), "a mapping of tags", type(tags).__name__)
+        raise EncodeError(number)
     known = TAGS[number]
     content = bytearray()
     for tag in sorted(tags):
         if not isinstance(tag, int) or not 0 <= tag <= 255:
-            raise EncodeError(str(number), "tags from 0 to 255", "another name")
-        value = tags[tag]
-        if tag in known:
-            kind, _prefix, shortest, longest, pad = known[tag]
-            value = _to_bytes(number, tag, kind, shortest, longest, pad, value)
-        elif not isinstance(value, bytes):
-            raise EncodeError(_path(number, tag), "bytes (the tag is unknown)", type(value).__name__)
-        elif len(value) > _LONGEST_TAG_VALUE:
-            raise EncodeError(_path(number, tag), "at most %d bytes" % _LONGEST_TAG_VALUE, "%d" % len(value))
+            raise EncodeError(number)
+        value = _to_bytes(number, tag, known.get(tag, _UNKNOWN_TAG), tags[tag])
         content.append(tag)
         content.append(len(value))
         content.extend(value)
@@ -166,7 +151,7 @@ def _tags_to_bytes(number, tags):
 
 def unpack(data):
     """(mti, fields) as `pack` takes them; DecodeError names the first fault in the order of bytes."""
-    mti = _unpack_mti(data)
+    mti = _digits(data, 0, _BITMAP_AT, "mti")
     numbers, at = _unpack_bitmap(data)
     fields = {}
     for number in numbers:
@@ -174,18 +159,18 @@ def unpack(data):
         path = str(number)
         length = longest
         if prefix:
-            length = _length(data, at, path, kind, prefix, shortest, longest)
+            length = _length(data, at, path, prefix, shortest, longest)
             at += prefix
         size = _size(kind, length)
         if len(data) - at < size:
-            raise _truncated(path, at, size, len(data) - at)
-        if kind == "tlv":
+            raise DecodeError(path, at)
+        if kind == _TAGGED:
             fields[number] = _tags_from_bytes(data, at, at + size, number)
         else:
             fields[number] = _from_bytes(data, at, path, kind, length, pad)
         at += size
     if at != len(data):
-        raise DecodeError("message", at, "the end", _count_bytes(len(data) - at) + " more")
+        raise DecodeError("message", at)
     return mti, fields
 
 
@@ -201,76 +186,53 @@ def split_mac(data):
     return data[:cut], data[cut:]
 
 
-def _unpack_mti(data):
-    if len(data) < _BITMAP_AT:
-        raise DecodeError("mti", 0, "2 bytes", "%d" % len(data))
-    mti = _hex(data, 0, _BITMAP_AT)
-    place = _first_stranger(mti, _DIGITS)
-    if place >= 0:
-        raise DecodeError("mti", place >> 1, "digits", _nibble(mti[place]))
-    return mti
-
-
 def _unpack_bitmap(data):
     """The numbers of the fields present, ascending, and the offset behind the bitmap."""
     size = _BITMAP_BYTES
     if len(data) > _BITMAP_AT and data[_BITMAP_AT] & 0x80:
         size *= 2
-    left = len(data) - _BITMAP_AT
-    if left < size:
-        raise DecodeError("bitmap", _BITMAP_AT, "%d bytes" % size, "%d" % left)
+    if len(data) < _BITMAP_AT + size:
+        raise DecodeError("bitmap", _BITMAP_AT)
     numbers = []
     for number in range(2, size * 8 + 1):
         at = _BITMAP_AT + ((number - 1) >> 3)
         if data[at] & (0x80 >> ((number - 1) & 7)):
             if number not in FIELDS:
-                raise DecodeError(str(number), at, "a field of this dialect", "bit %d set" % number)
+                raise DecodeError(str(number), at)
             numbers.append(number)
     if size > _BITMAP_BYTES and (not numbers or numbers[-1] <= 64):
-        at = _BITMAP_AT + _BITMAP_BYTES
-        raise DecodeError("bitmap", at, "a field above 64 in the secondary bitmap", "none")
+        raise DecodeError("bitmap", _BITMAP_AT + _BITMAP_BYTES)
     return numbers, _BITMAP_AT + size
 
 
-def _length(data, at, path, kind, prefix, shortest, longest):
-    if len(data) - at < prefix:
-        raise _truncated(path, at, prefix, len(data) - at)
-    text = _hex(data, at, at + prefix)
-    place = _first_stranger(text, _DIGITS)
-    if place >= 0:
-        raise DecodeError(path, at + (place >> 1), "a length in BCD", _nibble(text[place]))
-    length = int(text)
+def _length(data, at, path, prefix, shortest, longest):
+    length = int(_digits(data, at, prefix, path))
     if not shortest <= length <= longest:
-        raise DecodeError(path, at, "a length of " + _range(kind, shortest, longest), "%d" % length)
+        raise DecodeError(path, at)
     return length
 
 
 def _from_bytes(data, at, path, kind, length, pad):
     """The value of `length` units at `at`; the caller has checked that the bytes are there."""
-    if kind == "b":
-        return bytes(data[at : at + length])
-    if kind == "an" or kind == "ans":
-        content = bytes(data[at : at + length])
+    content = bytes(data[at : at + _size(kind, length)])
+    if kind == _BINARY:
+        return content
+    if kind not in _DIGIT_KINDS:
         place = _first_bad_byte(content, kind)
         if place >= 0:
-            raise DecodeError(path, at + place, _WORDS[kind], "byte 0x%02X" % content[place])
+            raise DecodeError(path, at + place)
         return content.decode()
-    text = _hex(data, at, at + _size(kind, length))
-    good = _DIGITS if kind == "n" else _TRACK_NIBBLES
+    text = hexlify(content).decode()
+    good = _DIGITS if kind == _NUMERIC else _TRACK_NIBBLES
     filler_place = -1
     if length & 1:
         filler_place = length if pad & _RIGHT_PAD else 0
     for place in range(len(text)):
-        nibble = text[place]
-        if place == filler_place:
-            if nibble != "%x" % (pad & 15):
-                raise DecodeError(path, at + (place >> 1), "pad nibble %X" % (pad & 15), _nibble(nibble))
-        elif nibble not in good:
-            words = "digits" if kind == "n" else "digits and separators"
-            raise DecodeError(path, at + (place >> 1), words, _nibble(nibble))
+        if text[place] not in ("%x" % (pad & 15) if place == filler_place else good):
+            raise DecodeError(path, at + (place >> 1))
     if length & 1:
         text = text[:-1] if pad & _RIGHT_PAD else text[1:]
-    return text if kind == "n" else text.replace("d", "=")
+    return text.replace("d", "=")
 
 
 def _tags_from_bytes(data, at, end, number):
@@ -278,81 +240,60 @@ def _tags_from_bytes(data, at, end, number):
     tags = {}
     while at < end:
         if end - at < 2:
-            raise DecodeError(str(number), at, "a tag and a length byte", "1 byte")
+            raise DecodeError(str(number), at)
         tag = data[at]
         size = data[at + 1]
         path = _path(number, tag)
         if tag in tags:
-            raise DecodeError(path, at, "each tag once", "a second one")
+            raise DecodeError(path, at)
         start = at + 2
-        if size > end - start:
-            raise DecodeError(path, at + 1, "at most " + _count_bytes(end - start), "a length of %d" % size)
-        if tag in known:
-            kind, _prefix, shortest, longest, pad = known[tag]
-            least, most = _size(kind, shortest), _size(kind, longest)
-            if not least <= size <= most:
-                words = _count_bytes(most) if least == most else "%d to %s" % (least, _count_bytes(most))
-                raise DecodeError(path, at + 1, "a length of " + words, "%d" % size)
-            length = longest
-            if shortest != longest:
-                length = _count_units(data, start, path, kind, size, shortest, longest, pad)
-            tags[tag] = _from_bytes(data, start, path, kind, length, pad)
-        else:
-            tags[tag] = bytes(data[start : start + size])
+        kind, _, shortest, longest, pad = known.get(tag, _UNKNOWN_TAG)
+        if not _size(kind, shortest) <= size <= min(_size(kind, longest), end - start):
+            raise DecodeError(path, at + 1)
+        length = longest
+        if shortest != longest:
+            length = _count_units(data, start, path, kind, size, shortest, longest, pad)
+        tags[tag] = _from_bytes(data, start, path, kind, length, pad)
         at = start + size
     return tags
 
 
 def _count_units(data, at, path, kind, size, shortest, longest, pad):
     """The length of a tag that has no fixed one: of digits the filler tells whether they are odd."""
-    if kind != "n" and kind != "z":
+    if kind not in _DIGIT_KINDS:
         return size
-    filled = data[at + size - 1] & 15 == pad & 15
-    length = 2 * size - 1 if filled else 2 * size
+    length = 2 * size - (data[at + size - 1] & 15 == pad & 15)
     if not shortest <= length <= longest:
-        for place in range(length):  # what is no digit is told first
-            nibble = data[at + (place >> 1)] >> (0 if place & 1 else 4) & 15
-            if nibble > 9:
-                raise DecodeError(path, at + (place >> 1), "digits", _nibble("%x" % nibble))
-        raise DecodeError(path, at, _range(kind, shortest, longest), "%d digits" % length)
+        stranger = _first_stranger(_hex(data, at, size)[:length], _DIGITS)  # what is no digit is told first
+        raise DecodeError(path, at + (max(stranger, 0) >> 1))
     return length
 
 
 # ---------------------------------------------------------------- small parts
 
 
-def _hex(data, start, stop):
-    return hexlify(data[start:stop]).decode()
+def _digits(data, at, size, path):
+    """So many bytes as digits."""
+    text = _hex(data, at, size)
+    if len(text) < 2 * size:
+        raise DecodeError(path, at)
+    place = _first_stranger(text, _DIGITS)
+    if place >= 0:
+        raise DecodeError(path, at + (place >> 1))
+    return text
+
+
+def _hex(data, at, size):
+    return hexlify(data[at : at + size]).decode()
 
 
 def _size(kind, length):
     """Bytes of `length` units."""
-    return (length + 1) >> 1 if kind == "n" or kind == "z" else length
+    return (length + 1) >> 1 if kind in _DIGIT_KINDS else length
 
 
 def _path(number, tag):
-    if tag is None:
-        return str(number)
-    return "%d.%s%s" % (number, _HEX[tag >> 4], _HEX[tag & 15])
-
-
-def _range(kind, shortest, longest):
-    if shortest == longest:
-        return "%d %s" % (longest, _UNITS[kind])
-    return "%d to %d %s" % (shortest, longest, _UNITS[kind])
-
-
-def _count_bytes(count):
-    return "%d byte" % count if count == 1 else "%d bytes" % count
-
-
-def _truncated(path, at, wanted, got):
-    return DecodeError(path, at, _count_bytes(wanted), "%d" % got)
-
-
-def _nibble(nibble):
-    # a digit may belong to a card number (a pad in the wrong place): not shown
-    return "a digit" if nibble in _DIGITS else "nibble " + nibble.upper()
+    return str(number) if tag is None else "%d.%02X" % (number, tag)
 
 
 def _first_stranger(text, good):
@@ -367,7 +308,7 @@ def _first_bad_byte(content, kind):
     """Place of the first byte that class `kind` doesn't allow, or -1."""
     for place in range(len(content)):
         byte = content[place]
-        if kind == "ans":
+        if kind == _PRINTABLE:
             if not 0x20 <= byte <= 0x7E:
                 return place
         elif not (0x30 <= byte <= 0x39 or 0x41 <= byte <= 0x5A or 0x61 <= byte <= 0x7A):

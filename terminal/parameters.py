@@ -8,7 +8,7 @@ import hashlib
 import json
 
 from terminal.settings import FIELDS as SETTINGS
-from terminal.settings import SettingsError
+from terminal.settings import SettingsError, each, number, one_of, optional, taken
 
 FILE = "parameters"
 LONGEST_BYTES = 3072  # of the JSON: read at once, and nothing longer than 4 KiB is allocated at once
@@ -16,6 +16,7 @@ _CHECK_BYTES = 8
 _VERSION_BYTES = 4
 
 ENTRY_MODES = ("swipe", "tap", "chip", "code", "typed")
+_MODES_MOST = 64  # one may be named twice
 _MOST_RIAL = 999999999999  # DE 4
 
 
@@ -23,14 +24,8 @@ def check(values):
     """{name: value} of a dictionary, converted, names unknown here left out. Raises SettingsError."""
     if not isinstance(values, dict):
         raise SettingsError("parameters: expected an object")
-    checked = {}
-    for name, expected, convert, _ in FIELDS:
-        if name in values:
-            try:
-                checked[name] = convert(values[name])
-            except (ValueError, TypeError, AttributeError):
-                raise SettingsError(name + ": expected " + expected)
-    return checked
+    rows = [row for row in FIELDS if row[0] in values]
+    return {name: taken(name, expected, convert, values[name]) for name, expected, convert, _ in rows}
 
 
 def parsed(content):
@@ -80,63 +75,46 @@ def over(settings, values):
     return changed
 
 
-# ---------------------------------------------------------------- converters: the value, or ValueError
+# ---------------------------------------------------------------- which there are
+
+# Those that the settings have too.
+OF_SETTINGS = (
+    "acceptor_name",
+    "answer_timeout_ms",
+    "reversal_interval_ms",
+    "locale",
+    "receipt_locales",
+    "card_prefixes",
+    "supervisor",
+    "till_receipts",
+)
+_SHARED = {row[0]: row + (None,) for row in SETTINGS if row[0] in OF_SETTINGS}
+_, _EXPECTED, _both_languages, _ = _SHARED["acceptor_name"]
+_TEXT = (_EXPECTED + ", or null", optional(_both_languages), None)
 
 
-def _number(least, most):
-    def convert(value):
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise ValueError
-        return value
+def _number_row(name, least, most, default, what="a number"):
+    return name, "%s from %d to %d" % (what, least, most), number(least, most), default
 
-    return convert
-
-
-def _optional(convert):
-    return lambda value: None if value is None else convert(value)
-
-
-def _modes(value):
-    if not isinstance(value, list) or not value:
-        raise ValueError
-    for mode in value:
-        if mode not in ENTRY_MODES:
-            raise ValueError
-    return tuple(value)
-
-
-def _of_settings(name):
-    """(name, expected, converter, default) of one that the settings have too."""
-    for field in SETTINGS:
-        if field[0] == name:
-            return field[0], field[1], field[2], None
-    raise AssertionError(name)
-
-
-_NAME = _of_settings("acceptor_name")
-_TEXT = _NAME[1] + ", or null"
 
 # name, what is expected, converter, default where the settings have none
-FIELDS = (
-    _NAME,
-    _of_settings("answer_timeout_ms"),
-    _of_settings("reversal_interval_ms"),
-    _of_settings("locale"),
-    _of_settings("receipt_locales"),
-    _of_settings("card_prefixes"),
-    ("receipt_copies", "1 or 2", _number(1, 2), 2),
-    ("receipt_header", _TEXT, _optional(_NAME[2]), None),
-    ("receipt_footer", _TEXT, _optional(_NAME[2]), None),
-    _of_settings("supervisor"),
-    _of_settings("till_receipts"),
-    ("offline_most", "a number from 0 to 240", _number(0, 240), 50),
-    ("offline_day", "a number from 0 to 9999", _number(0, 9999), 200),
-    ("offline_points", "points from 0 to 999999999999", _number(0, _MOST_RIAL), 5000),
-    ("offline_rial_per_point", "rial from 1 to 999999999999", _number(1, _MOST_RIAL), 10000),
-    ("offline_rial", "rial from 0 to 999999999999", _number(0, _MOST_RIAL), 50000000),
-    ("offline_rial_each", "rial from 0 to 999999999999", _number(0, _MOST_RIAL), 20000000),
-    ("offline_hours", "a number from 0 to 168", _number(0, 168), 72),
-    ("batch_close_hour", "an hour from 0 to 23, or null", _optional(_number(0, 23)), None),
-    ("entry_modes", 'a list of "swipe", "tap", "chip", "code", "typed"', _modes, ENTRY_MODES),
-    ("piece_bytes", "a number from 64 to 900", _number(64, 900), 512),
+FIELDS = tuple([_SHARED[name] for name in OF_SETTINGS]) + (
+    ("receipt_copies", "1 or 2", number(1, 2), 2),
+    ("receipt_header",) + _TEXT,
+    ("receipt_footer",) + _TEXT,
+    _number_row("offline_most", 0, 240, 50),
+    _number_row("offline_day", 0, 9999, 200),
+    _number_row("offline_points", 0, _MOST_RIAL, 5000, "points"),
+    _number_row("offline_rial_per_point", 1, _MOST_RIAL, 10000, "rial"),
+    _number_row("offline_rial", 0, _MOST_RIAL, 50000000, "rial"),
+    _number_row("offline_rial_each", 0, _MOST_RIAL, 20000000, "rial"),
+    _number_row("offline_hours", 0, 168, 72),
+    ("batch_close_hour", "an hour from 0 to 23, or null", optional(number(0, 23)), None),
+    (
+        "entry_modes",
+        "a list of " + ", ".join(['"' + mode + '"' for mode in ENTRY_MODES]),
+        each(one_of(ENTRY_MODES), _MODES_MOST),
+        ENTRY_MODES,
+    ),
+    _number_row("piece_bytes", 64, 900, 512),
 )

@@ -7,7 +7,7 @@ before, so that none is lost and none counts twice. Never let an item go before 
 A file holds ITEMS of them: length of the content (2), number (4), content, CRC-32 of all that (4).
 """
 
-from terminal.journal import CHECK_BYTES, FULL, JournalError, check
+from terminal.journal import CHECK_BYTES, FULL, JournalError, record, records, stored
 
 FILE = "queue.%d"
 FILES = 16
@@ -60,19 +60,18 @@ class Queue:
         sealed = self._seal.close(content, _place(number))
         if len(sealed) > CONTENT_BYTES:
             raise JournalError("queue: item too long")
-        frame = len(sealed).to_bytes(2, "big") + number.to_bytes(NUMBER_BYTES, "big") + sealed
-        record = frame + check(frame)
+        item = record(number.to_bytes(NUMBER_BYTES, "big"), sealed)
         name = _name(number // ITEMS)
         try:
             if number % ITEMS == 0:
-                self._storage.replace(name, record)
+                self._storage.replace(name, item)
             elif self._torn:
-                self._storage.replace(name, self._before(number) + record)
+                self._storage.replace(name, self._before(number) + item)
             else:
                 self._torn = True  # until the append is known to be whole
-                self._storage.append(name, record)
+                self._storage.append(name, item)
         except OSError:
-            raise JournalError(FULL)
+            raise JournalError("journal" + FULL)
         self._torn = False
         self.tail = number + 1
         return number
@@ -101,10 +100,7 @@ class Queue:
 
     def _items(self, place):
         """({number: sealed content} of a file, whether all of it is whole). Raises JournalError."""
-        try:
-            data = self._storage.read(_name(place))
-        except OSError:
-            raise JournalError("queue: " + _name(place) + " can't be read")
+        data = stored(self._storage, _name(place), "queue: " + _name(place))
         found = {}
         for number, at, end in _frames(data or b"", place):
             found[number] = data[at + FRAME_BYTES : end]
@@ -118,14 +114,11 @@ class Queue:
 
 def _frames(data, place):
     """Yield (number, begin, end of the content) of each whole item of a file; an older file's is none."""
-    at = 0
-    while at + FRAME_BYTES + CHECK_BYTES <= len(data):
-        end = at + FRAME_BYTES + int.from_bytes(data[at : at + 2], "big")
+    for at, end in records(data, 0, FRAME_BYTES):
         number = int.from_bytes(data[at + 2 : at + FRAME_BYTES], "big")
-        if data[end : end + CHECK_BYTES] != check(data[at:end]) or number // ITEMS != place:
+        if number // ITEMS != place:
             return
         yield number, at, end
-        at = end + CHECK_BYTES
 
 
 def _end(data, place, before=None):

@@ -75,7 +75,12 @@ class Seal:
 
 def check_value(aes, key):
     """What may be told of a key: 6 hexadecimal digits, from the CMAC of a zero block (X9.24-1 annex A)."""
-    return "".join(["%02X" % byte for byte in Cmac(aes, key).tag(bytes(BLOCK))[:CHECK_VALUE_BYTES]])
+    return hexadecimal(Cmac(aes, key).tag(bytes(BLOCK))[:CHECK_VALUE_BYTES])
+
+
+def hexadecimal(data):
+    """Upper-case digits."""
+    return "".join(["%02X" % byte for byte in data])
 
 
 def same(left, right):

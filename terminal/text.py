@@ -66,12 +66,12 @@ def day_number(year, month, day):
     """Days from 1 January 2000 to a Gregorian date (negative before). The date must exist."""
     leap_days = (year - 1) // 4 - (year - 1) // 100 + (year - 1) // 400
     number = 365 * (year - 2000) + leap_days - 484 + _CUMULATIVE_DAYS[month - 1] + day - 1
-    if month > 2 and is_leap(year):
+    if month > 2 and _is_leap(year):
         number += 1
     return number
 
 
-def is_leap(year):
+def _is_leap(year):
     """Whether a Gregorian year has 366 days."""
     return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
 
@@ -103,6 +103,16 @@ def later(moment, seconds):
     year, month, day, hour, minute, second = moment
     days, rest = divmod((hour * 60 + minute) * 60 + second + seconds, SECONDS_PER_DAY)
     return date_of(day_number(year, month, day) + days) + (rest // 3600, rest // 60 % 60, rest % 60)
+
+
+def moment_digits(moment):
+    """YYYYMMDDhhmmss of (year, month, day, hour, minute, second)."""
+    return "%04d%02d%02d%02d%02d%02d" % tuple(moment)
+
+
+def moment_of(digits):
+    """Reverse of `moment_digits`."""
+    return (int(digits[:4]),) + tuple([int(digits[at : at + 2]) for at in range(4, 14, 2)])
 
 
 def jalali(year, month, day):

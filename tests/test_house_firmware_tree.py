@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tools import micropython
-from tools.firmware_tree import CompileError, build, compile_tree
+from tools.firmware_source import known, restored, valued
+from tools.firmware_tree import CompileError, build, compile_tree, names_of
 
 
 @pytest.fixture
@@ -152,6 +154,122 @@ def test_what_changes_or_is_set_elsewhere_is_no_constant(source: Path, tmp_path:
         "from terminal import names\n\nnames.SET = 5\nprint(names.LEFT, names.take(), names.LEFT)\n"
     )
     assert run(compile_tree(source, tmp_path / "out"), "import terminal.main") == "1 (0, 5) 0\n"
+
+
+# Whatever a short name could be mistaken for: what others say, inherit, ask for by a text, set, or shadow.
+NAMED = """\
+_LIMITS = (1, "one", b"1")
+_FIRST, _SECOND, THIRD = range(3)
+_TABLE = {_FIRST: "first", _SECOND: "second"}
+_count = 0
+
+
+def _counted(by, a=1):
+    global _count
+    _count += by * a
+    return _count
+
+
+def _asked():
+    return "asked"
+
+
+class Root:
+    _pairs = ()
+    size = len(_pairs)
+
+    def __init__(self, first, *rest, **named):
+        self._first, self._rest, self._named, self.b = first, rest, named, "b"
+
+    @property
+    def _twice(self):
+        return [a * 2 for a in self._rest]
+
+    def told(self, other=None):
+        inner = lambda rest, first=self._first: (first, rest, _TABLE[_SECOND], self._twice)
+        return inner(self._pairs), other and other._secret, self._made(), _asked(), self.b
+
+    def _made(self):
+        return _counted(2), _LIMITS
+
+    def _by_name(self):
+        return "by name"
+
+
+class Odd(Root):
+    def _made(self):
+        return super()._made(), self._lost(key=3)
+
+    def _lost(self, key):
+        raise KeyError(key)
+"""
+NAMING = """\
+from terminal import names
+from terminal.names import THIRD, Odd, Root, _counted
+
+
+class Leaf(Root):
+    _pairs = (THIRD, names.THIRD)
+
+    def __init__(self, a, *rest):
+        super().__init__(a, *rest, by=a)
+        self._own, self._secret = a, "secret"
+
+    def _made(self):
+        return super()._made(), self._own, self._named, getattr(self, "_by_name")()
+
+
+print(Leaf(1, 2, 3).told(Leaf(4)), _counted(5, a=2), _counted(by=1), Root.size)
+Odd(1).told()
+"""
+
+
+def test_short_names_change_nothing_but_names(source: Path, tmp_path: Path) -> None:
+    (source / "names.py").write_text(NAMED)
+    (source / "naming.py").write_text(NAMING)
+    people = subprocess.run(
+        [sys.executable, "-c", "import terminal.naming"],
+        cwd=source.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    tree = compile_tree(source, tmp_path / "out")
+    *said, error = run(tree, "import terminal.naming").splitlines()
+    assert f"{said[0]}\n" == people.stdout
+    assert error == people.stderr.splitlines()[-1] == "KeyError: 3"
+    small = (tree / "terminal" / "names.mpy").read_bytes()
+    for name in (b"_TABLE", b"_asked", b"_made", b"_lost", b"_rest", b"_twice", b"_FIRST", b"THIRD"):
+        assert name not in small
+    for name in (b"_secret", b"_by_name", b"_counted"):  # said by another, asked for by a text, imported
+        assert name in small + (tree / "terminal" / "naming.mpy").read_bytes()
+    told = [restored(line, names_of(tree)).rpartition(" in ")[2] for line in said[1:]]
+    assert told == ["Traceback (most recent call last):", "<module>", "<module>", "told", "_made", "_lost"]
+    assert {*names_of(tree)["names"].values()} == {"_asked", "_twice", "_made", "_lost"}
+    event = f'{{"what": "fault: KeyError at terminal/names.py, {said[-1].rpartition(" ")[2]}"}}'
+    assert restored(event, names_of(tree)) == '{"what": "fault: KeyError at terminal/names.py, _lost"}'
+
+
+def test_a_caller_says_values_on_the_lines_where_it_said_names(source: Path, tmp_path: Path) -> None:
+    (source / "names.py").write_text(
+        'LEAST = -1\nMOST = 3\nTOLD = 5\nHIDDEN = 7\nWORD = "word"\n\n\n'
+        "def own():\n    return LEAST, HIDDEN\n"
+    )
+    caller = tmp_path / "caller.py"
+    caller.write_text(
+        "from terminal import names\n"
+        "from terminal.names import (\n    MOST,\n    TOLD,\n    WORD,\n    own,\n)\n\n"
+        "print(2 - names.LEAST, MOST * (\n    MOST\n), f'{TOLD}', WORD, own())\nraise ValueError\n"
+    )
+    tree = compile_tree(source, tmp_path / "out", (caller,))
+    (tree / "caller.py").write_text(valued(caller, known(source, (caller,))))
+    said = run(tree, "import caller").splitlines()
+    assert said[0] == "3 9 5 word (-1, 7)"
+    assert '"caller.py", line 12, in <module>' in said[-2]
+    small = (tree / "terminal" / "names.mpy").read_bytes()
+    assert b"TOLD" in small
+    for name in (b"MOST", b"LEAST", b"HIDDEN", b"WORD"):
+        assert name not in small
 
 
 def test_the_firmware_compiles() -> None:

@@ -30,7 +30,8 @@ from switch.registry import (
     read,
 )
 from switch.registry.downloads import directory_of
-from switch.server.downloads import REASONS, TOLD_FILE, Told, read_told
+from switch.server.downloads import REASONS, TOLD_FILE
+from switch.server.told import Told, read_told
 from switch.settings import Settings, load_for
 from terminal import parameters as schema
 from terminal.bundle import BundleError, is_right, parts, read_table

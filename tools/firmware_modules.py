@@ -8,7 +8,7 @@ is executed here.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -31,7 +31,11 @@ OF_CHIPS: Final[Mapping[str, tuple[str, ...]]] = {
     "unix": ("terminal.hal.unix", "terminal.hal.tls"),
 }
 # For bundles; without keys to check them by there are none.
-OF_UPDATES: Final = ("terminal.boot", "terminal.bundle", "terminal.signature")
+OF_UPDATES: Final = ("terminal.bundle", "terminal.signature", "terminal.hal.update")
+# What starts a board that takes updates. On a microcontroller it stands apart from what it starts.
+BOOT: Final = "terminal.boot"
+OF_START: Final = "terminal.hal.rom"
+TLS: Final = "terminal.hal.tls"
 # Only where MicroPython is missing, or has no AES of its own: on none of the boards.
 NEVER: Final = frozenset({"terminal.hal.cpython", "terminal.hal.aes"})
 
@@ -41,13 +45,15 @@ def hal_of(chip: str) -> tuple[str, ...]:
     return OF_CHIPS.get(chip, (f"terminal.hal.{chip}",))
 
 
-def needed(chip: str, devices: Mapping[str, str], updates: bool = True) -> tuple[str, ...]:
+def needed(chip: str, devices: Mapping[str, str], updates: bool = True, tls: bool = False) -> tuple[str, ...]:
     """Full names of the modules that a board with these devices (door -> kind) may load, sorted. updates:
-    whether it takes software over its line.
+    whether it takes software over its line; tls: whether its line is in TLS, as one of `unix` may always be.
 
     Raises FileNotFoundError for a chip that has no HAL file.
     """
     wanted = {ROOT, *hal_of(chip)}
+    if tls:
+        wanted.add(TLS)
     for door, kind, module, _ in KINDS:
         if devices.get(door) == kind and module is not None:
             wanted.add(f"terminal.doors.{module}")
@@ -56,7 +62,17 @@ def needed(chip: str, devices: Mapping[str, str], updates: bool = True) -> tuple
             wanted.update(modules)
     if updates:
         wanted.update(OF_UPDATES)
-    gated = _gated() - wanted
+        if chip in OF_CHIPS:
+            wanted.add(BOOT)
+    return _followed(wanted, _gated() - wanted)
+
+
+def starting() -> tuple[str, ...]:
+    """Full names of the modules that start a microcontroller which takes updates, sorted."""
+    return _followed({OF_START}, frozenset({ROOT}))
+
+
+def _followed(wanted: set[str], gated: Set[str]) -> tuple[str, ...]:
     found: set[str] = set()
     while wanted:
         name = wanted.pop()
@@ -67,7 +83,12 @@ def needed(chip: str, devices: Mapping[str, str], updates: bool = True) -> tuple
 
 
 def _gated() -> set[str]:
-    gated = {f"terminal.doors.{module}" for _, _, module, _ in KINDS if module is not None}
+    gated = {
+        BOOT,
+        OF_START,
+        TLS,
+        *(f"terminal.doors.{module}" for _, _, module, _ in KINDS if module is not None),
+    }
     for modules in (*OF_DEVICES.values(), *OF_CHIPS.values(), OF_UPDATES):
         gated.update(modules)
     chips = {path.stem for path in (CHECKOUT / "terminal" / "boards").glob("*.toml")}

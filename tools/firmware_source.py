@@ -2,48 +2,68 @@
 
 What is written for people stays as it is; what follows from it costs nothing on a terminal. Asserts become
 what -O3 keeps. Whole numbers and short texts that are named once and never change stand where they are
-used, also in other modules. What a package imports of itself is named from where it stands. Names of values
-inside functions, which only calls by keyword would need, get short. Names of functions, classes and
-attributes stay: a fault is told by them.
+used, also in other modules, and their names go unless somebody still says them. What a package imports of
+itself is named from where it stands. Names that nobody outside can say get short, see tools.firmware_names;
+`restored` tells a fault by the names that people know.
 """
 
 from __future__ import annotations
 
 import ast
-import builtins
+import copy
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from string import ascii_letters
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
+
+from tools import firmware_names
 
 Value = int | str
 Constants = Mapping[str, Value]
 
 # A text that is longer than its name by more than this is named: it would stand in each module whole.
 TEXT_LONGER: Final = 4
+# MicroPython keeps shorter texts once, however often they are said; longer ones stand wherever they are said.
+TEXT_ONCE: Final = 10
 OPERATORS: Final = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.LShift, ast.RShift, ast.BitOr, ast.BitAnd)
 # Runs under another name, `__main__`, so it can't say where it stands.
 STARTED: Final = frozenset({"main"})
+# Module and function of a fault in an event, and in a traceback, whose lines the firmware has not.
+FAULT_PLACE: Final = r'( at terminal/|File \\?")([\w/]+)(\.py, |\\?",(?: line \d+,)? in )(\w+)'
 INIT: Final = "__init__.py"
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """What is known of all modules together. keywords: names that some call passes arguments by."""
+    """What is known of all modules together."""
 
     place: Path
     constants: Mapping[str, Constants]  # full name of a module -> its constants
-    keywords: Set[str]
+    keywords: Set[str]  # names that some call passes arguments by
+    said: Set[str]  # names of constants that somebody says where no value can stand instead
+    kept: Set[str]  # private names that others say
+    attributes: Mapping[str, firmware_names.Names]  # full name of a module -> its private attributes
+    families: Set[str]  # modules whose attributes are named together with others'
+    short: Set[str]  # attributes that are short by themselves
 
     @property
     def mark(self) -> str:
         """Changes when something does that a module takes from others."""
-        told = repr(sorted((name, sorted(values.items())) for name, values in self.constants.items()))
-        return hashlib.sha256((told + repr(sorted(self.keywords))).encode()).hexdigest()
+        constants = sorted((name, sorted(values.items())) for name, values in self.constants.items())
+        names = [sorted(names) for names in (self.keywords, self.said, self.kept, self.short)]
+        together = [sorted(self.attributes[name].items()) for name in sorted(self.families)]
+        return hashlib.sha256(repr((constants, names, together)).encode()).hexdigest()
+
+
+class Small(NamedTuple):
+    """A module as it is compiled. functions: what they are called there -> as people know them."""
+
+    source: str
+    functions: dict[str, str]
 
 
 def known(package: Path, callers: tuple[Path, ...] = ()) -> Package:
@@ -53,7 +73,8 @@ def known(package: Path, callers: tuple[Path, ...] = ()) -> Package:
     Raises SyntaxError.
     """
     trees = {_full_name(path, package): _parsed(path) for path in sorted(package.rglob("*.py"))}
-    every = (*trees.values(), *map(_parsed, callers))
+    outside = [*map(_parsed, callers)]
+    every = (*trees.values(), *outside)
     assigned = {node.attr for tree in every for node in _stored_attributes(tree)}
     constants: dict[str, dict[str, Value]] = {name: {} for name in trees}
     size = -1
@@ -65,29 +86,79 @@ def known(package: Path, callers: tuple[Path, ...] = ()) -> Package:
     keywords = {
         keyword.arg
         for tree in every
-        for node in ast.walk(tree)
+        for node in firmware_names.nodes(tree)
         if isinstance(node, ast.Call | ast.ClassDef)
         for keyword in node.keywords
         if keyword.arg is not None
     }
-    return Package(package, constants, keywords)
+    kept = firmware_names.kept(trees.values()).union(*map(firmware_names.private, outside))
+    said = {
+        name for tree in trees.values() for name in _said_still(tree, _imported_constants(tree, constants))
+    }
+    for tree in outside:
+        said |= _said_still(tree, _values(tree, constants))
+    return Package(
+        package,
+        constants,
+        keywords,
+        {name for name in said if name.isupper()},
+        kept,
+        firmware_names.attributes(trees, kept),
+        firmware_names.families(trees),
+        firmware_names.short(trees),
+    )
 
 
-def shrunk(module: Path, package: Package, near: bool = True) -> str:
+def shrunk(module: Path, package: Package, near: bool = True) -> Small:
     """A module of the package as it is compiled. near: whether imports may be told from where they stand.
 
     Raises SyntaxError.
     """
-    tree = ast.parse(module.read_bytes(), str(module))
+    parsed = _parsed(module)
+    tree = copy.deepcopy(parsed)
     name = _full_name(module, package.place)
     own = package.constants.get(name, {})
-    _name_constants(tree, own)
-    tree = cast(ast.Module, _Folded(_imported_constants(tree, package.constants)).visit(tree))
+    _name_constants(tree, own, package.said)
+    tree = cast(ast.Module, _Folded(_imported_constants(parsed, package.constants)).visit(tree))
+    _name_content(tree, package.said)
     tree = cast(ast.Module, _Asserts().visit(tree))
-    _shorten(tree, package.keywords)
+    attributes = package.attributes.get(name, {})
+    functions = firmware_names.shorten(tree, attributes, package.kept, package.keywords)
     if near and name.rpartition(".")[2] not in STARTED:
         _import_from_here(tree, name if module.name == INIT else name.rpartition(".")[0])
-    return ast.unparse(ast.fix_missing_locations(tree))
+    return Small(ast.unparse(ast.fix_missing_locations(tree)), functions)
+
+
+def valued(module: Path, package: Package) -> str:
+    """A caller's source with the package's constants where it says them; each line stays where it is.
+
+    Raises SyntaxError.
+    """
+    tree = ast.parse(module.read_bytes(), str(module))
+    values = _values(tree, package.constants)
+    lines = module.read_bytes().splitlines(keepends=True)
+    for node in sorted(
+        _replaceable(tree, values), key=lambda node: (node.lineno, node.col_offset), reverse=True
+    ):
+        folded: ast.AST | None = _Folded(values).visit(copy.deepcopy(node))
+        new = ast.unparse(folded or ast.Pass())
+        if new.startswith("-"):
+            new = f"({new})"
+        first, last = node.lineno - 1, cast(int, node.end_lineno) - 1
+        before, after = lines[first][: node.col_offset], lines[last][node.end_col_offset :]
+        lines[first : last + 1] = [before + new.encode() + b"\n" * (last - first) + after]
+    return b"".join(lines).decode()
+
+
+def restored(line: str, names: Mapping[str, Mapping[str, str]]) -> str:
+    """What a terminal said, with a function's own name where a fault is told. names: module, as a traceback
+    of the terminal calls it, -> its functions."""
+
+    def own(match: re.Match[str]) -> str:
+        before, module, between, function = match.groups()
+        return f"{before}{module}{between}{names.get(module, {}).get(function, function)}"
+
+    return re.sub(FAULT_PLACE, own, line)
 
 
 def _full_name(path: Path, package: Path) -> str:
@@ -101,7 +172,9 @@ def _parsed(path: Path) -> ast.Module:
 
 @cache
 def _parsed_as_of(path: Path, changed_ns: int) -> ast.Module:
-    return ast.parse(path.read_bytes(), str(path))
+    tree = ast.parse(path.read_bytes(), str(path))
+    tree.body = [part for statement in tree.body for part in _apart(statement)]
+    return tree
 
 
 # ---------------------------------------------------------------- asserts
@@ -119,9 +192,29 @@ class _Asserts(ast.NodeTransformer):
 
 
 def _stored_attributes(tree: ast.Module) -> Iterator[ast.Attribute]:
-    for node in ast.walk(tree):
+    for node in firmware_names.nodes(tree):
         if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
             yield node
+
+
+def _apart(statement: ast.stmt) -> list[ast.Assign] | list[ast.stmt]:
+    """`A, B = range(2)` and `A, B = 3, 4` name one thing each."""
+    match statement:
+        case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
+            pass
+        case ast.Assign(
+            targets=[ast.Tuple(elts=targets)], value=ast.Call(func=ast.Name("range"), args=limits)
+        ) if all(isinstance(limit, ast.Constant) for limit in limits):
+            numbers = range(*(cast(int, cast(ast.Constant, limit).value) for limit in limits))
+            values = [ast.Constant(number) for number in numbers]
+        case _:
+            return [statement]
+    if len(targets) != len(values) or not all(isinstance(value, ast.Constant) for value in values):
+        return [statement]
+    return [
+        ast.fix_missing_locations(ast.copy_location(ast.Assign([target], value), statement))
+        for target, value in zip(targets, values, strict=True)
+    ]
 
 
 def _constants(tree: ast.Module, others: Mapping[str, Constants]) -> dict[str, Value]:
@@ -129,7 +222,9 @@ def _constants(tree: ast.Module, others: Mapping[str, Constants]) -> dict[str, V
     imported = _imported_constants(tree, others)
     found = {name: value for name, value in imported.items() if "." not in name}
     stored = Counter(
-        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        node.id
+        for node in firmware_names.nodes(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     )
     for statement, name in _named(tree):
         value = _value(statement.value, found)
@@ -151,6 +246,9 @@ def _value(node: ast.expr, names: Constants) -> Value | None:
         return cast(Value, node.value)
     if isinstance(node, ast.Name):
         return names.get(node.id)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = _value(node.operand, names)
+        return -value if isinstance(value, int) else None
     if isinstance(node, ast.BinOp) and isinstance(node.op, OPERATORS):
         left, right = _value(node.left, names), _value(node.right, names)
         if isinstance(left, int) and isinstance(right, int):
@@ -159,22 +257,63 @@ def _value(node: ast.expr, names: Constants) -> Value | None:
     return None
 
 
-def _name_constants(tree: ast.Module, own: Constants) -> None:
+def _said(value: Value) -> ast.expr:
+    if isinstance(value, int) and value < 0:
+        return ast.UnaryOp(ast.USub(), ast.Constant(-value))
+    return ast.Constant(value)
+
+
+def _name_constants(tree: ast.Module, own: Constants, said: Set[str]) -> None:
     """`X = 3` becomes `X = const(3)`, first of all: the compiler puts 3 wherever the module says X then."""
-    first: list[ast.stmt] = []
+    numbers = {name: _said(value) for name, value in own.items() if isinstance(value, int)}
+    _name_first(tree, numbers, said)
+
+
+def _name_content(tree: ast.Module, said: Set[str]) -> None:
+    """Other values that never change, where they are said once only, or take no more room than their name."""
+    stored = Counter(node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not _is_load(node))
+    loaded = Counter(node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and _is_load(node))
+    fixed: dict[str, ast.expr] = {}
+    for statement, name in _named(tree):
+        value = statement.value
+        if stored[name] != 1 or name in said or not _is_fixed(value):
+            continue
+        is_short = (
+            isinstance(value, ast.Constant) and isinstance(value.value, str) and len(value.value) <= TEXT_ONCE
+        )
+        if is_short or loaded[name] == 1:
+            fixed[name] = value
+    _name_first(tree, fixed, said)
+
+
+def _is_load(node: ast.Name) -> bool:
+    return isinstance(node.ctx, ast.Load)
+
+
+def _is_fixed(node: ast.expr) -> bool:
+    if isinstance(node, ast.Tuple):
+        return all(_is_fixed(part) for part in node.elts)
+    return isinstance(node, ast.Constant) and isinstance(node.value, int | str | bytes)
+
+
+def _name_first(tree: ast.Module, values: Mapping[str, ast.expr], said: Set[str]) -> None:
+    """Of a name that nobody outside says nothing stays: the compiler drops those with an underscore."""
+    first: dict[str, ast.stmt] = {}
     for statement, name in list(_named(tree)):
-        value = own.get(name)
-        if isinstance(value, int):
-            statement.value = ast.Call(ast.Name("const", ast.Load()), [ast.Constant(value)], [])
-            first.append(statement)
+        if name in values:
+            statement.value = ast.Call(ast.Name("const", ast.Load()), [values[name]], [])
+            first[name] = statement
             tree.body.remove(statement)
-    tree.body[:0] = first
+    tree.body[:0] = first.values()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id in first and node.id not in said:
+            node.id = f"_{node.id}"
 
 
 def _imported_constants(tree: ast.Module, others: Mapping[str, Constants]) -> dict[str, Value]:
     """Name, or module.NAME, as this module says it -> what it stands for."""
     found: dict[str, Value] = {}
-    for node in ast.walk(tree):
+    for node in firmware_names.nodes(tree):
         if not isinstance(node, ast.ImportFrom) or node.module is None or node.level:
             continue
         for alias in node.names:
@@ -191,6 +330,44 @@ def _imported_constants(tree: ast.Module, others: Mapping[str, Constants]) -> di
     }
 
 
+def _values(tree: ast.Module, others: Mapping[str, Constants]) -> dict[str, Value]:
+    """As _imported_constants, for `valued`: but for what it says in texts, whose places are not told, and
+    what it calls something of its own."""
+    kept: set[str] = set()
+    for node in firmware_names.nodes(tree):
+        match node:
+            case ast.JoinedStr():
+                kept.update(ast.unparse(part) for part in ast.walk(node) if isinstance(part, ast.expr))
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()) | ast.arg(arg=name):
+                kept.add(name)
+    return {name: value for name, value in _imported_constants(tree, others).items() if name not in kept}
+
+
+def _replaceable(tree: ast.Module, values: Constants) -> Iterator[ast.expr | ast.stmt]:
+    for node in firmware_names.nodes(tree):
+        match node:
+            case ast.Name(id=name) if name in values:
+                yield node
+            case ast.Attribute(value=ast.Name(id=module), attr=name) if f"{module}.{name}" in values:
+                yield node
+            case ast.ImportFrom(names=names) if any((one.asname or one.name) in values for one in names):
+                yield node
+
+
+def _said_still(tree: ast.Module, values: Constants) -> set[str]:
+    """What a module says of others, or as a text, once constants stand where they are used."""
+    found = firmware_names.texts(tree)
+    for node in firmware_names.nodes(tree):
+        match node:
+            case ast.Attribute(value=ast.Name(id=module), attr=name) if f"{module}.{name}" in values:
+                pass
+            case ast.Attribute(attr=name):
+                found.add(name)
+            case ast.alias(name=name, asname=asname) if (asname or name) not in values:
+                found.update((name, asname or name))
+    return found
+
+
 class _Folded(ast.NodeTransformer):
     """Constants of other modules where they are used; their imports go."""
 
@@ -198,11 +375,11 @@ class _Folded(ast.NodeTransformer):
         self._values = values
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        return ast.Constant(self._values[node.id]) if node.id in self._values else node
+        return _said(self._values[node.id]) if node.id in self._values else node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         if isinstance(node.value, ast.Name) and f"{node.value.id}.{node.attr}" in self._values:
-            return ast.Constant(self._values[f"{node.value.id}.{node.attr}"])
+            return _said(self._values[f"{node.value.id}.{node.attr}"])
         return cast(ast.expr, self.generic_visit(node))
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt | None:
@@ -227,42 +404,3 @@ def _import_from_here(tree: ast.Module, package: str) -> None:
             shared += 1
         node.level = len(here) - shared + 1
         node.module = ".".join(there[shared:]) or None
-
-
-# ---------------------------------------------------------------- names inside functions
-
-
-def _shorten(tree: ast.Module, keywords: Set[str]) -> None:
-    """Arguments whose names are nothing else in this module get one letter."""
-    arguments: dict[str, None] = {}
-    others = {*keywords, "self", "const", *dir(builtins)}
-    inner = {
-        id(part)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        for part in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.arg):
-            arguments[node.arg] = None
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in inner:
-            others.add(node.id)
-        elif isinstance(node, ast.Attribute):
-            others.add(node.attr)  # stands in the module anyway
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler):
-            others.add(node.name or "")
-        elif isinstance(node, ast.alias):
-            others.add((node.asname or node.name).partition(".")[0])
-        elif isinstance(node, ast.Global | ast.Nonlocal):
-            others.update(node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            others.add(node.value)  # a text that stands in the module anyway
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    free = (letter for letter in ascii_letters if letter not in names and letter not in arguments)
-    long = [name for name in arguments if name not in others and len(name) > 1]
-    short = dict(zip(long, free, strict=False))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.arg):
-            node.arg = short.get(node.arg, node.arg)
-        elif isinstance(node, ast.Name):
-            node.id = short.get(node.id, node.id)

@@ -1,15 +1,16 @@
 """Compiles the firmware's Python modules to a tree of `.mpy` files that MicroPython imports.
 
 Only what changed is compiled, stale outputs are removed, and no path of this machine gets into an output.
-A package is made small first, see `tools.firmware_source`; single modules, which tests and meters are,
-keep their line numbers. Nothing is executed here; the bytecode is that of every MicroPython since 1.23
-(mpy 6.3).
+A package is made small first, see `tools.firmware_source`, and NAMES beside its modules says what their
+functions were called; single modules, which tests and meters are, keep their line numbers. Nothing is
+executed here; the bytecode is that of every MicroPython since 1.23 (mpy 6.3).
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -28,6 +29,9 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 SMALL, TRACED = "-O3", "-O0"
 BYTECODE = "mpy v6.3"  # what MicroPython 1.23 and newer load; a compiler that emits another one is refused
 RECORD = ".compiled-with"  # names compiler and options; a difference means that everything is compiled again
+NAMES = "names.json"  # of a package: module, as a traceback calls it -> function there -> as people know it
+
+Names = dict[str, dict[str, str]]
 
 
 class CompileError(Exception):
@@ -68,21 +72,50 @@ def compile_tree(source: Path, target: Path, callers: tuple[Path, ...] = (), nea
         known = _known(source, callers) if package else None
         told = f"\n{known.mark if known else ''}\n"
         current = recorded.startswith(f"{_compiler()}{near}\n") and recorded.endswith(told)
+        names = names_of(target) if current else {}
         record.unlink(missing_ok=True)
         for module, output in outputs.items():
             if not (current and _is_compiled(module, output)):
-                _compile(module, output, _shown_as(module, source, known), known, near)
+                shown_as = _shown_as(module, source, known)
+                names[shown_as] = _compile(module, output, shown_as, known, near)
         _remove_stale(place, keep=set(outputs.values()), whole=package)
+        if package:
+            shown = {_shown_as(module, source, known) for module in modules}
+            kept = {module: functions for module, functions in names.items() if functions and module in shown}
+            (place / NAMES).write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
         record.write_text(state + told)
     return target
 
 
+def names_of(target: Path) -> Names:
+    """What NAMES of a compiled package says; nothing where there is none. For firmware_source.restored."""
+    found: Names = {}
+    for path in sorted(target.glob(f"*/{NAMES}")):
+        found.update(json.loads(path.read_text()))
+    return found
+
+
 def compile_module(module: Path, target: Path) -> Path:
-    """Compile one module into the import root `target`, whatever was there; returns the `.mpy`."""
+    """Compile one module into the import root `target`, whatever was there; returns the `.mpy`.
+
+    The firmware's constants stand in it as values: their names are not there to be imported.
+    """
     _compiler()
     output = target / module.with_suffix(".mpy").name
-    _compile(module, output, module.name, None)
+    valued = output.with_suffix(".valued")
+    firmware = CHECKOUT / "terminal"
+    known = _known_as_of(_state_of((*sorted(firmware.rglob("*.py")), *callers())))
+    valued.write_text(firmware_source.valued(module, known))
+    refused = _compiled(valued, output, module.name, TRACED)
+    valued.unlink()
+    if refused:
+        raise CompileError(f"{module} does not compile for MicroPython:\n{refused}")
     return output
+
+
+@cache
+def _known_as_of(state: str) -> firmware_source.Package:
+    return _known(CHECKOUT / "terminal", callers())
 
 
 def _state_of(modules: tuple[Path, ...]) -> str:
@@ -111,7 +144,9 @@ def _is_compiled(module: Path, output: Path) -> bool:
 
 def _compile(
     module: Path, output: Path, shown_as: str, known: firmware_source.Package | None, near: bool = True
-) -> None:
+) -> dict[str, str]:
+    """Compile one module; returns what its functions are called now -> before."""
+    functions: dict[str, str] = {}
     output.parent.mkdir(parents=True, exist_ok=True)
     changed_ns = module.stat().st_mtime_ns
     new = output.with_suffix(".new")
@@ -119,7 +154,8 @@ def _compile(
         refused = _compiled(module, new, shown_as, TRACED)
     else:
         small = output.with_suffix(".small")
-        small.write_text(firmware_source.shrunk(module, known, near))
+        source, functions = firmware_source.shrunk(module, known, near)
+        small.write_text(source)
         refused = _compiled(small, new, shown_as, SMALL)
         small.unlink()
         if refused:  # told with the lines that people know
@@ -129,6 +165,7 @@ def _compile(
         raise CompileError(f"{module} does not compile for MicroPython:\n{refused}")
     os.utime(new, ns=(changed_ns, changed_ns))
     new.replace(output)
+    return functions
 
 
 def _compiled(source: Path, output: Path, shown_as: str, optimization: str) -> str:
@@ -166,7 +203,9 @@ def _compiler() -> str:
 
 def _maker() -> bytes:
     """What makes the source small: when it changes, everything is compiled anew."""
-    return Path(firmware_source.__file__).read_bytes()
+    return b"".join(
+        (CHECKOUT / "tools" / f"{name}.py").read_bytes() for name in ("firmware_source", "firmware_names")
+    )
 
 
 @contextmanager

@@ -73,8 +73,7 @@ def check(profile: Where = HERE) -> None:
     from tools import fw_build
 
     loaded = _load(profile)
-    sizes = fw_build.sizes_of(fw_build.compiled(loaded))
-    fw_build.check_room(loaded, sizes)
+    sizes = fw_build.checked(loaded, fw_build.compiled(loaded))
     devices = ", ".join(f"{door} ({kind})" for door, kind in loaded.kinds.items())
     typer.echo(f"{loaded.path}: {loaded.model} version {loaded.version} on {loaded.board.name}: {devices}")
     typer.echo(f"code {sizes.code_bytes:,}, fonts and strings {sizes.font_bytes:,} bytes: in order")
@@ -150,6 +149,10 @@ def flash(
         Path | None, typer.Option(help="Service port: load the terminal's keys through it afterwards.")
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="With --inject: it may have keys.")] = False,
+    tls: Annotated[
+        Path | None,
+        typer.Option(help="Directory of the terminal's certificate, as `vafa keys ca tls` makes it."),
+    ] = None,
 ) -> None:
     """Put what was built on a board, with the settings of one terminal.
 
@@ -163,7 +166,7 @@ def flash(
     place = fw_build.place_of(loaded, out)
     if not (place / fw_build.SUMS).is_file():
         raise CommandError(f"{place}: nothing is built there", ExitCode.USAGE, "vafa fw build")
-    identity = fw_flash.identity_of(data, terminal)
+    identity = fw_flash.identity_of(data, terminal, tls)
     fw_flash.flash(loaded, place, identity, _target(loaded, port, to), interpreter, typer.echo)
     if inject is not None:
         from tools import keys
@@ -202,6 +205,10 @@ def logs(
         bool,
         typer.Option("--kept", help="What it keeps of before: log and counters, by its service port."),
     ] = False,
+    names: Annotated[
+        Path | None,
+        typer.Option(help="Where what runs there was built, to name faults. Default: what was built last."),
+    ] = None,
 ) -> None:
     """Follow what a terminal says of itself, or read what it keeps.
 
@@ -210,13 +217,16 @@ def logs(
       vafa fw logs /dev/ttyUSB0
       vafa fw logs /dev/ttyUSB0 --kept
     """
-    from tools import fw_events, fw_logs
+    from tools import fw_build, fw_events, fw_logs
 
+    if names is not None and not (names / fw_build.NAMES).is_file():
+        raise CommandError(f"{names}: nothing is built there", ExitCode.USAGE, "vafa fw build")
+    known = fw_build.names_in(names) if names else fw_build.last_names()
     if kept:
-        fw_events.show(port, as_json)
+        fw_events.show(port, as_json, known)
         return
 
-    fw_logs.follow(port, as_json, count)
+    fw_logs.follow(port, as_json, count, known)
 
 
 @app.command()
@@ -234,7 +244,7 @@ def run(
     Example:
       vafa fw run --profile shop-1 --terminal 10000001 --to work/shop-1
     """
-    from tools import fw_flash, fw_logs
+    from tools import fw_build, fw_flash, fw_logs
 
     loaded = _load(profile)
     place = _build(loaded, None)
@@ -243,7 +253,7 @@ def run(
         fw_logs.play(loaded, place, target, data, terminal, events)
         return
     fw_flash.flash(loaded, place, fw_flash.identity_of(data, terminal), target, None, typer.echo)
-    fw_logs.follow(target, False, events)
+    fw_logs.follow(target, False, events, fw_build.names_in(place))
 
 
 def _load(profile: Path) -> Profile:

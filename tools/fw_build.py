@@ -9,33 +9,43 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from terminal.slots import WHOLE
 from tools import firmware_bundle, firmware_modules, firmware_tree
 from tools.cli import CommandError, ExitCode
 from tools.fw_profile import CHECKOUT, Profile
 
 TREE: Final = "firmware"  # directory of compiled modules
+DATA_TREE: Final = "data"  # directory of what goes into the data file system as it is
 ROMFS: Final = "firmware.romfs"
 DATA: Final = "data.littlefs"
 PARTITIONS: Final = "partitions.bin"
 BUNDLE: Final = "firmware.bundle"
 MANIFEST: Final = "manifest.json"
 SIZES: Final = "sizes.json"
+NAMES: Final = firmware_tree.NAMES  # what functions are called that a fault is told by; not on the board
 SUMS: Final = "SHA256SUMS"
 BOARD_FILE: Final = "board.json"
 SETTINGS_FILE: Final = "settings.json"
 INTERPRETER: Final = "micropython.bin"  # put beside the rest by the vendor, see docs/boards.md
 INTERPRETER_AT: Final = 0x1000  # where the ESP32's own loader looks for what comes first
+TLS: Final = "/tls"  # directory of a terminal's certificates, on the same
 STORAGE: Final = "/storage"  # on a board with a file system of its own
 KIB: Final = 1024
 LITTLEFS_VERSION: Final = 0x00020001  # what MicroPython 1.25 writes
-# Files beside the firmware's that are there however small: directories, metadata of the file system.
 START: Final = """\
 from terminal.main import start
+start("/board.json")
+"""
+# Where software comes over the line: what puts a slot's image into ROMFS stands in the data file system.
+START_FROM_SLOT: Final = """\
+import sys
+sys.path.insert(0, "/start")
+from terminal.hal.rom import start
 start("/board.json")
 """
 
@@ -70,14 +80,64 @@ def place_of(profile: Profile, out: Path | None) -> Path:
     return out or CHECKOUT / "build" / "fw" / profile.name
 
 
+def names_in(place: Path) -> firmware_tree.Names:
+    """What functions are called that were built there, for firmware_source.restored."""
+    path = place / NAMES
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def last_names() -> firmware_tree.Names:
+    """The same of what was built last, for whichever profile: they share it."""
+    built = (CHECKOUT / "build" / "fw").glob(f"*/{NAMES}")
+    last = max(built, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return names_in(last.parent) if last else {}
+
+
 def compiled(profile: Profile) -> dict[str, bytes]:
     """Path below the import root -> bytes of each module that the profile needs."""
+    return _modules(
+        firmware_modules.needed(profile.board.chip, profile.kinds, profile.takes_updates, profile.tls)
+    )
+
+
+def _modules(names: Iterable[str]) -> dict[str, bytes]:
     tree = firmware_tree.build()
     files = {}
-    for name in firmware_modules.needed(profile.board.chip, profile.kinds, profile.takes_updates):
+    for name in names:
         path = firmware_modules.path_of(name).relative_to(CHECKOUT).with_suffix(".mpy")
         files[path.as_posix()] = (tree / path).read_bytes()
     return dict(sorted(files.items()))
+
+
+def bundled(profile: Profile, files: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """What a bundle holds of these modules: themselves, or the image that a microcontroller runs."""
+    return files if profile.board.loader is None else {ROMFS: romfs(files)}
+
+
+def first_slot(profile: Profile, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Path in the data file system -> bytes, of a board that takes software over its line: what starts it,
+    and its first slot, with which later versions are compared and to which a failed one falls back."""
+    if profile.board.loader is None or not profile.takes_updates:
+        return {}
+    inside = bundled(profile, files)
+    bundle = firmware_bundle.unsigned(
+        profile.model, profile.version, profile.replaces, inside, profile.signatures_needed
+    )
+    slot = f"{STORAGE[1:]}/slot_a/"
+    started = _modules(firmware_modules.starting())
+    return {
+        **{f"start/{path}": data for path, data in started.items()},
+        slot + "TABLE": bundle[: -len(inside[ROMFS])],
+        slot + ROMFS: inside[ROMFS],
+        slot + WHOLE: b"%d" % profile.version,
+    }
+
+
+def written_tree(place: Path) -> dict[str, bytes]:
+    """The same, of what was built there."""
+    tree = place / DATA_TREE
+    paths = sorted(path for path in tree.rglob("*") if path.is_file())
+    return {path.relative_to(tree).as_posix(): path.read_bytes() for path in paths}
 
 
 def sizes_of(files: Mapping[str, bytes]) -> Sizes:
@@ -89,8 +149,17 @@ def sizes_of(files: Mapping[str, bytes]) -> Sizes:
     return Sizes(*sizes)
 
 
-def check_room(profile: Profile, sizes: Sizes) -> None:
-    """Raises CommandError when the profile's firmware is over its budget or doesn't fit its board."""
+def checked(profile: Profile, files: Mapping[str, bytes]) -> Sizes:
+    """The sizes of the profile's firmware. Raises CommandError when it is over its budget, or it and what it
+    needs don't fit its board."""
+    sizes = sizes_of(files)
+    _check_sizes(profile, sizes)
+    if profile.board.loader is not None:
+        data_image(profile, Given(profile.settings), first_slot(profile, files))
+    return sizes
+
+
+def _check_sizes(profile: Profile, sizes: Sizes) -> None:
     limits = (
         ("code", sizes.code_bytes, profile.budget["code_kib"], "fit fewer devices"),
         ("fonts and strings", sizes.font_bytes, profile.budget["fonts_kib"], "fit fewer fonts"),
@@ -118,25 +187,33 @@ def check_room(profile: Profile, sizes: Sizes) -> None:
 def build(profile: Profile, out: Path | None = None) -> Built:
     """Build everything; what was there before goes. Raises CommandError."""
     files = compiled(profile)
-    sizes = sizes_of(files)
-    check_room(profile, sizes)
+    sizes = checked(profile, files)
     place = place_of(profile, out)
     _emptied(place)
     for path, data in files.items():
         _write(place / TREE / path, data)
     _write(place / ROMFS, romfs(files))
+    software = first_slot(profile, files)
+    for path, data in software.items():
+        _write(place / DATA_TREE / path, data)
     if profile.board.loader is not None:
-        _write(place / DATA, data_image(profile, profile.settings))
+        _write(place / DATA, data_image(profile, Given(profile.settings), software))
     if "partitions" in profile.board.content.get("flash", {}):
         _write(place / PARTITIONS, partition_table(profile.board.content["flash"]["partitions"]))
     _write(
         place / BUNDLE,
         firmware_bundle.unsigned(
-            profile.model, profile.version, profile.replaces, files, profile.signatures_needed
+            profile.model,
+            profile.version,
+            profile.replaces,
+            bundled(profile, files),
+            profile.signatures_needed,
         ),
     )
     if profile.board.loader == "esptool":
         _write(place / MANIFEST, _json(manifest(profile)))
+    names = firmware_tree.names_of(firmware_tree.build())
+    _write(place / NAMES, _json(names))
     _write(place / SIZES, _json(_report(profile, sizes)))
     written = [path for path in sorted(place.rglob("*")) if path.is_file()]
     sums = "".join(
@@ -167,20 +244,34 @@ def romfs(files: Mapping[str, bytes]) -> bytes:
     return bytes(writer.finalise())
 
 
-def data_files(profile: Profile, settings: Mapping[str, Any], password: str = "") -> dict[str, bytes]:
-    """What the file system of a board holds before the terminal's first start. password: of its network."""
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What one terminal is given at flashing. password: of its network; certificates: name -> PEM."""
+
+    settings: Mapping[str, Any]
+    password: str = ""
+    certificates: Mapping[str, bytes] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return "Given()"
+
+
+def data_files(profile: Profile, given: Given, software: Mapping[str, bytes]) -> dict[str, bytes]:
+    """What the file system of a board holds before the terminal's first start. software: see first_slot."""
     board = profile.board_file(STORAGE, f"/{SETTINGS_FILE}")
-    if password:
-        board["network"]["password"] = password
+    if given.password:
+        board["network"]["password"] = given.password
     return {
-        "main.py": START.encode(),
+        "main.py": (START_FROM_SLOT if profile.takes_updates else START).encode(),
         BOARD_FILE: _json(board),
-        SETTINGS_FILE: _json(settings),
+        SETTINGS_FILE: _json(given.settings),
+        **{f"{TLS[1:]}/{name}": data for name, data in given.certificates.items()},
+        **software,
     }
 
 
-def data_image(profile: Profile, settings: Mapping[str, Any], password: str = "") -> bytes:
-    """A littlefs image with these settings. Raises CommandError when they don't fit."""
+def data_image(profile: Profile, given: Given, software: Mapping[str, bytes]) -> bytes:
+    """A littlefs image with these files. Raises CommandError: they or a second slot don't fit."""
     from littlefs import LittleFS, LittleFSError
 
     block_bytes = profile.board.content["storage"]["block_bytes"]
@@ -188,7 +279,9 @@ def data_image(profile: Profile, settings: Mapping[str, Any], password: str = ""
     file_system = LittleFS(block_size=block_bytes, block_count=blocks, disk_version=LITTLEFS_VERSION)
     try:
         file_system.mkdir(STORAGE)
-        for name, data in data_files(profile, settings, password).items():
+        for name, data in data_files(profile, given, software).items():
+            if "/" in name:
+                file_system.makedirs(name.rpartition("/")[0], exist_ok=True)
             with file_system.open(name, "wb") as file:
                 file.write(data)
     except LittleFSError as error:
@@ -202,6 +295,16 @@ def data_image(profile: Profile, settings: Mapping[str, Any], password: str = ""
             f"{profile.path}: {free_kib} KiB stay free in the data image, the profile wants {wanted_kib}",
             ExitCode.NEGATIVE,
             "a larger data_kib, or a smaller free_kib",
+        )
+    slot_kib = sum(map(len, software.values())) // KIB + 1
+    if software and free_kib < wanted_kib + slot_kib:
+        raise CommandError(
+            f"{profile.where(('signing', 'keys'))}: no room for software over the line: with the first slot"
+            f" {free_kib} KiB stay free in the data image; expected {slot_kib} KiB for the second and"
+            f" {wanted_kib} KiB for what the terminal keeps",
+            ExitCode.NEGATIVE,
+            "a board with a larger data partition, fewer devices, or no keys: then `vafa fw flash` brings it"
+            " new software",
         )
     return bytes(file_system.context.buffer)
 

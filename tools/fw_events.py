@@ -14,6 +14,8 @@ from typing import Final, NamedTuple
 import typer
 
 from tools.cli import CommandError, ExitCode
+from tools.firmware_source import restored
+from tools.firmware_tree import Names
 from tools.keys_inject import Line, SerialLine, exchange
 
 TRIES: Final = 3
@@ -63,10 +65,11 @@ def counters(line: Line, clock: Callable[[], float] = time.monotonic) -> dict[st
     return found
 
 
-def show(port: Path, as_json: bool) -> None:
-    """Print both. Raises CommandError."""
+def show(port: Path, as_json: bool, names: Names) -> None:
+    """Print both. names: see firmware_source.restored. Raises CommandError."""
     with SerialLine(port) as line:
-        for event in events(line):
+        for kept in events(line):
+            event = kept._replace(text=restored(kept.text, names))
             typer.echo(json.dumps(event._asdict()) if as_json else str(event))
         counted = counters(line)
     texts = {name: str(count) for name, count in counted.items()}

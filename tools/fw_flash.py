@@ -11,19 +11,21 @@ import os
 import re
 import shlex
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from switch.defaults import write_private
+from terminal import slots
 from terminal.settings import KEY_NAMES, SettingsError, check
 from tools import fw_build
 from tools.cli import CommandError, ExitCode
-from tools.fw_profile import Profile
+from tools.fw_profile import FILES, Profile
 from tools.keys_prompt import StandardPrompt
 
 Tell = Callable[[str], None]
@@ -31,7 +33,8 @@ Tell = Callable[[str], None]
 COMMAND_SECONDS: Final = 600  # a whole flash at 115200 baud; only ends a hang
 BYTECODE: Final = 6  # of the compiled modules, as `sys.implementation._mpy` has it in its low byte
 MARK: Final = "vafa:"  # before what our own lines on a board print
-FILES: Final = "files"  # a board's software kept as plain files, when its MicroPython has no ROMFS
+# Of the settings' "tls" -> the file's name on the terminal.
+CERTIFICATES: Final = {"ca": "authority.crt", "certificate": "terminal.crt", "key": "terminal.key"}
 
 # What a board with a Python prompt is asked before anything is written.
 LOOK: Final = f"""
@@ -44,18 +47,20 @@ print("{MARK}", sys.platform, getattr(sys.implementation, "_mpy", 0) & 255, s[0]
 @dataclass(frozen=True, slots=True)
 class Identity:
     """What one terminal is given: the settings of its switch. source: their file, which loses the key block
-    once a terminal has it."""
+    once a terminal has it. certificates: of its line, name -> PEM; none: not in TLS, or elsewhere already."""
 
     terminal: str
     settings: Mapping[str, Any]
     source: Path
+    certificates: Mapping[str, bytes] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Identity({self.terminal})"
 
 
-def identity_of(data: Path, terminal: str) -> Identity:
-    """The settings that a switch made for a terminal. Raises CommandError."""
+def identity_of(data: Path, terminal: str, tls: Path | None = None) -> Identity:
+    """The settings that a switch made for a terminal. tls: directory of its certificates, see
+    `vafa keys ca tls`. Raises CommandError."""
     path = data / "terminals" / f"{terminal}.json"
     try:
         given = json.loads(path.read_text("utf-8"))
@@ -69,12 +74,52 @@ def identity_of(data: Path, terminal: str) -> Identity:
         raise CommandError(
             f"{path}: not JSON", ExitCode.CONFIGURATION, "remove it; the switch makes it anew"
         ) from None
-    return Identity(terminal, given, path)
+    return Identity(terminal, given, path, {} if tls is None else certificates_of(tls, terminal))
 
 
-def settings_for(profile: Profile, identity: Identity) -> dict[str, Any]:
-    """The settings file of one terminal: what its switch told, the profile's over it. Raises CommandError."""
+def certificates_of(directory: Path, terminal: str) -> dict[str, bytes]:
+    """Authority, certificate and key of a terminal's line. Raises CommandError: they aren't there, or can't
+    be used."""
+    kept = {
+        CERTIFICATES["ca"]: directory / "authority.crt",
+        CERTIFICATES["certificate"]: directory / f"terminal-{terminal}.crt",
+        CERTIFICATES["key"]: directory / f"terminal-{terminal}.key",
+    }
+    authority, certificate, key = kept.values()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cafile=authority)
+        context.load_cert_chain(certificate, key, password="")
+        return {name: path.read_bytes() for name, path in kept.items()}
+    except OSError as error:  # ssl's errors are some, too
+        raise CommandError(
+            f"{directory}: {authority.name}, {certificate.name} and {key.name} can't be used:"
+            f" {error.strerror or error}",
+            ExitCode.CONFIGURATION,
+            f"vafa keys ca tls --terminal {terminal}",
+        ) from None
+
+
+def settings_for(profile: Profile, identity: Identity, tls: str = fw_build.TLS) -> dict[str, Any]:
+    """The settings file of one terminal: what its switch told, the profile's over it. tls: the directory that
+    its certificates will be in. Raises CommandError."""
     settings = {**identity.settings, **profile.settings}
+    if identity.certificates:
+        settings["tls"] = {part: f"{tls}/{name}" for part, name in CERTIFICATES.items()}
+    has_own = profile.board.loader is None and bool(settings.get("tls"))
+    if profile.tls and not identity.certificates and not has_own:
+        raise CommandError(
+            f"{profile.where(('network', 'tls'))}: the line is to be in TLS, and terminal {identity.terminal}"
+            " has no certificate",
+            ExitCode.CONFIGURATION,
+            f"vafa keys ca tls --terminal {identity.terminal}, then vafa fw flash --tls DIRECTORY",
+        )
+    if profile.board.loader is not None and bool(settings.get("tls")) != profile.tls:
+        raise CommandError(
+            f"{identity.source}: the line is to be in TLS, and {profile.path} has none of that",
+            ExitCode.CONFIGURATION,
+            "write tls = true into [network] of the profile and build it again",
+        )
     try:
         check(settings)
     except SettingsError as error:
@@ -98,16 +143,21 @@ def flash(
 ) -> None:
     """Write it by the board's own loader. port: of the board, or the directory of one that is a process.
     Raises CommandError."""
-    settings = settings_for(profile, identity)
     if port is None:
         raise CommandError("where is the board?", ExitCode.USAGE, "give --port, or --to for a directory")
+    if profile.board.loader is None:
+        tls = str((port / fw_build.TLS[1:]).absolute())
+        given = fw_build.Given(settings_for(profile, identity, tls), "", identity.certificates)
+    else:
+        settings = settings_for(profile, identity)
+        given = fw_build.Given(settings, _password(profile), identity.certificates)
     match profile.board.loader:
         case None:
-            install(profile, built, settings, port, tell)
+            install(profile, built, given, port, tell)
         case "esptool":
-            _by_esptool(profile, built, settings, _device(port), interpreter, tell)
+            _by_esptool(profile, built, given, _device(port), interpreter, tell)
         case "mpremote":
-            _by_mpremote(profile, built, settings, _device(port), tell)
+            _by_mpremote(profile, built, given, _device(port), tell)
         case other:
             raise CommandError(
                 f"{profile.board.path}: loader = {other!r}", ExitCode.CONFIGURATION, "esptool or mpremote"
@@ -135,9 +185,9 @@ def _device(port: Path) -> Path:
 # ---------------------------------------------------------------- a directory
 
 
-def install(profile: Profile, built: Path, settings: Mapping[str, Any], to: Path, tell: Tell) -> None:
+def install(profile: Profile, built: Path, given: fw_build.Given, to: Path, tell: Tell) -> None:
     """Put software and files in a directory: MicroPython's unix port runs them from there. What the terminal
-    keeps in `storage` stays."""
+    keeps in `storage` stays, but for software that came over the line: this one runs from now on."""
     if to.exists() and any(to.iterdir()) and not (to / fw_build.BOARD_FILE).is_file():
         raise CommandError(
             f"{to}: not empty, and no terminal's", ExitCode.USAGE, "give --to another directory"
@@ -158,9 +208,16 @@ def install(profile: Profile, built: Path, settings: Mapping[str, Any], to: Path
     board = profile.board_file(
         str((to / "storage").absolute()), str((to / fw_build.SETTINGS_FILE).absolute()), ports
     )
-    for directory in ("dev", "storage"):
+    for directory in ("dev", "storage", *(("tls",) if given.certificates else ())):
         (to / directory).mkdir(exist_ok=True, mode=0o700)
-    write_private(to / fw_build.SETTINGS_FILE, json.dumps(settings, ensure_ascii=False, indent=1) + "\n")
+    (to / "storage" / slots.RECORD).unlink(missing_ok=True)
+    for slot in slots.NAMES:
+        shutil.rmtree(to / "storage" / f"slot_{slot}", ignore_errors=True)
+    for name, data in given.certificates.items():
+        write_private(to / "tls" / name, data.decode())
+    write_private(
+        to / fw_build.SETTINGS_FILE, json.dumps(given.settings, ensure_ascii=False, indent=1) + "\n"
+    )
     write_private(to / fw_build.BOARD_FILE, json.dumps(board, ensure_ascii=False, indent=1) + "\n")
     tell(f"{to}: {needed:,} bytes of software, {profile.model} version {profile.version}")
 
@@ -171,7 +228,7 @@ def install(profile: Profile, built: Path, settings: Mapping[str, Any], to: Path
 def _by_esptool(
     profile: Profile,
     built: Path,
-    settings: Mapping[str, Any],
+    given: fw_build.Given,
     port: Path,
     interpreter: Path | None,
     tell: Tell,
@@ -182,7 +239,7 @@ def _by_esptool(
     check_flash(said, profile.board.content["flash"]["size_kib"])
     with tempfile.TemporaryDirectory(prefix="vafa-flash-") as directory:
         data = Path(directory) / fw_build.DATA
-        data.write_bytes(fw_build.data_image(profile, settings, _password(profile)))
+        data.write_bytes(fw_build.data_image(profile, given, fw_build.written_tree(built)))
         place = {fw_build.PARTITIONS: built, fw_build.ROMFS: built, fw_build.DATA: Path(directory)}
         pieces = [f"{at:#x} {shlex.quote(str(place[name] / name))}" for name, at in fw_build.parts(profile)]
         if interpreter is not None:
@@ -226,7 +283,7 @@ def check_flash(said: str, needed_kib: int) -> None:
 # ---------------------------------------------------------------- mpremote
 
 
-def _by_mpremote(profile: Profile, built: Path, settings: Mapping[str, Any], port: Path, tell: Tell) -> None:
+def _by_mpremote(profile: Profile, built: Path, given: fw_build.Given, port: Path, tell: Tell) -> None:
     remote = [sys.executable, "-m", "mpremote", "connect", str(port)]
     said = _run([*remote, "exec", LOOK], tell, shown="(what is there?)")
     software_bytes = sum(path.stat().st_size for path in (built / fw_build.TREE).rglob("*") if path.is_file())
@@ -246,16 +303,32 @@ def _by_mpremote(profile: Profile, built: Path, settings: Mapping[str, Any], por
                     "build it with one, or keep software as files: docs/boards.md",
                 )
             _run([*remote, "romfs", "deploy", str(built / fw_build.ROMFS)], tell)
-        for name, data in fw_build.data_files(profile, settings, _password(profile)).items():
+        _run([*remote, "exec", _MAKE_STORAGE], tell, shown="(a directory for what it keeps, without slots)")
+        for name, data in fw_build.data_files(profile, given, fw_build.written_tree(built)).items():
             path = Path(directory) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-            _run([*remote, "fs", "cp", str(path), f":{name}"], tell)
-        _run([*remote, "exec", _MAKE_STORAGE], tell, shown="(a directory for what it keeps)")
+        for path in sorted(Path(directory).iterdir()):
+            to = [str(path), f":{path.name}"] if path.is_file() else ["-r", str(path), ":"]
+            _run([*remote, "fs", "cp", *to], tell)
         _run([*remote, "soft-reset"], tell)
 
 
+# Software that came over the line goes: what is written now is to run.
 _MAKE_STORAGE: Final = f"""
 import os
+def gone(path):
+    try:
+        if os.stat(path)[0] & 0x4000:
+            for name in os.listdir(path):
+                gone(path + "/" + name)
+            os.rmdir(path)
+        else:
+            os.remove(path)
+    except OSError:
+        pass
+for name in {(slots.RECORD, *(f"slot_{slot}" for slot in slots.NAMES))}:
+    gone("{fw_build.STORAGE}/" + name)
 try:
     os.mkdir("{fw_build.STORAGE}")
 except OSError:

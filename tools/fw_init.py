@@ -34,6 +34,7 @@ receipt_locales = ["fa"]  # of receipts, one copy each
 # [network]  # of boards with a wireless network; its password is asked at flashing
 # ssid = "shop"
 # country = "IR"
+# tls = true  # the line to the switch; its certificates are given at flashing: --tls
 
 # [storage]  # in KiB; at most what the board has
 # data_kib = 512

@@ -20,8 +20,9 @@ import typer
 
 from simulators.firmware import Interpreter, NoSuchTerminal, Options, Place, Terminal, TerminalInUse
 from simulators.process import ProcessEnded
-from tools import fw_build, fw_flash, micropython
+from tools import firmware_source, fw_build, fw_flash, micropython
 from tools.cli import CommandError, ExitCode
+from tools.firmware_tree import Names
 from tools.fw_profile import Profile
 
 LONGEST_LINE: Final = 16 * 1024  # more without an end is noise
@@ -85,9 +86,10 @@ def lines(port: Path) -> Iterator[str]:
         os.close(descriptor)
 
 
-def follow(port: Path, as_json: bool, count: int) -> None:
-    """Print events; `count` of them, or until somebody ends it."""
-    for seen, line in enumerate(lines(port), start=1):
+def follow(port: Path, as_json: bool, count: int, names: Names) -> None:
+    """Print events; `count` of them, or until somebody ends it. names: see firmware_source.restored."""
+    for seen, said in enumerate(lines(port), start=1):
+        line = firmware_source.restored(said, names)
         typer.echo(line if as_json else as_text(line))
         if seen == count:
             return
@@ -98,8 +100,8 @@ def play(profile: Profile, built: Path, to: Path, data: Path, terminal_id: str, 
     identity = fw_flash.identity_of(data, terminal_id)
     fw_flash.settings_for(profile, identity)
     try:
-        fw_flash.install(profile, built, identity.settings, to, typer.echo)
-        asyncio.run(_play(profile, to, Place(data, terminal_id), count))
+        fw_flash.install(profile, built, fw_build.Given(identity.settings), to, typer.echo)
+        asyncio.run(_play(profile, built, to, Place(data, terminal_id), count))
     except (TerminalInUse, NoSuchTerminal) as error:
         raise CommandError(
             str(error), ExitCode.CONFIGURATION, "stop the other one, or another terminal"
@@ -108,19 +110,20 @@ def play(profile: Profile, built: Path, to: Path, data: Path, terminal_id: str, 
         raise CommandError(str(error), ExitCode.NEGATIVE, "the last lines say why") from None
 
 
-async def _play(profile: Profile, to: Path, place: Place, count: int) -> None:
+async def _play(profile: Profile, built: Path, to: Path, place: Place, count: int) -> None:
     command = (str(micropython.provide()), "-X", HEAP, "-m", MODULE)
     directory = (to / fw_build.TREE).absolute()
     interpreter = Interpreter("micropython", command, directory, {"MICROPYPATH": ".frozen"})
     update: dict[str, Any] | None = profile.board_file("", "").get("update")
     options = Options(settings=dict(profile.settings), devices=dict(_simulated(profile)), update=update)
     terminal = Terminal(place, interpreter, options)
+    names = fw_build.names_in(built)
     seen = 0
     enough = asyncio.Event()
 
     def said(line: str) -> None:
         nonlocal seen
-        typer.echo(as_text(line))
+        typer.echo(as_text(firmware_source.restored(line, names)))
         seen += 1
         if seen == count:
             enough.set()

@@ -30,6 +30,7 @@ KEYPAD_WIRES: Final = 4  # a matrix of 4 lines and 4 columns
 OF_ONE_TERMINAL: Final = ("terminal_id", "acceptor_id", "acceptor_name", "transport_key", "tls", *KEY_NAMES)
 
 UART, I2C, SPI = "uart", "i2c", "spi"
+FILES: Final = "files"  # a board's software kept as plain files, when its MicroPython has no ROMFS
 CONSOLE: Final = "console"  # a device's port: the cable that the board is flashed by
 WIRES: Final[Mapping[str, tuple[str, ...]]] = {
     UART: ("tx", "rx"),
@@ -93,6 +94,16 @@ class Board:
         """Whether devices are at paths of a file system."""
         return bool(self.content["serial"].get("paths", False))
 
+    @property
+    def has_slots(self) -> bool:
+        """Whether its storage can take software over the line: two slots, and a place that it is run from."""
+        return self.loader is None or self.content["storage"].get("software") != FILES
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether its MicroPython has TLS."""
+        return bool(self.content.get("tls", False))
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -108,6 +119,7 @@ class Profile:
     storage: Mapping[str, int]
     budget: Mapping[str, int]
     network: Mapping[str, str] = field(default_factory=dict)
+    tls: bool = False
     signers: tuple[str, ...] = ()
     signatures_needed: int = 1
     name: str = field(default="")
@@ -115,7 +127,12 @@ class Profile:
     @property
     def takes_updates(self) -> bool:
         """Whether software comes over the line: who signs it is known, and the board has two places."""
-        return bool(self.signers) and self.board.loader is None
+        return bool(self.signers) and self.board.has_slots
+
+    def where(self, path: KeyPath) -> str:
+        """File and line of a key of the profile, for what only a build can tell."""
+        line = KeyLines(self.path.read_text("utf-8")).line_of(path)
+        return f"{self.path}:{line}" if line else f"{self.path}"
 
     @property
     def kinds(self) -> Mapping[str, str]:
@@ -235,10 +252,10 @@ class _Check:
         replaces = self._number(("device", "replaces"), device.get("replaces", 0), 0, max(version - 1, 0))
         fitted = self._devices(board)
         settings = self._settings()
-        network = self._network()
+        network, tls = self._network(board)
         storage = self._sizes("storage", board.content["storage"])
         budget = self._sizes("budget", DEFAULT_KIB, MOST_KIB)
-        signers, needed = self._signing()
+        signers, needed = self._signing(board)
         if self._mistakes:
             raise ProfileError(self._mistakes)
         return Profile(
@@ -252,6 +269,7 @@ class _Check:
             storage=storage,
             budget=budget,
             network=network,
+            tls=tls,
             signers=signers,
             signatures_needed=needed,
             name=model.lower(),
@@ -480,17 +498,28 @@ class _Check:
                     self._wrong(path, f"{name} has a wrong value", expected, "change it")
         return given
 
-    def _network(self) -> dict[str, str]:
-        given = self._table("network")
+    def _network(self, board: Board) -> tuple[dict[str, str], bool]:
+        given = dict(self._table("network"))
+        tls = given.pop("tls", False)
+        if not isinstance(tls, bool):
+            self._wrong(("network", "tls"), f"tls = {tls!r}", "true or false", "write tls = true")
+        elif tls and not board.has_tls:
+            self._wrong(
+                ("network", "tls"),
+                f"the line is to be in TLS, and {board.name} has none",
+                "a board whose file says tls = true, because its MicroPython has the module",
+                "remove it, or choose another board",
+            )
         for name, value in given.items():
             if name not in NETWORK:
-                self._wrong(("network", name), f"{name} is unknown", ", ".join(NETWORK), "remove it")
+                known = ", ".join([*NETWORK, "tls"])
+                self._wrong(("network", name), f"{name} is unknown", known, "remove it")
             elif not isinstance(value, str) or not 0 < len(value) <= NETWORK[name]:
                 most = NETWORK[name]
                 self._wrong(
                     ("network", name), f"{name} has a wrong value", f"up to {most} letters", "change it"
                 )
-        return given
+        return given, tls is True
 
     def _sizes(self, table: str, known: Mapping[str, Any], most_kib: int | None = None) -> dict[str, int]:
         numbers = {name: value for name, value in known.items() if name.endswith("_kib")}
@@ -503,7 +532,7 @@ class _Check:
                 numbers[name] = self._number((table, name), value, 1, most)
         return numbers
 
-    def _signing(self) -> tuple[tuple[str, ...], int]:
+    def _signing(self, board: Board) -> tuple[tuple[str, ...], int]:
         given = self._table("signing")
         keys = given.get("keys", [])
         path = ("signing", "keys")
@@ -518,6 +547,13 @@ class _Check:
                     f"{KEY_DIGITS} hexadecimal digits, x and y of a point on the curve",
                     "`vafa fw key FILE.pem` prints it",
                 )
+        if keys and not board.has_slots:
+            self._wrong(
+                path,
+                f"software is to come over the line, and {board.name} keeps it as files",
+                "a board that runs it from ROMFS, or no keys",
+                "remove the keys; `vafa fw flash` brings this board new software",
+            )
         if len(set(keys)) != len(keys):
             self._wrong(path, "a key stands there twice", "each once", "remove one")
         needed = self._number(("signing", "needed"), given.get("needed", 1), 1, max(1, len(keys)))

@@ -1,9 +1,10 @@
-"""The firmware with a meter beside it, on MicroPython: `-m metered_firmware MODE --board BOARD.json`.
+"""The firmware with a meter beside it, on MicroPython: `-m metered_firmware MODE WHAT --board BOARD.json`.
 
 Tells after each flow what the heap held: loaded code, and everything else at rest and at most. Looked at is
 whenever the firmware uses its board, so in the middle of a message and of a receipt too. Nothing of the
-firmware is changed but who makes its board. MODE: "meter", or "holes": all code is loaded first, then the
-heap is cut up so that nothing above the largest allowed allocation fits anywhere.
+firmware is changed but who makes its board. WHAT: "terminal.main", or "terminal.boot", which starts it. MODE:
+"meter"; or "holes" and a file of module names: all code is loaded first, then the heap is cut up so that
+nothing above the largest allowed allocation fits anywhere.
 """
 
 import asyncio
@@ -16,7 +17,9 @@ _OWN = (asyncio.Event, asyncio.wait_for, asyncio.TimeoutError)
 gc.collect()
 _BEFORE = gc.mem_alloc()
 
-CLOSELY = 16  # visits, more than there are flows
+CLOSELY = 200  # times at rest, more than all flows have
+FIRMWARE = "terminal.main"
+RESTART = "restart: "  # begins what the log says last
 LARGEST_ALLOCATION = 4096
 HEADER_BYTES = 64  # of a bytearray, beside its bytes; lands in the same hole
 MOST_HOLES = 4096  # pins; a heap of some MiB has fewer
@@ -52,7 +55,7 @@ class Meter:
 
     def __init__(self):
         self.peak = 0
-        self.closely = CLOSELY  # visits that are still looked at whenever the board is used
+        self.closely = CLOSELY  # so often at rest it is still looked at whenever the board is used
 
     def code(self):
         return sum([_costs[name] for name in _costs if name in sys.modules])
@@ -77,26 +80,51 @@ class Meter:
 
 def main():
     mode = sys.argv.pop(1)
-    if mode == "meter":
-        builtins.__import__ = metered_import
-    from terminal import main as firmware
+    modules = sys.argv.pop(1) if mode == "holes" else None
+    what = sys.argv.pop(1)
+    load = metered_import if mode == "meter" else _import
+
+    def import_and_prepare(name, *rest):
+        global _BEFORE
+        is_first = name == FIRMWARE and name not in sys.modules
+        if is_first:
+            _costs.clear()
+            gc.collect()
+            _BEFORE = gc.mem_alloc()  # with what started it, which is code
+        module = load(name, *rest)
+        if is_first:
+            if mode == "meter":
+                meter(sys.modules[name])
+            else:
+                load_all(modules)
+                cut_up()
+        return module
+
+    builtins.__import__ = import_and_prepare
+    return __import__(what, None, None, ("start",)).start(sys.argv[2])
+
+
+def meter(firmware):
+    """Have a meter look whenever the firmware uses its board."""
+    from terminal.hal.files import SlotFiles
 
     meter = Meter()
+    SlotFiles.append = meter.watched(SlotFiles.append)
 
     class Board(firmware.Board):
         """The board, looked at when it is used."""
 
         def __init__(self, *arguments):
             super().__init__(*arguments)
-            if mode == "meter":
-                for name in ("append", "replace"):
-                    setattr(self.storage, name, meter.watched(getattr(self.storage, name)))
-                self.aes = meter.watched(self.aes)
-                self._emit, self.emit = self.emit, self.told
+            for name in ("append", "replace"):
+                setattr(self.storage, name, meter.watched(getattr(self.storage, name)))
+            self.aes = meter.watched(self.aes)
+            self._emit, self.emit = self.emit, self.told
 
         def told(self, event):
             self._emit(event)
-            if event.get("event") == "screen" and event.get("name") == "idle":
+            is_idle = event.get("event") == "screen" and event.get("name") == "idle"
+            if is_idle or event.get("what", "").startswith(RESTART):
                 rest = meter.look()
                 self._emit({"event": "memory", "rest": rest, "peak": meter.peak, "code": meter.code()})
                 meter.peak = 0
@@ -105,10 +133,6 @@ def main():
                 meter.look()
 
     firmware.Board = Board
-    if mode == "holes":
-        load_all(sys.argv.pop(1))
-        cut_up()
-    return asyncio.run(firmware.main(sys.argv[2]))
 
 
 def load_all(path):

@@ -6,15 +6,13 @@ costs an authorization no more than a copy of some hundred bytes. Nothing here d
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from switch.registry import Content, Registry, RegistryError, open_content
 from switch.registry.downloads import directory_of
 from switch.server.log import Log
+from switch.server.told import Told, ToldFile
 from switch.settings import Settings
 
 PARAMETERS_PIECE, SOFTWARE_PIECE = "901", "902"  # DE 70
@@ -27,7 +25,6 @@ APPROVED, NO_VERSION, NO_PIECE, FORMAT_ERROR = "00", "24", "29", "30"
 LONGEST_PIECE: Final = 900  # of DE 61
 USUAL_PIECE: Final = 512  # of a terminal that doesn't say
 TOLD_FILE: Final = "told.jsonl"
-LARGEST_TOLD_BYTES: Final = 64 << 20  # a million terminals, some updates each; what is older is not read
 
 # Why a terminal refused a version, by the number it tells; see terminal/downloads.py.
 REASONS: Final = {
@@ -41,17 +38,6 @@ REASONS: Final = {
     8: "it did not start",
 }
 Tags = Mapping[str, object]
-
-
-class Told(NamedTuple):
-    """What a terminal said of itself at a sign-on. Versions: None when it didn't say; refused: version and
-    reason of REASONS, or None."""
-
-    model: str
-    software: int | None
-    parameters: int | None
-    software_refused: tuple[int, int] | None
-    parameters_refused: tuple[int, int] | None
 
 
 class Known(NamedTuple):
@@ -69,8 +55,7 @@ class Downloads:
         self._settings = settings
         self._log = log
         self._known = Known(Registry(), {}, ())
-        self._told_path = directory_of(settings) / TOLD_FILE
-        self._told = read_told(self._told_path)
+        self._told = ToldFile(directory_of(settings) / TOLD_FILE)
 
     # ------------------------------------------------------------ which
 
@@ -134,11 +119,11 @@ class Downloads:
         return None
 
     def _note(self, terminal: str, told: Told) -> None:
-        """Keep what changed; who watches a roll-out looks there."""
-        before = self._told.get(terminal)
+        """Keep what changed, wherever it signed on before; who watches a roll-out looks there."""
+        self._told.look()
+        before = self._told.newest.get(terminal)
         if told == before:
             return
-        self._told[terminal] = told
         for what, refused, known in (
             ("software", told.software_refused, before and before.software_refused),
             ("parameters", told.parameters_refused, before and before.parameters_refused),
@@ -149,7 +134,7 @@ class Downloads:
                     f"{what} refused by a terminal", terminal=terminal, version=refused[0], reason=why
                 )
         try:
-            append_told(self._told_path, terminal, told)
+            self._told.note(terminal, told)
         except OSError as error:
             self._log.error("what terminals run is not noted", error=str(error.strerror))
 
@@ -197,34 +182,3 @@ def told_in(tags: Tags) -> Told:
         refused(SOFTWARE_REFUSED),
         refused(PARAMETERS_REFUSED),
     )
-
-
-# ---------------------------------------------------------------- what terminals said, kept
-
-
-def append_told(path: Path, terminal: str, told: Told) -> None:
-    """One line, at once: several switches write to the same file."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(handle, json.dumps([terminal, *told], separators=(",", ":")).encode() + b"\n")
-    finally:
-        os.close(handle)
-
-
-def read_told(path: Path) -> dict[str, Told]:
-    """The newest of each terminal. Nothing depends on it: a line that can't be read is passed over."""
-    told: dict[str, Told] = {}
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - LARGEST_TOLD_BYTES))
-            for line in file:
-                try:
-                    terminal, model, software, parameters, *refused = json.loads(line)
-                    pair = [None if one is None else (int(one[0]), int(one[1])) for one in refused]
-                    told[str(terminal)] = Told(str(model), software, parameters, pair[0], pair[1])
-                except (ValueError, TypeError, IndexError):
-                    continue
-    except OSError:
-        pass
-    return told

@@ -5,6 +5,8 @@ commands and T=1 blocks as they are; `chip_blocks` makes them. USB CCID 1.1 clau
 the buffer is bounded and wiped.
 """
 
+from terminal.drivers import Asking, Hidden, Reason, exclusive_or, wipe
+
 LONGEST_DATA = 261  # of one message: 5 bytes of head, 255 of data, one more
 ANSWER_MS = 2000
 SLOW_MS = 5000  # more, each time the reader says that the card needs it
@@ -61,38 +63,27 @@ class Off:
     """The card has no power any more."""
 
 
-class Block:
+class Block(Hidden):
     """What the card answered to transmit()."""
 
     def __init__(self, data):
         self.data = data
 
-    def __repr__(self):
-        return "Block(hidden)"
 
-
-class Failed:
+class Failed(Reason):
     """What was asked came to nothing; reason: see above."""
 
-    def __init__(self, reason):
-        self.reason = reason
 
-    def __repr__(self):
-        return "Failed(" + self.reason + ")"
-
-
-class Ccid:
+class Ccid(Asking):
     """One command at a time: begin(), power_on(), transmit(), power_off(). Moved comes whenever it
     happens."""
 
     def __init__(self):
         self._buffer = bytearray(_HEAD_BYTES + LONGEST_DATA)
-        self._out = b""
         self._message = b""
         self._kind = None
         self._sequence = 0
         self._tries = 0
-        self._waits_ms = None
         self._until_ms = 0
         self._noise = 0
         self._count = 0
@@ -119,30 +110,14 @@ class Ccid:
         assert len(block) <= LONGEST_DATA, "longer than the reader's buffer"
         self._ask(_TRANSFER, block, now_ms)
 
-    def to_send(self):
-        out, self._out = self._out, b""
-        return out
-
-    def deadline_ms(self):
-        return self._waits_ms
-
-    def feed(self, data, now_ms):
-        events = []
-        for byte in data:
-            self._take(byte, now_ms, events)
-        return events + self.tick(now_ms)  # last: what came in time may be looked at late
-
-    def tick(self, now_ms):
-        events = []
-        if self._waits_ms is not None and now_ms >= self._waits_ms:
-            self._rest()
-            if self._tries and self._kind != _TRANSFER and now_ms < self._until_ms:
-                self._put(now_ms)
-            else:
-                self._failed(SILENT, events)
-        return events
-
     # ---------------------------------------------------------------- one command
+
+    def _timed_out(self, now_ms, events):
+        self._rest()
+        if self._tries and self._kind != _TRANSFER and now_ms < self._until_ms:
+            self._put(now_ms)
+        else:
+            self._failed(SILENT, events)
 
     def _ask(self, kind, data, now_ms):
         assert self._kind is None, "one command at a time"
@@ -251,8 +226,7 @@ class Ccid:
 
     def _rest(self):
         """No frame any more, or only a part of one: it may be of a card."""
-        for place in range(self._count):
-            self._buffer[place] = 0
+        wipe(self._buffer, self._count)
         self._state = _QUIET
         self._count = 0
         self._length = 0
@@ -281,7 +255,4 @@ class Ccid:
 
 def framed(message):
     """A CCID message as it goes over the line."""
-    check = _SYNC ^ _ACK
-    for byte in message:
-        check ^= byte
-    return bytes((_SYNC, _ACK)) + message + bytes((check,))
+    return bytes((_SYNC, _ACK)) + message + bytes((exclusive_or(message, _SYNC ^ _ACK),))

@@ -5,6 +5,8 @@ ISO/IEC 7816-3: answer to reset (8), T=0 (10), T=1 (11). Each is a generator: it
 is to carry, is sent what the card said to it, and returns the answer to the command. Raises BlockError.
 """
 
+from terminal.drivers import exclusive_or
+
 LONGEST_ATR = 33
 FIELD = 254  # bytes of a T=1 block that we take
 _FIRST_FIELD = 32  # of a block, before anybody says otherwise
@@ -66,12 +68,8 @@ class Reset:
             raise BlockError("protocol")
         if not 1 <= self.field <= FIELD:
             raise BlockError("atr")
-        if protocols != [] and protocols != [0] * len(protocols):
-            check = 0
-            for byte in atr[1:]:
-                check ^= byte
-            if check:
-                raise BlockError("atr")
+        if protocols != [0] * len(protocols) and exclusive_or(atr[1:]):
+            raise BlockError("atr")
 
 
 def link_of(atr):
@@ -188,16 +186,10 @@ class Blocks:
 
 def _block(kind, data=b""):
     block = bytes((0, kind, len(data))) + data
-    check = 0
-    for byte in block:
-        check ^= byte
-    return block + bytes((check,))
+    return block + bytes((exclusive_or(block),))
 
 
 def _is_whole(block):
     if len(block) < 4 or block[0] != 0 or len(block) != 4 + block[2]:
         return False
-    check = 0
-    for byte in block:
-        check ^= byte
-    return check == 0
+    return exclusive_or(block) == 0

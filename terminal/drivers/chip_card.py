@@ -4,6 +4,8 @@ Each conversation is a generator: it yields a command, is sent the card's answer
 and returns what it wanted to know. Raises CardError. It knows no reader, no time and no keys.
 """
 
+from terminal.drivers import Hidden
+
 OK = 0x9000
 _MORE, _OTHER_LENGTH = 0x61, 0x6C  # high byte of the status: so much more to get; ask again for so much
 LONGEST_ANSWER = 256  # bytes of one answer
@@ -34,7 +36,7 @@ class CardError(Exception):
         self.status = status
 
 
-class Tap:
+class Tap(Hidden):
     """Who an NTAG 424 DNA says it is (SUN, NXP AN12196): enciphered UID and counter, enciphered card number,
     and their MAC."""
 
@@ -42,9 +44,6 @@ class Tap:
         self.picc = picc
         self.data = data
         self.mac = mac
-
-    def __repr__(self):
-        return "Tap(hidden)"
 
 
 def transmit(command):

@@ -4,6 +4,7 @@ Texts come from scanners as bytes. No device, no look-up of whose card it is: th
 text is never shown or kept.
 """
 
+from terminal.drivers import Hidden, Reason
 from terminal.text import is_digits, luhn_valid
 
 CARD_DIGITS = 16
@@ -39,35 +40,23 @@ class Goods:
         self.number = number
 
 
-class Card:
+class Card(Hidden):
     """A card of the program. number: 16 digits; is_member_code: not printed as such, but shown as a code."""
 
     def __init__(self, number, is_member_code=False):
         self.number = number
         self.is_member_code = is_member_code
 
-    def __repr__(self):
-        return "Card(hidden)"
 
-
-class Text:
+class Text(Hidden):
     """Anything else that a Code 128 holds, such as a voucher's number."""
 
     def __init__(self, text):
         self.text = text
 
-    def __repr__(self):
-        return "Text(hidden)"
 
-
-class Refused:
+class Refused(Reason):
     """Nothing for us; reason: see above."""
-
-    def __init__(self, reason):
-        self.reason = reason
-
-    def __repr__(self):
-        return "Refused(" + self.reason + ")"
 
 
 def code_of(scanned, prefixes):

@@ -5,6 +5,8 @@ for a track it could not read. A track 3 after them, which begins with `;` or `+
 No I/O, no clock, no exception here; buffers are bounded and wiped after use.
 """
 
+from terminal.drivers import Hidden, Reason, wipe
+
 TRACK_1_LONGEST = 79  # characters with sentinels and LRC (ISO/IEC 7811-2)
 TRACK_2_LONGEST = 40
 GAP_MS = 1000  # a swipe whose bytes stop for this long is over; one at 9600 baud takes 125 ms
@@ -27,29 +29,20 @@ _TRACK_3 = (2, TRACK_1_LONGEST - 3, 0x30, 0x3F)  # nothing of it is used
 _OUTSIDE, _INSIDE, _CHECK, _MUTE = range(4)
 
 
-class Swipe:
+class Swipe(Hidden):
     """A card went through. Tracks without sentinels and LRC; track 1 is None when missing or damaged."""
 
     def __init__(self, track1, track2):
         self.track1 = track1
         self.track2 = track2
 
-    def __repr__(self):
-        return "Swipe(hidden)"
 
-
-class BadSwipe:
+class BadSwipe(Reason):
     """Something went through, but no track 2 can be trusted.
 
     reason: "lrc", "parity" (a byte no track has), "long", "end" (sentinel or LRC missing), "empty",
     "unreadable" (the reader said so), "missing" (no track 2), "noise".
     """
-
-    def __init__(self, reason):
-        self.reason = reason
-
-    def __repr__(self):
-        return "BadSwipe(" + self.reason + ")"
 
 
 class MagneticStripe:
@@ -166,8 +159,7 @@ class MagneticStripe:
         self._last_ms = 0
 
     def _wipe(self):
-        for place in range(len(self._buffer)):
-            self._buffer[place] = 0
+        wipe(self._buffer)
         self._track = None
         self._length = 0
         self._lrc = 0

@@ -4,6 +4,8 @@ NXP UM0701-02: frames, acknowledgements and error frames 6.2.1, commands 7. One 
 acknowledged and then answered. No I/O, no clock; the buffer is bounded, and wiped after each frame.
 """
 
+from terminal.drivers import Asking, Hidden, Reason, wipe
+
 LONGEST_EXCHANGE = 253  # bytes to or from a card at once: what one APDU of 256 bytes less its frame allows
 _LONGEST_FRAME = 3 + 262  # TFI, code, status, and the most that the chip's own buffer holds
 _FRAME_END = 2  # check byte and postamble
@@ -53,7 +55,7 @@ class Ready:
         self.version = version
 
 
-class Card:
+class Card(Hidden):
     """A card lies on the reader. uid: 4, 7 or 10 bytes; is_chip: it takes APDUs; ats: what it says of itself
     then."""
 
@@ -64,46 +66,38 @@ class Card:
         self.ats = ats
         self.is_chip = bool(sak & _IS_CHIP)
 
-    def __repr__(self):
-        return "Card(hidden)"
-
 
 class NoCard:
     """Looked for, and none was there."""
 
 
-class Answer:
+class Answer(Hidden):
     """What the card answered to exchange()."""
 
     def __init__(self, data):
         self.data = data
-
-    def __repr__(self):
-        return "Answer(hidden)"
 
 
 class Released:
     """The card was let go of."""
 
 
-class Failed:
+class Failed(Reason):
     """The command under way came to nothing; reason: see above. status: of the chip, 0 without one."""
 
     def __init__(self, reason, status=0):
-        self.reason = reason
+        super().__init__(reason)
         self.status = status
 
     def __repr__(self):
         return "Failed(%s, %d)" % (self.reason, self.status)
 
 
-class Pn532:
+class Pn532(Asking):
     """begin() once; after Ready one of look(), exchange(), release() at a time, each ends with one event."""
 
     def __init__(self):
         self._buffer = bytearray(_LONGEST_FRAME + _FRAME_END)
-        self._out = b""
-        self._waits_ms = None
         self._command = None
         self._left_to_begin = ()
         self._version = (0, 0)
@@ -134,27 +128,6 @@ class Pn532:
     def is_busy(self):
         """Whether a command is under way."""
         return self._command is not None
-
-    # ---------------------------------------------------------------- what a driver does
-
-    def to_send(self):
-        out, self._out = self._out, b""
-        return out
-
-    def deadline_ms(self):
-        return self._waits_ms
-
-    def feed(self, data, now_ms):
-        events = []
-        for byte in data:
-            self._take(byte, now_ms, events)
-        return events + self.tick(now_ms)  # last: what came in time may be looked at late
-
-    def tick(self, now_ms):
-        events = []
-        if self._waits_ms is not None and now_ms >= self._waits_ms:
-            self._timed_out(now_ms, events)
-        return events
 
     # ---------------------------------------------------------------- one command
 
@@ -266,8 +239,7 @@ class Pn532:
 
     def _drop_frame(self):
         """Wipe it, whole or not, and look for the next one."""
-        for place in range(len(self._buffer)):
-            self._buffer[place] = 0
+        wipe(self._buffer)
         self._hunt()
 
     # ---------------------------------------------------------------- answers

@@ -5,6 +5,8 @@ printer says so after all of it (GS r); paper that ends in the middle is told, a
 again. No I/O, no clock; strips are asked for one by one, so a receipt needs no memory of its own.
 """
 
+from terminal.drivers import Asking, Reason
+
 INIT = b"\x1b@"
 CUT = b"\x1dVB\x00"  # feeds to the cutter, and leaves a bridge
 TEAR_FEED = b"\x1bd\x03"  # between print head and tear bar, where nothing cuts
@@ -46,17 +48,11 @@ class Done:
         self.is_near_end = is_near_end
 
 
-class Stopped:
+class Stopped(Reason):
     """It didn't, or not whole; reason: see above."""
 
-    def __init__(self, reason):
-        self.reason = reason
 
-    def __repr__(self):
-        return "Stopped(" + self.reason + ")"
-
-
-class ReceiptPrinter:
+class ReceiptPrinter(Asking):
     """print() with strips, then Done or Stopped. width: dots of a line (384 on 58 mm, 576 on 80
     mm); baud: of the line, None when the printer holds the line itself while it is busy, then more()
     is called whenever the line is free; cuts, has_after: whether it has a cutter and knows GS r."""
@@ -67,11 +63,9 @@ class ReceiptPrinter:
         self._bytes_a_second = baud and baud // _BITS_A_BYTE
         self._cuts = cuts
         self._has_after = has_after
-        self._out = b""
         self._state = _IDLE
         self._strips = None
         self._opens_drawer = False
-        self._waits_ms = None
         self._asked = 0
         self._tries = 0
         self._is_near_end = False
@@ -102,23 +96,15 @@ class ReceiptPrinter:
         """Give it up; nothing is told."""
         self._stop(SILENT, [])
 
-    def to_send(self):
-        out, self._out = self._out, b""
-        return out
-
-    def deadline_ms(self):
-        return self._waits_ms
-
     def feed(self, data, now_ms):
         events = self.tick(now_ms)
         for byte in data:
             self._take(byte, now_ms, events)
         return events
 
-    def tick(self, now_ms):
-        events = []
-        if self._waits_ms is None or now_ms < self._waits_ms:
-            return events
+    # ---------------------------------------------------------------- how it goes on
+
+    def _timed_out(self, now_ms, events):
         if self._state == _SENDING and self._bytes_a_second is not None:
             self._send(now_ms)
         elif self._state == _ASKING and self._tries > 1:
@@ -126,9 +112,6 @@ class ReceiptPrinter:
             self._ask(self._asked, now_ms)
         else:
             self._stop(SILENT, events)
-        return events
-
-    # ---------------------------------------------------------------- how it goes on
 
     def _ask(self, question, now_ms):
         self._state = _ASKING

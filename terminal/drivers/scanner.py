@@ -4,6 +4,8 @@ Modules of three families and scanners that take no commands; a table each. What
 No I/O, no clock, no exception here; the buffer is bounded, and wiped after each text.
 """
 
+from terminal.drivers import Hidden, Reason, Speaking, exclusive_or, wipe
+
 LONGEST_TEXT = 256  # bytes of one scan: no code of ours has more than 48
 GAP_MS = 300  # a text or an answer that stops for this long is over; at 9600 baud a byte takes 1 ms
 WAKE_MS = 50  # from the wake byte to the command, where a family needs one
@@ -74,14 +76,7 @@ def m3y_command(text):
 
 
 def _m3y_frame(body):
-    return b"\x5a" + body + bytes((_exclusive_or(body), 0xA5))
-
-
-def _exclusive_or(data):
-    check = 0
-    for byte in data:
-        check ^= byte
-    return check
+    return b"\x5a" + body + bytes((exclusive_or(body), 0xA5))
 
 
 def _m3y_length(frame, count):
@@ -99,7 +94,7 @@ def _m3y_length(frame, count):
 def _m3y_answer(frame):
     if len(frame) == 2:
         return _ACCEPTED, ""
-    if frame[-1] != 0xA5 or _exclusive_or(frame[1:-1]):
+    if frame[-1] != 0xA5 or exclusive_or(frame[1:-1]):
         return None
     body = frame[4:-2]
     if body == b"\x90\x00":
@@ -237,27 +232,18 @@ class Stopped:
     """It doesn't any more."""
 
 
-class Scanned:
+class Scanned(Hidden):
     """text: bytes of a code, without prefix and line end; maybe a card number."""
 
     def __init__(self, text):
         self.text = text
 
-    def __repr__(self):
-        return "Scanned(hidden)"
 
-
-class Failed:
+class Failed(Reason):
     """A command came to nothing, or a scan did; reason: see above."""
 
-    def __init__(self, reason):
-        self.reason = reason
 
-    def __repr__(self):
-        return "Failed(" + self.reason + ")"
-
-
-class Scanner:
+class Scanner(Speaking):
     """begin() once; then start() and stop(). These and probe() end with one event each; one called before the
     last one's end takes its place. Between start() and stop(): Scanned, or Failed(DAMAGED) and Failed(LONG).
 
@@ -272,7 +258,6 @@ class Scanner:
         self._ends_by_line = ends_by_line
         self._frame = bytearray(_LONGEST_ANSWER)
         self._line = bytearray(LONGEST_TEXT)
-        self._out = b""
         self._what = None
         self._left = ()
         self._version = ""
@@ -318,10 +303,6 @@ class Scanner:
         return self._scanning
 
     # ---------------------------------------------------------------- what a driver does
-
-    def to_send(self):
-        out, self._out = self._out, b""
-        return out
 
     def deadline_ms(self):
         deadline = self._last_ms + GAP_MS if self._is_receiving() else None
@@ -472,8 +453,7 @@ class Scanner:
         """What is in it; wiped, as it may be of a text."""
         count, self._frame_count = self._frame_count, 0
         taken = bytes(memoryview(self._frame)[:count])
-        for place in range(count):
-            self._frame[place] = 0
+        wipe(self._frame, count)
         return taken
 
     def _into_line(self, byte, now_ms, events):
@@ -522,8 +502,7 @@ class Scanner:
         events.append(event)
 
     def _clear_line(self):
-        for place in range(len(self._line)):
-            self._line[place] = 0
+        wipe(self._line)
         self._length = 0
         self._seen = 0
         self._spoilt = False

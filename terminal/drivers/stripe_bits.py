@@ -5,6 +5,7 @@ times between changes of flux (F2F). Characters come lowest bit first, each with
 No I/O, no clock, no exception here; buffers are bounded and wiped after use.
 """
 
+from terminal.drivers import wipe
 from terminal.drivers.magstripe import TRACK_1_LONGEST, TRACK_2_LONGEST, BadSwipe, Swipe
 
 # The lines of a head as bits of one byte, a snapshot of their levels. The card line is low while one passes.
@@ -135,8 +136,7 @@ class StripeBits:
         elif texts[0] is not None or max(self._counts) >= NOISE_BITS:
             events.append(BadSwipe(reasons[1] or reasons[0] or "missing"))
         for buffer in (self._bits[0], self._bits[1], self._text):
-            for place in range(len(buffer)):
-                buffer[place] = 0
+            wipe(buffer)
         self._counts = [0, 0]
         self._fluxes = False
         for flux in self._flux:

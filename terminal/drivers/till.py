@@ -6,6 +6,8 @@ because our ACK was lost is acknowledged again and not asked twice. No I/O, no c
 bounded.
 """
 
+from terminal.drivers import Reason, Speaking, exclusive_or
+
 LONGEST_MESSAGE = 1100  # bytes between STX and ETX: the longest of either profile has 1 024 and a head
 ACK_MS = 2000  # before an answer of ours is sent once more
 TRIES = 3
@@ -71,14 +73,8 @@ class NotTold:
     """The till doesn't acknowledge: it can ask for the last result when it is back."""
 
 
-class Trouble:
+class Trouble(Reason):
     """Something else is on this line, or a message that can't be. reason: "noise", "message"."""
-
-    def __init__(self, reason):
-        self.reason = reason
-
-    def __repr__(self):
-        return "Trouble(" + self.reason + ")"
 
 
 class Check:
@@ -95,8 +91,7 @@ class Check:
         value = self.base
         if self.with_start:
             value ^= _STX
-        for byte in message:
-            value ^= byte
+        value = exclusive_or(message, value)
         return value ^ _ETX if self.with_end else value
 
 
@@ -112,7 +107,7 @@ FIELDS_CHECK = Check(0x00, False, True, False)
 _IDLE, _TEXT, _CHECKED, _LONG_END, _LONG_CHECK = range(5)
 
 
-class TillLine:
+class TillLine(Speaking):
     """Carries messages both ways. feed() and tick() return bytes (a message), Told, NotTold, Trouble."""
 
     def __init__(self, check):
@@ -122,7 +117,6 @@ class TillLine:
         self._count = 0
         self._noise = 0
         self._gap_ms = None
-        self._out = b""
         self._queue = []
         self._tries = 0
         self._acked_ms = None
@@ -138,10 +132,6 @@ class TillLine:
         """Tell a till that waits how far things are; nobody acknowledges that."""
         letters = (text + " " * PROGRESS_LETTERS)[:PROGRESS_LETTERS]
         self._out += bytes((_SOH,)) + letters.encode() + bytes((_EOT,))
-
-    def to_send(self):
-        out, self._out = self._out, b""
-        return out
 
     def deadline_ms(self):
         if self._gap_ms is None or (self._acked_ms is not None and self._acked_ms < self._gap_ms):
@@ -266,3 +256,35 @@ class TillLine:
         self._acked_ms = None
         self._asked = None
         events.append(NotTold())
+
+
+class Profile:
+    """The till's end of a terminal, of either profile. feed() and tick() return Asked, and what TillLine
+    returns. kept: the last result, as keep() returned it, or b"". A child has _asked(text): an Asked, or None
+    for a message that can't be."""
+
+    def __init__(self, terminal_id, check, kept):
+        self._terminal = terminal_id
+        self._line = TillLine(check)
+        self.kept = kept
+
+    def to_send(self):
+        return self._line.to_send()
+
+    def deadline_ms(self):
+        return self._line.deadline_ms()
+
+    def feed(self, data, now_ms):
+        return self._read(self._line.feed(data, now_ms))
+
+    def tick(self, now_ms):
+        return self._read(self._line.tick(now_ms))
+
+    def _read(self, events):
+        return [self._wanted(event) if isinstance(event, bytes) else event for event in events]
+
+    def _wanted(self, message):
+        for byte in message:
+            if not 0x20 <= byte < 0x7F:
+                return Trouble("message")
+        return self._asked(str(message, "ascii")) or Trouble("message")

@@ -15,8 +15,7 @@ from terminal.drivers.till import (
     STATUS,
     TOTALS,
     Asked,
-    TillLine,
-    Trouble,
+    Profile,
 )
 
 ANY_TERMINAL = "00000000"
@@ -42,16 +41,11 @@ _ASKED = {
 }
 
 
-class TillColumns:
-    """The till's end of a terminal. feed() and tick() return Asked, and what TillLine returns.
-
-    check: of till.ECR17_CHECKS; kept: the last result, as keep() returned it, or b"".
-    """
+class TillColumns(Profile):
+    """As till.Profile. check: of till.ECR17_CHECKS."""
 
     def __init__(self, terminal_id, check, kept=b""):
-        self._terminal = terminal_id
-        self._line = TillLine(check)
-        self.kept = kept
+        super().__init__(terminal_id, check, kept)
         self._is_extended = False
 
     @property
@@ -63,39 +57,20 @@ class TillColumns:
     def asked(self, text):
         self._is_extended = text == "1"
 
-    def to_send(self):
-        return self._line.to_send()
-
-    def deadline_ms(self):
-        return self._line.deadline_ms()
-
-    def feed(self, data, now_ms):
-        return self._read(self._line.feed(data, now_ms))
-
-    def tick(self, now_ms):
-        return self._read(self._line.tick(now_ms))
-
     def progress(self, text):
         """Up to 20 letters of how far things are."""
         self._line.progress(text)
 
     # ---------------------------------------------------------------- what the till asks
 
-    def _read(self, events):
-        return [self._asked(event) if isinstance(event, bytes) else event for event in events]
-
-    def _asked(self, message):
-        for byte in message:
-            if not 0x20 <= byte < 0x7F:
-                return Trouble("message")
-        text = str(message, "ascii")
+    def _asked(self, text):
         what, length = _ASKED.get(text[9:10], (None, 0))
         if len(text) != length or text[:8] not in (ANY_TERMINAL, self._terminal):
-            return Trouble("message")
+            return None
         if what == SALE:
             self._is_extended = text[9] == "X"
             if not text[23:31].isdigit():
-                return Trouble("message")
+                return None
             return Asked(SALE, int(text[23:31]), text[10:18], text[31:159].strip(), text[21] == "1")
         if what == REVERSE:
             stan = text[18:24]

@@ -15,8 +15,7 @@ from terminal.drivers.till import (
     STATUS,
     TOTALS,
     Asked,
-    TillLine,
-    Trouble,
+    Profile,
 )
 
 VOUCHER_LETTERS = 40  # of one line of a receipt that the till prints
@@ -41,18 +40,13 @@ _COMMANDS = {
 }
 
 
-class TillFields:
-    """The till's end of a terminal. feed() and tick() return Asked, and what TillLine returns.
-
-    kept: the last result, as keep() returned it, or b"". A poll (STATUS) and the change to working
-    alone (PRINTING) are answered by their acknowledgement.
-    """
+class TillFields(Profile):
+    """As till.Profile. A poll (STATUS) and the change to working alone (PRINTING) are answered by their
+    acknowledgement."""
 
     def __init__(self, terminal_id, acceptor_id, kept=b""):
-        self._terminal = terminal_id
+        super().__init__(terminal_id, FIELDS_CHECK, kept)
         self._acceptor = acceptor_id
-        self._line = TillLine(FIELDS_CHECK)
-        self.kept = kept
         self._ticket = ""
         self._answer = ""
         self._wants_progress = False
@@ -67,18 +61,6 @@ class TillFields:
     def asked(self, text):
         self._ticket = text
 
-    def to_send(self):
-        return self._line.to_send()
-
-    def deadline_ms(self):
-        return self._line.deadline_ms()
-
-    def feed(self, data, now_ms):
-        return self._read(self._line.feed(data, now_ms))
-
-    def tick(self, now_ms):
-        return self._read(self._line.tick(now_ms))
-
     def progress(self, code, now_ms):
         """Tell a till that asked for it what is under way."""
         if self._wants_progress:
@@ -86,29 +68,23 @@ class TillFields:
 
     # ---------------------------------------------------------------- what the till asks
 
-    def _read(self, events):
-        return [self._asked(event) if isinstance(event, bytes) else event for event in events]
-
-    def _asked(self, message):
-        for byte in message:
-            if not 0x20 <= byte < 0x7F:
-                return Trouble("message")
-        fields = str(message, "ascii").split("|") + ["", "", "", "", "", ""]
+    def _asked(self, text):
+        fields = text.split("|") + ["", "", "", "", "", ""]
         what, answer = _COMMANDS.get(fields[0], (None, ""))
         if what == SALE:
             amount, ticket = fields[1], fields[2]
             if not (amount.isdigit() and len(amount) <= LONGEST_AMOUNT and len(ticket) <= LONGEST_TICKET):
-                return Trouble("message")
+                return None
             self._ticket, self._answer = ticket, answer
             self._wants_progress = fields[5] == "1"
             return Asked(SALE, int(amount), ticket, fields[3])
         if what == REVERSE:
             self._answer = answer
             if not fields[1].isdigit():
-                return Trouble("message")
+                return None
             return Asked(REVERSE, reference="%06d" % int(fields[1]))
         if what is None:
-            return Trouble("message")
+            return None
         self._answer = answer
         self._wants_lines = fields[0] == "0280" and fields[1] == "1"
         return Asked(what, flag=self._wants_lines)

@@ -17,13 +17,11 @@ from terminal.batch import (
     following,
 )
 from terminal.flows.dialogue import tell
-from terminal.flows.exchange import TRANSIENT, NoAnswer, NotSent, exchange, line_up, meanwhile
+from terminal.flows.exchange import insist, line_up
 from terminal.flows.member import card_number
-from terminal.flows.offline import packed, send_next, unpacked
-from terminal.flows.outcome import APPROVED_CODE, Outcome, reversal_of
+from terminal.flows.offline import send_next
+from terminal.flows.outcome import APPROVED_CODE, Outcome, number_of, packed, reversal_of, unpacked
 from terminal.flows.present import print_rows
-from terminal.flows.wait import LINE_UP
-from terminal.journal import JournalError
 from terminal.message_tables import TAG_POINTS, TAG_REASON, TAG_REASON_NUMBER
 from terminal.text import grouped
 from terminal.ui.strings import LOCALES, text_of
@@ -48,7 +46,7 @@ async def close_batch(app):
             return await tell(app, "batch_not_sent", len(app.queue))
     if not await line_up(app):
         return await tell(app, "batch_no_line")
-    next_step(app, CLOSE, 0, AGREED)
+    _next_step(app, CLOSE, 0, AGREED)
     return await go_on(app, is_new=True)
 
 
@@ -68,7 +66,7 @@ async def go_on(app, is_new=False):
                 items = claimed(app, item)
             found = next(items, None)
             if found is None:
-                next_step(app, TRAILER, 0, DIFFERENT)
+                _next_step(app, TRAILER, 0, DIFFERENT)
                 is_new = True
                 continue
             fields = uploaded(app, *found)
@@ -81,9 +79,9 @@ async def go_on(app, is_new=False):
         if place == UPLOAD:
             if answer[39] != APPROVED_CODE:
                 app.log("warning", "batch: the switch answers %s for %s" % (answer[39], fields[90][4:10]))
-            next_step(app, UPLOAD, item + 1, DIFFERENT)
+            _next_step(app, UPLOAD, item + 1, DIFFERENT)
         elif place == TRAILER:
-            next_step(app, REPORT, 0, DIFFERENT, stan)
+            _next_step(app, REPORT, 0, DIFFERENT, stan)
         elif not await closed(app, answer, stan):
             return await tell(app, "batch_refused", answer[39])
     return None
@@ -92,24 +90,24 @@ async def go_on(app, is_new=False):
 async def closed(app, answer, stan):
     """Act on what the switch says to the totals; False when the batch stays open."""
     code, tags = answer[39], answer.get(48, {})
-    reason, told = tags.get(TAG_REASON), int(tags.get(TAG_REASON_NUMBER, "0"))
+    reason, told = tags.get(TAG_REASON), number_of(tags, TAG_REASON_NUMBER)
     if code == APPROVED_CODE:
-        next_step(app, REPORT, 0, AGREED, stan)
+        _next_step(app, REPORT, 0, AGREED, stan)
     elif code == NOT_AS_HERE:
         app.log("warning", "batch %06d: totals differ" % app.batch.current)
-        next_step(app, UPLOAD, 0, DIFFERENT)
+        _next_step(app, UPLOAD, 0, DIFFERENT)
     elif reason == CLOSED_BEFORE:
         app.log("error", "batch %06d: the switch has closed up to %06d" % (app.batch.current, told))
-        next_step(app, REPORT, told, REFUSED, stan)
+        _next_step(app, REPORT, told, REFUSED, stan)
     elif reason == UPLOAD_FIRST:
         # What was to be uploaded is not known here any more: people settle it.
         fields = heading(app, END)
         fields[11], fields[60] = "%06d" % app.stans.take(), "%06d" % told
         await asked(app, "0500", "0501", fields)
-        next_step(app, CLOSE, 0, AGREED)
+        _next_step(app, CLOSE, 0, AGREED)
     else:
         app.log("error", "batch %06d: not closed, the switch answers %s" % (app.batch.current, code))
-        next_step(app, NOTHING, 0, AGREED, stan)
+        _next_step(app, NOTHING, 0, AGREED, stan)
         return False
     return True
 
@@ -123,7 +121,7 @@ def behind(app, outcome):
         app.log("warning", "batch: now %s, the switch has closed those before" % app.batch.number)
 
 
-def next_step(app, place, item, result, stan=None):
+def _next_step(app, place, item, result, stan=None):
     """Write the next step, under a STAN of its own unless it sends nothing. Raises JournalError."""
     stan = app.stans.take() if stan is None else stan
     app.journal.step((place, item, packed(app.clock.wall()), stan, result))
@@ -165,25 +163,12 @@ def uploaded(app, record, answer):
 
 async def asked(app, first, repeat, fields):
     """Send until the switch has answered for good; the answer's fields."""
-    mti = first
-    while True:
-        if app.line_is_up:
-            try:
-                answer, _ = await exchange(app, app.request(mti, fields))
-                if answer[39] not in TRANSIENT:
-                    return answer
-                mti = repeat
-            except NotSent:
-                pass
-            except NoAnswer:
-                mti = repeat
-            except JournalError as error:
-                app.log("error", str(error))
-            await meanwhile(app, app.settings.reversal_interval_ms)
-        else:
+
+    def show(line_is_up):
+        if not line_is_up:
             app.screens.show("batch", fields[60], text="batch_waits")
-            app.ports.connect()
-            await meanwhile(app, app.settings.reversal_interval_ms, (LINE_UP,))
+
+    return (await insist(app, first, repeat, fields, show))[0]
 
 
 # ---------------------------------------------------------------- the report
@@ -195,7 +180,7 @@ async def report(app):
     _, item, _, _, result = batch.step
     for locale in app.settings.receipt_locales:
         if app.fitted("printer"):
-            await print_rows(app, report_rows(app, locale), locale)
+            await print_rows(app, _report_rows(app, locale), locale)
     number, totals = batch.current, batch.totals_field()
     app.journal.begin_batch(following(max(number, item)))
     event = {"event": "batch", "number": "%06d" % number, "result": RESULTS[result]}
@@ -203,10 +188,10 @@ async def report(app):
     app.emit(event)
 
 
-def report_rows(app, locale):
+def _report_rows(app, locale):
     """The report of the batch that is being closed, as rows of ui.paper."""
     from terminal.ui.paper import BANNER, CUT, PAIR, RULE, SPACE, TEXT, TITLE
-    from terminal.ui.receipt import moment_texts, pair
+    from terminal.ui.receipt import amount, moment_texts, pair
 
     batch, settings = app.batch, app.settings
     _, _, moment, _, result = batch.step
@@ -220,15 +205,15 @@ def report_rows(app, locale):
     ]
     for tag in sorted(batch.totals):
         entries, rial, points = batch.totals[tag]
-        amount = text_of("rial", locale).format(grouped(rial, locale))
+        in_rial = text_of("rial", locale).format(grouped(rial, locale))
         rows += [
             (RULE,),
-            (PAIR, text_of(LABELS[tag - 1], locale), grouped(entries, locale)),
-            (PAIR, text_of("receipt_amount", locale), amount),
-            (PAIR, text_of("receipt_points", locale), grouped(points, locale)),
+            amount(LABELS[tag - 1], entries, locale),
+            (PAIR, text_of("receipt_amount", locale), in_rial),
+            amount("receipt_points", points, locale),
         ]
     rows.append((RULE,))
     if batch.refused:
-        rows.append((PAIR, text_of("receipt_refused", locale), grouped(batch.refused, locale)))
+        rows.append(amount("receipt_refused", batch.refused, locale))
     rows += [(TEXT, text_of("batch_result_" + RESULTS[result], locale)), (SPACE,), (CUT,)]
     return rows

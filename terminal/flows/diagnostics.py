@@ -4,7 +4,7 @@ asked for an echo. Nothing of keys but that they are there; nothing of cards.
 
 from terminal.app import SIGN_ON_MS
 from terminal.flows.dialogue import ENTRY_MS, choose
-from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
+from terminal.flows.exchange import ask, line_up
 from terminal.flows.outcome import APPROVED_CODE
 from terminal.flows.present import printed
 from terminal.flows.wait import KEY, Wait
@@ -23,8 +23,8 @@ NONE = "-"
 async def show(app):
     """The pages one after the other, then the test when it is wanted. Raises Cancelled, JournalError."""
     await choose(app, "state_line", NEXT, *line_state(app))
-    await choose(app, "state_software", NEXT, *software_state(app))
-    await choose(app, "state_devices", NEXT, *device_state(app))
+    await choose(app, "state_software", NEXT, *_software_state(app))
+    await choose(app, "state_devices", NEXT, *_device_state(app))
     return await test(app)
 
 
@@ -38,15 +38,15 @@ def line_state(app):
     return line, signed_on, verdict(not app.keys.trouble)
 
 
-def software_state(app):
+def _software_state(app):
     """Versions of software, parameters and messages, number of the batch, requests that are open or queued,
     storage."""
     pending = app.opened_journal().pending() is not None
-    versions = "%s/%d/%d" % (software_version(app), app.downloads.version, DICTIONARY_VERSION)
+    versions = "%s/%d/%d" % (_software_version(app), app.downloads.version, DICTIONARY_VERSION)
     return versions, app.batch.number, int(pending) + len(app.queue), verdict(stores(app))
 
 
-def software_version(app):
+def _software_version(app):
     """Of the running software; NONE where it can't be updated, or the storage can't say."""
     try:
         return app.downloads.running() if app.downloads.update is not None else NONE
@@ -54,7 +54,7 @@ def software_version(app):
         return NONE
 
 
-def device_state(app):
+def _device_state(app):
     """Three rows of devices, each with whether it can be used."""
     told = ["%s %s" % (name, "+" if app.usable(name) else "-") for name in app.doors()]
     per_row = -(-len(told) // 3)
@@ -99,18 +99,10 @@ async def echo(app):
     """Milliseconds that an echo of the switch took; None when there was none. Raises JournalError."""
     if not await line_up(app):
         return None
-    fields = {
-        11: "%06d" % app.stans.take(),
-        41: app.settings.terminal_id,
-        42: app.settings.acceptor_id,
-        70: ECHO,
-    }
+    fields = {41: app.settings.terminal_id, 42: app.settings.acceptor_id, 70: ECHO}
     began_ms = app.clock.now_ms()
-    try:
-        answer, _ = await exchange(app, app.request("0800", fields))
-    except (NotSent, NoAnswer):
-        return None
-    return app.clock.now_ms() - began_ms if answer[39] == APPROVED_CODE else None
+    answer, _ = await ask(app, "0800", fields)
+    return app.clock.now_ms() - began_ms if answer and answer[39] == APPROVED_CODE else None
 
 
 def verdict(is_well):

@@ -5,11 +5,13 @@ Each returns what was given, or None when it was cancelled or nobody came.
 
 from terminal.flows.member import CARD_DIGITS, MOBILE_DIGITS, by_number
 from terminal.flows.wait import BAD_CARD, CARD, FOREIGN, KEY, SCAN, TIMEOUT, Wait
+from terminal.journal import JournalError
 from terminal.text import masked
 
 ENTRY_MS = 60000  # a half-typed amount is dropped when the cashier walks away
 MESSAGE_MS = 3000
 RESULT_MS = 5000
+STORAGE_RETRY_MS = 2000
 LONGEST_NUMBER = 12  # digits of DE 4 and of the points tag
 
 CANCEL = "*"
@@ -46,23 +48,29 @@ async def ask_sale(app, screen, title, digits="", kinds=(KEY,), offered=0):
         app.screens.show(screen, title, int(digits or offered), text=text, told=told)
         kind, key = await Wait(kinds, ENTRY_MS)
         text = None
-        if kind == TIMEOUT or (key == CANCEL and not digits):
-            raise Cancelled
         if kind == CARD and digits:
             return int(digits), key
+        if key == ENTER and (digits or offered):
+            return int(digits or offered), None
         if kind == BAD_CARD:
             text = screen + "_again"
-        elif key == CANCEL:
+        digits = edited(digits, kind, key, LONGEST_NUMBER + 1).lstrip("0")
+        if len(digits) > LONGEST_NUMBER:
+            app.screens.show("message", text="number_wrong")
+            await Wait((KEY,), MESSAGE_MS)
             digits = ""
-        elif key == ENTER:
-            if digits or offered:
-                return int(digits or offered), None
-        elif kind == KEY and "0" <= key <= "9" and (digits or key != "0"):
-            digits += key
-            if len(digits) > LONGEST_NUMBER:
-                app.screens.show("message", text="number_wrong")
-                await Wait((KEY,), MESSAGE_MS)
-                digits = ""
+
+
+def edited(digits, kind, key, longest):
+    """What digits become by an event: CANCEL takes them away, a digit comes behind. Raises Cancelled: there
+    were none to take away, or nobody came."""
+    if kind == TIMEOUT or (key == CANCEL and not digits):
+        raise Cancelled
+    if key == CANCEL:
+        return ""
+    if kind == KEY and "0" <= key <= "9" and len(digits) < longest:
+        return digits + key
+    return digits
 
 
 async def ask_text(app, screen, title, longest, letters=False, scanned=None):
@@ -75,23 +83,19 @@ async def ask_text(app, screen, title, longest, letters=False, scanned=None):
     while True:
         app.screens.show(screen, title, text)
         kind, key = await Wait((KEY,) if scanned is None else (KEY, SCAN), ENTRY_MS)
-        if kind == TIMEOUT or (key == CANCEL and not text):
-            raise Cancelled
         if kind == SCAN:
             found = scanned(key)
             if found is not None:
                 return found
-        elif key == CANCEL:
-            text = ""
-        elif key == ENTER:
+            continue
+        if key == ENTER:
             return text
-        elif key == NEXT_LETTER and letters and text:
-            text = text[:-1] + letter_after(text[-1])
-        elif "0" <= key <= "9" and len(text) < longest:
-            text += key
+        if key == NEXT_LETTER and letters and text:
+            text = text[:-1] + _letter_after(text[-1])
+        text = edited(text, kind, key, longest)
 
 
-def letter_after(letter):
+def _letter_after(letter):
     """What the next-letter key makes of a letter: the next one of its phone key, after the last its digit."""
     for group in PHONE_KEYS:
         at = group.find(letter)
@@ -123,12 +127,11 @@ async def ask_member(app, title, text="swipe", digits=""):
         kind, value = await Wait((CARD, BAD_CARD, KEY), ENTRY_MS)
         if kind == CARD:
             return value
-        if kind == TIMEOUT or (value == CANCEL and not digits):
-            raise Cancelled
-        if kind == BAD_CARD or value == CANCEL:
+        digits = edited(digits, kind, value, CARD_DIGITS)
+        if value == CANCEL:
             text = asked
-            if kind == BAD_CARD:
-                text = "card_refused" if value == FOREIGN else "swipe_again"
+        elif kind == BAD_CARD:
+            text = "card_refused" if value == FOREIGN else "swipe_again"
             digits = ""
         elif value == ENTER:
             member = by_number(digits)
@@ -137,8 +140,6 @@ async def ask_member(app, title, text="swipe", digits=""):
             if len(digits) >= MOBILE_DIGITS:
                 app.screens.show("message", text="number_wrong")
                 await Wait((KEY,), MESSAGE_MS)
-        elif "0" <= value <= "9" and len(digits) < CARD_DIGITS:
-            digits += value
 
 
 def typed(digits):
@@ -146,6 +147,18 @@ def typed(digits):
     if len(digits) == CARD_DIGITS:
         return masked(digits)
     return digits[:_SHOWN_DIGITS] + "*" * (len(digits) - _SHOWN_DIGITS)
+
+
+async def until_kept(app, keep, *values):
+    """Call what keeps something; while the storage fails the cashier is told, and it is tried again."""
+    while True:
+        try:
+            keep(*values)
+            return
+        except JournalError as error:
+            app.log("error", str(error))
+        app.screens.show("message", text="storage")
+        await Wait((KEY,), STORAGE_RETRY_MS)
 
 
 async def tell(app, text, *values):

@@ -1,6 +1,7 @@
 """A request over the line, and its verified answer or the certainty that there is none."""
 
 from terminal.flows.wait import CARD, KEY, LINE_DOWN, LINE_NEWS, LINE_REFUSED, LINE_UP, MESSAGE, TIMEOUT, Wait
+from terminal.journal import JournalError
 from terminal.line import Ignored
 from terminal.ui.strings import pair_of
 
@@ -68,7 +69,7 @@ async def exchange(app, request, aside=None):
     while True:
         kind, message = await Wait(kinds, max(0, deadline_ms - app.clock.now_ms()))
         if kind in (CARD, KEY):
-            put_aside(aside, kind, message)
+            _put_aside(aside, kind, message)
             app.screens.show("processing", pair_of("earn"))
             continue
         if kind != MESSAGE:
@@ -83,7 +84,47 @@ async def exchange(app, request, aside=None):
             app.ignored(str(why))
 
 
-def put_aside(aside, kind, value):
+async def ask(app, mti, fields, transmission=None):
+    """(fields of the answer or None, name of the text that says why there is none) of a request that is never
+    repeated nor reversed; it gets a STAN. Raises JournalError."""
+    if await line_up(app):
+        fields[11] = "%06d" % app.stans.take()
+        try:
+            answer, _ = await exchange(app, app.request(mti, fields, transmission))
+            return answer, None
+        except NotSent:
+            pass
+        except NoAnswer:
+            return None, "no_answer"
+    return None, app.line_trouble or "no_line"
+
+
+async def insist(app, first, repeat, fields, show):
+    """(fields, message) of the answer: sent until the switch has answered for good, as `repeat` (MTI) once it
+    may have left. show(whether the line is up): tells the cashier, before each try."""
+    mti = first
+    while True:
+        show(app.line_is_up)
+        kinds = ()
+        if app.line_is_up:
+            try:
+                answer, message = await exchange(app, app.request(mti, fields))
+                if answer[39] not in TRANSIENT:
+                    return answer, message
+                mti = repeat
+            except NotSent:
+                pass
+            except NoAnswer:
+                mti = repeat
+            except JournalError as error:
+                app.log("error", str(error))  # no key serial can be reserved: later, then
+        else:
+            app.ports.connect()
+            kinds = (LINE_UP,)
+        await meanwhile(app, app.settings.reversal_interval_ms, kinds)
+
+
+def _put_aside(aside, kind, value):
     """Keep a card, a menu's key, or the digits of an amount so far, for when the exchange is over."""
     before = aside[0] if aside else (None, "")
     if kind == KEY:

@@ -36,7 +36,7 @@ class Original:
 async def void(app, flow):
     """Take back a whole transaction of the open batch. Returns as trade()."""
     title = pair_of(flow)
-    original = await ask_original(app, title, VOIDABLE)
+    original = await _ask_original(app, title, VOIDABLE)
     if not original.flow:
         key = await choose(app, "void_of", "12", title)
         original = Original(original.rrn, "earn" if key == "1" else "redeem")
@@ -50,7 +50,7 @@ async def give_back(app, flow):
     """Goods come back, or points that paid for them; in part, too. Returns as trade()."""
     flow = "return" if await choose(app, "return_of", "12", pair_of(flow)) == "1" else "refund"
     title = pair_of(flow)
-    original = await ask_original(app, title, VOIDABLE if flow == "return" else ("redeem", "split"))
+    original = await _ask_original(app, title, VOIDABLE if flow == "return" else ("redeem", "split"))
     # The rial of the whole sale are offered; a refund is at most of what points paid.
     whole = original.sale if flow == "return" and original.sale else original.amount
     amount = await ask_number(app, "amount", title, whole)
@@ -65,7 +65,7 @@ async def follow(app, flow, rrn, amount, kind=None):
     return (await attempt(app, flow, more, kind=kind))[1]
 
 
-async def ask_original(app, title, flows):
+async def _ask_original(app, title, flows):
     """The Original that is meant; its flow is "" when only the reference is known. Raises Cancelled."""
     found = recent(app, flows)
     first = 0

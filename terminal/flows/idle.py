@@ -28,42 +28,27 @@ CLOSE_AGAIN_MS = 900000  # after a batch was to be closed by itself, whatever ca
 
 # Modules imported where they are needed and given back at rest: where code is loaded into the heap, they take
 # memory only while they work.
-SELDOM = (
-    "terminal.flows.chip",
-    "terminal.flows.diagnostics",
-    "terminal.flows.follow",
-    "terminal.flows.membership",
-    "terminal.flows.offline",
-    "terminal.flows.batch",
-    "terminal.flows.pin_change",
-    "terminal.flows.proof",
-    "terminal.flows.reprint",
-    "terminal.flows.sign_on",
-    "terminal.flows.update",
-    "terminal.bundle",
-    "terminal.signature",
-    "terminal.flows.supervisor",
-    "terminal.flows.till",
-    "terminal.flows.training",
-    "terminal.ui.receipt",
-    "terminal.ui.paper",
-)
+SELDOM = """
+flows.chip flows.diagnostics flows.follow flows.membership flows.offline flows.batch flows.pin_change
+flows.proof flows.reprint flows.sign_on flows.update flows.supervisor flows.till flows.training bundle
+signature ui.receipt ui.paper
+"""
 
 
 # Key of the menu of what is wanted seldom: flow, its module in terminal.flows, the function there; each is
 # called with the application and the flow, and returns an event that is left to handle, or None.
-SELDOM_WANTED = {
-    "1": ("void", "follow", "void"),
-    "2": ("return", "follow", "give_back"),
-    "3": ("copy", "reprint", "reprint"),
-    "4": ("split", "trade", "trade"),
-    "5": ("replace", "membership", "replace"),
-    "6": ("pin_change", "pin_change", "change_pin"),
-    "7": ("block", "membership", "block"),
-    "8": ("unblock", "membership", "unblock"),
-    "9": ("transfer", "membership", "transfer"),
-    "0": ("supervisor", "supervisor", "open_menu"),
-}
+SELDOM_WANTED = """
+1 void follow void
+2 return follow give_back
+3 copy reprint reprint
+4 split trade trade
+5 replace membership replace
+6 pin_change pin_change change_pin
+7 block membership block
+8 unblock membership unblock
+9 transfer membership transfer
+0 supervisor supervisor open_menu
+"""
 SELDOM_KEYS = "0123456789" + MORE  # on every page of it
 
 
@@ -101,12 +86,12 @@ async def step(app, event):
         from terminal.flows.batch import go_on
 
         return await go_on(app)
-    if event is None and close_wait_ms(app) == 0:
+    if event is None and _close_wait_ms(app) == 0:
         from terminal.flows.batch import close_batch
 
         app.batch_close_ms = app.clock.now_ms() + CLOSE_AGAIN_MS
         return await close_batch(app)
-    if event is None and queue_wait_ms(app) == 0:
+    if event is None and _queue_wait_ms(app) == 0:
         if app.line_is_up:
             from terminal.flows.offline import send_next
 
@@ -116,14 +101,14 @@ async def step(app, event):
     return await handle(app, event or await idle(app))
 
 
-def queue_wait_ms(app):
+def _queue_wait_ms(app):
     """How long the oldest queued earn waits before it is sent; None: there is none."""
     if not len(app.queue):
         return None
     return max(0, app.queue.next_ms - app.clock.now_ms())
 
 
-def close_wait_ms(app):
+def _close_wait_ms(app):
     """How long until the batch is to be closed by itself; None: it isn't."""
     hour, now = app.settings.batch_close_hour, app.clock.wall()
     if hour is None or now is None or not (app.batch.entries or len(app.queue)):
@@ -144,8 +129,9 @@ async def stop(app):
 async def idle(app):
     """Wait for a card or a menu key; None when the sign-on has run out."""
     app.rest()
-    for name in SELDOM:
-        terminal.forget(name)
+    app.downloads.work = None  # of a module that goes: another one would not know its errors
+    for name in SELDOM.split():
+        terminal.forget("terminal." + name)
     terminal.collect()  # between transactions nobody waits for it
     asked = app.till.take() if app.till else None
     if asked is not None:
@@ -170,11 +156,11 @@ async def idle(app):
 async def waited(app, kinds):
     """The next event of `kinds`; (None, None) after a step of a download, which gives way to any of them."""
     left_ms = app.sign_on_left_ms()
-    queue_ms = queue_wait_ms(app)
+    queue_ms = _queue_wait_ms(app)
     if queue_ms is not None:
         left_ms = min(left_ms, queue_ms)
         kinds += (LINE_UP,)
-    close_ms = close_wait_ms(app)
+    close_ms = _close_wait_ms(app)
     if close_ms is not None:
         left_ms = min(left_ms, close_ms)
     download_ms = app.downloads.wait_ms(app.clock.now_ms())
@@ -234,6 +220,7 @@ async def more(app):
     while key == MORE:
         key = await choose(app, page[0], SELDOM_KEYS)
         page = page[1], page[0]
-    flow, module, function = SELDOM_WANTED[key]
+    _, _, row = SELDOM_WANTED.partition("\n" + key + " ")
+    flow, module, function = row.split("\n")[0].split()
     module = __import__("terminal.flows." + module, None, None, (function,))
     return await getattr(module, function)(app, flow)

@@ -4,25 +4,20 @@ Only earns, and only within the limits of the parameters; a refusal is told at o
 member is never promised points or told a balance here.
 """
 
-from binascii import hexlify, unhexlify
-
-from terminal.flows.dialogue import RESULT_MS, Cancelled, hold, tell
+from terminal.flows.dialogue import RESULT_MS, Cancelled, hold, tell, until_kept
 from terminal.flows.exchange import TRANSIENT, NoAnswer, NotSent, exchange
 from terminal.flows.member import joined
-from terminal.flows.outcome import Outcome, event_of, record_of
+from terminal.flows.outcome import Outcome, event_of, packed, record_of, reversal_of, unpacked
 from terminal.flows.present import print_receipt
-from terminal.flows.wait import KEY, Wait
 from terminal.journal import DECLINED, JournalError
-from terminal.message import DecodeError, pack, unpack
+from terminal.message import DecodeError, pack
 from terminal.queue import MOST
 from terminal.text import later
 from terminal.ui.strings import pair_of
 
 ADVICE, REPEAT = "0220", "0221"
 ANSWER = "0230"
-MOMENT_BYTES = 7
 HOUR_S = 3600
-STORAGE_RETRY_MS = 2000
 FIRST_PAUSE_MS = 1000  # after a sending without an answer
 LONGEST_PAUSE_MS = 60000
 
@@ -104,7 +99,7 @@ def refusal(app, moment, amount):
 
 def recorded(content):
     """The Outcome of an item, which says nothing that only the switch knows."""
-    fields = unpack(content[MOMENT_BYTES:])[1]
+    fields = reversal_of(content)
     answer = {number: fields[number] for number in (11, 12, 41)}
     answer[39] = "00"
     record = record_of(ADVICE, fields, int(fields[11]), unpacked(content))
@@ -121,14 +116,7 @@ async def present_queued(app, stan, content, again=False):
     outcome = app.last = recorded(content)
     app.screens.show("approved", pair_of("earn"), text="offline_kept")
     await print_receipt(app, outcome, "last_transaction" if again else None)
-    while True:
-        try:
-            app.journal.told(stan, day_of(outcome.moment), outcome.amount)
-            break
-        except JournalError as error:
-            app.log("error", str(error))
-        app.screens.show("message", text="storage")
-        await Wait((KEY,), STORAGE_RETRY_MS)
+    await until_kept(app, app.journal.told, stan, day_of(outcome.moment), outcome.amount)
     event = outcome.event("queued")
     event["queued"] = str(len(app.queue))
     app.emit(event)
@@ -148,8 +136,8 @@ async def send_next(app):
     content = queue.item(number)
     try:
         if content is None:
-            raise DecodeError("advice", 0, "an item", "none")
-        moment, fields = unpacked(content), unpack(content[MOMENT_BYTES:])[1]
+            raise DecodeError("advice", 0)
+        moment, fields = unpacked(content), reversal_of(content)
     except DecodeError:
         # Nothing can be sent of it; that it was there stays in the batch.
         app.journal.answered(0, number, b"", b"")
@@ -199,17 +187,6 @@ def day_of(moment):
     return (moment[0] * 100 + moment[1]) * 100 + moment[2]
 
 
-def packed(moment):
-    """A moment as it stands before a message."""
-    return unhexlify("%04d%02d%02d%02d%02d%02d" % tuple(moment))
-
-
-def unpacked(content):
-    """The moment before a message."""
-    digits = str(hexlify(content[:MOMENT_BYTES]), "ascii")
-    return (int(digits[:4]),) + tuple([int(digits[at : at + 2]) for at in range(4, 14, 2)])
-
-
 def stan_of(content):
     """The STAN of an item of the queue."""
-    return int(unpack(content[MOMENT_BYTES:])[1][11])
+    return int(reversal_of(content)[11])

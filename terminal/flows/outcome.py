@@ -25,7 +25,7 @@ from terminal.message_tables import (
     TAG_TAP,
 )
 from terminal.message_texts import meaning
-from terminal.text import grouped, is_date, masked
+from terminal.text import grouped, is_date, masked, moment_digits, moment_of
 from terminal.ui.strings import LOCALES
 
 APPROVED_CODE = "00"
@@ -61,6 +61,19 @@ MOVING = ("earn", "redeem", "split", "void", "refund", "return", "transfer")  # 
 ASKED = {"earn": "amount", "redeem": "points", "split": "points", "transfer": "points"}
 
 
+# Attribute of an Outcome: the tag of its answer that has it.
+_NUMBERS = (
+    ("points", TAG_POINTS),
+    ("earned", TAG_EARNED_WITH),
+    ("balance", TAG_BALANCE),
+    ("pending", TAG_PENDING),
+    ("held", TAG_HELD),
+    ("debt", TAG_DEBT),
+    ("next_reward", TAG_NEXT_REWARD),
+    ("reason_number", TAG_REASON_NUMBER),
+)
+
+
 def record_of(mti, fields, reversal_stan, moment):
     """The journal's record (bytes) of a request about to leave. moment: (year, month, ... second)."""
     reversal = {number: fields[number] for number in _COPIED if number in fields}
@@ -72,7 +85,17 @@ def record_of(mti, fields, reversal_stan, moment):
         del tags[TAG_MOBILE]
     if tags:
         reversal[48] = tags
-    return unhexlify("%04d%02d%02d%02d%02d%02d" % moment) + pack("0420", reversal)
+    return packed(moment) + pack("0420", reversal)
+
+
+def packed(moment):
+    """A moment as it stands before a message."""
+    return unhexlify(moment_digits(moment))
+
+
+def unpacked(record):
+    """The moment before a message."""
+    return moment_of(str(hexlify(record[:_MOMENT_BYTES]), "ascii"))
 
 
 def reversal_of(record):
@@ -85,7 +108,7 @@ def original_stan(reversal):
     return reversal[90][4:10]
 
 
-def flow_of(request):
+def _flow_of(request):
     """The flow of a request's fields."""
     if TAG_SALE_AMOUNT in request.get(48, {}):
         return "split"
@@ -93,6 +116,11 @@ def flow_of(request):
         if MESSAGES[flow][1] == request[3]:
             return flow
     return "void"  # of another kind than in the table
+
+
+def number_of(tags, tag):
+    """The number that a tag of DE 48 says, 0 without it."""
+    return int(tags.get(tag, "0"))
 
 
 class Outcome:
@@ -105,10 +133,9 @@ class Outcome:
     is_queued = False  # it is an earn that the switch hasn't heard of yet
 
     def __init__(self, record, answer):
-        digits = str(hexlify(record[:_MOMENT_BYTES]), "ascii")
-        self.moment = (int(digits[:4]),) + tuple([int(digits[at : at + 2]) for at in range(4, 14, 2)])
+        self.moment = unpacked(record)
         request = reversal_of(record)
-        self.flow = flow_of(request)
+        self.flow = _flow_of(request)
         self.stan = original_stan(request)
         number = card_number(request)
         self.card = masked(number) if number else ""
@@ -116,22 +143,16 @@ class Outcome:
         self.follows = request.get(37, "")
         self.till_receipt = request.get(62, "")
         asked = request.get(48, {})
-        self.sale = int(asked.get(TAG_SALE_AMOUNT, "0"))
+        self.sale = number_of(asked, TAG_SALE_AMOUNT)
         self.other_card = masked(asked.get(TAG_OTHER_CARD, ""))
         fields = self.answer = unpack(answer)[1]
         self.response_code = fields[39]
         self.rrn = fields.get(37, "")
         tags = fields.get(48, {})
-        self.points = int(tags.get(TAG_POINTS, "0"))
-        self.earned = int(tags.get(TAG_EARNED_WITH, "0"))
-        self.balance = int(tags.get(TAG_BALANCE, "0"))
-        self.pending = int(tags.get(TAG_PENDING, "0"))
-        self.held = int(tags.get(TAG_HELD, "0"))
-        self.debt = int(tags.get(TAG_DEBT, "0"))
-        self.next_reward = int(tags.get(TAG_NEXT_REWARD, "0"))
+        for name, tag in _NUMBERS:
+            setattr(self, name, number_of(tags, tag))
         self.expiring = _expiring(tags.get(TAG_EXPIRING, ""))
         self.reason = tags.get(TAG_REASON, "")
-        self.reason_number = int(tags.get(TAG_REASON_NUMBER, "0"))
 
     def approved(self):
         """Whether the switch said yes."""
@@ -161,7 +182,7 @@ def why(answer):
     texts = meaning(tags.get(TAG_REASON, ""))
     if texts is None:
         return meaning(answer[39]) or ("", "")
-    number = int(tags.get(TAG_REASON_NUMBER, "0"))
+    number = number_of(tags, TAG_REASON_NUMBER)
     return tuple([text.format(grouped(number, locale)) for text, locale in zip(texts, LOCALES)])
 
 
@@ -175,7 +196,7 @@ def event_of(flow, stan, answer):
         "rrn": answer.get(37, ""),
         "response_code": answer[39],
         "approved": answer[39] == APPROVED_CODE,
-        "points": str(int(tags.get(TAG_POINTS, "0"))),
-        "balance": str(int(tags.get(TAG_BALANCE, "0"))),
-        "debt": str(int(tags.get(TAG_DEBT, "0"))),
+        "points": str(number_of(tags, TAG_POINTS)),
+        "balance": str(number_of(tags, TAG_BALANCE)),
+        "debt": str(number_of(tags, TAG_DEBT)),
     }

@@ -4,7 +4,7 @@ Not reversed when no answer comes: the cashier is told that either PIN may be th
 """
 
 from terminal.flows.dialogue import RESULT_MS, ask_member, hold, tell
-from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
+from terminal.flows.exchange import ask
 from terminal.flows.member import is_of_program, joined, pin_digits
 from terminal.flows.outcome import APPROVED_CODE, MESSAGES, event_of, why
 from terminal.flows.proof import ask_new_pin, ask_proof
@@ -23,26 +23,22 @@ async def change_pin(app, flow=FLOW):
     if number is None or not is_of_program(member, app.settings.card_prefixes):
         return await tell(app, "card_refused")
     proof = await ask_proof(app, title, member)
-    pin = await ask_new_pin(app, "new_pin", title)
+    pin = await ask_new_pin(app, title)
     try:
         transmission = proof.transmission or app.keys.transmission()
         block = transmission.pin_block(pin, number)
     finally:
         wipe(pin)
     app.screens.show("processing", title)
-    if not await line_up(app):
-        return await tell(app, app.line_trouble or "no_line")
     mti, processing_code = MESSAGES[FLOW]
     fields = joined(joined(app.heading(processing_code), member), proof.fields)
     fields = joined(fields, {48: {TAG_NEW_PIN_BLOCK: block}})
-    fields[11] = "%06d" % app.stans.take()
-    try:
-        answer, _ = await exchange(app, app.request(mti, fields, transmission))
-    except NotSent:
-        return await tell(app, app.line_trouble or "no_line")
-    except NoAnswer:
+    answer, trouble = await ask(app, mti, fields, transmission)
+    if trouble == "no_answer":
         app.log("warning", "PIN change without an answer")
-        return await tell(app, "pin_unknown")
+        trouble = "pin_unknown"
+    if trouble:
+        return await tell(app, trouble)
     app.emit(event_of(FLOW, fields[11], answer))
     code = answer[39]
     if code == APPROVED_CODE:

@@ -4,8 +4,18 @@ A clear PIN lives in one bytearray from its first key to its block and is overwr
 show stars.
 """
 
-from terminal.flows.dialogue import CANCEL, ENTER, ENTRY_MS, MESSAGE_MS, Cancelled, choose, tell, typed
-from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up
+from terminal.flows.dialogue import (
+    CANCEL,
+    ENTER,
+    ENTRY_MS,
+    MESSAGE_MS,
+    Cancelled,
+    choose,
+    edited,
+    tell,
+    typed,
+)
+from terminal.flows.exchange import ask
 from terminal.flows.member import MOBILE_DIGITS, by_number, joined, pin_digits
 from terminal.flows.outcome import APPROVED_CODE, MESSAGES, why
 from terminal.flows.wait import KEY, TIMEOUT, Wait
@@ -37,7 +47,7 @@ async def ask_proof(app, title, member, by_code=False):
             if pin is not None:
                 return enciphered(app, pin, number)
         by_code = False
-        code = await ask_code(app, title, member)
+        code = await _ask_code(app, title, member)
         if code is not None:
             return Proof({48: {TAG_ONE_TIME_CODE: code}})
         if number is None:
@@ -90,15 +100,15 @@ async def ask_secret(app, screen, title, shortest, longest, other=None):
         wipe(digits)
 
 
-async def ask_new_pin(app, screen, title, other=None):
-    """A PIN keyed in twice, as ask_secret()."""
+async def ask_twice(app, screen, again, title, shortest, longest, other=None):
+    """Digits keyed in twice, at screens of these names, until both agree; as ask_secret()."""
     while True:
-        first = await ask_secret(app, screen, title, SHORTEST_PIN, LONGEST_PIN, other)
+        first = await ask_secret(app, screen, title, shortest, longest, other)
         if first is None:
             return None
         agreed = False
         try:
-            second = await ask_secret(app, "new_pin_again", title, SHORTEST_PIN, LONGEST_PIN)
+            second = await ask_secret(app, again, title, shortest, longest)
             agreed = same(first, second)
             wipe(second)
             if agreed:
@@ -110,6 +120,11 @@ async def ask_new_pin(app, screen, title, other=None):
         await Wait((KEY,), MESSAGE_MS)
 
 
+async def ask_new_pin(app, title, other=None):
+    """A PIN keyed in twice, as ask_secret()."""
+    return await ask_twice(app, "new_pin", "new_pin_again", title, SHORTEST_PIN, LONGEST_PIN, other)
+
+
 async def ask_newcomer(app, title, number):
     """(fields, Proof or None): the mobile number of a new member, when one is given, and its first PIN, when
     it is asked for by WITH_PIN. number: what the PIN block is made over. Raises as ask_proof()."""
@@ -117,42 +132,28 @@ async def ask_newcomer(app, title, number):
     while True:
         app.screens.show("mobile", title, typed(digits))
         kind, key = await Wait((KEY,), ENTRY_MS)
-        if kind == TIMEOUT or (key == CANCEL and not digits):
-            raise Cancelled
-        if key == CANCEL:
-            digits = ""
-        elif key in (ENTER, WITH_PIN):
+        digits = edited(digits, kind, key, MOBILE_DIGITS)
+        if key in (ENTER, WITH_PIN):
             named = by_number(digits)
             if digits and (named is None or 48 not in named):
                 app.screens.show("message", text="number_wrong")
                 await Wait((KEY,), MESSAGE_MS)
                 continue
-            pin = await ask_new_pin(app, "new_pin", title) if key == WITH_PIN else None
+            pin = await ask_new_pin(app, title) if key == WITH_PIN else None
             fields = {48: named[48]} if digits else {}
             return fields, None if pin is None else enciphered(app, pin, number)
-        elif "0" <= key <= "9" and len(digits) < MOBILE_DIGITS:
-            digits += key
 
 
-async def ask_code(app, title, member):
+async def _ask_code(app, title, member):
     """Have a one-time code sent to the member and take it (str); None when none was sent.
 
     Raises Cancelled, JournalError.
     """
     app.screens.show("processing", title)
-    if not await line_up(app):
-        await tell(app, app.line_trouble or "no_line")
-        return None
     mti, processing_code = MESSAGES["code"]
-    fields = joined(app.heading(processing_code), member)
-    fields[11] = "%06d" % app.stans.take()
-    try:
-        answer, _ = await exchange(app, app.request(mti, fields))
-    except NotSent:
-        await tell(app, app.line_trouble or "no_line")
-        return None
-    except NoAnswer:
-        await tell(app, "no_answer")
+    answer, trouble = await ask(app, mti, joined(app.heading(processing_code), member))
+    if answer is None:
+        await tell(app, trouble)
         return None
     code = answer[39]
     if code != APPROVED_CODE:

@@ -7,7 +7,7 @@ from terminal.flows.present import print_receipt, show
 
 async def reprint(app, flow):
     """Print it; return an event that is left to handle, or None. Raises JournalError."""
-    outcome = app.last or last_of_batch(app)
+    outcome = app.last or _last_of_batch(app)
     if outcome is None:
         return await tell(app, "no_receipt")
     show(app, "printing", outcome, again=True)
@@ -16,7 +16,7 @@ async def reprint(app, flow):
     return None
 
 
-def last_of_batch(app):
+def _last_of_batch(app):
     """What a restart left of it: the newest approval of the open batch, or None."""
     found = None
     for record, answer in app.journal.transactions():

@@ -1,10 +1,10 @@
 """The reversal of a request that got no verified answer: repeated until it has one, before anything new."""
 
 from terminal.flows.dialogue import ENTER, tell
-from terminal.flows.exchange import TRANSIENT, NoAnswer, NotSent, exchange, meanwhile
+from terminal.flows.exchange import insist
 from terminal.flows.outcome import APPROVED_CODE, Outcome, original_stan, reversal_of
-from terminal.flows.wait import KEY, LINE_UP, Wait
-from terminal.journal import REFUSED, REVERSED, JournalError
+from terminal.flows.wait import KEY, Wait
+from terminal.journal import REFUSED, REVERSED
 
 
 async def reverse(app, pending):
@@ -14,26 +14,7 @@ async def reverse(app, pending):
     """
     fields = reversal_of(pending.request)
     stan = original_stan(fields)
-    mti = "0420"
-    while True:
-        app.screens.show("reversal", stan)
-        answer = message = None
-        if app.line_is_up:
-            try:
-                answer, message = await exchange(app, app.request(mti, fields))
-                mti = "0421"
-            except NotSent:
-                pass
-            except JournalError as error:
-                app.log("error", str(error))  # no key serial can be reserved: later, then
-            except NoAnswer:
-                mti = "0421"
-            if answer is not None and answer[39] not in TRANSIENT:
-                break
-            await meanwhile(app, app.settings.reversal_interval_ms)
-        else:
-            app.ports.connect()
-            await meanwhile(app, app.settings.reversal_interval_ms, (LINE_UP,))
+    _, message = await insist(app, "0420", "0421", fields, lambda is_up: app.screens.show("reversal", stan))
     outcome = Outcome(pending.request, message)
     code = outcome.response_code
     app.journal.close(pending.stan, REVERSED if code == APPROVED_CODE else REFUSED)

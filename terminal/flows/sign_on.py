@@ -3,7 +3,7 @@
 There is no trading before it.
 """
 
-from terminal.flows.exchange import NoAnswer, NotSent, exchange, line_up, meanwhile
+from terminal.flows.exchange import ask, line_up, meanwhile
 from terminal.flows.outcome import APPROVED_CODE
 from terminal.flows.wait import LINE_UP
 from terminal.journal import JournalError
@@ -14,7 +14,7 @@ from terminal.message_tables import (
     TAG_SWITCH_DATE_TIME,
 )
 from terminal.message_texts import meaning
-from terminal.text import is_date
+from terminal.text import is_date, moment_of
 from terminal.ui.strings import pair_of
 
 SIGN_ON = "001"  # DE 70
@@ -45,7 +45,6 @@ async def attempt(app):
         return trouble(app)
     try:
         fields = {
-            11: "%06d" % app.stans.take(),
             41: app.settings.terminal_id,
             42: app.settings.acceptor_id,
             48: dict(app.downloads.told()),
@@ -53,17 +52,17 @@ async def attempt(app):
         }
         fields[48][TAG_COUNTERS] = app.events.digits()
         app.events.save()
-        answer, _ = await exchange(app, app.request("0800", fields))
-    except (NotSent, NoAnswer):
-        return trouble(app)
+        answer, _ = await ask(app, "0800", fields)
     except (OSError, JournalError) as error:
         app.log("error", str(error))
         return "", ""
+    if answer is None:
+        return trouble(app)
     if answer[39] != APPROVED_CODE:
         app.log("warning", "sign-on refused with " + answer[39])
         return meaning(answer[39]) or (answer[39], answer[39])
     tags = answer.get(48, {})
-    moment = moment_of(tags.get(TAG_SWITCH_DATE_TIME, ""))
+    moment = _told_moment(tags.get(TAG_SWITCH_DATE_TIME, ""))
     ratio = int(tags.get(TAG_REDEMPTION_RATIO, "0"))
     if moment is None or not ratio:
         app.log("error", "sign-on: the answer brings no date or no ratio")
@@ -81,11 +80,11 @@ def trouble(app):
     return tuple([text.split("\n")[0] for text in pair_of(app.line_trouble)])
 
 
-def moment_of(digits):
+def _told_moment(digits):
     """(year, month, day, hour, minute, second) of YYYYMMDDhhmmss; None when there is no such moment."""
     if len(digits) != 14:
         return None
-    moment = (int(digits[:4]),) + tuple([int(digits[at : at + 2]) for at in range(4, 14, 2)])
+    moment = moment_of(digits)
     if not is_date(*moment[:3]) or moment[3] > 23 or moment[4] > 59 or moment[5] > 59:
         return None
     return moment

@@ -7,10 +7,9 @@ shown, logged, or kept in clear; three wrong ones close the menu for a while, al
 
 from hashlib import sha256
 
-from terminal.flows.dialogue import MESSAGE_MS, choose, tell
-from terminal.flows.proof import ask_secret
-from terminal.flows.wait import KEY, Wait
-from terminal.journal import CHECK_BYTES, JournalError, check
+from terminal.flows.dialogue import choose, tell
+from terminal.flows.proof import ask_secret, ask_twice
+from terminal.journal import checked, store, stored, unchecked
 from terminal.security import same, wipe
 from terminal.ui.strings import pair_of
 
@@ -55,7 +54,7 @@ async def admitted(app, chooses=False):
     while True:
         wrong, salt, expected = kept(app)
         if expected is None:
-            return chooses and await choose_code(app)
+            return chooses and await _choose_code(app)
         now_ms = app.clock.now_ms()
         if wrong >= TRIES:
             if app.supervisor_from_ms is None:  # a restart shortens nothing
@@ -79,28 +78,18 @@ async def admitted(app, chooses=False):
 
 async def change(app):
     """Another code for the supervisor who is there."""
-    await choose_code(app)
+    await _choose_code(app)
     return await tell(app, "manager_changed")
 
 
-async def choose_code(app):
+async def _choose_code(app):
     """Take a new code, keyed in twice; True once it is kept. Raises Cancelled, JournalError."""
     title = pair_of("supervisor")
-    while True:
-        first = await ask_secret(app, "manager_new", title, SHORTEST, LONGEST)
-        try:
-            second = await ask_secret(app, "manager_new_again", title, SHORTEST, LONGEST)
-            agreed = same(first, second)
-            wipe(second)
-            if agreed:
-                salt = app.random(SALT_BYTES)
-                keep(app, 0, salt, hashed(first, salt))
-                app.log("info", "supervisor: a new code")
-                return True
-        finally:
-            wipe(first)
-        app.screens.show("message", text="pins_differ")
-        await Wait((KEY,), MESSAGE_MS)
+    code = await ask_twice(app, "manager_new", "manager_new_again", title, SHORTEST, LONGEST)
+    salt = app.random(SALT_BYTES)
+    keep(app, 0, salt, hashed(code, salt))
+    app.log("info", "supervisor: a new code")
+    return True
 
 
 def hashed(code, salt):
@@ -119,14 +108,11 @@ def kept(app):
     counts as too many tries at the code of the settings.
     """
     given = app.settings.supervisor
-    try:
-        data = app.storage.read(FILE)
-    except OSError:
-        raise JournalError("supervisor: the storage can't be read")
+    data = stored(app.storage, FILE, "supervisor: the storage")
     if data is None:
         return (0,) + (given or (None, None))
-    content = data[:-CHECK_BYTES]
-    if len(content) != 1 + SALT_BYTES + 2 * HASH_BYTES or check(content) != data[-CHECK_BYTES:]:
+    content = unchecked(data)
+    if content is None or len(content) != 1 + SALT_BYTES + 2 * HASH_BYTES:
         app.log("error", "supervisor: the code can't be read")
         return (TRIES,) + (given or (None, None))
     if given and given[1] != content[-HASH_BYTES:]:
@@ -138,7 +124,4 @@ def keep(app, wrong, salt, expected):
     """Write what `kept` reads, durably. Raises JournalError."""
     given = app.settings.supervisor
     content = bytes([wrong]) + salt + expected + (given[1] if given else bytes(HASH_BYTES))
-    try:
-        app.storage.replace(FILE, content + check(content))
-    except OSError:
-        raise JournalError("supervisor: the storage is full or broken")
+    store(app.storage, FILE, checked(content), "supervisor")

@@ -6,16 +6,14 @@ The cashier stays master: a sale from the register can be cancelled at the termi
 from terminal.doors.till import CANCELLED, CARD, NO_CARD, NO_LINE, NOT_DONE, STORAGE, TRAINING, UNKNOWN
 from terminal.drivers.till import CLOSE, REPRINT, REVERSE, SALE, TOTALS, Sold
 from terminal.flows.dialogue import CANCEL, Cancelled, tell
-from terminal.flows.outcome import Outcome, reversal_of
+from terminal.flows.outcome import Outcome, reversal_of, unpacked
 from terminal.flows.wait import BAD_CARD, KEY, TIMEOUT, Wait
 from terminal.flows.wait import CARD as MEMBER
 from terminal.journal import JournalError
-from terminal.message import unpack
 from terminal.ui.strings import pair_of
 
 CARD_MS = 90000  # a customer looks for a card; longer than a till waits is no use
 WITH_POINTS, TYPED = "B", "A"
-MOMENT_BYTES = 7  # before the message of a queued earn
 LONGEST_RECEIPT = 32  # letters of DE 62
 
 
@@ -71,7 +69,7 @@ async def sale(app, asked):
     member, flow = await choice(app, asked.amount)
     if flow is None:
         return Sold(False, NO_CARD), None
-    outcome, left = await sell(app, flow, member, asked.amount, receipt_of(asked))
+    outcome, left = await sell(app, flow, member, asked.amount, _receipt_of(asked))
     return told(app, outcome), left
 
 
@@ -94,7 +92,7 @@ async def choice(app, amount):
             return None, "split" if value == WITH_POINTS else "earn"
 
 
-def receipt_of(asked):
+def _receipt_of(asked):
     """The register's number of the sale, for DE 62: its receipt or register, "" when it gave none."""
     number = asked.text or asked.reference
     return number.strip()[:LONGEST_RECEIPT] if number.strip("0 ") else ""
@@ -159,9 +157,7 @@ def sold_of(app, request, answer):
         sold = told(app, Outcome(request, answer))
         sold.entry = "MAG" if 35 in reversal_of(request) else "MAN"
     else:
-        from terminal.flows.offline import unpacked
-
-        fields = unpack(request[MOMENT_BYTES:])[1]
+        fields = reversal_of(request)
         sold = Sold(True, "", "", "MAN", fields[11], "", unpacked(request))
         sold.amount = int(fields.get(4, "0"))
         sold.lines = ("POINTS FOLLOW", "STAN " + sold.stan)
@@ -172,14 +168,14 @@ def reason(outcome):
     """Why not, in ASCII: registers know no other letters."""
     if outcome.approved():
         return ""
-    return ascii_of(outcome.why()[0] or "CODE " + outcome.response_code).upper()
+    return _ascii_of(outcome.why()[0] or "CODE " + outcome.response_code).upper()
 
 
 def lines(app, outcome, sold):
     """What the register may print, 24 letters a line."""
     rows = [
-        ascii_of(app.settings.acceptor_name[0]),
-        ascii_of(pair_of(outcome.flow)[0]).upper(),
+        _ascii_of(app.settings.acceptor_name[0]),
+        _ascii_of(pair_of(outcome.flow)[0]).upper(),
         "STAN %s  RRN %s" % (outcome.stan[-6:], outcome.rrn[-6:]),
     ]
     if outcome.card:
@@ -196,6 +192,6 @@ def lines(app, outcome, sold):
     return tuple(rows)
 
 
-def ascii_of(text):
+def _ascii_of(text):
     """Letters that every register has; others become dots."""
     return "".join([letter if " " <= letter <= "~" and letter != "|" else "." for letter in text])

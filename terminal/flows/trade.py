@@ -15,14 +15,14 @@ from terminal.flows.dialogue import (
     choose,
     hold,
     tell,
+    until_kept,
 )
 from terminal.flows.exchange import TRANSIENT, NoAnswer, NotSent, exchange, line_up
 from terminal.flows.member import has_card, has_chip, is_of_program, is_taken, joined, names_card, pin_digits
-from terminal.flows.outcome import APPROVED_CODE, ASKED, FINANCIAL, MESSAGES, Outcome, record_of
+from terminal.flows.outcome import APPROVED_CODE, ASKED, FINANCIAL, MESSAGES, Outcome, number_of, record_of
 from terminal.flows.present import present
 from terminal.flows.reverse import reverse
-from terminal.flows.wait import KEY, Wait
-from terminal.journal import DECLINED, NOT_SENT, JournalError
+from terminal.journal import DECLINED, NOT_SENT
 from terminal.message_tables import TAG_CONFIRMED, TAG_POINTS, TAG_SALE_AMOUNT
 from terminal.ui.strings import pair_of
 
@@ -36,7 +36,6 @@ PROVEN = ("redeem", "split", "transfer")  # flows that may need a proof
 CARD_ONLY = ("activate", "replace")  # flows that a mobile number alone can't name a card for
 TILL_RECEIPT_DIGITS = 12  # as many as a person types; a till sends up to 32 letters
 
-STORAGE_RETRY_MS = 2000
 SENDINGS = 2  # a connection found dead before a byte left it is replaced once
 
 
@@ -141,7 +140,7 @@ async def asked_fields(app, flow, title, number):
 
 def points_of(more):
     """The points that fields tell, 0 when they don't."""
-    return int(more.get(48, {}).get(TAG_POINTS, "0"))
+    return number_of(more.get(48, {}), TAG_POINTS)
 
 
 async def first_proof(app, flow, title, member, points):
@@ -196,7 +195,7 @@ async def attempt(app, flow, more, proof=None, answered=(), kind=None):
         fields = await with_proof(app, fields)
         app.screens.show("processing", pair_of(flow))
     if not app.line_is_up:
-        return await keep_offline(app, moment, fields)
+        return await _keep_offline(app, moment, fields)
     record = record_of(mti, fields, app.stans.take(), moment)
     transmission = proof.transmission if proof else None
     request = app.request(mti, joined(fields, proof.fields) if proof else fields, transmission)
@@ -204,7 +203,7 @@ async def attempt(app, flow, more, proof=None, answered=(), kind=None):
     return await settle(app, request, answered, (moment, fields) if may_keep else None)
 
 
-async def keep_offline(app, moment, fields, pending=None):
+async def _keep_offline(app, moment, fields, pending=None):
     """As offline.earn()."""
     from terminal.flows.offline import earn
 
@@ -223,17 +222,17 @@ async def settle(app, request, answered, kept=None):
         answer, message = await send(app, request)
     except NotSent:
         if kept:
-            return await keep_offline(app, kept[0], kept[1], pending)
+            return await _keep_offline(app, kept[0], kept[1], pending)
         app.journal.close(pending.stan, NOT_SENT)
         return None, await tell(app, app.line_trouble or "no_line")
     except NoAnswer:
         return None, await reverse(app, pending)
     if answer[39] == APPROVED_CODE:
-        await keep(app, pending, message)
+        await until_kept(app, app.journal.approve, pending.stan, message)  # nothing is shown of it before
         outcome = await present(app, pending)
         return outcome, await hold(RESULT_MS)
     if kept and answer[39] in TRANSIENT:
-        return await keep_offline(app, kept[0], kept[1], pending)
+        return await _keep_offline(app, kept[0], kept[1], pending)
     app.journal.close(pending.stan, DECLINED)
     outcome = Outcome(pending.request, message)
     if outcome.response_code in answered or outcome.reason in answered:
@@ -251,18 +250,6 @@ async def send(app, request):
             if not await line_up(app):
                 raise
     return await exchange(app, request)
-
-
-async def keep(app, pending, message):
-    """Make the approval durable. Nothing is shown of it before; a storage that fails is tried again."""
-    while True:
-        try:
-            app.journal.approve(pending.stan, message)
-            return
-        except JournalError as error:
-            app.log("error", str(error))
-        app.screens.show("message", text="storage")
-        await Wait((KEY,), STORAGE_RETRY_MS)
 
 
 async def declined(app, outcome):

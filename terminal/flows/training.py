@@ -120,12 +120,12 @@ class Practice:
         answer = {number: fields[number] for number in (11, 12, 41) if number in fields}
         answer[39] = APPROVED_CODE
         answer[37] = self._rrn
-        answer[48] = made_up(fields)
+        answer[48] = _made_up(fields)
         mti = self._mti[:2] + chr(ord(self._mti[2]) + 1) + "0"
         return answer, pack(mti, answer)
 
 
-def made_up(fields):
+def _made_up(fields):
     """Tags of an answer."""
     tags = fields.get(48, {})
     amount = int(fields.get(4, "0"))

@@ -248,7 +248,6 @@ class Software:
         self._files = self._part = None
         self._have = 0  # bytes of the file that is being filled
         self._before = 0  # bytes of the bundle before it
-        self._faults = 0
         if self._storage.read(OFFER_FILE) == bytes(offer):
             self._slot = self._update.slot(boot.free)
         else:
@@ -341,8 +340,8 @@ class Software:
 
         if bundle.is_right(part, lambda at, count: self._slot.piece(part.name, at, count)):
             return
-        self._faults += 1
-        if self._faults > FAULTS:
+        self._app.downloads.faults += 1
+        if self._app.downloads.faults > FAULTS:
             raise Refused(DAMAGED, part.name + " is damaged")
         self._app.log("warning", "software: " + part.name + " is damaged, fetched again")
         self._slot.remove(part.name)

@@ -3,23 +3,24 @@
 Whoever drives a flow gets the Wait from its `send()` and gives back the event, a pair (kind, value).
 """
 
-CARD = "card"  # value: the member's fields (see flows.member), however the card came
-BAD_CARD = "bad_card"  # value: why not, a word
-FOREIGN = "foreign"  # a BAD_CARD that was read, and isn't the program's
-CHIP = "chip"  # value: what the chip card in the reader proves (bytes); None when it can't
-SCAN = "scan"  # value: the text (bytes) of a code that is no member's
-KEY = "key"  # value: one of KEYS
-LINE_UP = "line_up"
-LINE_DOWN = "line_down"
-LINE_NEWS = "line_news"  # what is being done about a line
-LINE_REFUSED = "line_refused"  # none comes about
-MESSAGE = "message"  # value: bytes without frame and TPDU, not verified yet
-TILL = "till"  # value: what the cash register asks, a drivers.till.Asked
-PRINTER = "printer"  # value: how it went, see doors.printer
-DEVICE = "device"  # a device came or went, or can or can't be used now
-KEYS_LOADED = "keys_loaded"  # the terminal was given new keys
-TIMEOUT = "timeout"
+# Kinds; numbers, for the code that tells them apart is everywhere.
+CARD = 1  # value: the member's fields (see flows.member), however the card came
+BAD_CARD = 2  # value: why not, a word
+CHIP = 3  # value: what the chip card in the reader proves (bytes); None when it can't
+SCAN = 4  # value: the text (bytes) of a code that is no member's
+KEY = 5  # value: one of KEYS
+LINE_UP = 6
+LINE_DOWN = 7
+LINE_NEWS = 8  # what is being done about a line
+LINE_REFUSED = 9  # none comes about
+MESSAGE = 10  # value: bytes without frame and TPDU, not verified yet
+TILL = 11  # value: what the cash register asks, a drivers.till.Asked
+PRINTER = 12  # value: how it went, see doors.printer
+DEVICE = 13  # a device came or went, or can or can't be used now
+KEYS_LOADED = 14  # the terminal was given new keys
+TIMEOUT = 15
 
+FOREIGN = "foreign"  # the word of a BAD_CARD that was read, and isn't the program's
 KEYS = "0123456789ABCD*#"
 
 

@@ -24,7 +24,7 @@ secure    secure(paths) -> a `line` with TLS, by the PEM files of authority, cer
           connect() and read() raise CertificateError too.
 update    None where software can't be updated; else model, version (of the software that the board came
           with), keys (64 bytes each) and how many signatures are needed; slot(number) -> the files of a
-          software slot, see `terminal.hal.slot_files`; restart(), which does not return.
+          software slot, see `terminal.hal.files`; restart(), which does not return.
 emit      emit(event): one dictionary to whoever watches the terminal; never raises.
 fault     fault(error) -> kind and place of an exception without its text (which might quote a card).
 """

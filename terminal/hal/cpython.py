@@ -1,4 +1,4 @@
-"""What CPython does in MicroPython's place on the unix board; only `hal.unix` imports it.
+"""What CPython does in MicroPython's place on the unix board; only `hal.streams` and `hal.tls` import it.
 
 Waiting for a descriptor in asyncio, the place of an exception, TLS.
 """
@@ -6,12 +6,13 @@ Waiting for a descriptor in asyncio, the place of an exception, TLS.
 import asyncio
 
 from terminal.hal import CertificateError
-from terminal.hal.unix import LINE_BYTES, TcpLine
 
 try:
     import ssl
 except ImportError:
     ssl = None  # read by MicroPython, this module does nothing
+
+_LINE_BYTES = 512  # as in hal.streams, which can't be imported here
 
 
 async def readable(stream):
@@ -53,7 +54,7 @@ def place_of(error):
 # ---------------------------------------------------------------- TLS, as hal.tls
 
 
-def context_of(paths):
+def context_of(paths, clock=None):
     """The context of (authority, certificate, key), PEM files. Raises CertificateError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -75,19 +76,20 @@ def context_of(paths):
     return context
 
 
-class TlsLine(TcpLine):
-    """As TcpLine; connect() and read() raise CertificateError too."""
+class TlsLine:
+    """As the line below, a TcpLine; connect() and read() raise CertificateError too."""
 
-    def __init__(self, context, silence, host, port):
-        super().__init__(host, port)
+    def __init__(self, context, silence, line):
         self._context = context
         self._silence = silence
         self._has_heard = False
+        self._line = line
+        self._socket = None
 
     async def connect(self):
-        await super().connect()
+        await self._line.connect()
         self._socket = self._context.wrap_socket(
-            self._socket, server_hostname=self._host, do_handshake_on_connect=False
+            self._line.socket, server_hostname=self._line.host, do_handshake_on_connect=False
         )
         await self._until_done(self._socket.do_handshake)
 
@@ -99,7 +101,7 @@ class TlsLine(TcpLine):
 
     async def read(self):
         try:
-            data = await self._until_done(lambda: self._socket.recv(LINE_BYTES))
+            data = await self._until_done(lambda: self._socket.recv(_LINE_BYTES))
         except CertificateError:
             raise
         except OSError:
@@ -108,6 +110,12 @@ class TlsLine(TcpLine):
             self._has_heard = True
             self._silence.heard(data)
         return data
+
+    def close(self):
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        self._line.close()
 
     async def _until_done(self, call):
         while True:

@@ -7,7 +7,7 @@ import asyncio
 import errno
 import socket
 
-from terminal.hal.unix import PIECE_BYTES, readable, writable
+from terminal.hal.streams import PIECE_BYTES, readable, writable
 
 TAKE_OVER_S = 1  # so often it is looked whether somebody new has connected
 

@@ -1,4 +1,4 @@
-"""What boards with MicroPython's `machine` have in common: UARTs, keys, a display's bus, littlefs, TCP.
+"""What boards with MicroPython's `machine` have in common: UARTs, keys, a display's bus, wireless TCP.
 
 A board file names a device's wires in its "path": "uart:NUMBER:TX:RX", "matrix:ROWS:COLUMNS" (pins with
 commas), "i2c:NUMBER:SCL:SDA", "spi:NUMBER:SCK:MOSI:CS", or "console", where the interpreter's own prompt is.
@@ -7,22 +7,14 @@ What is of one chip only stands in that chip's file.
 
 import asyncio
 import errno
-import os
-import socket
 import sys
-from asyncio import core
 
 import machine
 
-import terminal
-from terminal.hal import CertificateError
+from terminal.hal import board
 from terminal.hal.clock import Clock
-from terminal.hal.crypto import aes
-from terminal.hal.display import Display
-from terminal.hal.report import emit, fault
+from terminal.hal.streams import PIECE_BYTES, TcpLine, readable, write_all
 
-PIECE_BYTES = 64  # read from a serial port or written to one at once
-LINE_BYTES = 512  # read from the line at once: more than one frame
 BAUD = 9600  # of a UART whose board file names none
 RECEIVED_BYTES = 1024  # kept of a device while a flow works: a long QR code, a card's three tracks
 CONSOLE = "console"
@@ -31,50 +23,63 @@ SPI_HZ = 500000  # ST7920: 72 us an operation, and nobody waits for it
 NETWORK_RETRY_MS = 250
 
 
-class Board:
-    """The doors of a microcontroller, as its board file says. network: the chip's, see Network. Raises
-    OSError."""
+class Board(board.Board):
+    """The doors of a microcontroller, as its board file says. network: the chip's, see Wifi. Raises
+    OSError, ValueError."""
 
     def __init__(self, file, network):
-        self._settings = file["settings"]
+        super().__init__(file, ChipClock(), bus_of)
         self._network = network
-        self.devices = file["devices"]
-        self.clock = Clock()
-        self.storage = Storage(file["storage"])
-        self.random = os.urandom
-        self.aes = aes
-        display = self.devices.get("display", {})
-        bus = bus_of(display.get("path", ""))
-        self.display = Display(display["kind"] if bus else "memory", bus)
-        self.emit = emit
-        self.fault = fault
-        self.update = None  # software comes by flashing: docs/boards.md
 
     def line(self, host, port):
-        return TcpLine(self._network, host, port)
+        return NetworkLine(self._network, host, port)
 
     def secure(self, paths):
-        def refused(host, port):
-            raise CertificateError("this board has no TLS")
-
-        return refused
+        return super().secure(paths, self.clock)
 
     def door(self, name):
         device = self.devices.get(name)
         return port_of(device["path"], device.get("baud", BAUD)) if device else None
 
-    def forget_given_keys(self):
-        from terminal.settings import without_keys
 
-        cut = self._settings.rfind("/")
-        place = Storage(self._settings[:cut] or "/")
-        name = self._settings[cut + 1 :]
-        try:
-            content = without_keys(place.read(name) or b"{}")
-        finally:
-            terminal.forget("terminal.settings")
-        if content is not None:
-            place.replace(name, content)
+# RFC 5280, 4.1.2.5: what is before the time from which a certificate is good, "YYMMDDHHMMSSZ". The time until
+# which it is good has two digits more from 2050 on.
+VALIDITY = b"\x30\x1e\x17\x0d", b"\x30\x20\x17\x0d"
+
+
+class ChipClock(Clock):
+    """Tells the chip, too, which holds certificates against its own clock, and has forgotten the time at each
+    start."""
+
+    def __init__(self):
+        super().__init__()
+        self._begins = b""  # when the last of the certificates that were seen becomes good
+        self._set_to = b""
+
+    def set_wall(self, moment):
+        super().set_wall(moment)
+        self._tell_chip(moment)
+
+    def seen(self, certificate):
+        """One of the chain that a peer showed."""
+        for mark in VALIDITY:
+            at = certificate.find(mark) + len(mark)
+            if at >= len(mark):
+                self._begins = max(self._begins, certificate[at : at + 12])
+
+    def follows(self):
+        """All that was seen is good, but not yet: the chip's clock stands, and is set to when it is. Nobody
+        can set it back. False: that was done already."""
+        if self._set_to == self._begins:
+            return False
+        self._set_to = self._begins
+        pairs = [int(self._begins[at : at + 2]) for at in range(0, 12, 2)]
+        self._tell_chip([2000 + pairs[0]] + pairs[1:])
+        return True
+
+    def _tell_chip(self, moment):
+        """Its zone is the shop's: some hours matter to no certificate."""
+        machine.RTC().datetime(tuple(moment[:3]) + (0,) + tuple(moment[3:6]) + (0,))
 
 
 # ---------------------------------------------------------------- wires
@@ -120,11 +125,11 @@ class Uart:
         self._number = number
         self._pins = tx, rx
         self._baud = baud
-        self._uart = None
+        self.stream = None
 
     def open(self):
         tx, rx = self._pins
-        self._uart = machine.UART(
+        self.stream = machine.UART(
             self._number,
             baudrate=self._baud,
             bits=8,
@@ -137,20 +142,19 @@ class Uart:
         )
 
     async def read(self):
-        uart = self._uart
         while True:
-            await readable(uart)
-            data = uart.read(PIECE_BYTES)
+            await readable(self.stream)
+            data = self.stream.read(PIECE_BYTES)
             if data:  # MicroPython may wake up for nothing: None
                 return data
 
     async def write(self, data):
-        await write_all(self._uart, data)
+        await write_all(self, data)
 
     def close(self):
-        if self._uart is not None:
-            self._uart.deinit()
-            self._uart = None
+        if self.stream is not None:
+            self.stream.deinit()
+            self.stream = None
 
 
 class Console:
@@ -270,64 +274,6 @@ class SpiBus:
             self._bus = None
 
 
-# ---------------------------------------------------------------- storage
-
-
-class Storage:
-    """Files in one directory of a littlefs: a closed file is in the flash, a name is replaced whole."""
-
-    def __init__(self, directory):
-        self._directory = directory.rstrip("/")
-        if self._directory:
-            try:
-                os.mkdir(self._directory)
-            except OSError as error:
-                if error.errno != errno.EEXIST:
-                    raise
-
-    def read(self, name):
-        try:
-            with open(self._path(name), "rb") as file:
-                return file.read()
-        except OSError as error:
-            if error.errno != errno.ENOENT:
-                raise
-            return None
-
-    def size(self, name):
-        try:
-            return os.stat(self._path(name))[6]
-        except OSError as error:
-            if error.errno != errno.ENOENT:
-                raise
-            return None
-
-    def piece(self, name, at, count):
-        with open(self._path(name), "rb") as file:
-            file.seek(at)
-            return file.read(count)
-
-    def append(self, name, data):
-        with open(self._path(name), "ab") as file:
-            file.write(data)
-
-    def replace(self, name, data):
-        new = self._path(name) + ".new"
-        with open(new, "wb") as file:
-            file.write(data)
-        os.rename(new, self._path(name))
-
-    def remove(self, name):
-        try:
-            os.remove(self._path(name))
-        except OSError as error:
-            if error.errno != errno.ENOENT:
-                raise
-
-    def _path(self, name):
-        return self._directory + "/" + name
-
-
 # ---------------------------------------------------------------- line
 
 
@@ -359,70 +305,16 @@ class Wifi:
             await asyncio.sleep_ms(NETWORK_RETRY_MS)
 
 
-class TcpLine:
-    """One TCP connection. host: a dotted address; looking up a name would stop all else meanwhile."""
+class NetworkLine(TcpLine):
+    """A TCP connection over a network that may have to be joined first."""
 
     def __init__(self, network, host, port):
+        super().__init__(host, port)
         self._network = network
-        self._host = host
-        self._port = port
-        self._socket = None
 
     async def connect(self):
         await self._network.up()
-        address = socket.getaddrinfo(self._host, self._port, 0, socket.SOCK_STREAM)[0][-1]
-        self._socket = socket.socket()
-        self._socket.setblocking(False)
-        try:
-            self._socket.connect(address)
-        except OSError as error:
-            if error.errno != errno.EINPROGRESS:
-                raise
-            await writable(self._socket)
+        await super().connect()
 
-    def send(self, data):
-        try:
-            return self._socket.send(data)
-        except OSError:
-            return 0  # nothing was taken
-
-    async def read(self):
-        while True:
-            await readable(self._socket)
-            try:
-                return self._socket.recv(LINE_BYTES)
-            except OSError as error:
-                if error.errno != errno.EAGAIN:
-                    raise
-
-    def close(self):
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
-
-# ---------------------------------------------------------------- asyncio
-
-
-def readable(stream):
-    """`await` it: returns when there is something to read. As MicroPython's own streams, without buffers."""
-    yield core._io_queue.queue_read(stream)
-
-
-def writable(stream):
-    """`await` it: returns when something can be written."""
-    yield core._io_queue.queue_write(stream)
-
-
-async def write_all(stream, data):
-    """Write it piece by piece, as the stream takes them. Raises OSError when it has been closed."""
-    view = memoryview(data)
-    at = 0
-    while at < len(view):
-        if stream is None:
-            raise OSError(errno.ENODEV)
-        count = stream.write(view[at : at + PIECE_BYTES])
-        if count:
-            at += count
-        else:
-            await writable(stream)
+    def _finish(self, address):
+        """Only reading tells: what asking once more answers differs from port to port."""

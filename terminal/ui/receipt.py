@@ -92,7 +92,7 @@ def _movement(outcome, locale):
     if outcome.flow in _POINTS and not outcome.is_queued:
         out.append((SUM, text_of(_POINTS[outcome.flow], locale), grouped(outcome.points, locale)))
     if outcome.earned:
-        out.append((PAIR, text_of("receipt_earned", locale), grouped(outcome.earned, locale)))
+        out.append(amount("receipt_earned", outcome.earned, locale))
     why = reason(outcome, locale)
     if why:
         out.append((TEXT, why))
@@ -109,16 +109,16 @@ def _state(outcome, locale):
         ("receipt_held", outcome.held),
     ):
         if points:
-            out.append((PAIR, text_of(label, locale), grouped(points, locale)))
+            out.append(amount(label, points, locale))
     if outcome.next_reward:
         left = max(0, outcome.next_reward - outcome.balance)
         if left:
-            out.append((PAIR, text_of("receipt_next", locale), grouped(left, locale)))
+            out.append(amount("receipt_next", left, locale))
         else:
             out.append((TEXT, text_of("receipt_reached", locale)))
     if outcome.expiring:
         points, day = outcome.expiring
-        label = text_of("receipt_expiring", locale).format(date_text(day, locale))
+        label = text_of("receipt_expiring", locale).format(_date_text(day, locale))
         out.append((PAIR, label, grouped(points, locale)))
     return out
 
@@ -134,7 +134,7 @@ def reason(outcome, locale):
     return text_of("reason", locale).format(digits_of(outcome.reason, locale))
 
 
-def date_text(date, locale):
+def _date_text(date, locale):
     """A day: Gregorian in English, Jalali in Persian."""
     if locale == "fa":
         return digits_of("%04d/%02d/%02d" % tuple(jalali(*date)), locale)
@@ -143,7 +143,12 @@ def date_text(date, locale):
 
 def moment_texts(moment, locale):
     """Date and time of a moment."""
-    return date_text(moment[:3], locale), digits_of("%02d:%02d:%02d" % tuple(moment[3:]), locale)
+    return _date_text(moment[:3], locale), digits_of("%02d:%02d:%02d" % tuple(moment[3:]), locale)
+
+
+def amount(label, number, locale):
+    """A row of a label's name and a number in groups."""
+    return (PAIR, text_of(label, locale), grouped(number, locale))
 
 
 def pair(label, value, locale):
@@ -160,7 +165,7 @@ def lines(rows):
     for row in rows:
         kind = row[0]
         if kind in (TITLE, BANNER, MIDDLE):
-            out += [centred(line) for line in wrapped(row[1])]
+            out += [_centred(line) for line in wrapped(row[1])]
         elif kind in (PAIR, SUM):
             out.append(spread(row[1], row[2]))
         elif kind == TEXT:
@@ -168,7 +173,7 @@ def lines(rows):
         elif kind == RULE:
             out.append(_RULE)
         elif kind == SIGNATURE:
-            out += ["", "", _RULE, centred(row[1])]
+            out += ["", "", _RULE, _centred(row[1])]
     return out
 
 
@@ -177,7 +182,7 @@ def spread(left, right):
     return left + " " * max(1, COLUMNS - width(left) - width(right)) + right
 
 
-def centred(text):
+def _centred(text):
     """A text in the middle of a line."""
     return " " * max(0, (COLUMNS - width(text)) // 2) + text
 

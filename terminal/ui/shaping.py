@@ -145,13 +145,7 @@ def _levels(points, base):
     start = _R if base else _L
     _resolve_numbers(kinds, start)
     _resolve_neutrals(kinds, start, base)
-    levels = []
-    for kind in kinds:
-        if base:
-            levels.append(1 if kind == _R else 2)
-        else:
-            levels.append(0 if kind == _L else 1 if kind == _R else 2)
-    return levels
+    return [1 if kind == _R else 0 if kind == _L and not base else 2 for kind in kinds]
 
 
 def _resolve_numbers(kinds, start):
@@ -161,11 +155,10 @@ def _resolve_numbers(kinds, start):
         kind = kinds[place]
         if kind in _STRONG:
             strong = kind
+            if kind == _AL:
+                kinds[place] = _R
         elif kind == _EN and strong == _AL:
             kinds[place] = _AN
-    for place in range(len(kinds)):
-        if kinds[place] == _AL:
-            kinds[place] = _R
     last = len(kinds) - 1
     for place in range(1, last):
         kind = kinds[place]

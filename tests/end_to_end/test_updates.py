@@ -8,7 +8,8 @@ from pathlib import Path
 from simulators.campaigns import updates
 from simulators.firmware import Interpreter
 from switch.registry.downloads import directory_of
-from switch.server.downloads import TOLD_FILE, read_told
+from switch.server.downloads import TOLD_FILE
+from switch.server.told import read_told
 
 
 def test_power_cuts_while_it_updates_itself_and_then_it_runs_the_new_version(

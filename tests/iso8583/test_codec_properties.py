@@ -29,19 +29,19 @@ def as_the_terminal_has_it(fields: Mapping[str, Value]) -> dict[int, Any]:
 
 
 def compare_both_sides(data: bytes) -> Message | None:
-    """Decodes `data` on both sides: the same message, or the same error word for word."""
+    """Decodes `data` on both sides: the same message, or an error at the same place."""
     decoded: Message | None = None
     refused = refused_there = ""
     there: tuple[str, dict[int, Any]] | None = None
     try:
         decoded = VAFA.decode(data)
     except DecodeError as error:
-        refused = f"{error.offset} {error.response_code} {error}"
+        refused = f"{error.path} {error.offset} {error.response_code}"
         offset = error.offset
     try:
         there = terminal_message.unpack(data)
     except terminal_message.DecodeError as error:
-        refused_there = f"{error.offset} {error.response_code} {error}"
+        refused_there = f"{error.path} {error.offset} {error.response_code}"
     assert refused == refused_there
     if decoded is None:
         assert 0 <= offset <= len(data)

@@ -1,4 +1,4 @@
-"""What is refused when it comes from outside, and in which words: the same on both sides of the line.
+"""What is refused when it comes from outside: at the same place on both sides, and in which words here.
 
 Each row: what is wrong, the bytes as hex, the exact text of the error.
 """
@@ -234,11 +234,12 @@ def test_exact_error(data: str, words: str) -> None:
     with pytest.raises(terminal_message.DecodeError) as at_the_terminal:
         terminal_message.unpack(received)
     assert str(at_the_switch.value) == words
-    assert str(at_the_terminal.value) == words
-    for error in (at_the_switch.value, at_the_terminal.value):
-        assert f"{error.path} at byte {error.offset}: expected {error.expected}, got {error.got}" == words
-        assert error.response_code == "30"
-        assert isinstance(error, ValueError)
+    error = at_the_switch.value
+    assert f"{error.path} at byte {error.offset}: expected {error.expected}, got {error.got}" == words
+    assert str(at_the_terminal.value) == f"{error.path} at byte {error.offset}"
+    for refused in (error, at_the_terminal.value):
+        assert refused.response_code == "30"
+        assert isinstance(refused, ValueError)
 
 
 def test_what_was_decoded_before_the_fault_is_kept() -> None:

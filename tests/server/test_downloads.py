@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import switch.server.told as told
 from switch.iso8583 import Message
 from switch.registry import (
     LARGEST_SHARE,
@@ -25,9 +26,11 @@ from switch.server.downloads import (
     PARAMETERS_PIECE,
     SOFTWARE_OFFER,
     SOFTWARE_PIECE,
+    TOLD_FILE,
     Downloads,
 )
 from switch.server.log import open_log
+from switch.server.told import Told, ToldFile, read_told
 from tests.server.registered import change, installation
 from tests.server.running_switch import DIALECT, RunningSwitch, TerminalSide
 
@@ -199,6 +202,39 @@ def test_what_terminals_say_is_kept_and_a_refusal_is_told_once(office: Office) -
     again = Office(office.settings.data)
     again.downloads.at_sign_on(FIRST, {**OLD, "36": "0000000208"})
     assert again.said() == []
+
+
+def test_switches_of_one_directory_know_what_was_told_to_the_other(office: Office) -> None:
+    other = Office.__new__(Office)
+    other.settings, other.stream = office.settings, io.StringIO()
+    other.downloads = Downloads(other.settings, open_log(other.stream))
+    path = directory_of(office.settings) / TOLD_FILE
+    newer = {**OLD, "31": "00000005"}
+    for at, tags in ((office, OLD), (other, newer), (office, OLD)):
+        at.downloads.at_sign_on(FIRST, tags)
+        assert read_told(path)[FIRST].parameters == int(tags["31"])
+    for at in (office, other):
+        at.downloads.at_sign_on(SECOND, {**OLD, "36": "0000000208"})
+    assert len(office.said()) + len(other.said()) == 1
+
+
+def test_what_terminals_say_takes_room_for_each_terminal_and_not_for_each_sign_on(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(told, "LEAST_BYTES", 2000)
+    path = directory_of(office.settings) / TOLD_FILE
+    files = [ToldFile(path), ToldFile(path)]
+    expected = {}
+    for number in range(600):
+        terminal = f"{number % 10:08d}"
+        expected[terminal] = Told(MODEL, number, 0, (number, 8), None)
+        files[number % 2].note(terminal, expected[terminal])
+        assert path.stat().st_size <= 4 * 10 * 60
+    assert read_told(path) == expected
+    assert [one.name for one in path.parent.iterdir()] == [TOLD_FILE]
+    path.write_bytes(path.read_bytes()[:-9])  # torn: the one before counts
+    found = read_told(path)
+    assert [one for one in expected if found[one] != expected[one]] == [terminal]
 
 
 def test_versions_only_rise_and_a_roll_back_is_a_new_one(office: Office) -> None:

@@ -16,9 +16,14 @@ from switch.ledger.model import AccountKind
 from switch.ledger.postgres_reading import PostgresStore
 from switch.ledger.verify import verify
 from switch.link.framing import frame
+from switch.registry import keep_content
+from switch.registry.downloads import directory_of
+from switch.server.downloads import TOLD_FILE
+from switch.server.told import read_told
 from switch.settlement.corrections import APPROVED, FILE_NAME, ask, settle
 from tests.ledger.conftest import shared_server
 from tests.server.bench import enciphered, pin
+from tests.server.registered import change
 from tests.server.running_switch import DIALECT, TerminalSide
 from tests.server.sharing import ALL, HIGH, LOW, Owner, Sharing
 
@@ -185,6 +190,37 @@ def test_a_key_serial_counts_once_over_all_processes(
             assert refused["39"] == "63"
             assert "64" not in refused
     assert [desk.points(card) for card in (low, high)] == [POINTS + 200, POINTS]
+
+
+def test_each_piece_of_a_download_may_come_from_another_process(
+    desks: tuple[TerminalSide, TerminalSide], owners: tuple[Owner, Owner], sharing: Sharing
+) -> None:
+    content = bytes(range(256)) * 4
+    digest = keep_content(sharing.settings, content)
+    before = [len(owner.events("event", "registry in force", 0)) for owner in owners]
+    change(sharing.settings, lambda draft: draft.set_parameters("default", digest, len(content)))
+    for owner, count in zip(owners, before, strict=True):
+        owner.events("event", "registry in force", count + 1)
+    sides = (desks[0], TerminalSide(owners[1], 0))
+
+    def asked(side: TerminalSide, code: str, tags: dict[str, str]) -> Message:
+        fields = {**side.sign_on(code).fields, "48": tags}
+        return DIALECT.decode(side.exchange(Message("0800", fields)))
+
+    got = b""
+    while len(got) < len(content):
+        side = sides[len(got) // 200 % 2]
+        answer = asked(side, "901", {"31": "00000001", "32": f"{len(got):08d}", "33": "0200"})
+        piece = answer["61"]
+        assert isinstance(piece, bytes)
+        got += piece
+    assert got == content
+    for side, version in ((sides[0], "00000000"), (sides[1], "00000001"), (sides[0], "00000000")):
+        offered = "48.35" in asked(side, "001", {"31": version})
+        assert offered == (version == "00000000")
+        told = read_told(directory_of(sharing.settings) / TOLD_FILE)
+        assert told[side.terminal.id].parameters == int(version)
+    sides[1].line.close()
 
 
 # ---------------------------------------------------------------- between owners

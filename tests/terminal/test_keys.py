@@ -4,7 +4,7 @@ import os
 from binascii import unhexlify
 
 from terminal.dukpt import from_initial_key, ones
-from terminal.hal.unix import Storage
+from terminal.hal.files import Storage
 from terminal.injection import LONGEST_PAYLOAD, Service, frame
 from terminal.journal import JournalError
 from terminal.keys import COUNTER_BLOCK, FILE, Keys, LoadError, NoKey

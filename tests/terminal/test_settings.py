@@ -94,10 +94,8 @@ def test_good_settings():
     held, dialled = settings.lines
     assert (held.kind, dialled.kind, dialled.numbers) == ("tcp", "dial", ("0,2188", "2189"))
     assert (dialled.outside, dialled.commands, dialled.idle_s, dialled.attempts) == ("9,", ("AT$F2",), 30, 2)
-    del GOOD["lines"]
-    [only] = check(GOOD).lines
+    [only] = check({name: GOOD[name] for name in GOOD if name != "lines"}).lines
     assert only.kind == "tcp"
-    GOOD["lines"] = [{"kind": "tcp"}]
 
 
 def test_lines_that_nothing_fitted_can_carry():
@@ -109,7 +107,7 @@ def test_lines_that_nothing_fitted_can_carry():
         (gprs, "m95", True),
         (gprs, "sim800", True),
         (gprs, "hayes", False),
-        (check(GOOD).lines, None, True),
+        (check(dict(GOOD, lines=[{"kind": "tcp"}])).lines, None, True),
     ):
         try:
             check_lines(lines, {"modem": {"kind": kind}} if kind else {})

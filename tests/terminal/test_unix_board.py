@@ -7,11 +7,13 @@ import socket
 from binascii import hexlify
 
 from terminal.hal import clock as ticking
-from terminal.hal import unix
 from terminal.hal.canvas import Canvas
 from terminal.hal.clock import Clock
 from terminal.hal.display import Display
-from terminal.hal.unix import Board, SerialPort, Storage, TcpLine
+from terminal.hal.files import Storage, make_directory
+from terminal.hal.report import fault
+from terminal.hal.streams import TcpLine
+from terminal.hal.unix import Board, SerialPort
 from terminal.ui.fonts import small
 from terminal.ui.lettering import draw
 
@@ -235,17 +237,17 @@ def test_a_display_gets_its_controllers_bytes_and_is_set_up_again_after_trouble(
 
 def test_a_fault_says_kind_and_place_but_not_its_text():
     try:
-        Storage(5)
+        make_directory(5)
     except Exception as error:
-        said = unix.fault(error)
+        said = fault(error)
     kind, place = said.split(" at ")
     assert kind in ("AttributeError", "TypeError")
     module, function = place.split(", ")
-    assert module.endswith("terminal/hal/unix.py") and function == "_make_directory"
+    assert module.endswith("terminal/hal/files.py") and function == "make_directory"
     try:
         raise ValueError("9364001234567898")
     except ValueError as error:
-        assert "9364" not in unix.fault(error)
+        assert "9364" not in fault(error)
 
 
 def test_a_serial_port_that_is_none():

@@ -19,7 +19,7 @@ replaces = 5
 
 [devices]
 {devices}
-
+{network}
 [settings]
 locale = "fa"
 
@@ -30,6 +30,13 @@ code_kib = 146
 needed = {needed}
 keys = [{keys}]
 """
+
+
+# A public key, as profiles have it: the generator of P-256.
+KEY = (
+    "6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296"
+    "4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5"
+)
 
 
 class Told(NamedTuple):
@@ -53,11 +60,18 @@ def fw(*arguments: object, given: str = "") -> Told:
 
 
 def profile(
-    directory: Path, board: str = "unix", devices: str = "", keys: tuple[str, ...] = (), needed: int = 1
+    directory: Path,
+    board: str = "unix",
+    devices: str = "",
+    keys: tuple[str, ...] = (),
+    needed: int = 1,
+    network: str = "",
 ) -> Path:
     """A profile file."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "terminal.toml"
     shown = ", ".join(f'"{key}"' for key in keys)
-    path.write_text(PROFILE.format(board=board, devices=devices, keys=shown, needed=needed), "utf-8")
+    table = f"\n[network]\n{network}\n" if network else ""
+    text = PROFILE.format(board=board, devices=devices, keys=shown, needed=needed, network=table)
+    path.write_text(text, "utf-8")
     return path

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tools.fw_kit import fw, profile
+from tests.tools.fw_kit import KEY, fw, profile
 from tools import firmware_bundle, fw_build, fw_profile, micropython
 
 ESP32 = "reader = { uart = 1 }\nprinter = { uart = 2, baud = 115200 }"
@@ -47,6 +47,33 @@ for name in ("main.py", "board.json", "settings.json"):
 with open("/flash/storage/kept", "wb") as file:
     file.write(b"x" * 5000)
 print(os.stat("/flash/storage/kept")[6])
+"""
+
+
+# An ESP32 is started: its data image is mounted, its ROMFS is empty, its firmware needs an ESP32.
+FROM_SLOT = """\
+import os, sys, vfs
+class Flash(bytearray):
+    def readblocks(self, block, buffer, at=0):
+        buffer[:] = self[block * 4096 + at : block * 4096 + at + len(buffer)]
+    def writeblocks(self, block, buffer, at=0):
+        self[block * 4096 + at : block * 4096 + at + len(buffer)] = buffer
+    def ioctl(self, operation, argument):
+        return {4: len(self) // 4096, 5: 4096}.get(operation, 0)
+rom = Flash(b"\xff" * 512 * 1024)
+sys.modules["vfs"] = type("vfs", (), {
+    "VfsRom": vfs.VfsRom, "mount": vfs.mount, "umount": vfs.umount, "rom_ioctl": lambda *_: rom})
+sys.modules["machine"] = type("machine", (), {})
+expected = open(sys.argv[2], "rb").read()
+data = Flash(open(sys.argv[1], "rb").read())
+vfs.umount("/")
+vfs.mount(vfs.VfsLfs2(data), "/")
+os.chdir("/")
+sys.path[:] = ["", ".frozen", "/lib"]
+try:
+    exec(open("main.py").read())
+except ImportError as error:
+    print(error, rom[: len(expected)] == expected, "terminal.main" in sys.modules, sys.path[0])
 """
 
 
@@ -119,6 +146,21 @@ def test_micropython_mounts_the_data_image(esp32: Path) -> None:
     said = micropython_says(FROM_LITTLEFS, esp32 / fw_build.DATA, 4096).splitlines()
     assert [line.split()[0] for line in said] == ["main.py", "board.json", "settings.json", "5000"]
     assert (esp32 / fw_build.DATA).stat().st_size == 1536 * 1024
+
+
+def test_a_board_that_takes_software_is_started_from_its_slot(tmp_path: Path) -> None:
+    path = profile(tmp_path, "esp32", ESP32, keys=(KEY,))
+    assert fw("check", "--profile", path).code == 0
+    answer = fw("build", "--profile", path, "--out", tmp_path / "out")
+    assert answer.code == 0, answer.err
+    out = tmp_path / "out"
+    said = micropython_says(FROM_SLOT, out / fw_build.DATA, out / fw_build.ROMFS)
+    assert said == "no module named 'terminal.hal.unix' True False /rom\n"
+    bundle = firmware_bundle.read((out / fw_build.BUNDLE).read_bytes())
+    assert [(file.name, file.length) for file in bundle.table.files] == [
+        (fw_build.ROMFS, (out / fw_build.ROMFS).stat().st_size)
+    ]
+    assert bundle.content == (out / fw_build.ROMFS).read_bytes()
 
 
 def test_the_partition_table_and_the_manifest_agree(esp32: Path) -> None:

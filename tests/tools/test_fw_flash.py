@@ -8,13 +8,16 @@ import subprocess
 import sys
 import tty
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from switch.tls import Peer, Role
 from tests.tools.fw_kit import fw, profile
 from tools import firmware_tree, fw_build, fw_flash, fw_profile, micropython
 from tools.cli import CommandError
+from tools.keys_authority import issue, open_authority
 
 GIVEN = {
     "terminal_id": "10000001",
@@ -37,6 +40,7 @@ BOARD = """\
 chip = "rp2"
 platform = "linux"
 loader = "mpremote"
+tls = true
 [serial]
 console = true
 uarts = {{ 0 = {{ tx = 0, rx = 1 }} }}
@@ -68,6 +72,16 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.fixture
+def certificates(tmp_path: Path) -> Path:
+    """A directory of `vafa keys ca tls` with the terminal's certificate."""
+    place, now = tmp_path / "ca", datetime.now(UTC)
+    place.mkdir()
+    authority, _ = open_authority(place, now)
+    issue(place, authority, Peer(Role.TERMINAL, "10000001"), [], now, 30)
+    return place
+
+
 @pytest.fixture(scope="module")
 def unix(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A profile of the unix board and where it was built."""
@@ -78,7 +92,7 @@ def unix(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_a_directory_gets_software_settings_and_board_file(
-    unix: tuple[Path, Path], data: Path, tmp_path: Path
+    unix: tuple[Path, Path], data: Path, certificates: Path, tmp_path: Path
 ) -> None:
     path, out = unix
     to = tmp_path / "shop"
@@ -95,8 +109,19 @@ def test_a_directory_gets_software_settings_and_board_file(
     board = json.loads((to / "board.json").read_text("utf-8"))
     assert board["devices"]["reader"]["path"] == str(to / "dev" / "reader")
     (to / "storage" / "journal").write_text("kept")
-    assert fw(*flash).code == 0
-    assert (to / "storage" / "journal").read_text() == "kept"
+    for name in ("boot", "slot_b/TABLE"):  # software that came over the line: what is flashed runs instead
+        (to / "storage" / name).parent.mkdir(exist_ok=True)
+        (to / "storage" / name).write_text("old")
+    assert fw(*flash, "--tls", certificates).code == 0
+    assert [file.name for file in (to / "storage").iterdir()] == ["journal"]
+    tls = json.loads((to / "settings.json").read_text("utf-8"))["tls"]
+    assert Path(tls["key"]).read_bytes() == (certificates / "terminal-10000001.key").read_bytes()
+    assert Path(tls["key"]).stat().st_mode & 0o077 == 0
+    (certificates / "terminal-10000001.key").unlink()
+    lost = fw(*flash, "--tls", certificates)
+    assert lost.code == 4
+    assert "terminal-10000001.key can't be used" in lost.err
+    assert "vafa keys ca tls --terminal 10000001" in lost.err
     run = subprocess.run(
         [micropython.provide(), "-X", "heapsize=512k", "-m", "terminal.main", "--board", to / "missing.json"],
         cwd=to / "firmware",
@@ -143,7 +168,7 @@ def small_build(directory: Path, path: Path) -> Path:
     place = directory / "out"
     source = directory / "terminal"
     source.mkdir()
-    (source / "__init__.py").write_text('SOLD = "here"\n')
+    (source / "__init__.py").write_text('sold = "here"\n')
     firmware_tree.compile_tree(source, place / fw_build.TREE)
     for left in (place / fw_build.TREE / "terminal").glob(".*"):
         left.unlink()
@@ -162,26 +187,31 @@ def on_board(port: Path, *arguments: str) -> str:
     return run.stdout
 
 
-def test_a_board_with_a_prompt_is_flashed_by_mpremote(port: Path, data: Path, tmp_path: Path) -> None:
+def test_a_board_with_a_prompt_is_flashed_by_mpremote(
+    port: Path, data: Path, certificates: Path, tmp_path: Path
+) -> None:
     (tmp_path / "acme.toml").write_text(BOARD.format(free=64), "utf-8")
-    path = profile(tmp_path, "acme")
+    path = profile(tmp_path, "acme", network="tls = true")
     out = small_build(tmp_path, path)
-    told = fw(
-        "flash", "--profile", path, "--out", out, "--terminal", "10000001", "--port", port, "--data", data
-    )
+    flash = ("flash", "--profile", path, "--out", out, "--terminal", "10000001", "--port", port)
+    told = fw(*flash, "--data", data)
+    assert told.code == 4
+    assert f"{path}:11: the line is to be in TLS, and terminal 10000001 has no certificate" in told.err
+    told = fw(*flash, "--data", data, "--tls", certificates)
     assert told.code == 0, told.out + told.err
     assert "$ mpremote connect" in told.out  # what it runs is shown
     assert GIVEN["transport_key"] not in told.out + told.err
     seen = on_board(
         port,
         "exec",
-        "import os, terminal; print(sorted(os.listdir('/')), terminal.SOLD)",
+        "import os, terminal; print(sorted(os.listdir('/')), terminal.sold, sorted(os.listdir('/tls')))",
         "fs",
         "cat",
         "board.json",
     )
     first, rest = seen.split("\n", 1)
-    assert first == "['board.json', 'main.py', 'settings.json', 'storage', 'terminal'] here"
+    files = ["board.json", "main.py", "settings.json", "storage", "terminal", "tls"]
+    assert first == f"{files} here ['authority.crt', 'terminal.crt', 'terminal.key']"
     assert json.loads(rest)["devices"]["keypad"]["path"] == "matrix:2,3,4,5:6,7,8,9"
 
 

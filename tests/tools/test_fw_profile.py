@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from terminal import settings
-from tests.tools.fw_kit import fw, profile
+from tests.tools.fw_kit import KEY, fw, profile
 from tools import fw_profile
 
 ESP32 = "reader = { uart = 1 }\nprinter = { uart = 2, baud = 115200 }"
@@ -95,13 +95,14 @@ def test_a_mistake_in_the_devices(devices: str, line: int, told: str | None, tmp
         ("[budget]", "[bugdet]", "[bugdet] is unknown"),
         ("[budget]", "[budget", "not TOML"),
         ("[budget]", "[network]\nssid = 3\n[budget]", "ssid has a wrong value"),
+        ("[budget]", "[network]\ntls = 3\n[budget]", "tls = 3; expected true or false"),
     ],
 )
 def test_a_mistake_elsewhere(old: str, new: str, told: str, tmp_path: Path) -> None:
     path = profile(tmp_path, "esp32", "reader = { uart = 1 }")
     text = path.read_text("utf-8")
     assert text.count(old) == 1
-    line = text[: text.index(old)].count("\n") + 1 + new.count("ssid")
+    line = text[: text.index(old)].count("\n") + 1 + new.count("\n") // 2
     path.write_text(text.replace(old, new), "utf-8")
     answer = fw("check", "--profile", path)
     assert answer.code in (1, 4)
@@ -135,6 +136,26 @@ def test_a_board_file_of_ones_own(tmp_path: Path) -> None:
     answer = fw("check", "--profile", profile(tmp_path, "acme"))
     assert answer.code == 1
     assert "there is no terminal/hal/z80.py" in answer.err
+
+
+def test_what_a_board_can_not_do_is_told(tmp_path: Path) -> None:
+    text = (fw_profile.BOARDS / "esp32.toml").read_text("utf-8")
+    for old, new, told in (
+        ("tls = true", "tls = false", "the line is to be in TLS, and acme has none; expected a board"),
+        (
+            "[storage]",
+            '[storage]\nsoftware = "files"',
+            "software is to come over the line, and acme keeps it",
+        ),
+        ("data_kib = 1536", "data_kib = 560", "no room for software over the line: with the first slot"),
+    ):
+        (tmp_path / "acme.toml").write_text(text.replace(old, new), "utf-8")
+        path = profile(tmp_path, "acme", "reader = { uart = 1 }", keys=(KEY,), network="tls = true")
+        answer = fw("check", "--profile", path)
+        assert answer.code == 1
+        line = {"tls": 11}.get(old[:3], 21)
+        assert answer.err.startswith(f"error: {path}:{line}: {told}"), answer.err
+        assert "try: " in answer.err
 
 
 def test_the_board_file_is_what_the_firmware_takes(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from switch.registry.downloads import KEPT_VERSIONS
 from switch.server.downloads import NO_PIECE, NO_VERSION, REASONS
 from switch.server.pipeline import QUEUE_FOR_DOWNLOADS
 from terminal import downloads, parameters
-from terminal.hal.slot_files import RESTART
+from terminal.hal.update import RESTART
 from tests.tools.updates_examples import PAGE, rendered
 
 
