@@ -143,7 +143,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # other loops' transports don't inherit from it
         if self._has_tls and not _is_a_boxs(transport.get_extra_info("peercert")):
-            self.abandon("TLS: its certificate is not an HSM's")
+            self.abandon("TLS: its certificate is not an HSM's; issue one: vafa keys ca --hsm")
 
     def send(self, command: bytes, body: bytes, deadline: float) -> asyncio.Future[Reply]:
         """The reply, or _Lost. A caller that stops waiting leaves its call open: the reply is still awaited,
