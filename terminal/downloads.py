@@ -16,6 +16,7 @@ REFUSED_PAUSE_MS = 30000  # after one that the switch would not give
 LONGEST_PAUSE_MS = 3600000  # doubles up to this
 NOTHING, ITS_TABLE, ALL = 0, 1, 2
 QUIET_MS = 5000  # nobody touched the terminal for so long before it restarts
+NEWS_MS = 3600000  # after a sign-on, while a line stands and nobody is here: is there something new?
 TRIAL_MS = 900000  # software on trial that can't sign on for so long starts again, and thrice is a failure
 
 # Why a version was refused, as told at sign-on.
@@ -37,6 +38,8 @@ class Downloads:
         self.checked = NOTHING  # how much of the offered software was found good since the start
         self.faults = 0  # files of it that came damaged
         self.is_stale = False  # the switch has something else by now
+        self.percent = None  # of the software that is being fetched
+        self._news_ms = None  # when to ask whether there is something new
         self._pause_ms = PAUSE_MS
         self._not_before_ms = 0
         self._trial_until_ms = None
@@ -122,6 +125,7 @@ class Downloads:
         self.work = None
         self.checked = NOTHING
         self.faults = 0
+        self.percent = self._news_ms = None
         self.is_stale = False
         for kind, tag in ((SOFTWARE, tables.TAG_SOFTWARE_OFFER), (PARAMETERS, tables.TAG_PARAMETERS_OFFER)):
             offer = tags.get(tag)
@@ -160,10 +164,20 @@ class Downloads:
     # ---------------------------------------------------------------- when
 
     def wait_ms(self, now_ms):
-        """For how long there is nothing to do; None: until the next sign-on."""
-        if self.offers == [None, None]:
-            return None
+        """For how long there is nothing to do."""
+        if self.wants_news():
+            if self._news_ms is None:
+                self._news_ms = now_ms + NEWS_MS
+            return max(0, self._news_ms - now_ms)
         return max(0, self._not_before_ms - now_ms)
+
+    def wants_news(self):
+        """Whether nothing that is there is left to fetch."""
+        return self.offers == [None, None]
+
+    def ask_again(self, now_ms, pause_ms):
+        """For news, then."""
+        self._news_ms = now_ms + pause_ms
 
     def pause(self, now_ms, least_ms=0):
         """It did not do just now: later again."""

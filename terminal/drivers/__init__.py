@@ -9,7 +9,7 @@ deadline_ms()        when tick() has something to do, None while nothing is wait
 to_send()            bytes for the device, each once; b"" when there are none
 
 A device that is unplugged, silent, babbling or lying is an event, never an exception. Buffers are bounded,
-and wiped when they held what a card said.
+and wiped when they held what a card said. What several drivers do alike stands below.
 """
 
 

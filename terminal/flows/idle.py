@@ -136,9 +136,10 @@ async def idle(app):
     asked = app.till.take() if app.till else None
     if asked is not None:
         return TILL, asked
-    kind = DEVICE
+    kind, percent = DEVICE, app.downloads.percent
     while True:
-        if kind == DEVICE:
+        if kind == DEVICE or percent != app.downloads.percent:
+            percent = app.downloads.percent
             told = trouble(app)
             text = "idle_trouble" if told[0] else "idle"
             app.screens.show("idle", app.settings.acceptor_name, told, text=text)
@@ -175,10 +176,15 @@ async def waited(app, kinds):
 
 
 def trouble(app):
-    """What to say (English, Persian) of the device that can't be used, nothing when all can."""
+    """What to say (English, Persian) of a device that can't be used, of the paper, or of a download."""
     told = app.trouble()
     if not told:
-        return pair_of("paper_low") if app.is_paper_low() else ("", "")
+        if app.is_paper_low():
+            return pair_of("paper_low")
+        percent = app.downloads.percent
+        if percent is None:
+            return "", ""
+        return tuple([text.format(percent) for text in pair_of("fetching")])
     return pair_of(("no_" if told[1] == MISSING else "bad_") + told[0])
 
 

@@ -44,20 +44,28 @@ async def attempt(app):
     if not await line_up(app):
         return trouble(app)
     try:
-        fields = {
-            41: app.settings.terminal_id,
-            42: app.settings.acceptor_id,
-            48: dict(app.downloads.told()),
-            70: SIGN_ON,
-        }
-        fields[48][TAG_COUNTERS] = app.events.digits()
-        app.events.save()
-        answer, _ = await ask(app, "0800", fields)
+        answer, _ = await ask(app, "0800", fields_of(app))
     except (OSError, JournalError) as error:
         app.log("error", str(error))
         return "", ""
-    if answer is None:
-        return trouble(app)
+    return trouble(app) if answer is None else taken(app, answer)
+
+
+def fields_of(app):
+    """The fields of a sign-on, but for its STAN. Raises OSError."""
+    fields = {
+        41: app.settings.terminal_id,
+        42: app.settings.acceptor_id,
+        48: dict(app.downloads.told()),
+        70: SIGN_ON,
+    }
+    fields[48][TAG_COUNTERS] = app.events.digits()
+    app.events.save()
+    return fields
+
+
+def taken(app, answer):
+    """Take an answer's fields; returns as attempt(). Raises OSError."""
     if answer[39] != APPROVED_CODE:
         app.log("warning", "sign-on refused with " + answer[39])
         return meaning(answer[39]) or (answer[39], answer[39])

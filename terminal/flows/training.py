@@ -42,6 +42,8 @@ async def end(app):
 class Training:
     """What flows see as the application."""
 
+    percent = None  # of the downloads
+
     def __init__(self, app):
         self.real = app
         self.training = self

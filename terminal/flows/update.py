@@ -13,6 +13,7 @@ from terminal.downloads import (
     ALL,
     DAMAGED,
     ITS_TABLE,
+    NEWS_MS,
     NO_BUNDLE,
     NOT_NEWER,
     NOT_SIGNED,
@@ -73,6 +74,8 @@ async def step(app, kinds):
         return await Wait(kinds, 0)
     kind = SOFTWARE if downloads.offers[PARAMETERS] is None else PARAMETERS
     try:
+        if downloads.wants_news():
+            return await _news(app, kinds)
         if downloads.work is None or downloads.work.kind != kind:
             downloads.work = (Software, Parameters)[kind](app, downloads.offers[kind])
         work = downloads.work
@@ -81,7 +84,7 @@ async def step(app, kinds):
         event = await work.finish(app, kinds)
         if event is not None:
             return event
-        downloads.offers[kind] = downloads.work = None
+        downloads.offers[kind] = downloads.work = downloads.percent = None
     except Refused as error:
         _refused(app, kind, error)
     except (OSError, JournalError) as error:
@@ -94,7 +97,7 @@ async def step(app, kinds):
 def _refused(app, kind, error):
     version = int.from_bytes(app.downloads.offers[kind][:4], "big")
     app.log("error", "%s: version %d refused: %s" % (("software", "parameters")[kind], version, error.what))
-    app.downloads.work = None
+    app.downloads.work = app.downloads.percent = None
     try:
         app.downloads.refuse(kind, version, error.reason)
         (give_up_software, give_up_parameters)[kind](app)
@@ -139,9 +142,29 @@ async def _piece(app, kinds, work):
     elif answer.get(48, {}).get(TAG_PIECE_AT) == "%08d" % at and 0 < len(answer.get(61, b"")) <= work.left():
         work.take(answer[61])
         downloads.went_on()
+        if work.kind == SOFTWARE:
+            downloads.percent = work.percent()
     else:
         app.log("warning", "download: another piece came than was asked for")
         downloads.pause(app.clock.now_ms())
+    return None, None
+
+
+async def _news(app, kinds):
+    """A sign-on that nobody sees: tells what there is. No call is made for it. Raises as fields_of()."""
+    from terminal.flows.sign_on import fields_of, taken
+
+    downloads = app.downloads
+    downloads.ask_again(app.clock.now_ms(), NEWS_MS)
+    if not app.line_is_up:
+        return None, None
+    fields = fields_of(app)
+    fields[11] = "%06d" % app.stans.take()
+    event, answer = await _asked(app, kinds, app.request("0800", fields))
+    if answer is None:
+        downloads.ask_again(app.clock.now_ms(), REFUSED_PAUSE_MS)
+        return event or (None, None)
+    taken(app, answer)
     return None, None
 
 
@@ -315,6 +338,10 @@ class Software:
 
     def left(self):
         return self._length - self.at()
+
+    def percent(self):
+        """How much of it is there, in tenths of the whole as a cashier sees them."""
+        return 10 * self.at() // self._length * 10
 
     def take(self, data):
         if self._table is None:

@@ -199,6 +199,7 @@ receipt_expiring|Expiring {0}|انقضا {0}
 receipt_signature|Signature|امضا
 merchant_copy|MERCHANT COPY|نسخهٔ فروشنده
 paper_low|Paper runs low|کاغذ رو به پایان است
+fetching|Update {0} %|به‌روزرسانی: {0} از 100
 receipt_pending|Points for later|امتیاز برای بعد
 receipt_held|Points held|امتیاز نگه‌داشته
 reason|Reason {0}|دلیل {0}

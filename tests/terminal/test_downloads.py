@@ -7,12 +7,14 @@ import sys
 from terminal import slots
 from terminal.downloads import (
     DAMAGED,
+    NEWS_MS,
     NO_BUNDLE,
     NOT_NEWER,
     NOT_SIGNED,
     NOT_WELL,
     OTHER_MODEL,
     PARAMETERS,
+    REFUSED_PAUSE_MS,
     SOFTWARE,
     STEP_MISSING,
     WRONG_VALUE,
@@ -132,6 +134,7 @@ class Switch:
         self.asked = []
         self.told = None  # tags of the last sign-on
         self.lost = ()
+        self.silent = False  # at sign-ons
         self.code = "00"
         self.spoil = None
         self.last = 0
@@ -149,6 +152,8 @@ class Switch:
             return mti, answer
         tags = fields[48]
         if fields[70] == "001":
+            if self.silent:
+                return None
             self.told = tags
             for code, tag in (("902", 0x34), ("901", 0x35)):
                 offer = self.offer(code)
@@ -376,6 +381,39 @@ def test_a_card_goes_before_a_piece():
     except Restart:
         pass
     assert is_whole(desk.update) and switch.asked[2] == switch.asked[1]
+
+
+def test_a_sale_between_two_pieces_of_a_bundle_that_is_refused():
+    switch = Switch(software=bundle("stranger"))
+    switch.lost = range(1, 1000)
+    desk = Shop(switch, None, Update(), piece_bytes=128)
+    assert "Update 0 %" in desk.lines[1]
+    desk.earn()
+    switch.lost = ()
+    desk.wait(60000)
+    assert not [said for said in desk.logs if "fault" in said], desk.logs
+    assert desk.app.downloads.refused(SOFTWARE) == (2, NOT_SIGNED)
+    assert "Update" not in desk.lines[1]
+
+
+def test_what_is_new_is_noticed_while_nobody_is_there_and_no_call_is_made_for_it():
+    switch = Switch()
+    desk = Shop(switch)
+    desk.wait(NEWS_MS - 1000)
+    assert desk.mtis() == ["0800"]
+    switch.contents["901"] = GOOD
+    switch.silent = True
+    desk.wait(2000)
+    desk.earn()  # nobody waits for the answer
+    assert desk.transactions[-1]["approved"] and desk.app.downloads.version == 0
+    switch.silent = False
+    desk.wait(REFUSED_PAUSE_MS)
+    assert desk.app.downloads.version == 2
+    asked = len(desk.requests)
+    desk.reachable = False
+    desk.lose_line()
+    desk.wait(2 * NEWS_MS)
+    assert len(desk.requests) == asked
 
 
 def test_nothing_starts_while_somebody_is_at_the_terminal():

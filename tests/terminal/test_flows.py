@@ -58,11 +58,18 @@ def test_the_switch_may_come_later_than_the_terminal():
     assert desk.screens[-1] == "idle"
 
 
-def test_sign_on_again_after_a_day():
+def test_sign_on_again_each_hour_unseen_and_after_a_day_in_any_case():
     desk = Desk()
     desk.wait(24 * 3600 * 1000 + 1)
-    assert desk.mtis() == ["0800", "0800"]
-    assert desk.screens[-1] == "idle"
+    assert desk.mtis() == ["0800"] * 25
+    assert desk.screens.count("signing_on") == 1 and desk.screens[-1] == "idle"
+    away = Desk()
+    away.reachable = False
+    away.lose_line()
+    away.wait(24 * 3600 * 1000 - 1)
+    assert away.screens.count("signing_on") == 1
+    away.wait(2)
+    assert away.screens[-1] == "signing_on"
 
 
 # ---------------------------------------------------------------- the four flows

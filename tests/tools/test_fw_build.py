@@ -112,6 +112,10 @@ def test_the_sums_are_of_all_files(esp32: Path) -> None:
         assert hashlib.sha256((esp32 / name).read_bytes()).hexdigest() == digest
 
 
+def test_faults_are_named_by_what_is_kept_beside(esp32: Path) -> None:
+    assert "_told" in fw_build.names_in(esp32)["drivers/receipt_printer"].values()
+
+
 def test_only_what_is_fitted_goes_in(esp32: Path) -> None:
     modules = set(json.loads((esp32 / fw_build.SIZES).read_text())["code"]["modules"])
     assert {"terminal.hal.esp32", "terminal.drivers.ssd1306", "terminal.drivers.keypad"} <= modules
