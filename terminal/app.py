@@ -53,6 +53,8 @@ class Application:
     till = None  # the doors.till.TillDoor, where there is a cash register
 
     def __init__(self, board, settings, ports):
+        from terminal.flows.cashier import kept
+
         self._board = board
         self.random = board.random
         self.settings = self._given = settings
@@ -77,6 +79,7 @@ class Application:
         self.last = None  # the Outcome that was presented last
         self.receipt_mark = None  # what stands above each receipt, the name of a text
         self.training = None  # what flows run at while nothing is real, see flows.training
+        self.cashier = kept(board.storage)  # who has signed in, "" for nobody
         self.supervisor_from_ms = None  # wrong codes have closed the supervisor's menu until then
         self._describe_fault = board.fault
         self._fitted = board.devices

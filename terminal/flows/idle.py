@@ -30,8 +30,8 @@ CLOSE_AGAIN_MS = 900000  # after a batch was to be closed by itself, whatever ca
 # memory only while they work.
 SELDOM = """
 flows.chip flows.diagnostics flows.follow flows.membership flows.offline flows.batch flows.pin_change
-flows.proof flows.reprint flows.sign_on flows.update flows.supervisor flows.till flows.training bundle
-signature ui.receipt ui.paper
+flows.cashier flows.proof flows.reprint flows.sign_on flows.update flows.supervisor flows.till flows.training
+bundle signature ui.receipt ui.paper
 """
 
 
@@ -48,8 +48,9 @@ SELDOM_WANTED = """
 8 unblock membership unblock
 9 transfer membership transfer
 0 supervisor supervisor open_menu
+A cashier cashier sign_in
 """
-SELDOM_KEYS = "0123456789" + MORE  # on every page of it
+SELDOM_KEYS = "0123456789A" + MORE  # on every page of it
 
 
 async def run(app):

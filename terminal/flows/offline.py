@@ -11,6 +11,7 @@ from terminal.flows.outcome import Outcome, event_of, packed, record_of, reversa
 from terminal.flows.present import print_receipt
 from terminal.journal import DECLINED, JournalError
 from terminal.message import DecodeError, pack
+from terminal.message_tables import TAG_BASKET
 from terminal.queue import MOST
 from terminal.text import later
 from terminal.ui.strings import pair_of
@@ -27,20 +28,17 @@ LONGEST_PAUSE_MS = 60000
 
 async def sale(app, member):
     """An earn from card to slip while something else waits for the line; nothing is left to handle."""
-    from terminal.flows.trade import asked_fields, member_of_program, till_receipt_of
+    from terminal.flows.trade import asked_fields, booked, member_of_program, of_till
 
     title = pair_of("earn")
     try:
         member = await member_of_program(app, title, "earn", member)
         more = await asked_fields(app, "earn", title, None)
-        till_receipt = await till_receipt_of(app, "earn", title, None)
-        if till_receipt:
-            more[62] = till_receipt
+        more = joined(more, await of_till(app, "earn", title))
         moment = app.clock.wall()
         fields = app.heading("210060", moment)
-        fields = joined(joined(fields, member), more)
+        fields = booked(app, joined(joined(fields, member), more))
         fields[11] = "%06d" % app.stans.take()
-        fields[60] = app.batch.number
         await earn(app, moment, fields)
     except Cancelled:
         pass
@@ -62,6 +60,9 @@ async def earn(app, moment, fields, pending=None):
             app.journal.close(pending.stan, DECLINED)
         app.log("warning", "offline: refused: " + why)
         return None, await tell(app, why)
+    if TAG_BASKET in fields.get(48, {}):  # there is no room for it in the queue
+        fields = joined(fields, {})
+        fields[48] = {tag: fields[48][tag] for tag in fields[48] if tag != TAG_BASKET}
     content = packed(moment) + pack(ADVICE, fields)
     try:
         number = app.queue.put(content)

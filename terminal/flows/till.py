@@ -10,11 +10,13 @@ from terminal.flows.outcome import Outcome, reversal_of, unpacked
 from terminal.flows.wait import BAD_CARD, KEY, TIMEOUT, Wait
 from terminal.flows.wait import CARD as MEMBER
 from terminal.journal import JournalError
+from terminal.message_tables import TAG_BASKET
 from terminal.ui.strings import pair_of
 
 CARD_MS = 90000  # a customer looks for a card; longer than a till waits is no use
 WITH_POINTS, TYPED = "B", "A"
 LONGEST_RECEIPT = 32  # letters of DE 62
+LONGEST_BASKET = 128  # letters; items that are too many are left out
 
 
 async def serve(app, asked):
@@ -69,7 +71,7 @@ async def sale(app, asked):
     member, flow = await choice(app, asked.amount)
     if flow is None:
         return Sold(False, NO_CARD), None
-    outcome, left = await sell(app, flow, member, asked.amount, _receipt_of(asked))
+    outcome, left = await sell(app, flow, member, asked.amount, told_of(asked))
     return told(app, outcome), left
 
 
@@ -92,10 +94,23 @@ async def choice(app, amount):
             return None, "split" if value == WITH_POINTS else "earn"
 
 
-def _receipt_of(asked):
-    """The register's number of the sale, for DE 62: its receipt or register, "" when it gave none."""
-    number = asked.text or asked.reference
-    return number.strip()[:LONGEST_RECEIPT] if number.strip("0 ") else ""
+def told_of(asked):
+    """DE 62, the number of the register's receipt, else of the register; DE 48, its basket.
+
+    Its text has both, parted by semicolons: what has an equals sign is an item of the basket.
+    """
+    number, items = asked.reference, []
+    for part in asked.text.split(";"):
+        if "=" in part:
+            items.append(part.strip())
+        elif part.strip():
+            number = part
+    while len(";".join(items)) > LONGEST_BASKET:
+        items.pop()
+    told = {48: {TAG_BASKET: ";".join(items)}} if items else {}
+    if number.strip("0 "):
+        told[62] = number.strip()[:LONGEST_RECEIPT]
+    return told
 
 
 async def void(app, asked):

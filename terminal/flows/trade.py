@@ -23,7 +23,7 @@ from terminal.flows.outcome import APPROVED_CODE, ASKED, FINANCIAL, MESSAGES, Ou
 from terminal.flows.present import present
 from terminal.flows.reverse import reverse
 from terminal.journal import DECLINED, NOT_SENT
-from terminal.message_tables import TAG_CONFIRMED, TAG_POINTS, TAG_SALE_AMOUNT
+from terminal.message_tables import TAG_CASHIER, TAG_CONFIRMED, TAG_POINTS, TAG_SALE_AMOUNT
 from terminal.ui.strings import pair_of
 
 CURRENCY = "364"  # rial
@@ -47,17 +47,17 @@ class Refused(Cancelled):
         self.left = left
 
 
-async def trade(app, flow, member=None, number=None, till_receipt=None):
+async def trade(app, flow, member=None, number=None):
     """One transaction of the flow from card to receipt; return an event that is left to handle, or None.
 
-    member: who was there already; number: keyed in already, rial of a sale or points; till_receipt: of the
-    till, "" for none. Raises Cancelled, JournalError.
+    member: who was there already; number: keyed in already, rial of a sale or points. Raises
+    Cancelled, JournalError.
     """
-    return (await sell(app, flow, member, number, till_receipt))[1]
+    return (await sell(app, flow, member, number))[1]
 
 
-async def sell(app, flow, member=None, number=None, till_receipt=None):
-    """As trade(); return (Outcome or None, event that is left or None)."""
+async def sell(app, flow, member=None, number=None, told=None):
+    """As trade(); return (Outcome or None, event that is left or None). told: fields that a till has sent."""
     title = pair_of(flow)
     try:
         member = await member_of_program(app, title, flow, member)
@@ -69,12 +69,10 @@ async def sell(app, flow, member=None, number=None, till_receipt=None):
             terminal.forget("terminal.flows.proof")
         else:
             proof = await first_proof(app, flow, title, member, points_of(more))
-        till_receipt = await till_receipt_of(app, flow, title, till_receipt)
+        told = await of_till(app, flow, title, told)
     except Refused as refused:
         return None, refused.left
-    if till_receipt:
-        more[62] = till_receipt
-    return await decided(app, flow, member, more, proof)
+    return await decided(app, flow, member, joined(more, told), proof)
 
 
 async def decided(app, flow, member, more, proof):
@@ -161,11 +159,20 @@ async def needed_proof(app, title, member):
     return proof
 
 
-async def till_receipt_of(app, flow, title, given):
-    """The receipt number of the till, asked for where the settings want it; None or empty: none."""
-    if given is None and flow in SALES and app.settings.till_receipts:
-        return await ask_text(app, "till_receipt", title, TILL_RECEIPT_DIGITS)
-    return given
+async def of_till(app, flow, title, told=None):
+    """What the till has told of its sale; else its receipt number, where the settings want that: fields."""
+    if told is None and flow in SALES and app.settings.till_receipts:
+        number = await ask_text(app, "till_receipt", title, TILL_RECEIPT_DIGITS)
+        told = {62: number} if number else None
+    return told or {}
+
+
+def booked(app, fields):
+    """The fields of what moves points: with the batch, and with the cashier who has signed in."""
+    more = {60: app.batch.number}
+    if app.cashier:
+        more[48] = {TAG_CASHIER: app.cashier}
+    return joined(fields, more)
 
 
 async def attempt(app, flow, more, proof=None, answered=(), kind=None):
@@ -186,7 +193,7 @@ async def attempt(app, flow, more, proof=None, answered=(), kind=None):
     if mti == FINANCIAL:
         if app.journal.is_full:
             return None, await tell(app, "batch_full")
-        fields[60] = app.batch.number
+        fields = booked(app, fields)
     stan = app.stans.take()
     fields[11] = "%06d" % stan
     if has_chip(fields):

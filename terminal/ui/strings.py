@@ -38,8 +38,10 @@ idle_trouble|{0}/{1}/A earn  B redeem/C balance  D enrol/_# more|{0}/{1}/A کس�
 amount|{0}/Amount, rial/^{1}/_# ok  * clear|{0}/مبلغ به ریال/^{1}/_# تأیید  * پاک
 points|{0}/Points/^{1}/_# ok  * clear|{0}/امتیاز/^{1}/_# تأیید  * پاک
 menu|More/1 void  2 return/3 last receipt  4 split/5 new card  6 PIN/_# more  * back|بیشتر/1 ابطال  2 مرجوعی/3 رسید  4 ترکیبی/5 تعویض کارت  6 رمز/_# بیشتر  * بازگشت
-menu_2|More/7 block  8 unblock/9 points to a card/0 manager/_# more  * back|بیشتر/7 بستن  8 بازکردن/9 انتقال امتیاز/0 سرپرست/_# بیشتر  * بازگشت
+menu_2|More/7 block  8 unblock/9 points to a card/0 manager  A cashier/_# more  * back|بیشتر/7 بستن  8 بازکردن/9 انتقال امتیاز/0 سرپرست  A صندوق/_# بیشتر  * بازگشت
 amount_again|{0}/Swipe again/^{1}/_# ok  * clear|{0}/دوباره بکشید/^{1}/_# تأیید  * پاک
+cashier|Cashier|صندوق‌دار
+cashier_number|{0}/Number, none: off/^{1}/_# ok  * clear|{0}/شماره؛ هیچ: خروج/^{1}/_# تأیید  * پاک
 till_receipt|{0}/Receipt of the till/^{1}/_# ok  * clear|{0}/شمارهٔ رسید صندوق/^{1}/_# تأیید  * پاک
 double_swipe|{0}/Same card, amount/as just now/_# book it  * back|{0}/همان کارت و مبلغ/تکراری نیست؟/_# ثبت  * بازگشت
 mobile|{0}/Mobile, or none/^{1}/_# ok  A with PIN|{0}/شمارهٔ همراه، یا هیچ/^{1}/_# تأیید  A با رمز

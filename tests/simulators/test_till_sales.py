@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from simulators.till import ECR17, FIELDS, Result, Till, sale
+from terminal.drivers.till import SALE, Asked
+from terminal.flows.till import told_of
+from terminal.message_tables import TAG_BASKET
 from terminal.settings import check
 from tests.terminal.desk import DEVICES, PAPER_OUT, SETTINGS, SWIPE, Desk, approve, decline
 
@@ -228,6 +231,40 @@ def test_while_the_terminal_is_busy_the_register_waits_a_little() -> None:
     assert desk.result.reason == "BUSY"
     desk.swipe()
     assert desk.result.code == "00"
+
+
+@pytest.mark.parametrize(
+    ("text", "receipt", "basket"),
+    [
+        ("A-17;bread=120000;milk=2380000", "A-17", "bread=120000;milk=2380000"),
+        (" bread=120000 ; milk=2380000 ", "0000007", "bread=120000;milk=2380000"),
+        ("A-17;" + ";".join(f"item{number}=10000000" for number in range(7)), "A-17", None),
+    ],
+)
+def test_the_register_says_what_it_sold(text: str, receipt: str, basket: str | None) -> None:
+    desk = Register()
+    desk.sale(text=text)
+    desk.swipe()
+    fields = desk.requests[-1][1]
+    assert fields[62].lstrip("0") == receipt.lstrip("0")
+    assert fields[48][TAG_BASKET] == (basket or text.partition(";")[2])
+    assert TAG_BASKET not in desk.requests[0][1].get(48, {})
+
+
+def test_items_that_are_too_many_are_left_out_whole_and_an_earn_that_waits_has_none() -> None:
+    told = told_of(Asked(SALE, AMOUNT, "7", ";".join(f"item{number}=10000000" for number in range(9))))
+    assert told[48][TAG_BASKET] == ";".join(f"item{number}=10000000" for number in range(8))
+    desk = Register(kind="fields")
+    desk.reachable = False
+    desk.lose_line()
+    desk.ask(b"0200|2500000|A-17|bread=120000||1|")
+    desk.swipe()
+    desk.wait(20_000)
+    assert desk.till.heard[-1].split(b"|")[:2] == [b"0210", b"00"]
+    desk.reachable = True
+    desk.wait(60_000)
+    [advice] = [fields for mti, fields in desk.requests if mti == "0220"]
+    assert (advice[62], TAG_BASKET in advice.get(48, {})) == ("A-17", False)
 
 
 def test_a_full_storage_is_told_before_anything_is_sent() -> None:

@@ -32,6 +32,7 @@ PATHS = (
     ("block", "#7~#", 3),
     ("unblock", "#8~{pin}#", 3),
     ("transfer", "#9~{other}#{70}#", 4),
+    ("cashier", "#A{17}#", 3),
     ("copy", "~{10000}#/#3", 3),
 )
 NUMBERS = {"mobile": MOBILE, "pin": PIN, "code": "975318", "other": OTHER, "rrn": RRN}
@@ -62,6 +63,8 @@ def test_the_keys_of_every_flow():
         assert play(desk, path) == keys, path
         if flow == "copy":
             assert len(desk.printed) == 2 and "COPY" in desk.printed[-1][1]
+        elif flow == "cashier":
+            assert desk.app.cashier == "00000017" and not desk.transactions
         else:
             assert desk.transactions[-1]["flow"] == flow and desk.transactions[-1]["approved"], path
 

@@ -1,6 +1,7 @@
 """A terminal on a scripted desk: split sales, enrolment, double swipes, voids, returns, cards, receipts."""
 
 from terminal.flows.dialogue import ENTRY_MS, MESSAGE_MS
+from terminal.message_tables import TAG_CASHIER
 from tests.terminal.desk import CARD, MOBILE, PIN, SWIPE, TRACK2, approve, dead, echoes
 from tests.terminal.desk import BlindDesk as Desk
 
@@ -487,6 +488,27 @@ def test_the_menus_pages_take_the_keys_of_both():
     desk.keys("#")
     desk.keys("##" + "#")
     assert desk.screens[-1] == "menu"
+
+
+def test_who_works_here_goes_with_all_that_moves_points_also_after_a_power_cut():
+    desk = Desk()
+    desk.earn("10000#")
+    assert TAG_CASHIER not in desk.requests[-1][1].get(48, {})
+    desk.wait(10000)
+    desk.keys("#A17#")
+    assert desk.lines[0] == "Cashier"
+    again = Desk(desk.files)
+    again.earn("10000#")
+    assert again.requests[-1][1][48][TAG_CASHIER] == "00000017"
+    again.wait(10000)
+    again.keys("B")
+    again.swipe()
+    again.keys("100#")
+    assert again.requests[-1][1][48][TAG_CASHIER] == "00000017"
+    again.wait(10000)
+    again.keys("#A#")
+    again.earn("20000#")
+    assert TAG_CASHIER not in again.requests[-1][1].get(48, {})
 
 
 # ---------------------------------------------------------------- restart at any point
