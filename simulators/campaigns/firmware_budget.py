@@ -44,7 +44,7 @@ GARBAGE_BYTES: Final = 4 * KIB  # of packing and MACing one request
 # hundred bytes each way. A leak adds up.
 GROWTH_BYTES: Final = 2 * KIB
 # What is over its budget still: the tests hold it where it is, `make budget` fails. Lower it as it shrinks.
-HELD_CODE_BYTES: Final = 175_000
+HELD_CODE_BYTES: Final = 152_000
 METER: Final = Path(__file__).with_name("metered_firmware.py")
 MESSAGE: Final = Path(__file__).with_name("metered_message.py")
 TREE: Final = ROOT / "build" / "measured"

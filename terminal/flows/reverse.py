@@ -6,6 +6,8 @@ from terminal.flows.outcome import APPROVED_CODE, Outcome, original_stan, revers
 from terminal.flows.wait import KEY, Wait
 from terminal.journal import REFUSED, REVERSED
 
+REPLACEMENT_STAYS = "0307"  # reason: it was booked, and the old card is no more
+
 
 async def reverse(app, pending):
     """Take back a SENT journal entry; return the event that ended the closing message, as `tell`.
@@ -24,6 +26,8 @@ async def reverse(app, pending):
     app.emit(event)
     if code == APPROVED_CODE:
         return await tell(app, "reversed")
+    if outcome.reason == REPLACEMENT_STAYS:
+        return await tell(app, "card_stays")
     # Whether points moved is open: a person has to ask, so a person has to see it.
     app.log("error", "reversal of STAN %s refused with %s" % (stan, code))
     app.screens.show("message", stan, code, text="reversal_refused")

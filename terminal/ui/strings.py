@@ -118,6 +118,7 @@ batch_result_different|Totals differ: each item was sent|جمع‌ها براب�
 batch_result_refused|The switch did not take the totals|سوییچ جمع‌ها را نپذیرفت
 receipt_later|Points come later|امتیاز پس از وصل خط
 pin_changed|Change PIN/PIN is changed|تغییر رمز/رمز تغییر کرد
+card_stays|New card/No answer came/It is valid now|تعویض کارت/پاسخی نیامد/کارت تازه معتبر است
 pin_unknown|No answer/Old or new PIN/is valid now|پاسخی نیامد/رمز پیشین یا تازه/معتبر است
 manager_wrong|Manager/Wrong code/Tries left {0}|سرپرست/کد نادرست است/بار دیگر {0}
 manager_closed|Manager/Wrong too often/Wait {0} minutes|سرپرست/کد نادرست، بیش از حد/{0} دقیقه صبر کنید
