@@ -78,6 +78,7 @@ SCRIPTS: Final[Mapping[str, tuple[Step, ...]]] = {
     "block": _steps(("idle", "#7"), ("swipe", CARD), ("block_sure", "#")),
     "unblock": _steps(("idle", "#8"), ("swipe", CARD), ("pin", "{pin}#")),
     "transfer": _steps(("idle", "#9"), ("swipe", CARD), ("swipe", OTHER), ("points", "{points}#")),
+    "cashier": _steps(("idle", "#A"), ("cashier_number", "{cashier}#")),
     "choose_manager": _steps(
         ("idle", "#0"), ("manager_new", "{manager}#"), ("manager_new_again", "{manager}#"), ("manager", "*")
     ),
@@ -104,6 +105,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "pin": "1234",
     "new_pin": "4321",
     "manager": "123456",
+    "cashier": "17",
     "item": "1",
 }
 

@@ -346,6 +346,7 @@ DEVICES: Final[Mapping[str, Flow]] = {
     "register: void": _register_voids,
 }
 FLOWS: Final[Mapping[str, Flow]] = {
+    "cashier": _script("cashier"),
     "enrol with PIN": _script("enrol_with_pin", "activate", "first"),
     "enrol": _enrol,
     "activate": _activate,
@@ -389,7 +390,7 @@ FLOWS: Final[Mapping[str, Flow]] = {
     "training ended": _script("end_training"),
     "events read": _events_read,
     "register: close": _register_closes,
-    **{f"under {digit} of the menu": _menu(digit) for digit in "0123456789"},
+    **{f"under {digit} of the menu": _menu(digit) for digit in "0123456789A"},
     "earn before the close": _earn_at_the_reader,
     "batch close": _script("close_batch"),
 }

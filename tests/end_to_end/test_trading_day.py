@@ -87,6 +87,7 @@ async def trade(shop: Shop, day: Day) -> None:
     assert (split.points, split.balance) == ("100", "799")
     # things come back
     assert (await day.done("void", "void", at=0, item=1)).balance == "700"
+    await day.play("cashier", at=1)
     earned = await day.done("earn", "earn", at=1, card=card, amount=900_000)
     assert (await day.done("return", "return", at=1, item=1, amount=300_000)).balance == "760"
     back = await day.done("return_by_reference", "return", at=0, rrn=earned.rrn, amount=600_000)
