@@ -25,6 +25,8 @@ from typing import Final, NamedTuple
 from simulators.campaigns.planted_bugs import PLANTED_BUGS, PlantedBug
 from simulators.process import ROOT
 
+# What Python compiled of a source holds while size and second of change are the same.
+ANOTHER_TIME_NS: Final = 10**12
 COPIED: Final = ("simulators", "switch", "terminal", "tests", "tools", "pyproject.toml")
 LINKED: Final = (".tools",)  # only read
 PAGE: Final = ROOT / "docs" / "faults.md"
@@ -118,6 +120,7 @@ def judge(bug: PlantedBug, copy: Path) -> Verdict:
     begun = time.monotonic()
     try:
         path.write_text(changed, encoding="utf-8")
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + ANOTHER_TIME_NS))
         words = run_checks([bug.check], copy)
     finally:
         path.write_bytes(before)

@@ -745,8 +745,10 @@ _AT_THE_TERMINAL: Final = (
     PlantedBug(
         "an approval is shown before the terminal's storage has it",
         "terminal/flows/trade.py",
-        "        await keep(app, pending, message)\n        outcome = await present(app, pending)\n",
-        "        outcome = await present(app, pending)\n        await keep(app, pending, message)\n",
+        "        await until_kept(app, app.journal.approve, pending.stan, message)"
+        "  # nothing is shown of it before\n        outcome = await present(app, pending)\n",
+        "        outcome = await present(app, pending)\n"
+        "        await until_kept(app, app.journal.approve, pending.stan, message)\n",
         "tests/terminal/test_flows_restart.py::test_a_power_cut_at_every_write_of_a_transaction",
     ),
     PlantedBug(

@@ -83,11 +83,17 @@ def test_a_refused_reversal_ends_and_stays_on_the_screen_until_it_is_read():
     assert desk.screens[-1] == "idle"
 
 
+def replacement_stays(mti, fields):
+    answer = echoes(fields)
+    answer.update({39: "12", 48: {0x04: "0307"}})
+    return "0430", answer
+
+
 def test_a_replacement_that_was_booked_and_can_not_be_taken_back_is_told_as_valid():
     desk = Desk()
     desk.switch = silent
     desk.earn()
-    desk.switch = lambda mti, fields: ("0430", {**echoes(fields), 39: "12", 48: {0x04: "0307"}})
+    desk.switch = replacement_stays
     desk.wait(15000)
     assert not desk.transactions[-1]["approved"]
     assert desk.screens[-1] == "message" and "It is valid now" in str(desk.lines)
