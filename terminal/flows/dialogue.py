@@ -3,7 +3,7 @@
 Each returns what was given, or None when it was cancelled or nobody came.
 """
 
-from terminal.flows.member import CARD_DIGITS, MOBILE_DIGITS, by_number
+from terminal.flows.member import CARD_DIGITS, by_number
 from terminal.flows.wait import BAD_CARD, CARD, FOREIGN, KEY, SCAN, TIMEOUT, Wait
 from terminal.journal import JournalError
 from terminal.text import masked
@@ -56,8 +56,7 @@ async def ask_sale(app, screen, title, digits="", kinds=(KEY,), offered=0):
             text = screen + "_again"
         digits = edited(digits, kind, key, LONGEST_NUMBER + 1).lstrip("0")
         if len(digits) > LONGEST_NUMBER:
-            app.screens.show("message", text="number_wrong")
-            await Wait((KEY,), MESSAGE_MS)
+            await number_wrong(app)
             digits = ""
 
 
@@ -137,9 +136,9 @@ async def ask_member(app, title, text="swipe", digits=""):
             member = by_number(digits)
             if member is not None:
                 return member
-            if len(digits) >= MOBILE_DIGITS:
-                app.screens.show("message", text="number_wrong")
-                await Wait((KEY,), MESSAGE_MS)
+            if digits:
+                await number_wrong(app)
+                digits = ""
 
 
 def typed(digits):
@@ -147,6 +146,21 @@ def typed(digits):
     if len(digits) == CARD_DIGITS:
         return masked(digits)
     return digits[:_SHOWN_DIGITS] + "*" * (len(digits) - _SHOWN_DIGITS)
+
+
+async def number_wrong(app):
+    """Say that a number can't be. What is still typed of it goes with it."""
+    app.screens.show("message", text="number_wrong")
+    await until_read()
+
+
+async def until_read():
+    """Leave the screen until ENTER or CANCEL, or until nobody types; other keys go nowhere."""
+    key = None
+    while key not in (ENTER, CANCEL):
+        kind, key = await Wait((KEY,), MESSAGE_MS)
+        if kind == TIMEOUT:
+            return
 
 
 async def until_kept(app, keep, *values):

@@ -31,7 +31,7 @@ async def replace(app, flow):
     member = await member_of_program(app, title, "balance")
     other = await other_card(app, title, flow, "new_card")
     proof = await vouched(app, title, member)
-    return (await attempt(app, flow, joined(member, other), proof))[1]
+    return (await decided(app, flow, member, other, proof))[1]
 
 
 async def block(app, flow):
@@ -48,7 +48,7 @@ async def unblock(app, flow):
     title = pair_of(flow)
     member = await member_of_program(app, title, flow)
     proof = await needed_proof(app, title, member)
-    return (await attempt(app, flow, member, proof))[1]
+    return (await decided(app, flow, member, {}, proof))[1]
 
 
 async def transfer(app, flow):

@@ -12,6 +12,7 @@ from terminal.flows.dialogue import (
     Cancelled,
     choose,
     edited,
+    number_wrong,
     tell,
     typed,
 )
@@ -136,8 +137,7 @@ async def ask_newcomer(app, title, number):
         if key in (ENTER, WITH_PIN):
             named = by_number(digits)
             if digits and (named is None or 48 not in named):
-                app.screens.show("message", text="number_wrong")
-                await Wait((KEY,), MESSAGE_MS)
+                await number_wrong(app)
                 continue
             pin = await ask_new_pin(app, title) if key == WITH_PIN else None
             fields = {48: named[48]} if digits else {}

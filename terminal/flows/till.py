@@ -6,8 +6,8 @@ The cashier stays master: a sale from the register can be cancelled at the termi
 from terminal.doors.till import CANCELLED, CARD, NO_CARD, NO_LINE, NOT_DONE, STORAGE, TRAINING, UNKNOWN
 from terminal.drivers.till import CLOSE, REPRINT, REVERSE, SALE, TOTALS, Sold
 from terminal.flows.dialogue import CANCEL, Cancelled, tell
-from terminal.flows.outcome import Outcome, reversal_of, unpacked
-from terminal.flows.wait import BAD_CARD, KEY, TIMEOUT, Wait
+from terminal.flows.outcome import Outcome, reversal_of
+from terminal.flows.wait import BAD_CARD, FOREIGN, KEY, TIMEOUT, Wait
 from terminal.flows.wait import CARD as MEMBER
 from terminal.journal import JournalError
 from terminal.message_tables import TAG_BASKET
@@ -78,16 +78,25 @@ async def sale(app, asked):
 async def choice(app, amount):
     """(member or None, flow): a card earns; points are paid with, or a number typed, by a key. Raises
     Cancelled."""
-    text = "till_sale"
+    from terminal.flows.trade import Refused, member_of_program
+
+    event, text = None, "till_sale"
     while True:
-        app.screens.show("till_sale", amount, text=text)
-        kind, value = await Wait((MEMBER, BAD_CARD, KEY), CARD_MS)
+        if event is None:
+            app.screens.show("till_sale", amount, text=text)
+            event = await Wait((MEMBER, BAD_CARD, KEY), CARD_MS)
+        (kind, value), event = event, None
         if kind == MEMBER:
-            return value, "earn"
-        if kind == TIMEOUT:
+            try:
+                return await member_of_program(app, None, "earn", value), "earn"
+            except Refused as refused:  # the next card may be the right one
+                event = refused.left
+        elif kind == TIMEOUT:
             return None, None
-        if kind == BAD_CARD:
+        elif kind == BAD_CARD:
             text = "till_sale_again"
+            if value == FOREIGN:
+                event = await tell(app, "card_refused")
         elif value == CANCEL:
             raise Cancelled
         elif value in (WITH_POINTS, TYPED):
@@ -150,7 +159,7 @@ async def close(app, asked):
 def told(app, outcome):
     """The Sold of an Outcome; None: there is none, nothing was moved."""
     if outcome is None:
-        return Sold(False, NO_LINE)
+        return Sold(False, NOT_DONE if app.line_is_up else NO_LINE)
     sold = Sold(outcome.approved(), reason(outcome), outcome.card[-4:], "MAN", outcome.stan, outcome.rrn)
     sold.moment = outcome.moment
     if not sold.approved:
@@ -170,12 +179,12 @@ def sold_of(app, request, answer):
     """The Sold of a journal's record and answer; answer b"": an earn that is kept until there is a line."""
     if answer:
         sold = told(app, Outcome(request, answer))
-        sold.entry = "MAG" if 35 in reversal_of(request) else "MAN"
     else:
-        fields = reversal_of(request)
-        sold = Sold(True, "", "", "MAN", fields[11], "", unpacked(request))
-        sold.amount = int(fields.get(4, "0"))
+        from terminal.flows.offline import recorded
+
+        sold = told(app, recorded(request))
         sold.lines = ("POINTS FOLLOW", "STAN " + sold.stan)
+    sold.entry = "MAG" if 35 in reversal_of(request) else "MAN"
     return sold
 
 

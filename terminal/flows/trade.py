@@ -16,6 +16,7 @@ from terminal.flows.dialogue import (
     hold,
     tell,
     until_kept,
+    until_read,
 )
 from terminal.flows.exchange import TRANSIENT, NoAnswer, NotSent, exchange, line_up
 from terminal.flows.member import has_card, has_chip, is_of_program, is_taken, joined, names_card, pin_digits
@@ -29,6 +30,7 @@ from terminal.ui.strings import pair_of
 CURRENCY = "364"  # rial
 INVALID_AMOUNT = "13"
 PROOF_NEEDED = "1A"  # PIN or one-time code
+WRONG_PIN = "55"  # and there are tries left
 BATCH_CLOSED = "0206"  # reason: the switch has closed this batch
 DOUBLE_SWIPE = "0601"  # reason: the same card and amount as just before
 SALES = ("earn", "redeem", "split")  # flows that a till's receipt number goes with
@@ -82,10 +84,15 @@ async def decided(app, flow, member, more, proof):
     if flow in PROVEN and proof is None:
         answered.append(PROOF_NEEDED)
     while True:
-        outcome, left = await attempt(app, flow, joined(member, more), proof, answered)
+        wrong = [WRONG_PIN] if proof and proof.transmission else []
+        outcome, left = await attempt(app, flow, joined(member, more), proof, answered + wrong)
         if outcome is None or outcome.approved():
             return outcome, left
-        if outcome.response_code in answered:
+        if outcome.response_code in wrong:  # a PIN that is typed again at once is shown nowhere
+            app.screens.show("declined", title, WRONG_PIN, outcome.why())
+            await until_read()
+            proof = await needed_proof(app, title, member)
+        elif outcome.response_code in answered:
             answered.remove(PROOF_NEEDED)
             proof = await needed_proof(app, title, member)
         elif outcome.reason in answered:
