@@ -90,17 +90,25 @@ async def step(app, kinds):
     except (OSError, JournalError) as error:
         app.log("error", "download: the storage is full or broken: " + str(error))
         downloads.work = None
-        downloads.pause(app.clock.now_ms())
+        _later(app)
     return None, None
 
 
+def _number(offer, at):
+    return int.from_bytes(offer[at : at + 4], "big")
+
+
+def _later(app):
+    app.downloads.pause(app.clock.now_ms())
+
+
 def _refused(app, kind, error):
-    version = int.from_bytes(app.downloads.offers[kind][:4], "big")
+    version = _number(app.downloads.offers[kind], 0)
     app.log("error", "%s: version %d refused: %s" % (("software", "parameters")[kind], version, error.what))
     app.downloads.work = app.downloads.percent = None
     try:
         app.downloads.refuse(kind, version, error.reason)
-        (give_up_software, give_up_parameters)[kind](app)
+        (_give_up_software, _give_up_parameters)[kind](app)
     except OSError:
         app.log("error", "download: the storage is full or broken")
         return  # nothing is fetched again before the next sign-on
@@ -112,7 +120,7 @@ async def _piece(app, kinds, work):
     downloads = app.downloads
     if not app.line_is_up:
         app.ports.connect()
-        downloads.pause(app.clock.now_ms())
+        _later(app)
         kind, value = await Wait(kinds + (LINE_UP,), downloads.wait_ms(app.clock.now_ms()))
         return (kind, value) if kind in kinds else (None, None)
     at = work.at()
@@ -134,7 +142,7 @@ async def _piece(app, kinds, work):
     if event is not None:
         return event
     if answer is None or answer[39] in TRANSIENT:
-        downloads.pause(app.clock.now_ms())
+        _later(app)
     elif answer[39] != APPROVED_CODE:
         app.log("warning", "download: refused with " + answer[39])
         downloads.is_stale = True
@@ -146,7 +154,7 @@ async def _piece(app, kinds, work):
             downloads.percent = work.percent()
     else:
         app.log("warning", "download: another piece came than was asked for")
-        downloads.pause(app.clock.now_ms())
+        _later(app)
     return None, None
 
 
@@ -197,8 +205,7 @@ class Parameters:
     def __init__(self, app, offer):
         self._storage = app.storage
         self._offer = bytes(offer)
-        self.version = int.from_bytes(offer[:4], "big")
-        self._length = int.from_bytes(offer[4:8], "big")
+        self.version, self._length = _number(offer, 0), _number(offer, 4)
         size = self._storage.size(PART_FILE)
         if (
             size is None
@@ -229,7 +236,7 @@ class Parameters:
         finally:
             terminal.forget("terminal.parameters")
             terminal.forget("terminal.settings")
-        give_up_parameters(app)
+        _give_up_parameters(app)
         app.use_parameters()
         app.log("info", "parameters: version %d in use" % self.version)
         app.sign_on_again()
@@ -247,7 +254,7 @@ class Parameters:
         return content
 
 
-def give_up_parameters(app):
+def _give_up_parameters(app):
     """Nothing of what came is kept. Raises OSError."""
     app.storage.remove(PART_FILE)
 
@@ -262,8 +269,7 @@ class Software:
         self._app = app
         self._storage = app.storage
         self._update = app.downloads.update
-        self.version = int.from_bytes(offer[:4], "big")
-        self._length = int.from_bytes(offer[4:8], "big")
+        self.version, self._length = _number(offer, 0), _number(offer, 4)
         boot = slots.read(self._storage)
         assert not boot.is_on_trial, "one trial at a time"
         self._newest = max(boot.newest, self._update.version)
@@ -380,7 +386,7 @@ class Software:
             return None, None  # a damaged one is fetched again
         app.downloads.checked = ALL
         if app.has_unsent():
-            app.downloads.pause(app.clock.now_ms())
+            _later(app)
             return None, None
         kind, value = await Wait(kinds, QUIET_MS)
         if kind in kinds:
@@ -401,7 +407,7 @@ class Software:
         return self._part is None
 
 
-def give_up_software(app):
+def _give_up_software(app):
     """Nothing of what came is kept. Raises OSError."""
     _emptied(app, slots.read(app.storage).free)
     app.storage.remove(OFFER_FILE)
