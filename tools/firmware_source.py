@@ -1,8 +1,9 @@
 """The firmware's source as it is compiled: the same behaviour in fewer bytes. Nothing is executed here.
 
 What is written for people stays as it is; what follows from it costs nothing on a terminal. Asserts become
-what -O3 keeps, without their words: a fault is told by its function. Whole numbers and short texts that are named once and never change stand where they are
-used, also in other modules, and their names go unless somebody still says them. What a package imports of
+what -O3 keeps, without their words: a fault is told by its function. Whole numbers and short texts that are
+named once and never change stand where they are used, also in other modules, and their names go unless
+somebody still says them. What a package imports of
 itself is named from where it stands. Names that nobody outside can say get short, see tools.firmware_names;
 `restored` tells a fault by the names that people know.
 """
