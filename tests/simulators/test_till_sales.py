@@ -13,6 +13,7 @@ from terminal.flows.till import told_of
 from terminal.message_tables import TAG_BASKET
 from terminal.settings import check
 from tests.terminal.desk import DEVICES, PAPER_OUT, SETTINGS, SWIPE, Desk, approve, decline
+from tests.terminal.test_more_flows import track_of
 
 TERMINAL = "10000001"
 AMOUNT = 2_500_000
@@ -92,6 +93,23 @@ def test_paying_with_points_says_what_is_left_to_pay() -> None:
     desk.keys("100#")
     assert desk.requests[-1][1][4] == "000000010000"
     assert (desk.result.code, desk.result.amount) == ("00", "02490000")
+
+
+def test_a_bank_card_ends_no_sale_of_the_register() -> None:
+    desk = Register()
+    desk.sale()
+    desk.swipe(track_of("4111111111111111"))
+    assert desk.lines[0] == "Card"
+    desk.wait(5_000)
+    assert desk.screens[-1] == "till_sale"
+    desk.swipe()
+    assert desk.result.code == "00"
+    assert len(desk.transactions) == 1
+    desk.wait(10_000)
+    desk.sale(text="A-18")
+    desk.keys("A4111111111111111#")
+    desk.wait(5_000)
+    assert desk.result.reason == "NOT DONE"  # the line is up
 
 
 @pytest.mark.parametrize("keys", ["*", ""])
@@ -206,6 +224,7 @@ def test_an_earn_that_waits_for_a_line_is_a_sale_whose_points_follow() -> None:
     assert desk.till.heard[-1].split(b"|")[:2] == [b"0210", b"00"]
     desk.ask(b"0280|1|")
     assert b"POINTS FOLLOW" in desk.till.heard[-1]
+    assert desk.till.heard[-1].split(b"|")[6:10:3] == [b"2500000", b"7898"]
     desk.reachable = True
     desk.wait(60_000)
     [advice] = [fields for mti, fields in desk.requests if mti == "0220"]

@@ -106,6 +106,15 @@ def test_a_number_typed_where_an_amount_belongs_is_told_to_nobody():
             assert desk.lines[2] == "0" and desk.mtis() == ["0800"]
 
 
+def test_the_rest_of_a_number_that_can_not_be_goes_with_it():
+    desk = Desk()
+    desk.keys("6037991234567893#")
+    assert desk.screens[-1] == "amount" and desk.lines[2] == "0"
+    desk.keys("*")
+    desk.earn("10000#")
+    assert [fields[4] for mti, fields in desk.requests if mti == "0200"] == ["000000010000"]
+
+
 def test_a_mobile_number_typed_at_idle_is_one():
     desk = Desk()
     desk.keys(MOBILE)

@@ -193,6 +193,29 @@ def test_what_the_switch_says_of_a_pin():
     assert desk.lines[2] == "رمز نادرست است"
 
 
+def test_a_wrong_pin_is_asked_again_at_once_and_shown_nowhere():
+    desk = Desk(switch=with_limit)
+    redeem(desk)
+    desk.switch = refusing("55", "006000")
+    desk.keys(PIN + "#")
+    assert desk.lines[1] == "Declined 55"
+    seen = len(desk.screens)
+    desk.keys("2222")  # the member doesn't wait to be asked
+    assert len(desk.screens) == seen
+    desk.keys("#")
+    assert desk.screens[-1] == "pin"
+    desk.switch = with_limit
+    desk.keys(PIN + "#")
+    assert desk.transactions[-1]["approved"] and desk.printed
+    nowhere(desk)
+    desk = Desk(switch=with_limit)
+    redeem(desk)
+    desk.switch = refusing("55", "006000")
+    for keys in (PIN + "#", "#", "*"):
+        desk.keys(keys)
+    assert desk.screens[-1] == "idle"
+
+
 def test_a_redemption_with_a_pin_is_reversed_without_it():
     desk = Desk(switch=with_limit)
     redeem(desk)
