@@ -7,6 +7,7 @@ kept nowhere; passphrases are asked, never options.
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,8 +48,8 @@ def init(
     Example:
       vafa fw init shop-1 --board esp32
     """
-    from tools.fw_init import template
-    from tools.fw_profile import MODEL_LONGEST, PROFILE, board_named
+    from tools.fw_init import model_of, template
+    from tools.fw_profile import PROFILE, board_named
 
     path = directory / PROFILE
     if directory.exists() and not directory.is_dir():
@@ -57,12 +58,13 @@ def init(
         raise CommandError(
             f"{path}: is there already", ExitCode.USAGE, "edit it, or choose another directory"
         )
-    name = (model or directory.resolve().name).upper()[:MODEL_LONGEST]
-    text = template(board_named(board, Path()), name)
+    name = model_of(model, directory)
+    text = template(board_named(board, Path()), name, directory)
     with written_to(path, "choose another directory"):
         directory.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    typer.echo(f"{path}: a profile for {name} on {board}; next: edit it, vafa fw check --profile {directory}")
+    then = f"vafa fw check --profile {quote(str(directory))}"
+    typer.echo(f"{path}: a profile for {name} on {board}; next: edit it, {then}")
 
 
 @app.command()
