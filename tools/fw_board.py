@@ -151,7 +151,7 @@ def read(path: Path, expected: str) -> tuple[dict[str, Any], str]:
 # ---------------------------------------------------------------- what a board file may say
 
 
-def is_number(value: object, least: int = 0, most: int = MOST_KIB) -> bool:
+def is_number(value: object, least: int = 0, most: float = MOST_KIB) -> bool:
     """Whether it is a whole number within these; true and 1.0 are none."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 

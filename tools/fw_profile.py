@@ -325,7 +325,8 @@ class _Check(Reading):
         if isinstance(value, int) and is_number(value, least, most):
             return value
         what = f"{path[-1]} is missing" if value is None else f"{path[-1]} = {value!r}"
-        self._wrong(path, what, f"a number from {least} to {most}", f"write {path[-1]} = {least or 1}")
+        nearest = most if is_number(value, most, float("inf")) else least
+        self._wrong(path, what, f"a number from {least} to {most}", f"write {path[-1]} = {nearest}")
         return least
 
     # ------------------------------------------------------------ devices
@@ -638,7 +639,8 @@ class _Check(Reading):
         sizes = self._sizes("storage", known)
         block = known.get("block_bytes")
         size = sizes["data_kib"] * KIB
-        if block and (size % block or size < FEWEST_BLOCKS * block):
+        is_taken = sizes["data_kib"] == self._table("storage").get("data_kib", known["data_kib"])
+        if block and is_taken and (size % block or size < FEWEST_BLOCKS * block):
             self._wrong(
                 ("storage", "data_kib"),
                 f"data_kib = {sizes['data_kib']}",
