@@ -318,7 +318,7 @@ WRONG_BOARDS = [
     ("software_kib = 512", "software_kib = 900", "software_kib = 900; expected at most 512"),
     ("data_kib = 1536", "data_kib = 1540", "data_kib = 1540; expected at most 1536"),
     ("data_kib = 1536", "data_kib = 1535", "data_kib = 1535; expected whole blocks of 4096 bytes"),
-    ("block_bytes = 4096", "block_bytes = 5000", "block_bytes = 5000; expected a power of two from 4096"),
+    ("block_bytes = 4096", "block_bytes = 12288", "block_bytes = 12288; expected a power of two from 4096"),
     ("block_bytes = 4096", "block_bytes = 512", "block_bytes = 512; expected a power of two from 4096"),
     (
         '_partition = "romfs"',
