@@ -172,8 +172,7 @@ def flash(
 
     loaded = _load(profile)
     place = fw_build.place_of(loaded, out)
-    if not (place / fw_build.SUMS).is_file():
-        raise CommandError(f"{place}: nothing is built there", ExitCode.USAGE, "vafa fw build")
+    fw_build.check_built(place, loaded)
     identity = fw_flash.identity_of(data, terminal, tls)
     target = _target(loaded, port, to)
     has_keys = fw_flash.flash(loaded, place, identity, target, interpreter, typer.echo)

@@ -81,6 +81,21 @@ def place_of(profile: Profile, out: Path | None) -> Path:
     return out or CHECKOUT / "build" / "fw" / profile.name
 
 
+def check_built(place: Path, profile: Profile) -> None:
+    """Raises CommandError unless what the profile is was built there."""
+    if not (place / SUMS).is_file():
+        raise CommandError(f"{place}: nothing is built there", ExitCode.USAGE, "vafa fw build")
+    report = json.loads((place / SIZES).read_text()) if (place / SIZES).is_file() else {}
+    built = report.get("model", profile.model), report.get("version", profile.version)
+    if built != (profile.model, profile.version):
+        raise CommandError(
+            f"{place}: is of {built[0]} version {built[1]}, the profile is {profile.model} version"
+            f" {profile.version}",
+            ExitCode.USAGE,
+            "vafa fw build",
+        )
+
+
 def names_in(place: Path) -> firmware_tree.Names:
     """What functions are called that were built there, for firmware_source.restored."""
     path = place / NAMES

@@ -215,6 +215,11 @@ def test_what_is_refused_changes_nothing(unix: tuple[Path, Path], data: Path, tm
         "flash", "--profile", path, "--out", tmp_path / "no", "--terminal", "10000001", "--to", tmp_path
     )
     assert "nothing is built there" in told.err
+    later = tmp_path / "later.toml"
+    later.write_text(path.read_text("utf-8").replace("version = 7", "version = 8"), "utf-8")
+    told = fw(*flash, "10000001", "--to", tmp_path / "new", "--profile", later)
+    assert told.code == 2
+    assert "is of SHOP-1 version 7, the profile is SHOP-1 version 8" in told.err
     assert json.loads((data / "terminals" / "10000001.json").read_text("utf-8")) == GIVEN
 
 
