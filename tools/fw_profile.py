@@ -389,6 +389,10 @@ class _Check(Reading):
             self._wrong((*path, "port"), f"port = {device['port']!r}", "a path", "write it in quotes")
         elif (door, kind) not in WITHOUT_WIRES:
             self._wires(door, device, board)
+        elif wires := [way for way in (*WIRES, "port", "rows") if way in device]:
+            self._wrong(
+                (*path, wires[0]), f"{door} of kind {kind} hangs on {wires[0]}", "nothing", "remove it"
+            )
         return device
 
     def _wires(self, door: str, device: dict[str, Any], board: Board) -> None:

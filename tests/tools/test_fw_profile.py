@@ -99,6 +99,8 @@ MISTAKES = [
     ("scanner = { uart = 2, prefix = 7 }", 8, "prefix = 7; expected up to 16 letters"),
     ('reader = { uart = 1, prefix = "A" }', 8, "prefix is unknown"),
     ('tap = { uart = 1, optional = "yes" }', 8, "optional = 'yes'; expected true or false"),
+    ("line = { uart = 1 }", 8, "line of kind tcp hangs on uart; expected nothing"),
+    ('display = { kind = "memory", rows = 5 }', 8, "display of kind memory hangs on rows; expected nothing"),
     ("line = false", 8, "line is not fitted, and there is no modem; expected a way to the switch"),
 ]
 
@@ -385,7 +387,7 @@ def paths_in(value: Any) -> Iterator[tuple[Any, ...]]:
         yield from ((name, *path) for path in paths_in(inner))
 
 
-WRONG: tuple[Any, ...] = (-1, 10**9, 1.5, "x" * 300, True, [], [[]], {"x": {}})
+WRONG: tuple[Any, ...] = (-1, 10**9, 1.5, "x" * 300, True, [], [[]], {"uart": {}})
 
 
 def written(place: Path, content: dict[str, Any]) -> None:
