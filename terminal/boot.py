@@ -3,7 +3,8 @@
 It is of the software that the board came with and never replaced, so it does little: counts the start of a
 version on trial (`terminal.slots`), puts the slot where modules are imported from and goes. A slot that isn't
 whole is never run. Whatever a version on trial dies of, the board starts again, and after the third time the
-version before is back. Microcontrollers come here from `terminal.hal.rom`.
+version before is back; so it is when one that was well can't be started any more, because its files were
+damaged since. Microcontrollers come here from `terminal.hal.rom`.
 """
 
 import gc
@@ -27,34 +28,49 @@ def chosen(storage, slot, put):
     for one in (number, 1 - number):
         if slot(one).size(slots.WHOLE) is not None and put(slot(one)):
             return one
-        if number == 0 and slots.read(storage).newest == 0:
-            return None  # the other one was never well
+        if not slots.read(storage).has_other:
+            break  # it was never well, or is no more
     return None
 
 
 def start(board_path, put=None):
-    """Run it; the exit code. put: see `chosen`; else the slot is put first in the import path."""
-    with open(board_path, "rb") as file:
-        board = json.loads(str(file.read(), "utf-8"))
+    """Run it; the exit code. put: see `chosen`; else the slot is put first in the import path. Raises what
+    the software that the board came with dies of."""
+    storage = running = None
     is_on_trial = False
-    if board.get("update"):
-        place = board["storage"]
-        storage = Storage(place)
-        chosen(storage, lambda number: SlotFiles(place, number), put or _imported_first)
+    try:
+        with open(board_path, "rb") as file:
+            board = json.loads(str(file.read(), "utf-8"))
+        if board.get("update"):
+            storage = Storage(board["storage"])
+    except Exception:
+        pass  # terminal.main says what is wrong with the board file
+
+    def slot(number):
+        return SlotFiles(storage.directory, number)
+
+    if storage:
+        running = chosen(storage, slot, put or _imported_first)
         is_on_trial = slots.read(storage).is_on_trial
+    try:
+        if running is not None and not put:
+            _check(slot(running))
         for name in list(sys.modules):
             if name == "terminal" or name.startswith("terminal."):
                 del sys.modules[name]
         gc.collect()
-    try:
         from terminal.main import start as run
 
         code = run(board_path)
     except Exception as error:
-        if not is_on_trial:
+        if running is None and not is_on_trial:
             raise
-        what = "software on trial does not start: " + type(error).__name__
-        print(json.dumps({"event": "log", "level": "error", "what": what}))
+        what = "does not start: " + repr(error)
+        if is_on_trial:
+            what = "on trial " + what
+        elif slots.not_started(storage, slot(running)):
+            what += ", given up"
+        print(json.dumps({"event": "log", "level": "error", "what": "software " + what}))
         return RESTART
     return RESTART if is_on_trial and code == SETTINGS_WRONG else code
 
@@ -64,9 +80,20 @@ def _imported_first(files):
     return True
 
 
+def _check(files):
+    """A slot's files against its table. Raises ImportError, OSError, BundleError."""
+    from terminal import bundle
+
+    name = "TABLE"
+
+    def read(at, count):
+        return files.piece(name, at, count)
+
+    for part in list(bundle.parts(read)):
+        name = part.name
+        if files.size(name) is None or not bundle.is_right(part, read):
+            raise ImportError(name + " is damaged")
+
+
 if __name__ == "__main__":
-    try:
-        sys.exit(start(sys.argv[2]))
-    except (IndexError, OSError, ValueError, KeyError) as error:
-        sys.stderr.write("usage: -m terminal.boot --board BOARD.json (" + type(error).__name__ + ")\n")
-        sys.exit(SETTINGS_WRONG)
+    sys.exit(start(sys.argv[-1]))

@@ -69,8 +69,8 @@ class Downloads:
 
     def running(self):
         """The version of the software. Raises OSError."""
-        boot = slots.read(self._storage)
-        return boot.version if boot.is_on_trial else max(boot.newest, self.update.version)
+        slot = self.update.slot(slots.read(self._storage).slot)
+        return int(slot.read(slots.WHOLE) or self.update.version)
 
     def check_trial(self, now_ms):
         """Start again when software on trial does not get to its first sign-on."""

@@ -2,14 +2,16 @@
 one starts.
 
 A version counts from its first good self-test on; one that doesn't get there three times gives way
-to the other. The state is one small record, replaced as a whole; a record that can't be read means
-the first slot. Pure: storage is handed in (`terminal.hal`).
+to the other. So does one that was well and could not be started three times since. The state is one
+small record, replaced as a whole; a record that can't be read means the first slot. Pure: storage is
+handed in (`terminal.hal`).
 """
 
 import hashlib
 
 TRIES = 3  # starts of a version that hasn't said that it is well
 RECORD = "boot"
+FAILURES = "FAILURES"  # a file of a slot: a byte for each start that failed of a version that was well
 _BYTES = 1 + 1 + 1 + 4 + 4
 _CHECK_BYTES = 8
 NAMES = ("a", "b")
@@ -73,9 +75,27 @@ def started(storage):
     if boot.tries > 1 or not boot.has_other:
         boot.tries = max(1, boot.tries - 1)
     else:
-        boot = Boot(1 - boot.slot, 0, False, boot.version, boot.newest)
+        boot = _other(boot)
     write(storage, boot)
     return boot.slot
+
+
+def not_started(storage, files):
+    """A version that was well, with these files, could not be started. True: for the third time, and it is
+    never started again. Raises OSError."""
+    files.append(FAILURES, b"!")
+    if files.size(FAILURES) < TRIES:
+        return False
+    boot = read(storage)
+    if boot.has_other:
+        write(storage, _other(boot))
+    files.remove(WHOLE)
+    return True
+
+
+def _other(boot):
+    """Back to the other slot, and never to this one's version."""
+    return Boot(boot.free, 0, False, boot.version, boot.newest)
 
 
 def put_on_trial(storage, version):

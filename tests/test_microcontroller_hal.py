@@ -295,6 +295,7 @@ assert slots.read(storage).failed == 3
 
 # A damaged file of the slot is no trouble while ROMFS is right; when it is not, the other slot runs.
 filled(0, 1)
+slots.write(storage, slots.Boot(1, 0, True, 3, 2))
 files = slot_of(1)
 image = bytearray(files.read("firmware.romfs")); image[40] ^= 1
 files.replace("firmware.romfs", image)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -37,6 +39,17 @@ class CommandError(Exception):
         super().__init__(what)
         self.code = code
         self.try_next = try_next
+
+
+@contextmanager
+def written_to(path: Path, try_next: str) -> Iterator[None]:
+    """Makes what the system has against a path, which somebody chose, a CommandError."""
+    try:
+        yield
+    except OSError as error:
+        raise CommandError(
+            f"{path}: can't be written: {error.strerror or error}", ExitCode.CONFIGURATION, try_next
+        ) from None
 
 
 class Command(NamedTuple):

@@ -17,6 +17,7 @@ from construct import (  # type: ignore[import-untyped]
     Computed,
     Const,
     Construct,
+    ConstructError,
     GreedyBytes,
     Int8ub,
     Int32ub,
@@ -25,8 +26,9 @@ from construct import (  # type: ignore[import-untyped]
     Struct,
     this,
 )
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 MODEL_BYTES: Final = 16
@@ -124,6 +126,30 @@ def _signed(data: bytes, place: int, signer: Signer) -> bytes:
 def missing(data: bytes) -> int:
     """How many signatures are missing. Raises construct.ConstructError."""
     return sum(signature.key == NO_KEY for signature in read(data).signatures)
+
+
+def is_signed_of(data: bytes, unsigned: bytes, keys: Sequence[bytes]) -> bool:
+    """Whether `data` is that bundle with signatures, and each is of the key with its number. keys: points."""
+    try:
+        bundle, bare = read(data), read(unsigned)
+    except ConstructError:
+        return False
+    if bundle.signed != bare.signed or bundle.content != bare.content:
+        return False
+    return all(
+        one.key == NO_KEY or (one.key < len(keys) and _is_of(keys[one.key], one.r_and_s, bundle.signed))
+        for one in bundle.signatures
+    )
+
+
+def _is_of(point: bytes, r_and_s: bytes, signed: bytes) -> bool:
+    key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + point)
+    r, s = int.from_bytes(r_and_s[:32], "big"), int.from_bytes(r_and_s[32:], "big")
+    try:
+        key.verify(encode_dss_signature(r, s), signed, ec.ECDSA(SHA256()))
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _signature(key: ec.EllipticCurvePrivateKey, signed: bytes) -> bytes:

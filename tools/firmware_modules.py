@@ -68,8 +68,9 @@ def needed(chip: str, devices: Mapping[str, str], updates: bool = True, tls: boo
 
 
 def starting() -> tuple[str, ...]:
-    """Full names of the modules that start a microcontroller which takes updates, sorted."""
-    return _followed({OF_START}, frozenset({ROOT}))
+    """Full names of the modules that start a microcontroller which takes updates, sorted. Its slots are one
+    image, whose SHA-256 `OF_START` looks at: it needs nothing of bundles."""
+    return _followed({OF_START}, frozenset({ROOT, *OF_UPDATES}))
 
 
 def _followed(wanted: set[str], gated: Set[str]) -> tuple[str, ...]:

@@ -7,11 +7,12 @@ kept nowhere; passphrases are asked, never options.
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tools.cli import CommandError, ExitCode
+from tools.cli import CommandError, ExitCode, written_to
 
 if TYPE_CHECKING:
     from tools.fw_profile import Profile
@@ -47,19 +48,23 @@ def init(
     Example:
       vafa fw init shop-1 --board esp32
     """
-    from tools.fw_init import template
-    from tools.fw_profile import MODEL_LONGEST, PROFILE, board_named
+    from tools.fw_init import model_of, template
+    from tools.fw_profile import PROFILE, board_named
 
     path = directory / PROFILE
+    if directory.exists() and not directory.is_dir():
+        raise CommandError(f"{directory}: is no directory", ExitCode.USAGE, "choose another one")
     if path.exists():
         raise CommandError(
             f"{path}: is there already", ExitCode.USAGE, "edit it, or choose another directory"
         )
-    name = (model or directory.resolve().name).upper()[:MODEL_LONGEST]
-    text = template(board_named(board, Path()), name)
-    directory.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    typer.echo(f"{path}: a profile for {name} on {board}; next: edit it, vafa fw check --profile {directory}")
+    name = model_of(model, directory)
+    text = template(board_named(board, Path()), name, directory)
+    with written_to(path, "choose another directory"):
+        directory.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    then = f"vafa fw check --profile {quote(str(directory))}"
+    typer.echo(f"{path}: a profile for {name} on {board}; next: edit it, {then}")
 
 
 @app.command()
@@ -128,7 +133,10 @@ def sign(
     path = bundle or fw_build.place_of(loaded, None) / fw_build.BUNDLE
     number, private = fw_keys.signer(key, loaded)
     signed = fw_keys.signed(path, firmware_bundle.Signer(number, private), loaded)
-    path.write_bytes(signed)
+    with written_to(path, "be its owner, or copy it and give --bundle"):
+        path.write_bytes(signed)
+        if (path.parent / fw_build.SUMS).is_file():
+            fw_build.summed(path.parent)
     left = firmware_bundle.missing(signed)
     state = "complete" if not left else f"{left} more to come"
     typer.echo(f"{path}: signed by key {number}; {state}")
@@ -164,14 +172,16 @@ def flash(
 
     loaded = _load(profile)
     place = fw_build.place_of(loaded, out)
-    if not (place / fw_build.SUMS).is_file():
-        raise CommandError(f"{place}: nothing is built there", ExitCode.USAGE, "vafa fw build")
+    fw_build.check_built(place, loaded)
     identity = fw_flash.identity_of(data, terminal, tls)
-    fw_flash.flash(loaded, place, identity, _target(loaded, port, to), interpreter, typer.echo)
+    target = _target(loaded, port, to)
+    has_keys = fw_flash.flash(loaded, place, identity, target, interpreter, typer.echo)
     if inject is not None:
         from tools import keys
 
         keys.inject(terminal=terminal, port=inject, replace=replace, data=data, config=None)
+    elif not has_keys:
+        typer.echo(fw_flash.told_without_keys(terminal))
     typer.echo(f"terminal {terminal}: flashed")
 
 
@@ -247,12 +257,15 @@ def run(
     from tools import fw_build, fw_flash, fw_logs
 
     loaded = _load(profile)
-    place = _build(loaded, None)
     target = _target(loaded, port, to)
+    identity = fw_flash.identity_of(data, terminal)
     if loaded.board.loader is None:
-        fw_logs.play(loaded, place, target, data, terminal, events)
+        fw_logs.check_free(identity, data, target)
+        fw_logs.play(loaded, _build(loaded, None), target, data, identity, events)
         return
-    fw_flash.flash(loaded, place, fw_flash.identity_of(data, terminal), target, None, typer.echo)
+    place = _build(loaded, None)
+    if not fw_flash.flash(loaded, place, identity, target, None, typer.echo):
+        typer.echo(fw_flash.told_without_keys(terminal))
     fw_logs.follow(target, False, events, fw_build.names_in(place))
 
 

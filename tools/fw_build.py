@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from terminal.slots import WHOLE
 from tools import firmware_bundle, firmware_modules, firmware_tree
-from tools.cli import CommandError, ExitCode
+from tools.cli import CommandError, ExitCode, written_to
 from tools.fw_profile import CHECKOUT, Profile
 
 TREE: Final = "firmware"  # directory of compiled modules
@@ -35,6 +35,7 @@ INTERPRETER: Final = "micropython.bin"  # put beside the rest by the vendor, see
 INTERPRETER_AT: Final = 0x1000  # where the ESP32's own loader looks for what comes first
 TLS: Final = "/tls"  # directory of a terminal's certificates, on the same
 STORAGE: Final = "/storage"  # on a board with a file system of its own
+OTHER_OUT: Final = "give --out another directory"
 KIB: Final = 1024
 LITTLEFS_VERSION: Final = 0x00020001  # what MicroPython 1.25 writes
 START: Final = """\
@@ -78,6 +79,21 @@ class Built:
 def place_of(profile: Profile, out: Path | None) -> Path:
     """Where a profile is built, unless told otherwise."""
     return out or CHECKOUT / "build" / "fw" / profile.name
+
+
+def check_built(place: Path, profile: Profile) -> None:
+    """Raises CommandError unless what the profile is was built there."""
+    if not (place / SUMS).is_file():
+        raise CommandError(f"{place}: nothing is built there", ExitCode.USAGE, "vafa fw build")
+    report = json.loads((place / SIZES).read_text()) if (place / SIZES).is_file() else {}
+    built = report.get("model", profile.model), report.get("version", profile.version)
+    if built != (profile.model, profile.version):
+        raise CommandError(
+            f"{place}: is of {built[0]} version {built[1]}, the profile is {profile.model} version"
+            f" {profile.version}",
+            ExitCode.USAGE,
+            "vafa fw build",
+        )
 
 
 def names_in(place: Path) -> firmware_tree.Names:
@@ -185,11 +201,22 @@ def _check_sizes(profile: Profile, sizes: Sizes) -> None:
 
 
 def build(profile: Profile, out: Path | None = None) -> Built:
-    """Build everything; what was there before goes. Raises CommandError."""
+    """Build everything; what was there before goes, but for signatures of the same bundle. Raises
+    CommandError."""
+    place = place_of(profile, out)
+    with written_to(place, OTHER_OUT):
+        _check_ours(place)
     files = compiled(profile)
     sizes = checked(profile, files)
-    place = place_of(profile, out)
-    _emptied(place)
+    with written_to(place, OTHER_OUT):
+        return _written(profile, place, files, sizes)
+
+
+def _written(profile: Profile, place: Path, files: Mapping[str, bytes], sizes: Sizes) -> Built:
+    before = place / BUNDLE
+    signed = before.read_bytes() if before.is_file() else b""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
     for path, data in files.items():
         _write(place / TREE / path, data)
     _write(place / ROMFS, romfs(files))
@@ -200,28 +227,32 @@ def build(profile: Profile, out: Path | None = None) -> Built:
         _write(place / DATA, data_image(profile, Given(profile.settings), software))
     if "partitions" in profile.board.content.get("flash", {}):
         _write(place / PARTITIONS, partition_table(profile.board.content["flash"]["partitions"]))
-    _write(
-        place / BUNDLE,
-        firmware_bundle.unsigned(
-            profile.model,
-            profile.version,
-            profile.replaces,
-            bundled(profile, files),
-            profile.signatures_needed,
-        ),
+    bundle = firmware_bundle.unsigned(
+        profile.model,
+        profile.version,
+        profile.replaces,
+        bundled(profile, files),
+        profile.signatures_needed,
     )
+    keys = [bytes.fromhex(key) for key in profile.signers]
+    _write(place / BUNDLE, signed if firmware_bundle.is_signed_of(signed, bundle, keys) else bundle)
     if profile.board.loader == "esptool":
         _write(place / MANIFEST, _json(manifest(profile)))
     names = firmware_tree.names_of(firmware_tree.build())
     _write(place / NAMES, _json(names))
     _write(place / SIZES, _json(_report(profile, sizes)))
-    written = [path for path in sorted(place.rglob("*")) if path.is_file()]
+    return Built(place, sizes, summed(place))
+
+
+def summed(place: Path) -> tuple[Path, ...]:
+    """Write SHA256SUMS of all other files of a built place; returns these."""
+    written = [path for path in sorted(place.rglob("*")) if path.is_file() and path != place / SUMS]
     sums = "".join(
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(place).as_posix()}\n"
         for path in written
     )
     _write(place / SUMS, sums.encode())
-    return Built(place, sizes, tuple(written))
+    return tuple(written)
 
 
 def romfs(files: Mapping[str, bytes]) -> bytes:
@@ -388,13 +419,11 @@ def _json(content: object) -> bytes:
     return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()
 
 
-def _emptied(place: Path) -> None:
+def _check_ours(place: Path) -> None:
+    if place.exists() and not place.is_dir():
+        raise CommandError(f"{place}: is no directory", ExitCode.USAGE, OTHER_OUT)
     if place.exists() and any(place.iterdir()) and not (place / SUMS).is_file():
-        raise CommandError(
-            f"{place}: is not empty and was not built here", ExitCode.USAGE, "give --out another directory"
-        )
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
+        raise CommandError(f"{place}: is not empty and was not built here", ExitCode.USAGE, OTHER_OUT)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -16,15 +16,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from switch.defaults import write_private
-from terminal import slots
+from terminal import keys, slots
 from terminal.settings import KEY_NAMES, SettingsError, check
 from tools import fw_build
-from tools.cli import CommandError, ExitCode
+from tools.cli import CommandError, ExitCode, written_to
 from tools.fw_profile import FILES, Profile
 from tools.keys_prompt import StandardPrompt
 
@@ -32,6 +32,7 @@ Tell = Callable[[str], None]
 
 COMMAND_SECONDS: Final = 600  # a whole flash at 115200 baud; only ends a hang
 BYTECODE: Final = 6  # of the compiled modules, as `sys.implementation._mpy` has it in its low byte
+OTHER_TO: Final = "give --to another directory"
 MARK: Final = "vafa:"  # before what our own lines on a board print
 # Of the settings' "tls" -> the file's name on the terminal.
 CERTIFICATES: Final = {"ca": "authority.crt", "certificate": "terminal.crt", "key": "terminal.key"}
@@ -71,9 +72,11 @@ def identity_of(data: Path, terminal: str, tls: Path | None = None) -> Identity:
             f"give --data; register it: vafa terminal add {terminal}; `vafa switch run` then makes the file",
         ) from None
     except ValueError:
+        given = None
+    if not isinstance(given, dict):
         raise CommandError(
-            f"{path}: not JSON", ExitCode.CONFIGURATION, "remove it; the switch makes it anew"
-        ) from None
+            f"{path}: no JSON object", ExitCode.CONFIGURATION, "remove it; the switch makes it anew"
+        )
     return Identity(terminal, given, path, {} if tls is None else certificates_of(tls, terminal))
 
 
@@ -131,38 +134,103 @@ def settings_for(profile: Profile, identity: Identity, tls: str = fw_build.TLS) 
     return settings
 
 
+def has_block(settings: Mapping[str, Any]) -> bool:
+    """Whether a key block is among these settings."""
+    return all(name in settings for name in KEY_NAMES)
+
+
+def without_block(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """These settings, and no key block."""
+    return {name: value for name, value in settings.items() if name not in KEY_NAMES}
+
+
 def taken(identity: Identity) -> None:
     """The terminal has its key block: whoever has the switch's file shall not have it, too."""
     if any(name in identity.settings for name in KEY_NAMES):
-        left = {name: value for name, value in identity.settings.items() if name not in KEY_NAMES}
-        write_private(identity.source, json.dumps(left, ensure_ascii=False, indent=1) + "\n")
+        write_private(identity.source, _json(without_block(identity.settings)))
+
+
+def with_what_is_there(identity: Identity, to: Path) -> Identity:
+    """The same with what the directory of this very terminal has and the switch's file has no more: the key
+    block that it did not take yet, and where its certificates are. Raises CommandError: the directory is
+    another terminal's, or no terminal's."""
+    there = _settings_in(to)
+    known = there.get("terminal_id", identity.terminal)
+    if known != identity.terminal:
+        raise CommandError(
+            f"{to}: is terminal {known}'s, with what that one keeps; this is {identity.terminal}",
+            ExitCode.USAGE,
+            "give --to another directory; or remove this one, when that terminal is out of use",
+        )
+    if there.get("transport_key") != identity.settings.get("transport_key"):
+        there = without_block(there)  # under a key that it has no more
+    names = () if has_block(identity.settings) else KEY_NAMES
+    kept = {name: there[name] for name in names if name in there}
+    certificates = there.get("tls") or {}
+    if certificates and all(Path(file).is_file() for file in certificates.values()):
+        kept["tls"] = certificates
+    return replace(identity, settings={**kept, **identity.settings})
+
+
+def _settings_in(to: Path) -> dict[str, Any]:
+    if to.exists() and not to.is_dir():
+        raise CommandError(f"{to}: is no directory", ExitCode.USAGE, OTHER_TO)
+    if to.exists() and any(to.iterdir()) and not (to / fw_build.BOARD_FILE).is_file():
+        raise CommandError(f"{to}: not empty, and no terminal's", ExitCode.USAGE, OTHER_TO)
+    path = to / fw_build.SETTINGS_FILE
+    try:
+        there = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        there = None
+    if not isinstance(there, dict):
+        raise CommandError(
+            f"{path}: no JSON object", ExitCode.CONFIGURATION, "remove it; its keys are loaded anew"
+        )
+    return there
 
 
 def flash(
     profile: Profile, built: Path, identity: Identity, port: Path | None, interpreter: Path | None, tell: Tell
-) -> None:
+) -> bool:
     """Write it by the board's own loader. port: of the board, or the directory of one that is a process.
-    Raises CommandError."""
+    Returns whether the terminal now has its keys, or the block that they are in. Raises CommandError."""
     if port is None:
         raise CommandError("where is the board?", ExitCode.USAGE, "give --port, or --to for a directory")
     if profile.board.loader is None:
+        with written_to(port, OTHER_TO):
+            whole = with_what_is_there(identity, port)
         tls = str((port / fw_build.TLS[1:]).absolute())
-        given = fw_build.Given(settings_for(profile, identity, tls), "", identity.certificates)
+        given = fw_build.Given(settings_for(profile, whole, tls), "", identity.certificates)
     else:
         settings = settings_for(profile, identity)
         given = fw_build.Given(settings, _password(profile), identity.certificates)
+    has_keys = has_block(given.settings)
     match profile.board.loader:
         case None:
             install(profile, built, given, port, tell)
+            if has_keys and not has_block(identity.settings):
+                tell(f"{port}: the key block that it has not loaded yet stays")
+            has_keys = has_keys or (port / "storage" / keys.FILE).is_file()
         case "esptool":
             _by_esptool(profile, built, given, _device(port), interpreter, tell)
         case "mpremote":
-            _by_mpremote(profile, built, given, _device(port), tell)
+            has_keys = _by_mpremote(profile, built, given, _device(port), tell)
         case other:
             raise CommandError(
                 f"{profile.board.path}: loader = {other!r}", ExitCode.CONFIGURATION, "esptool or mpremote"
             )
     taken(identity)
+    return has_keys
+
+
+def told_without_keys(terminal: str) -> str:
+    """What is said of a terminal that can't make a message yet."""
+    return (
+        f"terminal {terminal} has no keys, and no key block was left for it; next:"
+        f" vafa keys inject --terminal {terminal} --port SERVICE-PORT"
+    )
 
 
 def _password(profile: Profile) -> str:
@@ -188,10 +256,11 @@ def _device(port: Path) -> Path:
 def install(profile: Profile, built: Path, given: fw_build.Given, to: Path, tell: Tell) -> None:
     """Put software and files in a directory: MicroPython's unix port runs them from there. What the terminal
     keeps in `storage` stays, but for software that came over the line: this one runs from now on."""
-    if to.exists() and any(to.iterdir()) and not (to / fw_build.BOARD_FILE).is_file():
-        raise CommandError(
-            f"{to}: not empty, and no terminal's", ExitCode.USAGE, "give --to another directory"
-        )
+    with written_to(to, OTHER_TO):
+        _install(profile, built, given, to, tell)
+
+
+def _install(profile: Profile, built: Path, given: fw_build.Given, to: Path, tell: Tell) -> None:
     to.mkdir(parents=True, exist_ok=True, mode=0o700)
     needed = sum(path.stat().st_size for path in (built / fw_build.TREE).rglob("*") if path.is_file())
     free = shutil.disk_usage(to).free
@@ -215,11 +284,13 @@ def install(profile: Profile, built: Path, given: fw_build.Given, to: Path, tell
         shutil.rmtree(to / "storage" / f"slot_{slot}", ignore_errors=True)
     for name, data in given.certificates.items():
         write_private(to / "tls" / name, data.decode())
-    write_private(
-        to / fw_build.SETTINGS_FILE, json.dumps(given.settings, ensure_ascii=False, indent=1) + "\n"
-    )
-    write_private(to / fw_build.BOARD_FILE, json.dumps(board, ensure_ascii=False, indent=1) + "\n")
+    write_private(to / fw_build.SETTINGS_FILE, _json(given.settings))
+    write_private(to / fw_build.BOARD_FILE, _json(board))
     tell(f"{to}: {needed:,} bytes of software, {profile.model} version {profile.version}")
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
 
 
 # ---------------------------------------------------------------- esptool
@@ -283,7 +354,7 @@ def check_flash(said: str, needed_kib: int) -> None:
 # ---------------------------------------------------------------- mpremote
 
 
-def _by_mpremote(profile: Profile, built: Path, given: fw_build.Given, port: Path, tell: Tell) -> None:
+def _by_mpremote(profile: Profile, built: Path, given: fw_build.Given, port: Path, tell: Tell) -> bool:
     remote = [sys.executable, "-m", "mpremote", "connect", str(port)]
     said = _run([*remote, "exec", LOOK], tell, shown="(what is there?)")
     software_bytes = sum(path.stat().st_size for path in (built / fw_build.TREE).rglob("*") if path.is_file())
@@ -305,13 +376,41 @@ def _by_mpremote(profile: Profile, built: Path, given: fw_build.Given, port: Pat
             _run([*remote, "romfs", "deploy", str(built / fw_build.ROMFS)], tell)
         _run([*remote, "exec", _MAKE_STORAGE], tell, shown="(a directory for what it keeps, without slots)")
         for name, data in fw_build.data_files(profile, given, fw_build.written_tree(built)).items():
-            path = Path(directory) / name
+            path = Path(directory) / (NEW_SETTINGS if name == fw_build.SETTINGS_FILE else name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         for path in sorted(Path(directory).iterdir()):
             to = [str(path), f":{path.name}"] if path.is_file() else ["-r", str(path), ":"]
             _run([*remote, "fs", "cp", *to], tell)
+        said = _run([*remote, "exec", _TAKE_SETTINGS], tell, shown="(its settings; a key block there stays)")
         _run([*remote, "soft-reset"], tell)
+    return f"{MARK} True" in said
+
+
+NEW_SETTINGS: Final = "settings.new"
+# The key block that the terminal has not loaded yet is on the board only, and is not for this machine.
+_TAKE_SETTINGS: Final = f"""
+import json, os
+def read(path):
+    try:
+        with open(path) as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return {{}}
+old, new = read("/{fw_build.SETTINGS_FILE}"), read("/{NEW_SETTINGS}")
+names = {KEY_NAMES!r}
+if not any(n in new for n in names) and all(old.get(n) == new[n] for n in ("terminal_id", "transport_key")):
+    new.update((n, old[n]) for n in names if n in old)
+with open("/{NEW_SETTINGS}", "w") as file:
+    json.dump(new, file)
+os.rename("/{NEW_SETTINGS}", "/{fw_build.SETTINGS_FILE}")
+has = names[0] in new
+try:
+    has = os.stat("{fw_build.STORAGE}/{keys.FILE}")[6] > 0
+except OSError:
+    pass
+print("{MARK}", has)
+"""
 
 
 # Software that came over the line goes: what is written now is to run.

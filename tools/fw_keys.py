@@ -5,6 +5,7 @@ A private key is read for one signature and goes with the command; nothing of it
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from switch.defaults import write_private
 from terminal import bundle as device
 from tools import firmware_bundle
-from tools.cli import CommandError, ExitCode
+from tools.cli import CommandError, ExitCode, written_to
 from tools.fw_profile import Profile
 from tools.keys_prompt import StandardPrompt
 
@@ -68,6 +69,10 @@ def made(path: Path, is_test: bool) -> ec.EllipticCurvePrivateKey:
         raise CommandError(
             f"{path}: is there already", ExitCode.USAGE, "another name; a key is never overwritten"
         )
+    if not path.parent.is_dir():
+        raise CommandError(
+            f"{path}: there is no directory {path.parent}", ExitCode.USAGE, "make it, or choose another"
+        )
     key = ec.generate_private_key(ec.SECP256R1())
     hiding: serialization.KeySerializationEncryption = serialization.NoEncryption()
     if is_test:
@@ -75,7 +80,8 @@ def made(path: Path, is_test: bool) -> ec.EllipticCurvePrivateKey:
     else:
         hiding = serialization.BestAvailableEncryption(_new_passphrase(path).encode())
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, hiding)
-    write_private(path, pem.decode())
+    with written_to(path, "choose a directory that you may write to"):
+        write_private(path, pem.decode())
     return key
 
 
@@ -93,6 +99,12 @@ def _new_passphrase(path: Path) -> str:
 
 def signer(path: Path, profile: Profile) -> tuple[int, ec.EllipticCurvePrivateKey]:
     """Number of a key in the profile, and the key. Raises CommandError: wrong key."""
+    if not profile.signers:
+        raise CommandError(
+            f"{profile.where(('signing', 'keys'))}: [signing] names no key, so nobody can sign",
+            ExitCode.CONFIGURATION,
+            f'put what `vafa fw key {shlex.quote(str(path))}` prints there, keys = ["…"], then vafa fw build',
+        )
     key = read(path)
     point = firmware_bundle.public_point(key.public_key()).hex()
     for number, known in enumerate(profile.signers):
@@ -107,14 +119,7 @@ def signer(path: Path, profile: Profile) -> tuple[int, ec.EllipticCurvePrivateKe
 
 def signed(path: Path, who: firmware_bundle.Signer, profile: Profile) -> bytes:
     """The bundle with one more signature. Raises CommandError."""
-    table = _table(path).table
-    if table.model != profile.model or table.version != profile.version:
-        raise CommandError(
-            f"{path}: is of {table.model} version {table.version}, the profile is {profile.model} version"
-            f" {profile.version}",
-            ExitCode.NEGATIVE,
-            "vafa fw build",
-        )
+    _bundle_of(path, profile)
     try:
         return firmware_bundle.with_signature(path.read_bytes(), who)
     except ValueError as error:
@@ -125,11 +130,14 @@ def signed(path: Path, who: firmware_bundle.Signer, profile: Profile) -> bytes:
 
 def check_signed(path: Path, profile: Profile) -> None:
     """Raises CommandError unless terminals of the profile would take the bundle; their own code looks."""
-    _table(path)
+    _bundle_of(path, profile)
     data = path.read_bytes()
     keys = [bytes.fromhex(key) for key in profile.signers]
     if left := firmware_bundle.missing(data):
-        raise CommandError(f"{path}: {left} signatures are missing", ExitCode.NEGATIVE, "vafa fw sign")
+        missing = f"{left} signatures are missing" if left > 1 else "a signature is missing"
+        raise CommandError(
+            f"{path}: {profile.model} version {profile.version}: {missing}", ExitCode.NEGATIVE, "vafa fw sign"
+        )
     try:
         device.read_table(
             lambda at, count: data[at : at + count],
@@ -145,10 +153,18 @@ def check_signed(path: Path, profile: Profile) -> None:
         ) from None
 
 
-def _table(path: Path) -> Any:
+def _bundle_of(path: Path, profile: Profile) -> None:
+    """Raises CommandError unless there is a bundle of what the profile is."""
     try:
-        return firmware_bundle.read(path.read_bytes())
+        table = firmware_bundle.read(path.read_bytes()).table
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}", ExitCode.CONFIGURATION, "vafa fw build") from None
     except ConstructError:
         raise CommandError(f"{path}: no bundle", ExitCode.NEGATIVE, "vafa fw build") from None
+    if table.model != profile.model or table.version != profile.version:
+        raise CommandError(
+            f"{path}: is of {table.model} version {table.version}, the profile is {profile.model} version"
+            f" {profile.version}",
+            ExitCode.NEGATIVE,
+            "vafa fw build, then vafa fw sign; or --bundle, the one that is meant",
+        )

@@ -20,8 +20,11 @@ import typer
 
 from simulators.firmware import Interpreter, NoSuchTerminal, Options, Place, Terminal, TerminalInUse
 from simulators.process import ProcessEnded
+from switch.defaults import write_private
+from terminal import keys
+from terminal.settings import KEY_NAMES
 from tools import firmware_source, fw_build, fw_flash, micropython
-from tools.cli import CommandError, ExitCode
+from tools.cli import CommandError, ExitCode, written_to
 from tools.firmware_tree import Names
 from tools.fw_profile import Profile
 
@@ -29,6 +32,7 @@ LONGEST_LINE: Final = 16 * 1024  # more without an end is noise
 READ_BYTES: Final = 4096
 HEAP: Final = "heapsize=512k"  # code and data on a 64-bit machine
 MODULE: Final = "terminal.main"
+_OTHER: Final = (ExitCode.CONFIGURATION, "stop the other one, or another terminal")
 # Of an event, not shown among the rest of it.
 KEPT_BACK: Final = ("frame", "event")
 
@@ -95,19 +99,50 @@ def follow(port: Path, as_json: bool, count: int, names: Names) -> None:
             return
 
 
-def play(profile: Profile, built: Path, to: Path, data: Path, terminal_id: str, count: int) -> None:
-    """Run it on this machine with simulated devices, and follow it. Raises CommandError."""
-    identity = fw_flash.identity_of(data, terminal_id)
-    fw_flash.settings_for(profile, identity)
-    try:
-        fw_flash.install(profile, built, fw_build.Given(identity.settings), to, typer.echo)
-        asyncio.run(_play(profile, built, to, Place(data, terminal_id), count))
-    except (TerminalInUse, NoSuchTerminal) as error:
+def check_free(identity: fw_flash.Identity, data: Path, to: Path) -> fw_flash.Identity:
+    """Nothing is built or written for a terminal that runs, or into another one's directory: raises
+    CommandError. The identity with what the directory has of it."""
+    if Place(data, identity.terminal).is_in_use:
         raise CommandError(
-            str(error), ExitCode.CONFIGURATION, "stop the other one, or another terminal"
-        ) from None
+            f"terminal {identity.terminal} of {data} runs; nothing was built or written", *_OTHER
+        )
+    with written_to(to, fw_flash.OTHER_TO):
+        return fw_flash.with_what_is_there(identity, to)
+
+
+def play(
+    profile: Profile, built: Path, to: Path, data: Path, identity: fw_flash.Identity, count: int
+) -> None:
+    """Run it on this machine with simulated devices, and follow it. Raises CommandError."""
+    whole = check_free(identity, data, to)
+    settings = fw_flash.settings_for(profile, whole)
+    if fw_flash.has_block(settings) and not fw_flash.has_block(identity.settings):
+        # It was flashed into the directory; what runs is started from the switch's file, see Terminal.
+        block = {name: settings[name] for name in KEY_NAMES}
+        write_private(
+            identity.source,
+            json.dumps({**identity.settings, **block}, ensure_ascii=False, indent=1) + "\n",
+        )
+    place = Place(data, identity.terminal)
+    try:
+        given = fw_build.Given(fw_flash.without_block(settings))
+        fw_flash.install(profile, built, given, to, typer.echo)
+        if not any(held(place)):
+            typer.echo(fw_flash.told_without_keys(identity.terminal))
+        typer.echo(f"it keeps what it stores in {place.storage}, its ports are in {place.run}")
+        asyncio.run(_play(profile, built, to, place, count))
+    except (TerminalInUse, NoSuchTerminal) as error:
+        raise CommandError(str(error), *_OTHER) from None
     except ProcessEnded as error:
         raise CommandError(str(error), ExitCode.NEGATIVE, "the last lines say why") from None
+
+
+def held(place: Place) -> Iterator[bool]:
+    """Of each place where a terminal that runs here can have its keys: whether they are there."""
+    yield (place.storage / keys.FILE).is_file()
+    for path in (place.given_settings, place.run / fw_build.SETTINGS_FILE):
+        with contextlib.suppress(OSError, ValueError):
+            yield fw_flash.has_block(json.loads(path.read_text("utf-8")))
 
 
 async def _play(profile: Profile, built: Path, to: Path, place: Place, count: int) -> None:

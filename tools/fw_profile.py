@@ -7,102 +7,122 @@ has one. Secrets have no place in a profile: what makes a terminal that very ter
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from switch.iso8583.toml_lines import KeyLines, KeyPath
 from terminal.doors import KINDS
-from terminal.settings import BAUDS, FIELDS, KEY_NAMES
-from tools.cli import CommandError, ExitCode
+from terminal.settings import BAUDS, FIELDS, KEY_NAMES, MODEMS
+from tools.fw_board import (
+    BOARDS,
+    CHECKOUT,
+    FEWEST_BLOCKS,
+    FILES,
+    I2C,
+    SPI,
+    UART,
+    WIRES,
+    Board,
+    Mistake,
+    ProfileError,
+    Reading,
+    board_named,
+    board_path,
+    boards,
+    is_number,
+    is_text,
+    is_truth,
+    place,
+)
 
-CHECKOUT: Final = Path(__file__).resolve().parent.parent
-BOARDS: Final = CHECKOUT / "terminal" / "boards"
+__all__ = [
+    "BOARDS",
+    "CHECKOUT",
+    "FILES",
+    "MODEL",
+    "MODEL_LONGEST",
+    "PROFILE",
+    "UART",
+    "Board",
+    "Mistake",
+    "Profile",
+    "ProfileError",
+    "board_named",
+    "boards",
+    "load",
+    "wire_of",
+]
+
 PROFILE: Final = "terminal.toml"
 MODEL_LONGEST: Final = 16  # bytes in a bundle
+# It names a directory of a build, too: of letters that need no care there, and never "..".
+MODEL: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MODEL_LONGEST - 1}}}")
 VERSION_MOST: Final = 99_999_999  # digits in a message
+PATH_LONGEST: Final = 256  # of a device's, as the firmware takes it
+KIB: Final = 1024
 KEY_DIGITS: Final = 128  # a public key: x and y in hexadecimal
 MOST_SIGNERS: Final = 8
 KEYPAD_WIRES: Final = 4  # a matrix of 4 lines and 4 columns
 # What only the terminal itself may be given: never in a profile, which is shared by all of its kind.
 OF_ONE_TERMINAL: Final = ("terminal_id", "acceptor_id", "acceptor_name", "transport_key", "tls", *KEY_NAMES)
 
-UART, I2C, SPI = "uart", "i2c", "spi"
-FILES: Final = "files"  # a board's software kept as plain files, when its MicroPython has no ROMFS
 CONSOLE: Final = "console"  # a device's port: the cable that the board is flashed by
-WIRES: Final[Mapping[str, tuple[str, ...]]] = {
-    UART: ("tx", "rx"),
-    I2C: ("scl", "sda"),
-    SPI: ("sck", "mosi", "cs"),
-}
 DEVICE_KEYS: Final = frozenset(
     {"kind", "baud", "port", "rows", "columns", *WIRES, *(pin for pins in WIRES.values() for pin in pins)}
 )
+
+
+class Option(NamedTuple):
+    """What a door takes of its device beside kind and wires; it goes into board.json as it is."""
+
+    name: str
+    expected: str
+    is_right: Callable[[object], bool]
+
+
+WIDTHS: Final = range(384, 577, 8)  # dots of a line, whole bytes: paper of 58 to 80 mm
+PREFIX_LONGEST: Final = 16
+OF_EVERY_DEVICE: Final = (Option("optional", "true or false", is_truth),)
+OPTIONS: Final[Mapping[str, tuple[Option, ...]]] = {
+    "printer": (
+        Option(
+            "width",
+            f"dots of a line, a multiple of 8 from {WIDTHS[0]} to {WIDTHS[-1]}",
+            lambda value: is_number(value) and value in WIDTHS,
+        ),
+        Option("cuts", "true or false", is_truth),
+        Option("handshake", "true or false", is_truth),
+        Option("tells_after", "true or false", is_truth),
+    ),
+    "scanner": (
+        Option(
+            "prefix",
+            f"up to {PREFIX_LONGEST} letters that it sets before each text",
+            lambda value: is_text(value, PREFIX_LONGEST),
+        ),
+        Option("ends_by_line", "true or false", is_truth),
+    ),
+}
+# What a device's driver can be reached over; all others: a UART, or the console.
+HANGS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("display", "ssd1306"): (I2C,),
+    ("display", "st7920"): (SPI,),
+    ("keypad", "bytes"): ("rows", UART, "port"),
+}
+USUALLY: Final = (UART, "port")
 TABLES: Final = ("device", "devices", "network", "settings", "storage", "signing", "budget")
 DEVICE_FIELDS: Final = ("board", "model", "version", "replaces")
+SIGNING_FIELDS: Final = ("needed", "keys")
 WITHOUT_WIRES: Final = {("display", "memory"), ("line", "tcp")}
 # Of a wireless network: names, and how long each may be (IEEE 802.11; ISO 3166). The password is asked.
 NETWORK: Final = {"ssid": 32, "country": 2}
+COUNTRY: Final = re.compile("[A-Z]{2}")
 DEFAULT_KIB: Final = {"code_kib": 146, "fonts_kib": 39}  # 150 and 40 KB
 MOST_KIB: Final = 4096  # that a profile may allow itself, on a board of its own
-
-
-class Mistake(NamedTuple):
-    """One thing that is wrong. where: file and line."""
-
-    where: str
-    what: str
-    expected: str
-    try_next: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}; expected {self.expected}\n  try: {self.try_next}"
-
-
-class ProfileError(CommandError):
-    """A profile with mistakes; the text has all of them."""
-
-    def __init__(self, mistakes: Sequence[Mistake]) -> None:
-        many = f"{len(mistakes)} mistakes\n" if len(mistakes) > 1 else ""
-        super().__init__(many + "\n".join(map(str, mistakes)), ExitCode.NEGATIVE)
-        self.mistakes = tuple(mistakes)
-
-
-@dataclass(frozen=True, slots=True)
-class Board:
-    """A kind of board: its file, chip, and what the file says."""
-
-    name: str
-    path: Path
-    chip: str
-    content: Mapping[str, Any]
-
-    @property
-    def loader(self) -> str | None:
-        """What flashes it: "esptool", "mpremote", or nothing for a directory."""
-        return self.content.get("loader")
-
-    @property
-    def uarts(self) -> Mapping[int, Mapping[str, int]]:
-        """Number of each UART -> its pins unless told otherwise."""
-        return {int(number): pins for number, pins in self.content["serial"].get("uarts", {}).items()}
-
-    @property
-    def has_paths(self) -> bool:
-        """Whether devices are at paths of a file system."""
-        return bool(self.content["serial"].get("paths", False))
-
-    @property
-    def has_slots(self) -> bool:
-        """Whether its storage can take software over the line: two slots, and a place that it is run from."""
-        return self.loader is None or self.content["storage"].get("software") != FILES
-
-    @property
-    def has_tls(self) -> bool:
-        """Whether its MicroPython has TLS."""
-        return bool(self.content.get("tls", False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +151,7 @@ class Profile:
 
     def where(self, path: KeyPath) -> str:
         """File and line of a key of the profile, for what only a build can tell."""
-        line = KeyLines(self.path.read_text("utf-8")).line_of(path)
-        return f"{self.path}:{line}" if line else f"{self.path}"
+        return place(self.path, KeyLines(self.path.read_text("utf-8")), path)
 
     @property
     def kinds(self) -> Mapping[str, str]:
@@ -145,7 +164,7 @@ class Profile:
         """The board file (see `terminal.settings.board`). port_of: door -> path, for those that name none."""
         devices: dict[str, dict[str, Any]] = {}
         for door, device in self.devices.items():
-            told = {"kind": device["kind"]}
+            told = {"kind": device["kind"], **told_options(door, device)}
             path = wire_of(device) or (port_of or {}).get(door)
             if path is not None and (door, device["kind"]) not in WITHOUT_WIRES:
                 told["path"] = path
@@ -163,6 +182,12 @@ class Profile:
                 "needed": self.signatures_needed,
             }
         return file
+
+
+def told_options(door: str, device: Mapping[str, Any]) -> dict[str, Any]:
+    """What a profile says of a device's options."""
+    names = [option.name for option in (*OF_EVERY_DEVICE, *OPTIONS.get(door, ()))]
+    return {name: device[name] for name in names if name in device}
 
 
 def wire_of(device: Mapping[str, Any]) -> str | None:
@@ -186,80 +211,36 @@ def load(path: Path) -> Profile:
     return _Check(path / PROFILE if path.is_dir() else path).profile()
 
 
-def boards() -> tuple[str, ...]:
-    """Names of the boards that are there."""
-    return tuple(sorted(path.stem for path in BOARDS.glob("*.toml")))
-
-
-def board_named(name: str, beside: Path | None = None) -> Board:
-    """A board by its name, or by its file's path, from the directory `beside`. Raises CommandError."""
-    if name in boards():
-        path = BOARDS / f"{name}.toml"
-    else:
-        path = ((beside or Path()) / name).with_suffix(".toml")
-    content, _ = _read(path, f"one of {', '.join(boards())}, or a board file of your own (docs/boards.md)")
-    missing = [key for key in ("chip", "serial", "storage", "devices") if key not in content]
-    if missing:
-        raise CommandError(
-            f"{path}: a board file without {', '.join(missing)}",
-            ExitCode.CONFIGURATION,
-            f"compare it with {BOARDS.relative_to(CHECKOUT)}/esp32.toml",
-        )
-    hal = CHECKOUT / "terminal" / "hal" / f"{content['chip']}.py"
-    if not hal.is_file():
-        raise CommandError(
-            f"{path}: chip = {content['chip']!r}: there is no {hal.relative_to(CHECKOUT)}",
-            ExitCode.CONFIGURATION,
-            "write it, or name the chip of a HAL file that is there",
-        )
-    return Board(path.stem, path, content["chip"], content)
-
-
-def _read(path: Path, expected: str) -> tuple[dict[str, Any], str]:
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise CommandError(f"{path}: {why}; expected {expected}", ExitCode.CONFIGURATION) from None
-    try:
-        return tomllib.loads(text), text
-    except tomllib.TOMLDecodeError as error:
-        raise CommandError(
-            f"{path}: not TOML: {error}", ExitCode.CONFIGURATION, "look at that line; texts stand in quotes"
-        ) from None
-
-
-class _Check:
-    """One reading of a profile; collects mistakes."""
+class _Check(Reading):
+    """One reading of a profile."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._content, text = _read(path, "a profile; `vafa fw init` makes one")
-        self._lines = KeyLines(text)
-        self._mistakes: list[Mistake] = []
+        super().__init__(path, "a profile; `vafa fw init` makes one")
+        self._board: Board | None = None
         self._pins: dict[int, str] = {}
         self._uarts: dict[int, str] = {}
+        self._ports: dict[str, str] = {}
 
     def profile(self) -> Profile:
-        for name in self._content.keys() - set(TABLES):
+        for name in self.content.keys() - set(TABLES):
             self._wrong((name,), f"[{name}] is unknown", "the tables " + ", ".join(TABLES), "remove it")
         device = self._table("device")
         for name in device.keys() - set(DEVICE_FIELDS):
             self._wrong(("device", name), f"{name} is unknown", ", ".join(DEVICE_FIELDS), "remove it")
-        board = self._board(device.get("board"))
+        board = self._named_board(device.get("board"))
         model = self._model(device.get("model"))
         version = self._number(("device", "version"), device.get("version"), 1, VERSION_MOST)
-        replaces = self._number(("device", "replaces"), device.get("replaces", 0), 0, max(version - 1, 0))
+        replaces = self._replaces(device.get("replaces", 0), version)
         fitted = self._devices(board)
         settings = self._settings()
         network, tls = self._network(board)
-        storage = self._sizes("storage", board.content["storage"])
+        storage = self._storage(board)
         budget = self._sizes("budget", DEFAULT_KIB, MOST_KIB)
         signers, needed = self._signing(board)
-        if self._mistakes:
-            raise ProfileError(self._mistakes)
+        self._lines(board, fitted, network)
+        self.done()
         return Profile(
-            path=self._path,
+            path=self.path,
             board=board,
             model=model,
             version=version,
@@ -276,12 +257,19 @@ class _Check:
         )
 
     def _wrong(self, path: KeyPath, what: str, expected: str, try_next: str) -> None:
-        line = self._lines.line_of(path)
-        where = f"{self._path}:{line}" if line else f"{self._path}"
-        self._mistakes.append(Mistake(where, what, expected, try_next))
+        """Where it stands: what a profile doesn't say of a device, the board's file does."""
+        board = self._board
+        if board is not None and path[0] == "devices" and path[1:] and path[1] not in self._told_devices():
+            self.mistakes.append(Mistake(board.where(path), what, expected, try_next))
+        else:
+            self.wrong(path, what, expected, try_next)
+
+    def _told_devices(self) -> Mapping[str, Any]:
+        told = self.content.get("devices", {})
+        return told if isinstance(told, dict) else {}
 
     def _table(self, name: str) -> dict[str, Any]:
-        value = self._content.get(name, {})
+        value = self.content.get(name, {})
         if isinstance(value, dict):
             return value
         self._wrong(
@@ -291,46 +279,66 @@ class _Check:
 
     # ------------------------------------------------------------ device
 
-    def _board(self, name: object) -> Board:
+    def _named_board(self, name: object) -> Board:
+        known = ", ".join(boards())
+        path = ("device", "board")
         if not isinstance(name, str):
+            what = "board is missing" if name is None else f"board = {name!r}"
+            self._wrong(path, what, f"one of {known}", "name the board")
+            raise ProfileError(self.mistakes)
+        file = board_path(name, self.path.parent)
+        if not _is_file(file):
             self._wrong(
-                ("device", "board"), "board is missing", "one of " + ", ".join(boards()), "name the board"
+                path,
+                f"board = {name!r}: there is no {file}",
+                f"one of {known}, or the path of a board file of your own",
+                "see docs/boards.md",
             )
-            raise ProfileError(self._mistakes)
+            raise ProfileError(self.mistakes)
         try:
-            return board_named(name, self._path.parent)
-        except CommandError as error:
-            known = ", ".join(boards())
-            self._wrong(
-                ("device", "board"), f"board = {name!r}: {error}", f"one of {known}", "see docs/boards.md"
-            )
-            raise ProfileError(self._mistakes) from None
+            self._board = board_named(name, self.path.parent)
+        except ProfileError as error:
+            raise ProfileError([*self.mistakes, *error.mistakes]) from None
+        return self._board
 
     def _model(self, model: object) -> str:
-        if (
-            isinstance(model, str)
-            and 0 < len(model) <= MODEL_LONGEST
-            and model.isascii()
-            and model.isprintable()
-        ):
+        if isinstance(model, str) and MODEL.fullmatch(model):
             return model
-        expected = f"1 to {MODEL_LONGEST} ASCII letters, the same in all bundles for this hardware"
-        self._wrong(("device", "model"), f"model = {model!r}", expected, 'for example model = "SHOP-1"')
+        expected = f"1 to {MODEL_LONGEST} ASCII letters, digits, '-', '_', '.', the first no sign"
+        what = "model is missing" if model is None else f"model = {model!r}"
+        try_next = 'for example model = "SHOP-1", the same in all bundles for this hardware'
+        self._wrong(("device", "model"), what, expected, try_next)
         return "?"
 
+    def _replaces(self, value: object, version: int) -> int:
+        if is_number(value, 0, max(version - 1, 0)):
+            return int(str(value))
+        self._wrong(
+            ("device", "replaces"),
+            f"replaces = {value!r}",
+            f"a number from 0 to {max(version - 1, 0)}, below version = {version}",
+            f"write replaces = {max(version - 1, 0)}, or a higher version",
+        )
+        return 0
+
     def _number(self, path: KeyPath, value: object, least: int, most: int) -> int:
-        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+        if isinstance(value, int) and is_number(value, least, most):
             return value
         what = f"{path[-1]} is missing" if value is None else f"{path[-1]} = {value!r}"
-        self._wrong(path, what, f"a number from {least} to {most}", f"write {path[-1]} = {least or 1}")
+        nearest = most if is_number(value, most, float("inf")) else least
+        self._wrong(path, what, f"a number from {least} to {most}", f"write {path[-1]} = {nearest}")
         return least
 
     # ------------------------------------------------------------ devices
 
     def _devices(self, board: Board) -> dict[str, dict[str, Any]]:
         told = self._table("devices")
+        both = {**board.content["devices"], **told}
         fitted: dict[str, dict[str, Any]] = {}
-        for door, given in {**board.content["devices"], **told}.items():
+        for door in sorted(
+            both, key=lambda door: door in told
+        ):  # the board's own first: who comes later errs
+            given = both[door]
             if given is False:
                 continue  # the board's own, not fitted here
             if not isinstance(given, dict):
@@ -342,11 +350,11 @@ class _Check:
             if device is not None:
                 fitted[door] = device
         for door in ("keypad", "display"):
-            if door not in fitted:
+            if door not in both or both[door] is False:
                 self._wrong(
                     ("devices",), f"no {door} is fitted", f"a {door}", f"write [devices.{door}] with its kind"
                 )
-        return fitted
+        return {door: fitted[door] for door in both if door in fitted}
 
     def _device(self, door: str, given: Mapping[str, Any], board: Board) -> dict[str, Any] | None:
         kinds = [kind for name, kind, *_ in KINDS if name == door]
@@ -363,16 +371,28 @@ class _Check:
                 (*path, "kind"), f"kind = {kind!r}", "one of " + ", ".join(kinds), "see docs/devices.md"
             )
             return None
-        for key in given.keys() - DEVICE_KEYS:
-            self._wrong((*path, key), f"{key} is unknown", ", ".join(sorted(DEVICE_KEYS)), "remove it")
+        options = (*OF_EVERY_DEVICE, *OPTIONS.get(door, ()))
+        takes = DEVICE_KEYS | {option.name for option in options}
+        for key in given.keys() - takes:
+            self._wrong((*path, key), f"{key} is unknown", ", ".join(sorted(takes)), "remove it")
+        for option in options:
+            if option.name in given and not option.is_right(given[option.name]):
+                what = f"{option.name} = {given[option.name]!r}"
+                self._wrong((*path, option.name), what, option.expected, "see docs/devices.md")
         device = {**given, "kind": kind}
-        if device.get("baud", BAUDS[0]) not in BAUDS:
+        if not is_number(device.get("baud", BAUDS[0])) or device.get("baud", BAUDS[0]) not in BAUDS:
             speeds = ", ".join(str(baud) for baud in sorted(BAUDS))
             self._wrong(
                 (*path, "baud"), f"baud = {device['baud']!r}", f"one of {speeds}", "ask the device's manual"
             )
-        if (door, kind) not in WITHOUT_WIRES:
+        if not is_text(device.get("port", CONSOLE), PATH_LONGEST):
+            self._wrong((*path, "port"), f"port = {device['port']!r}", "a path", "write it in quotes")
+        elif (door, kind) not in WITHOUT_WIRES:
             self._wires(door, device, board)
+        elif wires := [way for way in (*WIRES, "port", "rows") if way in device]:
+            self._wrong(
+                (*path, wires[0]), f"{door} of kind {kind} hangs on {wires[0]}", "nothing", "remove it"
+            )
         return device
 
     def _wires(self, door: str, device: dict[str, Any], board: Board) -> None:
@@ -386,61 +406,107 @@ class _Check:
                 self._wrong(
                     (*path, given[0]), f"{door} hangs on {given[0]}", "port, a path", "write port = …"
                 )
+            elif given:
+                self._port(door, device["port"])
             return
         if given == ["port"] and device["port"] == CONSOLE and board.content["serial"].get("console"):
+            self._port(door, CONSOLE)
+            console = board.content["serial"].get("console_uart")
+            if console is not None:
+                self._claim_uart(door, console, board)
             return
         if not given or given == ["port"]:
             self._wrong(
                 path, f"{door} hangs on nothing", "uart, i2c, spi, or rows and columns", "write its pins"
             )
             return
-        if given == ["rows"]:
+        ways = HANGS.get((door, device["kind"]), USUALLY)
+        if given[0] not in ways:
+            self._wrong(
+                (*path, given[0]),
+                f"{door} of kind {device['kind']} hangs on {given[0]}",
+                " or ".join(ways),
+                f"write {ways[0]} = …",
+            )
+        elif given == ["rows"]:
             self._matrix(door, device, board)
-            return
-        [bus] = given
+        else:
+            self._bus(door, given[0], device, board)
+
+    def _port(self, door: str, port: str) -> None:
+        """Two devices on one path would read each other's bytes."""
+        other = self._ports.setdefault(port, door)
+        if other != door:
+            self._wrong(
+                ("devices", door, "port"),
+                f"port {port} is used by {other} and {door}",
+                "each port once",
+                f"give {door} another one",
+            )
+
+    def _bus(self, door: str, bus: str, device: dict[str, Any], board: Board) -> None:
+        path = ("devices", door)
         if bus == UART:
             if not self._uart(door, device, board):
                 return
-        elif device[bus] not in board.content.get("buses", {}).get(bus, []):
-            known = ", ".join(map(str, board.content.get("buses", {}).get(bus, []))) or "none"
-            self._wrong(
-                (*path, bus), f"{bus} = {device[bus]!r}", f"{bus} {known} of {board.name}", "choose one"
-            )
-        for pin in WIRES[bus]:
-            if pin not in device:
+        else:
+            numbers = board.content.get("buses", {}).get(bus, [])
+            if not is_number(device[bus]) or device[bus] not in numbers:
+                known = ", ".join(map(str, numbers)) or "none"
                 self._wrong(
-                    path, f"{door}: {pin} is missing", f"the number of a pin for {pin}", f"write {pin} = …"
+                    (*path, bus), f"{bus} = {device[bus]!r}", f"{bus} {known} of {board.name}", "choose one"
                 )
-            else:
-                self._pin(door, pin, device[pin], board, is_output=pin not in ("rx", "sda"))
+                return
+        for wire in WIRES[bus]:
+            if wire not in device:
+                self._wrong(
+                    path, f"{door}: {wire} is missing", f"the number of a pin for {wire}", f"write {wire} = …"
+                )
+            elif self._pin(door, wire, device[wire], board, is_output=wire not in ("rx", "sda")):
+                self._function(door, bus, device[bus], wire, device[wire], board)
+
+    def _function(self, door: str, bus: str, number: int, wire: str, pin: int, board: Board) -> None:
+        can = board.pins_for(bus, number, wire)
+        if can is not None and pin not in can:
+            usable = [one for one in can if one in board.content.get("pins", {}).get("usable", [])]
+            free = ", ".join(str(one) for one in usable if one not in self._pins) or "none"
+            self._wrong(
+                ("devices", door, wire),
+                f"{wire}: pin {pin} can't be {wire} of {bus} {number}",
+                f"pin {' or '.join(map(str, usable))}",
+                f"free: {free}",
+            )
 
     def _uart(self, door: str, device: dict[str, Any], board: Board) -> bool:
         path = ("devices", door, "uart")
         number = device["uart"]
-        if number not in board.uarts:
+        if not is_number(number) or number not in board.uarts:
             known = ", ".join(map(str, board.uarts))
             self._wrong(path, f"uart = {number!r}", f"uart {known} of {board.name}", "choose one")
             return False
-        if number in self._uarts:
-            self._wrong(
-                path,
-                f"uart {number} is used by {self._uarts[number]} and {door}",
-                "each UART once",
-                f"give {door} another one; free: {self._free(board)}",
-            )
+        if not self._claim_uart(door, number, board):
             return False
-        self._uarts[number] = door
         for pin, usual in board.uarts[number].items():
             device.setdefault(pin, usual)
         return True
 
+    def _claim_uart(self, door: str, number: int, board: Board) -> bool:
+        other = self._uarts.setdefault(number, door)
+        if other == door:
+            return True
+        self._wrong(
+            ("devices", door, UART),
+            f"uart {number} is used by {other} and {door}",
+            "each UART once",
+            f"give {door} another one; free: {self._free(board)}",
+        )
+        return False
+
     def _free(self, board: Board) -> str:
-        used = {
-            device.get("uart")
-            for device in {**board.content["devices"], **self._table("devices")}.values()
-            if isinstance(device, dict)
-        }
-        return ", ".join(str(number) for number in board.uarts if number not in used) or "none"
+        devices = {**board.content["devices"], **self._told_devices()}.values()
+        used = [device.get(UART) for device in devices if isinstance(device, dict)]
+        free = (number for number in board.uarts if number not in used and number not in self._uarts)
+        return ", ".join(map(str, free)) or "none"
 
     def _matrix(self, door: str, device: Mapping[str, Any], board: Board) -> None:
         for side, is_output in (("rows", True), ("columns", False)):
@@ -456,12 +522,12 @@ class _Check:
             for pin in pins:
                 self._pin(door, side, pin, board, is_output)
 
-    def _pin(self, door: str, what: str, pin: object, board: Board, is_output: bool) -> None:
+    def _pin(self, door: str, what: str, pin: object, board: Board, is_output: bool) -> bool:
         path = ("devices", door, what)
         pins = board.content.get("pins", {})
         usable = pins.get("usable", [])
         free = ", ".join(str(one) for one in usable if one not in self._pins)
-        taken = pins.get("taken", {}).get(str(pin))
+        taken = pins.get("taken", {}).get(str(pin)) if is_number(pin) else None
         if taken is not None:
             self._wrong(path, f"{what}: pin {pin} is {taken}'s", "a free pin", f"free: {free}")
         elif isinstance(pin, bool) or not isinstance(pin, int) or pin not in usable:
@@ -477,6 +543,8 @@ class _Check:
             self._wrong(path, f"{what}: pin {pin} can only read", "a pin that can be driven", f"free: {free}")
         else:
             self._pins[pin] = f"{door}'s {what}"
+            return True
+        return False
 
     # ------------------------------------------------------------ settings, sizes, keys
 
@@ -494,6 +562,7 @@ class _Check:
                 expected, convert = known[name]
                 try:
                     convert(value)
+                    json.dumps(value)  # a date of TOML's, where nobody looks
                 except (ValueError, TypeError, AttributeError):
                     self._wrong(path, f"{name} has a wrong value", expected, "change it")
         return given
@@ -514,12 +583,75 @@ class _Check:
             if name not in NETWORK:
                 known = ", ".join([*NETWORK, "tls"])
                 self._wrong(("network", name), f"{name} is unknown", known, "remove it")
-            elif not isinstance(value, str) or not 0 < len(value) <= NETWORK[name]:
+            elif name == "country" and not (isinstance(value, str) and COUNTRY.fullmatch(value)):
+                expected = 'two capital letters of ISO 3166, for example "IR"'
+                self._wrong(("network", name), f"country = {value!r}", expected, "change it")
+            elif not is_text(value, NETWORK[name]):
                 most = NETWORK[name]
                 self._wrong(
                     ("network", name), f"{name} has a wrong value", f"up to {most} letters", "change it"
                 )
         return given, tls is True
+
+    def _lines(self, board: Board, fitted: Mapping[str, Any], network: Mapping[str, str]) -> None:
+        """Whether what is fitted can carry the lines."""
+        told = self._table("settings").get("lines")
+        of_lines = ("settings", "lines")
+        modem = fitted.get("modem", {}).get("kind")
+        has_line = "line" in fitted
+        if not has_line and modem is None:
+            if "line" not in self._told_devices():
+                what, do = "neither line nor modem is fitted", "write line = {}, or fit a modem"
+            else:
+                what, do = "line is not fitted, and there is no modem", "remove line = false, or fit a modem"
+            path = ("devices", "line") if "line" in self._told_devices() else ("devices",)
+            self._wrong(path, what, "a way to the switch", do)
+            return
+        kinds = (
+            [line.get("kind") for line in told if isinstance(line, dict)]
+            if isinstance(told, list)
+            else ["tcp"] * has_line
+        )
+        for kind in kinds:
+            if isinstance(kind, str) and kind in MODEMS and modem not in MODEMS[kind]:
+                self._wrong(
+                    of_lines,
+                    f"a line of kind {kind}, and " + (f"a modem of kind {modem}" if modem else "no modem"),
+                    f"a modem of kind {' or '.join(MODEMS[kind])}",
+                    f'write modem = {{ kind = "{MODEMS[kind][0]}", … }} into [devices], or change the line',
+                )
+        if "tcp" not in kinds:
+            return
+        if not has_line:
+            self._wrong(
+                of_lines,
+                "a line of kind tcp, and line is not fitted",
+                "line = {}",
+                "fit it, or change the line",
+            )
+        elif not board.has_paths and "ssid" not in network:
+            told_at = [("network",)] if "network" in self.content else [("device", "board")]
+            self._wrong(
+                of_lines if told is not None else told_at[0],
+                f"the line is over TCP, {board.name} has a wireless network, and [network] names none",
+                "ssid in [network], or lines over a modem only",
+                'write ssid = "…" into [network]; its password is asked at flashing',
+            )
+
+    def _storage(self, board: Board) -> dict[str, int]:
+        known = board.content["storage"]
+        sizes = self._sizes("storage", known)
+        block = known.get("block_bytes")
+        size = sizes["data_kib"] * KIB
+        is_taken = sizes["data_kib"] == self._table("storage").get("data_kib", known["data_kib"])
+        if block and is_taken and (size % block or size < FEWEST_BLOCKS * block):
+            self._wrong(
+                ("storage", "data_kib"),
+                f"data_kib = {sizes['data_kib']}",
+                f"whole blocks of {block} bytes, {FEWEST_BLOCKS} at least",
+                f"write data_kib = {known['data_kib']}",
+            )
+        return sizes
 
     def _sizes(self, table: str, known: Mapping[str, Any], most_kib: int | None = None) -> dict[str, int]:
         numbers = {name: value for name, value in known.items() if name.endswith("_kib")}
@@ -534,6 +666,8 @@ class _Check:
 
     def _signing(self, board: Board) -> tuple[tuple[str, ...], int]:
         given = self._table("signing")
+        for name in given.keys() - set(SIGNING_FIELDS):
+            self._wrong(("signing", name), f"{name} is unknown", ", ".join(SIGNING_FIELDS), "remove it")
         keys = given.get("keys", [])
         path = ("signing", "keys")
         if not isinstance(keys, list) or len(keys) > MOST_SIGNERS:
@@ -554,10 +688,17 @@ class _Check:
                 "a board that runs it from ROMFS, or no keys",
                 "remove the keys; `vafa fw flash` brings this board new software",
             )
-        if len(set(keys)) != len(keys):
+        if any(keys.count(key) > 1 for key in keys):
             self._wrong(path, "a key stands there twice", "each once", "remove one")
         needed = self._number(("signing", "needed"), given.get("needed", 1), 1, max(1, len(keys)))
         return tuple(keys), needed
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or has a NUL
+        return False
 
 
 def _is_point(key: str) -> bool:

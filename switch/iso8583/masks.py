@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import StrEnum
+from itertools import pairwise
 
 
 class Mask(StrEnum):
@@ -44,6 +45,9 @@ ISSUED_STARTS: dict[int, tuple[str, ...]] = {
 BETWEEN_DIGITS = r"[\x00-/:-@\[-`{-\x7f]{0,3}"
 # A run of digits, of any script.
 _DIGIT_RUN = re.compile(rf"\d(?:{BETWEEN_DIGITS}\d){{{SHORTEST_CARD_NUMBER - 1},}}")
+# Numbers that rise, as our own errors list them ("expected one of 1200, 2400, 4800, 9600, 19200"). Nobody
+# writes a card number in five groups or more of which each is above the one before.
+_LIST = re.compile(r"(?:0|[1-9][0-9]{0,5})(?:, (?:[1-9][0-9]{0,5})){4,}")
 # What may hold a card number in the bytes of a broken message, or more than its first six digits.
 _TORN_RUN = re.compile(r"[0-9]{7,}")
 _ASCII_DIGITS = re.compile(rb"[0-9]{7,}")
@@ -128,7 +132,7 @@ def mask_text(text: str) -> str:
     text = _TRACK_1.sub(lambda track: f"{mask_card_number(track.group(1))}^...", text)
     text = _TRACK_2.sub(lambda track: f"{mask_card_number(track.group(1))}=...", text)
     text = _HEX_RUN.sub(_mask_hex_run, text)
-    return _DIGIT_RUN.sub(lambda run: _mask_run(run.group()), text)
+    return _DIGIT_RUN.sub(lambda run: run.group() if _is_list(run.group()) else _mask_run(run.group()), text)
 
 
 def mask_bytes(content: bytes) -> str:
@@ -219,6 +223,13 @@ def _mask_run(run: str) -> str:
     for place in hidden:
         shown[place] = "*"
     return "".join(shown)
+
+
+def _is_list(run: str) -> bool:
+    if _LIST.fullmatch(run) is None:
+        return False
+    numbers = [int(number) for number in run.split(", ")]
+    return all(low < high for low, high in pairwise(numbers))
 
 
 def card_windows(digits: str) -> list[tuple[int, int]]:

@@ -48,8 +48,8 @@ class ChipReader(Conversing):
         super().plugged(present, now_ms)
         return ((CHIP, None),) if was_asked else ()
 
-    def tick(self, now_ms):
-        told = super().tick(now_ms)
+    def _told(self, events, now_ms):
+        told = super()._told(events, now_ms)
         if self._challenge is not None and self._link is None:
             self._challenge = None  # no card, or none that can prove anything
             told.append((CHIP, None))
@@ -136,9 +136,9 @@ class ChipReader(Conversing):
         told.append((CHIP, None) if was == _PROVING else (BAD_CARD, reason))
 
     def _turn_soon(self, now_ms):
+        """After all that came with this event: that was said to the command before."""
         if self._is_ready:
-            self._due_ms = None
-            self._turn_if_free(now_ms)
+            self._due_ms = now_ms
 
 
 def carried(link, conversation):

@@ -46,14 +46,7 @@ class Conversing(Device):
         return self._told(self._driver.feed(data, now_ms), now_ms)
 
     def tick(self, now_ms):
-        told = self._told(self._driver.tick(now_ms), now_ms)
-        if self._due_ms is not None and now_ms >= self._due_ms:
-            self._due_ms = None
-            if self._is_ready:
-                self._turn_if_free(now_ms)
-            elif not self._driver.is_busy:
-                self._driver.begin(now_ms)
-        return told
+        return self._told(self._driver.tick(now_ms), now_ms)
 
     def deadline_ms(self):
         return earliest(self._driver.deadline_ms(), self._due_ms)
@@ -65,6 +58,12 @@ class Conversing(Device):
         told = []
         for event in events:
             self._take(event, now_ms, told)
+        if self._due_ms is not None and now_ms >= self._due_ms:
+            self._due_ms = None
+            if self._is_ready:
+                self._turn_if_free(now_ms)
+            elif not self._driver.is_busy:
+                self._driver.begin(now_ms)
         return told
 
     def _turn_if_free(self, now_ms):

@@ -227,5 +227,20 @@ def test_whatever_a_person_puts_between_the_digits(between: str) -> None:
     assert shown.startswith("to 5288")
 
 
+@pytest.mark.parametrize(
+    ("text", "is_shown"),
+    [
+        ("expected one of 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200", True),
+        ("free: 2, 4, 5, 12, 13, 14, 15, 16, 17, 18, 19, 21\n  try: 7", True),
+        ("5288, 7319, 4027, 5615", False),  # the same number with a comma and a blank between its groups
+        ("1234, 2345, 3456, 7897", False),  # rising, but as few groups as a card number has
+        ("4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1", False),
+        ("4111 1111 1111, 1111, 2000, 3000, 4000, 5000", False),  # what goes before the list belongs to it
+    ],
+)
+def test_a_rising_list_is_no_card_number(text: str, is_shown: bool) -> None:
+    assert (mask_text(text) == text) is is_shown
+
+
 def test_letters_end_a_run() -> None:
     assert mask_text("5288a7319b4027c5615") == "5288a7319b4027c5615"

@@ -6,7 +6,11 @@ import os
 from binascii import hexlify
 
 from terminal.doors import KINDS, made, row_of
+from terminal.doors.chip import ChipReader
+from terminal.drivers.ccid import framed
 from terminal.drivers.codes import member_code
+from terminal.flows.wait import BAD_CARD
+from terminal.flows.wait import CARD as CARD_READ
 from terminal.settings import SettingsError, board
 from terminal.ui.strings import pair_of
 from tests.terminal.desk import CARD, DEVICES, SWIPE, Desk
@@ -175,3 +179,113 @@ def test_board_files():
         ({"scanner": {"path": "a", "prefix": 1}}, "devices: scanner: prefix: expected the letters"),
     ):
         assert wrong(devices).startswith(told), (devices, wrong(devices))
+
+
+# ---------------------------------------------------------------- the contact reader
+
+
+class Quiet:
+    """An application that only writes down."""
+
+    def __init__(self):
+        self.logged = []
+
+    def log(self, level, what):
+        self.logged.append(what)
+
+
+ATR = bytes.fromhex("3b901100")
+ATR_T0 = bytes.fromhex("3b055641464131")
+# Of the kinds of commands: what a reader may answer; status and error, then data.
+CHIP_ANSWERS = {
+    0x62: ((0, 0, ATR + b"\x81"), (0, 0, ATR_T0), (0x42, 0xFB, b""), (0x41, 0xFE, b"")),
+    0x65: ((1, 0, b""), (2, 0, b"")),
+    0x6F: ((0, 0, b"\x90\x00"), (0, 0, b"\x6a\x82"), (0x41, 0xF6, b""), (0x80, 5, b"")),
+}
+
+
+class ContactReader:
+    """What a reader on the line says to a door; `door` is that of the contact reader."""
+
+    def __init__(self):
+        self.door = ChipReader(Quiet(), "ccid")
+        self.now_ms = 0
+        self.asked = None  # the command that is open
+        self.told = []
+        self.plug(True)
+
+    def plug(self, present):
+        self.told += self.door.plugged(present, self.now_ms)
+        self.hears()
+
+    def hears(self):
+        said = self.door.to_send()
+        if said:
+            self.asked = said[2:12]
+
+    def says(self, data):
+        self.told += self.door.feed(data, self.now_ms)
+        self.hears()
+
+    def answer(self, number=0):
+        """To the open command; b"" when there is none."""
+        if self.asked is None:
+            return b""
+        kind, sequence = self.asked[0], self.asked[6]
+        answers = CHIP_ANSWERS[kind]
+        status, error, data = answers[number % len(answers)]
+        code = 0x81 if kind == 0x65 else 0x80
+        return framed(bytes((code, len(data), 0, 0, 0, 0, sequence, status, error, 0)) + data)
+
+    def waits(self):
+        due_ms = self.door.deadline_ms()
+        if due_ms is not None:
+            self.now_ms = max(self.now_ms, due_ms)
+            self.told += self.door.tick(self.now_ms)
+            self.hears()
+
+
+def test_a_card_that_bounces_as_it_wakes_up():
+    reader = ContactReader()
+    reader.door.wanted((CARD_READ,), 0)
+    reader.says(reader.answer())
+    for _ in range(3):
+        reader.waits()
+        assert reader.asked[0] == 0x62
+        reader.says(b"\x50\x03" + reader.answer())
+    reader.waits()
+    reader.says(reader.answer(1))
+    assert reader.asked[0] == 0x6F
+    reader.says(reader.answer(1))
+    assert [kind for kind, _ in reader.told] == [BAD_CARD] * 4
+
+
+def test_notices_and_answers_in_any_order_are_one_command_at_a_time():
+    chance = 7
+    for _ in range(300):
+        reader = ContactReader()
+        reader.door.wanted((CARD_READ,), 0)
+        for _ in range(40):
+            chance = (chance * 1103515245 + 12345) & 0x7FFFFFFF  # the same on each interpreter
+            what, number = chance >> 8 & 15, chance >> 12
+            if what < 11:
+                notice = (b"", b"\x50\x03", b"\x50\x02", b"\x50\x02\x50\x03")[number & 3]
+                after = (b"", b"\x50\x03", b"\x50\x02", b"\xc0")[number >> 2 & 3]
+                reader.says(notice + reader.answer(number >> 4) + after)
+            elif what == 11:
+                reader.door.wanted((CARD_READ,) if number & 1 else (), reader.now_ms)
+                reader.hears()
+            elif what == 12:
+                reader.door.prove(b"12345678", reader.now_ms)
+            else:
+                reader.waits()
+        # Whatever it was, the next card is read.
+        reader.door.wanted((CARD_READ,), reader.now_ms)
+        reader.door.dropped()
+        reader.told = []
+        reader.says(b"\x50\x02\x50\x03")
+        for _ in range(60):
+            if not reader.told:
+                reader.says(reader.answer(1 if reader.asked and reader.asked[0] == 0x62 else 0))
+                reader.waits()
+        assert reader.told

@@ -56,6 +56,9 @@ class Slot:
     def size(self, name):
         return len(self.files[name]) if name in self.files else None
 
+    def read(self, name):
+        return self.files.get(name)
+
     def piece(self, name, at, count):
         assert count <= 1024
         return self.files[name][at : at + count]

@@ -47,7 +47,10 @@ class Told(NamedTuple):
     err: str
 
 
-def fw(*arguments: object, given: str = "") -> Told:
+PASSWORD = "the shop's network\n"  # asked when a board with a wireless network is flashed
+
+
+def fw(*arguments: object, given: str = PASSWORD) -> Told:
     """`vafa fw ARGUMENTS` in this process, `given` on its standard input."""
     out, err = io.StringIO(), io.StringIO()
     before, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(given.encode()))
@@ -67,10 +70,11 @@ def profile(
     needed: int = 1,
     network: str = "",
 ) -> Path:
-    """A profile file."""
+    """A profile file. A board with a chip gets the name of its network."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "terminal.toml"
     shown = ", ".join(f'"{key}"' for key in keys)
+    network = "\n".join(filter(None, (network, "" if board == "unix" else 'ssid = "shop"')))
     table = f"\n[network]\n{network}\n" if network else ""
     text = PROFILE.format(board=board, devices=devices, keys=shown, needed=needed, network=table)
     path.write_text(text, "utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -114,6 +115,8 @@ def test_a_directory_gets_software_settings_and_board_file(
         (to / "storage" / name).write_text("old")
     assert fw(*flash, "--tls", certificates).code == 0
     assert [file.name for file in (to / "storage").iterdir()] == ["journal"]
+    # The block is nowhere else, and the terminal has not loaded it yet.
+    assert json.loads((to / "settings.json").read_text("utf-8"))["key_block"] == GIVEN["key_block"]
     tls = json.loads((to / "settings.json").read_text("utf-8"))["tls"]
     assert Path(tls["key"]).read_bytes() == (certificates / "terminal-10000001.key").read_bytes()
     assert Path(tls["key"]).stat().st_mode & 0o077 == 0
@@ -134,6 +137,72 @@ def test_a_directory_gets_software_settings_and_board_file(
     assert "missing.json: can't be read" in run.stdout
 
 
+def test_a_key_block_is_lost_by_no_flashing(unix: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
+    path, out = unix
+    given, settings = data / "terminals" / "10000001.json", tmp_path / "shop" / "settings.json"
+    flash = ("flash", "--profile", path, "--out", out, "--to", tmp_path / "shop", "--data", data)
+    first = fw(*flash, "--terminal", "10000001")
+    assert first.code == 0, first.err
+    assert "no keys" not in first.out
+    assert "key_block" not in json.loads(given.read_text("utf-8"))
+    again = fw(*flash, "--terminal", "10000001")
+    assert "the key block that it has not loaded yet stays" in again.out
+    before = settings.read_text("utf-8")
+    assert json.loads(before)["key_block"] == GIVEN["key_block"]
+    (data / "terminals" / "10000002.json").write_text(json.dumps({**GIVEN, "terminal_id": "10000002"}))
+    other = fw(*flash, "--terminal", "10000002")
+    assert other.code == 2
+    assert "is terminal 10000001's, with what that one keeps; this is 10000002" in other.err
+    assert settings.read_text("utf-8") == before
+    # Under another transport key the block is worth nothing.
+    anew = {name: value for name, value in GIVEN.items() if not name.startswith("key_")}
+    given.write_text(json.dumps({**anew, "transport_key": "FF" * 16}), "utf-8")
+    without = fw(*flash, "--terminal", "10000001")
+    assert without.code == 0
+    assert "vafa keys inject --terminal 10000001" in without.out
+    assert "key_block" not in json.loads(settings.read_text("utf-8"))
+    (tmp_path / "shop" / "storage" / "keys").write_bytes(b"sealed")
+    assert "no keys" not in fw(*flash, "--terminal", "10000001").out
+
+
+def test_paths_that_can_not_be_are_told(unix: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
+    path, out = unix
+    file = tmp_path / "file"
+    file.write_text("mine")
+    to = ("flash", "--profile", path, "--out", out, "--data", data, "--terminal", "10000001", "--to")
+    build = ("build", "--profile", path, "--out")
+    for arguments, code, said in (
+        (("init", "/proc/xx"), 4, "/proc/xx/terminal.toml: can't be written: No such file or directory"),
+        (("init", file), 2, "is no directory"),
+        (("key", tmp_path / "no" / "x.pem", "--make", "--test"), 2, f"there is no directory {tmp_path}/no"),
+        (("key", "/proc/x.pem", "--make", "--test"), 4, "/proc/x.pem: can't be written"),
+        ((*to, file), 2, "is no directory"),
+        ((*to, file / "below"), 4, "can't be written: Not a directory"),
+        ((*to, "/proc/nix"), 4, "/proc/nix: can't be written"),
+        ((*build, file), 2, "is no directory"),
+        ((*build, "/proc/q"), 4, "/proc/q: can't be written"),
+    ):
+        told = fw(*arguments)
+        assert (told.code, said in told.err) == (code, True), told.err
+    assert file.read_text() == "mine"
+    assert json.loads((data / "terminals" / "10000001.json").read_text("utf-8")) == GIVEN
+
+
+def test_a_terminal_that_runs_is_left_alone(unix: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
+    (data / "run" / "10000001").mkdir(parents=True)
+    with (data / "run" / "10000001" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        told = fw(
+            *("run", "--profile", unix[0], "--terminal", "10000001", "--data", data),
+            *("--to", tmp_path / "shop"),
+        )
+    assert told.code == 4
+    assert "terminal 10000001 of" in told.err
+    assert "runs; nothing was built or written" in told.err
+    assert told.out == ""
+    assert not (tmp_path / "shop").exists()
+
+
 def test_what_is_refused_changes_nothing(unix: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
     path, out = unix
     (tmp_path / "precious").mkdir()
@@ -146,6 +215,11 @@ def test_what_is_refused_changes_nothing(unix: tuple[Path, Path], data: Path, tm
         "flash", "--profile", path, "--out", tmp_path / "no", "--terminal", "10000001", "--to", tmp_path
     )
     assert "nothing is built there" in told.err
+    later = tmp_path / "later.toml"
+    later.write_text(path.read_text("utf-8").replace("version = 7", "version = 8"), "utf-8")
+    told = fw(*flash, "10000001", "--to", tmp_path / "new", "--profile", later)
+    assert told.code == 2
+    assert "is of SHOP-1 version 7, the profile is SHOP-1 version 8" in told.err
     assert json.loads((data / "terminals" / "10000001.json").read_text("utf-8")) == GIVEN
 
 
@@ -213,13 +287,21 @@ def test_a_board_with_a_prompt_is_flashed_by_mpremote(
     files = ["board.json", "main.py", "settings.json", "storage", "terminal", "tls"]
     assert first == f"{files} here ['authority.crt', 'terminal.crt', 'terminal.key']"
     assert json.loads(rest)["devices"]["keypad"]["path"] == "matrix:2,3,4,5:6,7,8,9"
+    again = fw(*flash, "--data", data, "--tls", certificates)  # the block is on the board alone now
+    assert again.code == 0, again.out + again.err
+    assert "no keys" not in told.out + again.out
+    assert GIVEN["key_block"] not in again.out + again.err
+    settings = json.loads(on_board(port, "fs", "cat", "settings.json"))
+    assert (settings["key_block"], settings["acceptor_name"]) == (GIVEN["key_block"], GIVEN["acceptor_name"])
+    on_board(port, "fs", "rm", "settings.json")
+    assert "has no keys" in fw(*flash, "--data", data, "--tls", certificates).out
 
 
 def test_a_wrong_or_full_board_is_not_written_to(port: Path, data: Path, tmp_path: Path) -> None:
     flash = ("flash", "--terminal", "10000001", "--port", port, "--data", data, "--out", tmp_path / "out")
     for board, told in (
         (BOARD.replace('platform = "linux"', 'platform = "rp2"').format(free=64), "the board is a linux"),
-        (BOARD.format(free=4096), "no space: "),
+        (BOARD.replace("data_kib = 512", "data_kib = 8192").format(free=4096), "no space: "),
     ):
         (tmp_path / "acme.toml").write_text(board, "utf-8")
         path = profile(tmp_path, "acme")
