@@ -18,7 +18,6 @@ _JALALI_CYCLE_YEARS = 33
 _JALALI_CYCLE_DAYS = 12053
 _JALALI_FIRST_YEAR = 1375  # a leap year that starts a cycle: 20 March 1996
 _JALALI_FIRST_DAY = -1382  # of that Nowruz, counted from 1 January 2000
-_CARD_FILLERS = " -\u200c\u200e\u200f"
 
 
 # ---------------------------------------------------------------- digits
@@ -49,6 +48,14 @@ def persian_digits(text):
 def digits_of(text, locale):
     """The text with the digits of `locale` ("en" or "fa")."""
     return persian_digits(text) if locale == "fa" else text
+
+
+def said(text, locale):
+    """The text with the locale's digits; what has letters beside them, as a reference number, stays Latin."""
+    for letter in text:
+        if "A" <= letter <= "z":
+            return text
+    return digits_of(text, locale)
 
 
 def grouped(number, locale):
@@ -156,19 +163,6 @@ def is_digits(text):
         if not "0" <= letter <= "9":
             return False
     return len(text) > 0
-
-
-def card_number(text):
-    """A typed or printed card number as plain digits: any digits, spaces and dashes dropped.
-
-    Raises ValueError, without the number, when something else is left or Luhn fails.
-    """
-    number = latin_digits(text)
-    for filler in _CARD_FILLERS:
-        number = number.replace(filler, "")
-    if not luhn_valid(number):
-        raise ValueError("not a card number")
-    return number
 
 
 def masked(number):

@@ -36,7 +36,7 @@ from switch.ledger.lots import last_day
 from switch.ledger.model import Basket, BookedLate, Entry, IdentifierKind, LotPart, Member, Unit, Wallet
 from switch.ledger.reading import Reading
 from switch.settings import Settings
-from terminal.text import card_number, digits_of
+from terminal.text import digits_of, latin_digits, luhn_valid
 from tools.cli import CommandError, ExitCode
 from tools.keys_prompt import StandardPrompt
 from tools.ledger_options import (
@@ -300,6 +300,22 @@ def _found(
     return found
 
 
+_CARD_FILLERS = " -\u200c\u200e\u200f"  # between groups of digits
+
+
+def card_number(text: str) -> str:
+    """A typed or printed card number as plain digits: any digits, spaces and dashes dropped.
+
+    Raises ValueError, without the number, when something else is left or Luhn fails.
+    """
+    number = str(latin_digits(text))
+    for filler in _CARD_FILLERS:
+        number = number.replace(filler, "")
+    if not luhn_valid(number):
+        raise ValueError("not a card number")
+    return number
+
+
 def _card_number(path: Path | None) -> str:
     """A card number that was typed, or stands in a file. Raises CommandError, without the number."""
     try:
@@ -309,7 +325,7 @@ def _card_number(path: Path | None) -> str:
             text = sys.stdin.readline()
         else:
             text = path.read_text(encoding="utf-8")
-        return str(card_number(text.strip()))
+        return card_number(text.strip())
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise CommandError(f"{path}: can't be read ({reason})", ExitCode.USAGE) from None

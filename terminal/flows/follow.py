@@ -6,7 +6,7 @@ receipt; whose points it moved, the switch knows by it.
 
 from terminal.flows.dialogue import CANCEL, ENTRY_MS, MORE, Cancelled, ask_number, ask_text, choose, tell
 from terminal.flows.outcome import MESSAGES, VOID_REDEMPTION, Outcome
-from terminal.flows.trade import CURRENCY, attempt
+from terminal.flows.trade import CURRENCY, SALES, attempt
 from terminal.flows.wait import KEY, SCAN, TIMEOUT, Wait
 from terminal.text import grouped
 from terminal.ui.strings import pair_of
@@ -16,44 +16,39 @@ BY_REFERENCE = "A"
 ON_A_PAGE = 3
 NEWEST_SEGMENTS = 4  # of the batch that are looked into for them: some fifty transactions
 MOST = 9  # originals to choose from; older ones by their reference
-VOIDABLE = ("earn", "redeem", "split")
-SIGNS = {"earn": "+", "redeem": "-", "split": "-"}
 
 
 class Original:
-    """What a receipt tells of a transaction: rrn, flow, stan, amount (rial), sale (rial, of a split one),
-    points."""
+    """What a receipt tells of a transaction: rrn, flow, stan, points; left: the rial of it that the flow can
+    take or bring back, but for what this terminal's records don't tell."""
 
-    def __init__(self, rrn, flow, stan="", amount=0, sale=0, points=0):
+    def __init__(self, rrn, flow, stan="", left=0, points=0):
         self.rrn = rrn
         self.flow = flow
         self.stan = stan
-        self.amount = amount
-        self.sale = sale
+        self.left = left
         self.points = points
 
 
 async def void(app, flow):
     """Take back a whole transaction of the open batch. Returns as trade()."""
     title = pair_of(flow)
-    original = await _ask_original(app, title, VOIDABLE)
+    original = await _ask_original(app, title, flow)
     if not original.flow:
         key = await choose(app, "void_of", "12", title)
         original = Original(original.rrn, "earn" if key == "1" else "redeem")
-    if not original.amount:
-        original.amount = await ask_number(app, "amount", title)
+    if not original.left:
+        original.left = await ask_number(app, "amount", title)
     kind = MESSAGES["void"] if original.flow == "earn" else VOID_REDEMPTION
-    return await follow(app, flow, original.rrn, original.amount, kind)
+    return await follow(app, flow, original.rrn, original.left, kind)
 
 
 async def give_back(app, flow):
     """Goods come back, or points that paid for them; in part, too. Returns as trade()."""
     flow = "return" if await choose(app, "return_of", "12", pair_of(flow)) == "1" else "refund"
     title = pair_of(flow)
-    original = await _ask_original(app, title, VOIDABLE if flow == "return" else ("redeem", "split"))
-    # The rial of the whole sale are offered; a refund is at most of what points paid.
-    whole = original.sale if flow == "return" and original.sale else original.amount
-    amount = await ask_number(app, "amount", title, whole)
+    original = await _ask_original(app, title, flow)
+    amount = await ask_number(app, "amount", title, original.left)
     if flow == "refund" and amount < app.ratio:
         return await tell(app, "below_a_point")
     return await follow(app, flow, original.rrn, amount)
@@ -65,9 +60,9 @@ async def follow(app, flow, rrn, amount, kind=None):
     return (await attempt(app, flow, more, kind=kind))[1]
 
 
-async def _ask_original(app, title, flows):
+async def _ask_original(app, title, flow):
     """The Original that is meant; its flow is "" when only the reference is known. Raises Cancelled."""
-    found = recent(app, flows)
+    found = recent(app, flow)
     first = 0
     while found:
         page = found[first : first + ON_A_PAGE]
@@ -110,20 +105,28 @@ def reference(scanned):
     return str(scanned, "ascii")
 
 
-def recent(app, flows):
-    """The newest Originals of these flows in the open batch that weren't voided, the newest first."""
+def recent(app, flow):
+    """The newest Originals in the open batch of which something is left for the flow, the newest first: for a
+    void all, for a return the rial of the sale, for a refund at most what points paid."""
     found = []
+    flows = SALES[1:] if flow == "refund" else SALES
     for record, answer in app.journal.transactions(newest=NEWEST_SEGMENTS):
         if not answer:
             continue  # an earn of the queue that could not be sent
         outcome = Outcome(record, answer)
         if not outcome.approved():
             continue
-        if outcome.flow == "void":
-            found = [original for original in found if original.rrn != outcome.follows]
-        elif outcome.flow in flows:
-            told = outcome.stan, outcome.amount, outcome.sale, outcome.points
-            found.append(Original(outcome.rrn, outcome.flow, *told))
+        for original in found:
+            if original.rrn == outcome.follows:
+                rial = outcome.amount
+                if flow == "refund" and original.flow == "split":
+                    rial = outcome.back * original.ratio
+                original.left -= original.left if "void" in (flow, outcome.flow) else rial
+        found = [original for original in found if original.left > 0]
+        if outcome.flow in flows:
+            left = outcome.sale if flow == "return" and outcome.sale else outcome.amount
+            found.append(Original(outcome.rrn, outcome.flow, outcome.stan, left, outcome.points))
+            found[-1].ratio = outcome.amount // (outcome.points or 1)
             found = found[-MOST:]
     found.reverse()
     return found
@@ -131,5 +134,5 @@ def recent(app, flows):
 
 def row(number, original, locale):
     """A line to choose by: number, STAN, points."""
-    sign = SIGNS[original.flow]
+    sign = "+" if original.flow == "earn" else "-"
     return "%d  %s  %s%s" % (number, original.stan, sign, grouped(original.points, locale))

@@ -29,6 +29,7 @@ from terminal.text import grouped, is_date, masked, moment_digits, moment_of
 from terminal.ui.strings import LOCALES
 
 APPROVED_CODE = "00"
+_GIVEN_BACK = "0105"  # reason: points of the member are back; else what follows a sale took some
 _MOMENT_BYTES = 7
 _DAY_DIGITS = 8  # before the points that end then
 _COPIED = (2, 3, 4, 12, 13, 35, 37, 41, 42, 49, 60, 62)  # fields of a request that its reversal repeats
@@ -57,6 +58,7 @@ MESSAGES = {
 VOID_REDEMPTION = ("0200", "026000")
 FINANCIAL = "0200"
 MOVING = ("earn", "redeem", "split", "void", "refund", "return", "transfer")  # flows whose answer has points
+BACK = MOVING[4:6]  # refund and return, the flows that bring points or goods of a sale back
 # What the cashier keys in for a flow that moves points: the screen that asks for it.
 ASKED = {"earn": "amount", "redeem": "points", "split": "points", "transfer": "points"}
 
@@ -125,9 +127,10 @@ def number_of(tags, tag):
 
 class Outcome:
     """A decided request: flow, moment, stan, card and other_card (masked), amount (rial), sale (rial, of a
-    split one), points, earned (beside a redemption), balance, pending, held, debt, next_reward (points that
-    it takes), expiring (points, last day), reason, reason_number, rrn, follows (RRN), till_receipt,
-    response_code. Numbers are int, 0 when absent; codes are str, "" when absent.
+    split one), money (rial, of a split sale to be paid; see of_original), points, earned (beside a
+    redemption), back and taken (points, of what follows a sale), balance, pending, held, debt, next_reward
+    (points that it takes), expiring (points, last day), reason, reason_number, rrn, follows (RRN),
+    till_receipt, response_code. Numbers are int, 0 when absent; codes are str, "" when absent.
     """
 
     is_queued = False  # it is an earn that the switch hasn't heard of yet
@@ -144,6 +147,7 @@ class Outcome:
         self.till_receipt = request.get(62, "")
         asked = request.get(48, {})
         self.sale = number_of(asked, TAG_SALE_AMOUNT)
+        self.money = max(self.sale - self.amount, 0)
         self.other_card = masked(asked.get(TAG_OTHER_CARD, ""))
         fields = self.answer = unpack(answer)[1]
         self.response_code = fields[39]
@@ -153,6 +157,8 @@ class Outcome:
             setattr(self, name, number_of(tags, tag))
         self.expiring = _expiring(tags.get(TAG_EXPIRING, ""))
         self.reason = tags.get(TAG_REASON, "")
+        is_back = self.reason == _GIVEN_BACK or self.flow == "refund"
+        self.back, self.taken = (self.points, self.earned) if is_back else (0, self.points)
 
     def approved(self):
         """Whether the switch said yes."""
@@ -162,6 +168,21 @@ class Outcome:
         """Why it was declined, as (English, Persian): the reason when the switch gives one that the tables
         know, else what the response code means."""
         return why(self.answer)
+
+    def of_original(self, app):
+        """Itself, with what the terminal's record of the sale that it follows tells: the card; and the money
+        that is to be given back for goods or points, 0 when the rial of a point are unknown."""
+        ratio = app.ratio
+        if self.follows:
+            for record, answer in app.journal.transactions():
+                if self.follows.encode() in answer:
+                    sale = Outcome(record, answer)
+                    self.card = sale.card
+                    ratio = sale.amount // (sale.points or 1)
+                    break
+        if self.flow in BACK and (ratio or not self.back):
+            self.money = max(self.amount - self.back * ratio, 0)
+        return self
 
     def event(self, flow=None):
         """The `transaction` event. flow: instead of the request's own."""

@@ -4,12 +4,11 @@ import terminal
 from terminal.doors import MISSING
 from terminal.drivers.receipt_printer import BROKEN, COVER_OPEN, PAPER_OUT, PRINTED_OUT
 from terminal.flows.dialogue import CANCEL, ENTER
-from terminal.flows.outcome import MOVING, Outcome
+from terminal.flows.outcome import BACK, MOVING, Outcome
 from terminal.flows.wait import DEVICE, KEY, PRINTER, Wait
 from terminal.journal import PRESENTED
 from terminal.ui.strings import pair_of
 
-WITHOUT_BALANCE = ("block",)  # flows whose answer has none
 PRINTING = ("terminal.ui.receipt", "terminal.ui.paper")  # modules given back after each receipt
 # Why a receipt did not come out: what the cashier is told.
 TROUBLES = {
@@ -25,7 +24,7 @@ async def present(app, pending, again=False):
 
     again: it is the last transaction after a restart.
     """
-    outcome = app.last = Outcome(pending.request, pending.answer)
+    outcome = app.last = Outcome(pending.request, pending.answer).of_original(app)
     show(app, "printing" if again else "approved", outcome, again)
     await print_receipt(app, outcome, "last_transaction" if again else app.receipt_mark)
     app.journal.close(pending.stan, PRESENTED)
@@ -96,10 +95,9 @@ async def again(app, trouble):
 def show(app, screen, outcome, again=False):
     """The outcome on a screen of this name."""
     text = "last" if again and outcome.flow in MOVING and not outcome.is_queued else text_of(outcome)
-    if outcome.debt and not again:
+    if outcome.debt and not (again or outcome.sale):
         text += "_debt"
-    to_pay = max(outcome.sale - outcome.amount, 0)
-    values = outcome.points, outcome.balance, outcome.debt, to_pay
+    values = outcome.points, outcome.balance, outcome.debt, outcome.money, outcome.back, outcome.taken
     app.screens.show(screen, pair_of(outcome.flow), *values, text=text)
 
 
@@ -109,6 +107,8 @@ def text_of(outcome):
         return "offline_kept"
     if outcome.sale:
         return "approved_split"
-    if outcome.flow in WITHOUT_BALANCE:
+    if outcome.flow in BACK:
+        return "approved_back"
+    if outcome.flow == "block":  # its answer has none
         return "approved_done"
     return "approved" if outcome.flow in MOVING else "approved_balance"

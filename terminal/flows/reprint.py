@@ -29,4 +29,4 @@ def _last_of_batch(app):
         content = app.queue.item(app.queue.tail - 1)
         if content is not None and (found is None or recorded(content).moment > found.moment):
             return recorded(content)
-    return found
+    return found and found.of_original(app)

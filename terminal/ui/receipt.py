@@ -4,30 +4,29 @@
 whoever renders a Persian line runs it right to left. No printer language here, and no card but a masked one.
 """
 
+from terminal.flows.outcome import MOVING
 from terminal.message_texts import meaning
-from terminal.text import digits_of, grouped, jalali
+from terminal.text import digits_of, grouped, jalali, said
 from terminal.ui.paper import BANNER, CUT, MIDDLE, PAIR, RULE, SIGNATURE, SPACE, SUM, TEXT, TITLE
 from terminal.ui.strings import LOCALES, text_of
 
 COLUMNS = 32
 _RULE = "-" * COLUMNS
-# Code points that take no column of their own, first to last: joiners and direction marks, Arabic marks.
-_NO_COLUMN = ((0x200B, 0x200F), (0x064B, 0x0655), (0x0670, 0x0670))
+# Letters that take no column of their own: joiners and direction marks, Arabic marks.
+_NO_COLUMN = (
+    "\u200b\u200c\u200d\u200e\u200f\u064b\u064c\u064d\u064e\u064f\u0650\u0651\u0652\u0653\u0654\u0655\u0670"
+)
 
 CUSTOMER, MERCHANT = "customer", "merchant"  # whose copy it is
 
-# flow: the label of its points
+# flow: the label of its points; of what follows a sale they are back or taken
 _POINTS = {
     "earn": "receipt_earned",
     "redeem": "receipt_redeemed",
     "split": "receipt_redeemed",
-    "void": "receipt_given",
-    "refund": "receipt_given",
-    "return": "receipt_given",
     "transfer": "receipt_sent",
 }
-SIGNED = ("redeem", "split", "void", "refund", "return", "transfer")  # flows a merchant's copy is signed of
-WITHOUT_BALANCE = ("block",)  # flows whose answer has none
+SIGNED = MOVING[1:]  # flows a merchant's copy is signed of: all but an earn
 
 
 def rows(outcome, settings, locale, mark=None, copy=CUSTOMER):
@@ -45,7 +44,7 @@ def rows(outcome, settings, locale, mark=None, copy=CUSTOMER):
     body = _movement(outcome, locale)
     if outcome.is_queued:  # nothing is promised that only the switch knows
         body.append((TEXT, text_of("receipt_later", locale)))
-    elif outcome.flow not in WITHOUT_BALANCE:
+    elif outcome.flow != "block":  # its answer has none
         body += _state(outcome, locale)
     if body:
         out += [(RULE,)] + body
@@ -62,20 +61,20 @@ def _identity(outcome, settings, locale):
     date, time = moment_texts(outcome.moment, locale)
     out = [
         (PAIR, text_of("receipt_date", locale) + " " + date, time),
-        pair("receipt_terminal", settings.terminal_id, locale),
-        pair("receipt_stan", outcome.stan, locale),
     ]
-    # Letters and digits of an RRN belong together: it stays Latin.
-    if outcome.rrn:
-        out.append((PAIR, text_of("receipt_rrn", locale), outcome.rrn))
-    if outcome.follows:
-        out.append((PAIR, text_of("receipt_follows", locale), outcome.follows))
-    if outcome.till_receipt:
-        out.append(pair("receipt_till", outcome.till_receipt, locale))
-    if outcome.card:  # a mobile number is not printed
-        out.append(pair("receipt_card", outcome.card, locale))
-    if outcome.other_card:
-        out.append(pair("receipt_other", outcome.other_card, locale))
+    for label, value in (
+        ("receipt_terminal", settings.terminal_id),
+        ("receipt_stan", outcome.stan),
+        ("receipt_rrn", outcome.rrn),
+        ("receipt_rrn_of", outcome.follows),
+        ("receipt_till", outcome.till_receipt),
+        ("receipt_card", outcome.card),  # a mobile number is not printed
+        ("receipt_other", outcome.other_card),
+    ):
+        if value:
+            row = pair(label, value, locale)
+            # A reference number stays Latin, be it without a letter.
+            out.append(row[:2] + (value,) if "rrn" in label else row)
     return out
 
 
@@ -85,10 +84,15 @@ def _movement(outcome, locale):
     for label, rial in (
         ("receipt_sale", outcome.sale),
         ("receipt_by_points" if outcome.sale else "receipt_amount", outcome.amount),
-        ("receipt_to_pay", max(0, outcome.sale - outcome.amount) if outcome.sale else 0),
+        ("receipt_to_pay" if outcome.sale else "receipt_money", outcome.money),
     ):
         if rial:
             out.append((PAIR, text_of(label, locale), text_of("rial", locale).format(grouped(rial, locale))))
+    if outcome.follows:  # these words say why, too
+        for label, points in (("receipt_back", outcome.back), ("receipt_taken", outcome.taken)):
+            if points:
+                out.append((SUM, text_of(label, locale), grouped(points, locale)))
+        return out
     if outcome.flow in _POINTS and not outcome.is_queued:
         out.append((SUM, text_of(_POINTS[outcome.flow], locale), grouped(outcome.points, locale)))
     if outcome.earned:
@@ -101,7 +105,7 @@ def _movement(outcome, locale):
 
 def _state(outcome, locale):
     """What the member has, and what it should know of."""
-    kind = PAIR if outcome.flow in _POINTS else SUM
+    kind = PAIR if outcome.flow in MOVING else SUM
     out = [(kind, text_of("receipt_balance", locale), grouped(outcome.balance, locale))]
     for label, points in (
         ("receipt_debt", outcome.debt),
@@ -152,8 +156,8 @@ def amount(label, number, locale):
 
 
 def pair(label, value, locale):
-    """A row of a label's name and a value whose digits become the locale's."""
-    return (PAIR, text_of(label, locale), digits_of(value, locale))
+    """A row of a label's name and a value, as said()."""
+    return (PAIR, text_of(label, locale), said(value, locale))
 
 
 # ---------------------------------------------------------------- as text
@@ -210,9 +214,4 @@ def wrapped(text):
 
 def width(text):
     """Columns that a text takes."""
-    count = len(text)
-    for letter in text:
-        for first, last in _NO_COLUMN:
-            if first <= ord(letter) <= last:
-                count -= 1
-    return count
+    return sum([letter not in _NO_COLUMN for letter in text])

@@ -6,7 +6,7 @@ pairs, or plain str.
 """
 
 from terminal.hal.canvas import Canvas
-from terminal.text import digits_of, grouped, latin_digits
+from terminal.text import digits_of, grouped, latin_digits, said
 from terminal.ui.fonts import figures, heading, paper, small
 from terminal.ui.lettering import draw, fitted, has, is_persian, width, wrapped
 from terminal.ui.strings import LARGE, LOCALES, PROGRESS, SECRET, SOFT_KEYS, text_of
@@ -68,8 +68,8 @@ def lines_of(text, values, locale):
 
 def marked_lines(text, values, locale):
     """As lines_of(), with the marks that say how each is drawn."""
-    said = [_said(value, locale) for value in values]
-    lines = _with_digits(text_of(text, locale), locale).format(*said).split("\n")
+    lines = [_said(value, locale) for value in values]
+    lines = _with_digits(text_of(text, locale), locale).format(*lines).split("\n")
     while len(lines) > 1 and (not lines[-1] or lines[-1] in _WIDGETS):
         lines.pop()
     return lines
@@ -90,9 +90,7 @@ def _said(value, locale):
         return grouped(value, locale)
     if isinstance(value, tuple):
         return value[LOCALES.index(locale)]
-    # Letters and digits of a reference number belong together: it stays Latin.
-    is_reference = any("A" <= letter <= "z" for letter in value)
-    return value if is_reference else digits_of(value, locale)
+    return said(value, locale)
 
 
 # ---------------------------------------------------------------- widgets

@@ -74,7 +74,8 @@ processing|{0}/Please wait|{0}/کمی صبر کنید
 approved|{0}/Approved/^Points {1}/Balance {2}|{0}/انجام شد/^امتیاز {1}/مانده {2}
 approved_debt|{0}/Approved/Points {1}/Balance {2}/Debt {3}|{0}/انجام شد/امتیاز {1}/مانده {2}/بدهی {3}
 approved_split|{0}/Points {1}/^To pay {4}/Balance {2}|{0}/امتیاز {1}/^پرداخت {4}/مانده {2}
-approved_split_debt|{0}/Points {1}/^To pay {4}/Balance {2}|{0}/امتیاز {1}/^پرداخت {4}/مانده {2}
+approved_back|{0}/Pay out {4}/Back {5}/Taken {6}/Balance {2}|{0}/استرداد {4}/بازگشت {5}/کسر {6}/مانده {2}
+approved_back_debt|{0}/Pay out {4}/Back {5}/Taken {6}/Debt {3}|{0}/استرداد {4}/بازگشت {5}/کسر {6}/بدهی {3}
 approved_done|{0}/Approved|{0}/انجام شد
 approved_balance|{0}/Approved/^Balance {2}|{0}/انجام شد/^مانده {2}
 approved_balance_debt|{0}/Approved/^Balance {2}/Debt {3}|{0}/انجام شد/^مانده {2}/بدهی {3}
@@ -188,10 +189,12 @@ receipt_redeemed|Points redeemed|امتیاز خرج‌شده
 receipt_balance|Balance|ماندهٔ امتیاز
 receipt_debt|Debt|بدهی امتیاز
 rial|{0} rial|{0} ریال
-receipt_follows|Of RRN|به شمارهٔ مرجع
+receipt_rrn_of|Of RRN|به شمارهٔ مرجع
 receipt_till|Till receipt|رسید صندوق
 receipt_other|Other card|کارت دیگر
-receipt_given|Points|امتیاز
+receipt_back|Points back|امتیاز بازگشته
+receipt_taken|Points taken|امتیاز پس‌گرفته
+receipt_money|Money back|پول بازگشتی
 receipt_sale|Sale|فروش
 receipt_by_points|Paid with points|پرداخت با امتیاز
 receipt_to_pay|To pay|پرداختی

@@ -142,7 +142,15 @@ RECEIPTS = {
     ),
     "activate": ("0300", "720000", None, {}, {2: 0}, None, receipt.CUSTOMER),
     "void_signed": ("0200", "020060", 2500000, {}, {1: 250, 2: 1000, 4: "0106"}, None, receipt.MERCHANT),
-    "return": ("0200", "206000", 10000, {1: 100}, {1: 100, 2: 250, 4: "0105"}, None, receipt.CUSTOMER),
+    "return": (
+        "0200",
+        "206000",
+        10000,
+        {1: 100},
+        {1: 100, 2: 250, 0x0E: 25, 4: "0105"},
+        None,
+        receipt.CUSTOMER,
+    ),
     "transfer": (
         "0200",
         "406060",

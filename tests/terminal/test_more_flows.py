@@ -562,3 +562,116 @@ def test_a_power_cut_at_every_write_of_the_new_flows():
                 states.append(([event["flow"] for event in again.transactions], done[1], done[2]))
         assert states == [(["reversal"], False, 0), (["last"], False, 0)], name
         assert desk.transactions[-1]["flow"] == name and desk.transactions[-1]["approved"]
+
+
+# ---------------------------------------------------------------- what is left of a sale
+
+
+def counting(*answers):
+    """As numbered(), with these tags in the answers to what follows a sale, one after the other."""
+    switch, left = numbered(), list(answers)
+
+    def answered(mti, fields):
+        mti, answer = switch(mti, fields)
+        if 37 in fields and mti == "0210":
+            numbers = left.pop(0)
+            answer[48] = {2: "%012d" % 75}
+            for tag in numbers:
+                answer[48][tag] = numbers[tag] if tag == 4 else "%012d" % numbers[tag]
+        return mti, answer
+
+    return answered
+
+
+def test_goods_of_a_split_sale_say_what_is_back_taken_and_to_be_paid_out():
+    languages = {"receipt_locales": ["en", "fa"], "receipt_copies": 2}
+    desk = Desk(switch=counting({1: 5, 0x0E: 25, 4: "0105"}, {1: 24, 4: "0106"}), **languages)
+    desk.keys("#4")
+    desk.swipe()
+    desk.keys("500000#10#")
+    desk.keys("#")
+    desk.keys("#211250001#")
+    assert desk.lines == ["Return of goods", "Pay out 249,501", "Back 5", "Taken 25", "Balance 75"]
+    english, persian, merchants = [event["lines"] for event in desk.receipts[-3:]]
+    for paper in (english, merchants):
+        rows = [" ".join(line.split()) for line in paper]
+        at = rows.index("Amount 250,001 rial")
+        assert rows[at + 1 : at + 4] == ["Money back 249,501 rial", "Points back 5", "Points taken 25"]
+        assert rows[at - 2] == "Card 936400******7898"
+        assert "earned" not in str(rows)
+    rows = [" ".join(line.split()) for line in persian]
+    at = rows.index("مبلغ ۲۵۰٬۰۰۱ ریال")
+    assert rows[at + 1 : at + 4] == ["پول بازگشتی ۲۴۹٬۵۰۱ ریال", "امتیاز بازگشته ۵", "امتیاز پس‌گرفته ۲۵"]
+    # The same after a power cut.
+    again = Desk(desk.files, **languages)
+    again.keys("#3")
+    assert [line for line in again.receipts[-1]["lines"] if line.strip() != "COPY"] == merchants
+    # The rest of it is offered, then nothing.
+    desk.keys("#")
+    desk.keys("#211")
+    assert "249,999" in desk.lines
+    desk.keys("#")
+    assert "Taken 24" in desk.lines and last(desk)[1][4] == "000000249999"
+    desk.keys("#")
+    desk.keys("#21")
+    assert desk.screens[-1] == "rrn"
+
+
+def test_what_is_left_is_offered_and_what_is_wholly_back_is_not():
+    taken = {1: 1, 4: "0106"}
+    desk = Desk(switch=counting(taken, taken, taken))
+    desk.earn("30000#")
+    desk.keys("#")
+    for first, rest in (("10000", "20,000"), ("5000", "15,000")):
+        desk.keys("#211" + first + "#")
+        desk.keys("#")
+        desk.keys("#211")
+        assert rest in desk.lines
+        desk.keys("**")
+    desk.keys("*")
+    desk.keys("#1")
+    assert desk.screens[-1] == "rrn"  # no void of what is partly back
+    desk.keys("**")
+    desk.keys("#211#")
+    assert last(desk)[1][4] == "000000015000"
+    desk.keys("#")
+    desk.keys("#21")
+    assert desk.screens[-1] == "rrn"
+
+
+def test_points_of_a_split_sale_are_offered_but_for_those_that_goods_brought_back():
+    desk = Desk(switch=counting({1: 5, 0x0E: 25, 4: "0105"}, {1: 5, 4: "0105"}))
+    desk.keys("#4")
+    desk.swipe()
+    desk.keys("500000#10#")
+    desk.keys("#")
+    desk.keys("#211250000#")
+    desk.keys("#")
+    desk.keys("#221")
+    assert "500" in desk.lines
+    desk.keys("#")
+    assert last(desk)[1][4] == "000000000500" and "Back 5" in desk.lines
+    desk.keys("#")
+    desk.keys("#22")
+    assert desk.screens[-1] == "rrn"
+
+
+def test_a_void_names_the_card_of_its_sale():
+    desk = Desk(switch=counting({1: 1, 4: "0106"}))
+    desk.earn("10000#")
+    desk.keys("#")
+    desk.keys("#11")
+    rows = [" ".join(line.split()) for line in desk.receipt]
+    assert "Card 936400******7898" in rows and "Points taken 1" in rows
+
+
+def test_the_tills_receipt_stays_as_the_till_writes_it():
+    from terminal.flows.outcome import Outcome, record_of
+    from terminal.message import pack
+    from terminal.ui.receipt import lines, rows
+
+    desk = Desk()
+    fields = {3: "210060", 11: "000012", 12: "140305", 13: "0824", 41: "10000001", 62: "A-17"}
+    answer = pack("0210", {11: "000012", 12: "140305", 39: "00", 41: "10000001"})
+    outcome = Outcome(record_of("0200", fields, 13, (2026, 8, 24, 14, 3, 5)), answer)
+    assert "A-17" in " ".join(lines(rows(outcome, desk.app.settings, "fa")))
