@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from simulators.process import ROOT
 from tools import micropython
 from tools.firmware_source import known, restored, valued
 from tools.firmware_tree import CompileError, build, compile_tree, names_of
@@ -274,3 +276,29 @@ def test_a_caller_says_values_on_the_lines_where_it_said_names(source: Path, tmp
 
 def test_the_firmware_compiles() -> None:
     assert (build() / "terminal" / "__init__.mpy").is_file()
+
+
+def test_what_a_module_takes_of_another_is_there() -> None:
+    """Imports inside functions are seen by no test that doesn't play that flow."""
+    trees = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): ast.parse(path.read_bytes())
+        for path in (ROOT / "terminal").rglob("*.py")
+    }
+    trees = {name.removesuffix(".__init__"): tree for name, tree in trees.items()}
+    said = {
+        name: {
+            part
+            for node in ast.walk(tree)
+            for part in (getattr(node, named, None) for named in ("id", "name", "asname"))
+        }
+        for name, tree in trees.items()
+    }
+    missing = [
+        f"{name}: {node.module}.{alias.name}"
+        for name, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module in trees
+        for alias in node.names
+        if alias.name not in said[node.module] and f"{node.module}.{alias.name}" not in trees
+    ]
+    assert not missing

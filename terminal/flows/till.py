@@ -124,16 +124,16 @@ def told_of(asked):
 
 async def void(app, asked):
     """(Sold, event that is left or None): the transaction of this STAN is taken back, else the newest."""
-    from terminal.flows.follow import VOIDABLE, recent
+    from terminal.flows.follow import recent
     from terminal.flows.outcome import MESSAGES, VOID_REDEMPTION
     from terminal.flows.trade import CURRENCY, attempt
 
-    found = [one for one in recent(app, VOIDABLE) if asked.reference in ("", one.stan)]
+    found = [one for one in recent(app, "void") if asked.reference in ("", one.stan)]
     if not found:
         return Sold(False, UNKNOWN), await tell(app, "no_receipt")
     original = found[0]
     kind = MESSAGES["void"] if original.flow == "earn" else VOID_REDEMPTION
-    more = {4: "%012d" % original.amount, 37: original.rrn, 49: CURRENCY}
+    more = {4: "%012d" % original.left, 37: original.rrn, 49: CURRENCY}
     outcome, left = await attempt(app, "void", more, kind=kind)
     return told(app, outcome), left
 
