@@ -53,7 +53,7 @@ receipt_locales = ["fa"]  # of receipts, one copy each
 # data_kib = 512
 
 # [budget]  # in KiB of compiled modules; a build over it fails and names the largest; a board may have more
-# code_kib = 146
+# code_kib = 147
 # fonts_kib = 39
 
 [signing]  # who may sign software for these terminals

@@ -121,7 +121,7 @@ WITHOUT_WIRES: Final = {("display", "memory"), ("line", "tcp")}
 # Of a wireless network: names, and how long each may be (IEEE 802.11; ISO 3166). The password is asked.
 NETWORK: Final = {"ssid": 32, "country": 2}
 COUNTRY: Final = re.compile("[A-Z]{2}")
-DEFAULT_KIB: Final = {"code_kib": 146, "fonts_kib": 39}  # 150 and 40 KB
+DEFAULT_KIB: Final = {"code_kib": 147, "fonts_kib": 39}  # 150 and 40 KB, to the KiB
 MOST_KIB: Final = 4096  # that a profile may allow itself, on a board of its own
 
 
